@@ -1,0 +1,2 @@
+//! The `traincheck` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The trace format of traincheck.
+pub mod record;
