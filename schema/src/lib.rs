@@ -1,2 +1,13 @@
-//! The trace format of traincheck.
+//! The trace format of traincheck: what a traced process writes, and how it is read back.
+//!
+//! - [`record`]: the records themselves, the same in memory, in a ring and to a reader.
+//! - [`ring`]: shared memory between a traced thread and the writer; survives the death of the process.
+//! - [`segment`]: append-only files of checksummed frames, what is left when the process has ended.
+//! - [`run`]: a folder of segments and rings, read as one run.
+//!
+//! `docs/trace-format.md` describes the bytes for somebody who writes a reader of their own.
+pub mod dictionary;
 pub mod record;
+pub mod ring;
+pub mod run;
+pub mod segment;

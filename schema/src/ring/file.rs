@@ -1,0 +1,77 @@
+//! Reading a ring from its file: what a killed process had not written to its segment.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::{AT_HEAD, AT_TAIL, GRAIN, HEADER_SIZE, Ring, RingError, RingInfo, RingRecord};
+
+/// A longer file is no ring, in bytes.
+pub const MAX_RING_FILE: u64 = 256 << 20;
+
+/// What a ring file still held.
+#[derive(Debug)]
+pub struct RecoveredRing {
+    /// Whose ring it was.
+    pub info: RingInfo,
+    /// Position of the first record in `records`. Later than asked for if space had been released meanwhile.
+    pub from: u64,
+    /// Position behind the last record.
+    pub to: u64,
+    /// How many records had found no room since the ring was made.
+    pub dropped: u64,
+    /// The records, in the order in which they were pushed.
+    pub records: Vec<RingRecord>,
+    /// If a record was damaged: the error; `records` are those before it.
+    pub damage: Option<RingError>,
+}
+
+/// Reads the records from position `from` on from the ring file at `path`, whose process may be dead or alive.
+///
+/// The file is copied and the copy judged, so neither its sizes nor a writer that is still at work can harm.
+///
+/// # Errors
+/// If the file cannot be read, is no ring, or has positions that cannot be.
+pub fn read_ring_file(path: impl AsRef<Path>, from: u64) -> Result<RecoveredRing, RingError> {
+    let path = path.as_ref();
+    let failed = |source| RingError::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    if length > MAX_RING_FILE {
+        return Err(RingError::NotARing("the file is longer than any ring"));
+    }
+
+    let mut copy = vec![0_u64; length as usize / 8];
+    let mut filled = 0;
+    // SAFETY: the words are initialised, any bytes make words, and the borrow ends with the loop.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(copy.as_mut_ptr().cast::<u8>(), copy.len() * 8) };
+    // The header is read in the first piece: records that appear later lie behind the head found in it.
+    while filled < bytes.len() {
+        let end = bytes.len().min(if filled == 0 { HEADER_SIZE } else { usize::MAX });
+        match file.read(&mut bytes[filled..end]).map_err(failed)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    // SAFETY: `copy` outlives the handle, and its words are aligned.
+    let ring = unsafe { Ring::attach(copy.as_ptr().cast(), filled) }?;
+
+    // What was released while we read may have been written over; it is in the segment by now.
+    let mut tail = [0_u8; 8];
+    file.read_exact_at(&mut tail, AT_TAIL as u64).map_err(failed)?;
+    let tail = u64::from_ne_bytes(tail);
+    let (head, capacity) = (copy[AT_HEAD / 8], ring.capacity() as u64);
+    if [head, tail, from].iter().any(|position| !position.is_multiple_of(GRAIN as u64))
+        || head.saturating_sub(tail) > capacity
+    {
+        return Err(RingError::Positions { from: tail, to: head, capacity });
+    }
+    if from > head {
+        return Err(RingError::Positions { from, to: head, capacity });
+    }
+    let from = from.max(tail).min(head);
+    let mut records = Vec::new();
+    let damage = ring.read(from, head, |record| records.push(record)).err();
+    Ok(RecoveredRing { info: ring.info(), from, to: head, dropped: ring.dropped(), records, damage })
+}

@@ -1,0 +1,40 @@
+//! What was run: the contents of `run.json`.
+
+use serde::{Deserialize, Serialize};
+
+/// What was run, where and with which versions. Fields that a reader does not know are ignored, and those that
+/// are missing are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunInfo {
+    /// Version of the trace format, `major.minor`.
+    pub format_version: String,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// When the recording began: nanoseconds since 1970.
+    pub started_wall_ns: u64,
+    /// Name of the machine.
+    pub host: String,
+    /// The command and those of its arguments that may be recorded.
+    pub command: Vec<String>,
+    /// Version of Python, or empty.
+    pub python: String,
+    /// Version of PyTorch, or empty.
+    pub torch: String,
+    /// Name of the profile.
+    pub profile: String,
+    /// What was recorded with, and what could not be.
+    pub hooks: Vec<HookInfo>,
+}
+
+/// One way of recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookInfo {
+    /// Its name.
+    pub name: String,
+    /// Whether it was on.
+    pub on: bool,
+    /// If not: why; else empty.
+    pub why: String,
+}
