@@ -1,1 +1,6 @@
 //! The agent.
+
+pub mod state;
+pub mod torch;
+pub mod process;
+pub mod sink;

@@ -1,0 +1,3 @@
+//! What the variables of a training job hold, and how it is looked at.
+
+pub mod fingerprint;
