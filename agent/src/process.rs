@@ -1,0 +1,41 @@
+//! What happens to the process as a whole: it starts, it forks, it ends.
+//!
+//! Everything is registered from the constructor, before any thread can exist: registering takes a lock of the
+//! C library that is not reset in a forked child.
+
+use crate::sink;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static BOOTED: AtomicBool = AtomicBool::new(false);
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Registers the handlers for fork, exit and the end of threads. Called first of all, in every process that the
+/// agent is preloaded into: it allocates nothing and writes nothing. Later calls do nothing.
+pub fn boot() {
+    if BOOTED.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    sink::boot();
+    // SAFETY: plain registrations; both handlers are functions of this library, which is never unloaded.
+    unsafe {
+        libc::pthread_atfork(None, None, Some(in_child));
+        libc::atexit(at_exit);
+    }
+}
+
+/// This process was forked from one that the agent was awake in. Nothing is recorded here, and nothing that the
+/// parent shares with it is touched.
+pub fn is_forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
+
+/// Runs in the child between `fork` and its return: only stores to memory of its own. The locks of this library
+/// may be held by threads that do not exist here, so from now on every way in ends before it takes one.
+extern "C" fn in_child() {
+    FORKED.store(true, Ordering::Relaxed);
+    sink::go_inert();
+}
+
+extern "C" fn at_exit() {
+    sink::seal("exit");
+}

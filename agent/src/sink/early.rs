@@ -1,0 +1,54 @@
+//! What happens before the run is started is kept in memory: it becomes the first block, or nothing.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use traincheck_schema::record::{Event, State};
+
+/// How many records are kept. Those beyond are counted.
+pub const MOST_RECORDS: usize = 16_384;
+
+/// Records from before the start.
+pub struct Early {
+    /// Events, in the order in which they came.
+    pub events: Vec<Event>,
+    /// States, likewise.
+    pub states: Vec<State>,
+    /// How many more there were.
+    pub lost: u64,
+}
+
+impl Early {
+    const EMPTY: Early = Early { events: Vec::new(), states: Vec::new(), lost: 0 };
+
+    fn has_room(&mut self) -> bool {
+        let room = self.events.len() + self.states.len() < MOST_RECORDS;
+        self.lost += u64::from(!room);
+        room
+    }
+
+    /// Keeps an event of the thread with this number.
+    pub fn keep_event(&mut self, event: &Event, thread: u16) {
+        if self.has_room() {
+            self.events.push(Event { thread, ..*event });
+        }
+    }
+
+    /// Keeps a state of the thread with this number.
+    pub fn keep_state(&mut self, state: &State, thread: u16) {
+        if self.has_room() {
+            self.states.push(State { thread, ..*state });
+        }
+    }
+
+    /// Everything, leaving nothing.
+    pub fn take(&mut self) -> Early {
+        std::mem::replace(self, Early::EMPTY)
+    }
+}
+
+static EARLY: Mutex<Early> = Mutex::new(Early::EMPTY);
+
+/// The records from before the start. The start happens under this lock: who holds it and sees that it has not
+/// happened may keep a record.
+pub fn lock() -> MutexGuard<'static, Early> {
+    EARLY.lock().unwrap_or_else(PoisonError::into_inner)
+}

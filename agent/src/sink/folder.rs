@@ -1,0 +1,171 @@
+//! The folder of the run and `run.json`.
+
+use super::command::Command;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+use traincheck_schema::run::RunInfo;
+
+/// Names the folder, for this process and its children.
+pub const VARIABLE: &str = "TRAINCHECK_RUN_DIR";
+
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// The folder that the run goes to, as an absolute path: that of [`VARIABLE`], else one of its own under
+/// `./traincheck-runs`. Decided once, at the first call.
+pub fn chosen() -> &'static Path {
+    CHOSEN.get_or_init(|| {
+        let given = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let folder = given.unwrap_or_else(|| {
+            let stem = Command::of_process().stem();
+            PathBuf::from(format!("traincheck-runs/{}-{stem}-{}", utc(wall_seconds()), std::process::id()))
+        });
+        std::path::absolute(&folder).unwrap_or(folder)
+    })
+}
+
+/// As [`chosen`], and makes the processes that this one starts record into the same folder, wherever they are
+/// started from. Gives back the path if the environment had to be changed for it: Python copies the environment
+/// when it starts, so the caller has to put the path into `os.environ`, too.
+pub fn choose() -> Option<&'static Path> {
+    let folder = chosen();
+    if std::env::var_os(VARIABLE).is_some_and(|value| value == folder.as_os_str()) {
+        return None;
+    }
+    // SAFETY: `setenv` races only with threads that use the environment without the C library's lock; this is
+    // called under the GIL while `import torch` is about to return, where Python code itself may set variables.
+    unsafe { std::env::set_var(VARIABLE, folder) };
+    Some(folder)
+}
+
+/// Makes `folder` with everything above it. What is new is for its owner only.
+pub fn create(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Writes `run.json`, unless another process has. It appears whole or not at all.
+pub fn write_info(folder: &Path, info: &RunInfo) -> io::Result<()> {
+    let path = folder.join("run.json");
+    if path.try_exists()? {
+        return Ok(());
+    }
+    let draft = folder.join(format!(".run.json-{}-{}", host(), std::process::id()));
+    let written = write_new(&draft, info).and_then(|()| match std::fs::hard_link(&draft, &path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Not every file system has links. Then the last one wins, still whole.
+        Err(_) => std::fs::rename(&draft, &path),
+        Ok(()) => Ok(()),
+    });
+    let _ = std::fs::remove_file(&draft);
+    written
+}
+
+fn write_new(path: &Path, info: &RunInfo) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(info)?;
+    text.push(b'\n');
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(&text)
+}
+
+/// The short name of this machine, fit for a file name: the reader takes it for what is before the first `-`.
+pub fn host() -> String {
+    let mut buffer = [0_u8; 256];
+    // SAFETY: the buffer is as long as said; its last byte stays 0.
+    unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
+    let name = buffer.split(|byte| matches!(byte, 0 | b'.')).next().unwrap_or_default();
+    fit(name)
+}
+
+fn fit(name: &[u8]) -> String {
+    let fit = |byte: &u8| {
+        if byte.is_ascii_alphanumeric() || matches!(*byte, b'_' | b'.') { char::from(*byte) } else { '_' }
+    };
+    if name.is_empty() { "localhost".into() } else { name.iter().take(64).map(fit).collect() }
+}
+
+/// Whether files of a process that is called `process` (`HOST-PID`) are in `folder`.
+pub fn is_taken(folder: &Path, process: &str) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    let taken = |name: &[u8]| {
+        name.strip_prefix(process.as_bytes())
+            .is_some_and(|rest| rest.first().is_some_and(|byte| *byte == b'-'))
+    };
+    entries.flatten().any(|entry| taken(entry.file_name().as_bytes()))
+}
+
+/// Nanoseconds since 1970.
+pub fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn wall_seconds() -> u64 {
+    wall_ns() / 1_000_000_000
+}
+
+/// Date and time as `20261122-041500`. By hand, for `gmtime_r` takes a lock of the C library that a forked child
+/// would find locked.
+fn utc(seconds: u64) -> String {
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    // Counted from 1 March 2000 leap days come last in their year, their century and the 400 years.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "19700101-000000"),
+            (951_782_399, "20000228-235959"),
+            (951_782_400, "20000229-000000"),
+            (1_709_251_199, "20240229-235959"),
+            (1_709_251_200, "20240301-000000"),
+            (4_107_542_400, "21000301-000000"),
+            (1_795_320_900, "20261122-041500"),
+        ] {
+            assert_eq!(utc(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn a_host_name_has_nothing_in_it_that_separates_names() {
+        assert_eq!(fit(b"node-1/x y"), "node_1_x_y");
+        assert_eq!(fit(b""), "localhost");
+        assert!(!host().contains('-'));
+    }
+
+    #[test]
+    fn names_of_files_of_a_process_are_told_from_those_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("node-12-0.tcs"), "").unwrap();
+        assert!(is_taken(folder.path(), "node-12"));
+        assert!(!is_taken(folder.path(), "node-1"));
+        assert!(!is_taken(folder.path(), "node-123"));
+    }
+
+    #[test]
+    fn the_first_process_writes_what_was_run_and_later_ones_leave_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = RunInfo { host: "first".into(), ..RunInfo::default() };
+        write_info(folder.path(), &first).unwrap();
+        write_info(folder.path(), &RunInfo::default()).unwrap();
+        let text = std::fs::read(folder.path().join("run.json")).unwrap();
+        assert_eq!(serde_json::from_slice::<RunInfo>(&text).unwrap(), first);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+    }
+}

@@ -1,0 +1,251 @@
+//! Records of several rings, merged in the order of their times.
+//!
+//! Each ring is read in the order in which it was filled, so that a block ends at one position in each ring:
+//! everything before it is written, nothing behind it is.
+
+use traincheck_schema::record::{EVENT_SIZE, Event, STATE_SIZE, State};
+use traincheck_schema::ring::{Ring, RingError, RingRecord};
+use traincheck_schema::segment::RingPosition;
+
+/// Records of one ring that are not yet in a block.
+pub struct Records {
+    ring: u16,
+    /// Where in the ring the next record is.
+    position: u64,
+    capacity: u64,
+    events: std::vec::IntoIter<Event>,
+    states: std::vec::IntoIter<State>,
+    /// Which kind comes when.
+    order: std::vec::IntoIter<Kind>,
+    taken: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Event,
+    State,
+}
+
+impl Records {
+    /// Copies the records from position `from` to `to` of `ring`.
+    pub fn read(ring: &Ring, from: u64, to: u64) -> Result<Records, RingError> {
+        let mut events = Vec::with_capacity(usize::try_from(to - from).unwrap_or(0) / EVENT_SIZE);
+        let mut states = Vec::new();
+        let mut order = Vec::with_capacity(events.capacity());
+        ring.read(from, to, |record| match record {
+            RingRecord::Event(event) => {
+                events.push(event);
+                order.push(Kind::Event);
+            }
+            RingRecord::State(state) => {
+                states.push(state);
+                order.push(Kind::State);
+            }
+            // These are in a ring of their own.
+            RingRecord::Dict(_) => {}
+        })?;
+        Ok(Records {
+            ring: ring.info().index,
+            position: from,
+            capacity: ring.capacity() as u64,
+            events: events.into_iter(),
+            states: states.into_iter(),
+            order: order.into_iter(),
+            taken: false,
+        })
+    }
+
+    /// The kind and time of the next record.
+    fn front(&self) -> Option<(Kind, u64)> {
+        let kind = *self.order.as_slice().first()?;
+        let time = match kind {
+            Kind::Event => self.events.as_slice().first()?.time,
+            Kind::State => self.states.as_slice().first()?.time,
+        };
+        Some((kind, time))
+    }
+
+    /// Counts a record of `size` bytes as taken. A record that does not fit before the end of the ring is at its
+    /// beginning.
+    fn advance(&mut self, size: usize) {
+        let size = size as u64;
+        let room = self.capacity - self.position % self.capacity;
+        let skipped = if room < size { room } else { 0 };
+        self.position += skipped + size;
+        self.order.next();
+        self.taken = true;
+    }
+}
+
+/// One block.
+#[derive(Default)]
+pub struct Block {
+    /// Its events, those of each ring in the order of the ring.
+    pub events: Vec<Event>,
+    /// Its states, likewise.
+    pub states: Vec<State>,
+    /// Up to where the rings are in this block and those before, for the rings that have a part in this one.
+    pub positions: Vec<RingPosition>,
+}
+
+impl Block {
+    /// Nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.states.is_empty()
+    }
+}
+
+/// The records of several rings.
+pub struct Merge(Vec<Records>);
+
+impl Merge {
+    /// Those of `rings`.
+    pub fn new(rings: Vec<Records>) -> Merge {
+        Merge(rings)
+    }
+
+    /// The earliest records, at most `limit` of each kind.
+    pub fn next_block(&mut self, limit: usize) -> Block {
+        let mut block = Block::default();
+        while block.events.len() < limit && block.states.len() < limit {
+            let fronts =
+                self.0.iter_mut().filter_map(|records| records.front().map(|front| (front, records)));
+            let Some(((kind, _), records)) = fronts.min_by_key(|((_, time), _)| *time) else { break };
+            match kind {
+                Kind::Event => {
+                    block.events.extend(records.events.next());
+                    records.advance(EVENT_SIZE);
+                }
+                Kind::State => {
+                    block.states.extend(records.states.next());
+                    records.advance(STATE_SIZE);
+                }
+            }
+        }
+        for records in &mut self.0 {
+            if std::mem::take(&mut records.taken) {
+                block.positions.push(RingPosition { ring: records.ring, position: records.position });
+            }
+        }
+        block
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use traincheck_schema::record::{Attribute, EventKind, STATE_KIND, ValueKind};
+    use traincheck_schema::ring::{HEADER_SIZE, RingInfo};
+
+    fn event(time: u64) -> Event {
+        Event {
+            size: EVENT_SIZE as u16,
+            kind: EventKind::Enter as u8,
+            stage: 0,
+            flags: 0,
+            thread: 0,
+            time,
+            iteration: 0,
+            step: 0,
+            call: 0,
+            parent: 0,
+            name: 0,
+            site: 0,
+            object: 0,
+            reserved: 0,
+            value: 0,
+        }
+    }
+
+    fn state(time: u64) -> State {
+        State {
+            size: STATE_SIZE as u16,
+            kind: STATE_KIND,
+            stage: 0,
+            attribute: Attribute::Data as u8,
+            value_kind: ValueKind::None as u8,
+            thread: 0,
+            time,
+            iteration: 0,
+            step: 0,
+            call: 0,
+            since: 0,
+            variable: 0,
+            text: 0,
+            int: 0,
+            float: 0.0,
+            hash_low: 0,
+            hash_high: 0,
+            nan: 0,
+            inf: 0,
+            zeros: 0,
+            elements: 0,
+            min: 0.0,
+            max: 0.0,
+            l2: 0.0,
+            point: 0,
+            reserved: 0,
+        }
+    }
+
+    /// A ring in plain memory; the memory is leaked.
+    fn ring(index: u16, grains: usize) -> Ring {
+        let memory: &'static mut [[u64; 512]] = vec![[0; 512]; 1 + grains.div_ceil(64)].leak();
+        let info = RingInfo { pid: 1, index, thread: 1, dictionary: false };
+        // SAFETY: the memory is zeroed, aligned to 8 bytes at least, long enough and never freed.
+        unsafe { Ring::format(memory.as_mut_ptr().cast(), HEADER_SIZE + grains * EVENT_SIZE, &info) }
+    }
+
+    proptest! {
+        /// Whatever is pushed comes out once, in the order of time, and the positions are those of the ring.
+        #[test]
+        fn blocks_end_where_the_rings_say(
+            rounds in prop::collection::vec((prop::collection::vec((0..3_usize, any::<bool>()), 0..30), 1..9_usize), 1..20)
+        ) {
+            let rings = [ring(0, 33), ring(1, 65), ring(2, 128)];
+            let mut written = [0; 3];
+            let mut time = 0;
+            for (pushes, limit) in rounds {
+                let mut expected = Vec::new();
+                for (which, is_event) in pushes {
+                    time += 1;
+                    let fits = if is_event {
+                        rings[which].push_event(&event(time))
+                    } else {
+                        rings[which].push_state(&state(time))
+                    };
+                    if fits {
+                        expected.push((time, which as u16, is_event));
+                    }
+                }
+                let heads: Vec<u64> = rings.iter().map(Ring::head).collect();
+                let all = (0..3).map(|i| Records::read(&rings[i], written[i], heads[i]).unwrap()).collect();
+                let mut merge = Merge::new(all);
+                let mut found = Vec::new();
+                loop {
+                    let block = merge.next_block(limit);
+                    if block.is_empty() {
+                        break;
+                    }
+                    prop_assert!(block.events.len() <= limit && block.states.len() <= limit);
+                    let mut here: Vec<_> = block.events.iter().map(|event| (event.time, event.thread, true)).collect();
+                    here.extend(block.states.iter().map(|state| (state.time, state.thread, false)));
+                    here.sort_unstable();
+                    found.extend(here);
+                    for position in block.positions {
+                        let ring = &rings[usize::from(position.ring)];
+                        // Reading from there on works: it is a boundary of records.
+                        ring.read(position.position, ring.head(), |_| {}).unwrap();
+                        ring.release(position.position);
+                        written[usize::from(position.ring)] = position.position;
+                    }
+                }
+                prop_assert_eq!(found, expected);
+                for i in 0..3 {
+                    prop_assert_eq!(written[i], heads[i]);
+                }
+            }
+        }
+    }
+}

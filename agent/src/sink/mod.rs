@@ -1,0 +1,376 @@
+//! Where records go: from the threads of the job through rings into the run folder.
+//!
+//! Until [`start`] nothing touches the disk: definitions and records wait in memory. From then on every thread
+//! pushes its records into a ring of its own, in shared memory that outlives the process, and the writer carries
+//! them into the segment. Nothing here may harm the job. What fails stops the capture for good, in silence; the
+//! job goes on.
+//!
+//! After `fork` the child is inert: nothing is recorded in it, and it leaves the files of its parent alone. No
+//! lock is held across `fork`, because in the child no lock is ever taken.
+
+mod account;
+mod command;
+mod early;
+mod folder;
+mod merge;
+mod names;
+mod quiet;
+mod ring_file;
+mod threads;
+mod writer;
+
+use crate::process;
+use command::Command;
+use early::Early;
+use quiet::quietly;
+use ring_file::RingFile;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use threads::NO_THREAD;
+use traincheck_schema::record::{DictEntry, Event, EventKind, State};
+use traincheck_schema::ring::RingInfo;
+use traincheck_schema::run::{HookInfo, RunInfo};
+use traincheck_schema::segment::{FormatVersion, ProcessHeader, SegmentWriter, WriteError};
+use writer::Writer;
+
+/// Records are kept in memory.
+const WAITING: u8 = 0;
+/// They go to the rings.
+const RECORDING: u8 = 1;
+/// They go nowhere, and never will again.
+const OFF: u8 = 2;
+
+/// The one word that every way in looks at first.
+static PHASE: AtomicU8 = AtomicU8::new(WAITING);
+static LAST_CALL: AtomicU64 = AtomicU64::new(0);
+static STARTING: Mutex<()> = Mutex::new(());
+static PLACE: OnceLock<Place> = OnceLock::new();
+
+/// Where the files of this process are.
+struct Place {
+    folder: PathBuf,
+    /// What their names begin with: `HOST-PID`.
+    process: String,
+    pid: u32,
+}
+
+impl Place {
+    fn path(&self, rest: &str) -> PathBuf {
+        self.folder.join(format!("{}-{rest}", self.process))
+    }
+}
+
+/// What the first training event knows about the process.
+#[derive(Clone, Debug, Default)]
+pub struct StartInfo {
+    /// Version of Python, or empty.
+    pub python_version: String,
+    /// Version of PyTorch, or empty.
+    pub torch_version: String,
+    /// Name of the profile.
+    pub profile: String,
+    /// The hooks, on and off. Those given to [`note_hook_off`] need not be among them.
+    pub hooks: Vec<HookInfo>,
+}
+
+/// Why a run could not be started.
+#[derive(Debug)]
+enum StartError {
+    Folder(PathBuf, io::Error),
+    Info(io::Error),
+    Ring(io::Error),
+    Segment(WriteError),
+    Thread(io::Error),
+    TooLate,
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Folder(path, error) => {
+                write!(f, "cannot make the run folder {}: {error}", path.display())
+            }
+            StartError::Info(error) => write!(f, "cannot write run.json: {error}"),
+            StartError::Ring(error) => write!(f, "cannot make the ring of the dictionary: {error}"),
+            StartError::Segment(error) => error.fmt(f),
+            StartError::Thread(error) => write!(f, "no thread for the writer: {error}"),
+            StartError::TooLate => f.write_str("the process was ending when the run was to start"),
+        }
+    }
+}
+
+/// What has to be done before other threads exist. Part of [`process::boot`].
+pub(crate) fn boot() {
+    threads::boot();
+}
+
+/// Runs in a forked child: nothing but a store.
+pub(crate) fn go_inert() {
+    PHASE.store(OFF, Ordering::Relaxed);
+}
+
+/// `CLOCK_MONOTONIC`, nanoseconds.
+#[inline]
+pub fn now() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+#[inline]
+fn clock(id: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a local; the clocks used here always exist.
+    unsafe { libc::clock_gettime(id, &mut time) };
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+/// The id of the next call, from 1, unique in the process.
+#[inline]
+pub fn next_call() -> u64 {
+    LAST_CALL.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Records an event. Its `thread` is filled in.
+#[inline]
+pub fn emit(event: &Event) {
+    match PHASE.load(Ordering::Relaxed) {
+        RECORDING => threads::push(|ring| ring.push_event(event)),
+        WAITING => keep(|early, thread| early.keep_event(event, thread), || emit(event)),
+        _ => {}
+    }
+}
+
+/// Records what a look at a variable found. Its `thread` is filled in.
+#[inline]
+pub fn emit_state(state: &State) {
+    match PHASE.load(Ordering::Relaxed) {
+        RECORDING => threads::push(|ring| ring.push_state(state)),
+        WAITING => keep(|early, thread| early.keep_state(state, thread), || emit_state(state)),
+        _ => {}
+    }
+}
+
+/// Does `keep` before the start; `instead`, if the start has just happened.
+#[cold]
+fn keep(keep: impl FnOnce(&mut Early, u16), instead: impl FnOnce()) {
+    let thread = threads::current_index();
+    let mut early = early::lock();
+    if PHASE.load(Ordering::Relaxed) == WAITING {
+        keep(&mut early, thread);
+    } else {
+        drop(early);
+        instead();
+    }
+}
+
+/// Defines `entry` under the next id (its own is ignored), which is given back; 0 where the dictionary is full or
+/// nothing is recorded. Who calls sees to it that nothing is defined twice.
+pub fn define(entry: DictEntry) -> u32 {
+    if is_inert() { 0 } else { names::define(entry) }
+}
+
+/// The id of `text`, the same for the same text; 0 as in [`define`].
+pub fn text(text: &str) -> u32 {
+    if is_inert() { 0 } else { names::text(text) }
+}
+
+/// The id of the op `name` in this RecordFunction scope, the same for the same content; 0 as in [`define`].
+#[inline]
+pub fn op(name: &[u8], scope: u8) -> u32 {
+    if is_inert() { 0 } else { names::op(name, scope) }
+}
+
+/// Decides on the run folder and names it to the processes that this one will start. To be called when `import
+/// torch` has finished. If it gives back a path, that has to be put into Python's `os.environ` as
+/// `TRAINCHECK_RUN_DIR`, which was copied from the environment earlier.
+pub fn choose_folder() -> Option<&'static Path> {
+    if is_inert() { None } else { folder::choose() }
+}
+
+/// Starts the run: makes the folder and its files, and the writer. False: nothing is or will be recorded. Later
+/// calls only tell.
+pub fn start(info: StartInfo) -> bool {
+    if PHASE.load(Ordering::Acquire) == WAITING {
+        let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        if PHASE.load(Ordering::Acquire) == WAITING
+            && let Err(error) = quietly(|| try_start(info))
+        {
+            stop(error.to_string());
+        }
+    }
+    is_started()
+}
+
+fn try_start(info: StartInfo) -> Result<(), StartError> {
+    let folder = folder::chosen();
+    folder::create(folder).map_err(|error| StartError::Folder(folder.into(), error))?;
+    let pid = std::process::id();
+    let place =
+        PLACE.get_or_init(|| Place { folder: folder.into(), process: process_name(folder, pid), pid });
+    let command = Command::of_process();
+    let host = folder::host();
+    let run = RunInfo {
+        format_version: FormatVersion::CURRENT.to_string(),
+        agent_version: env!("CARGO_PKG_VERSION").into(),
+        started_wall_ns: folder::wall_ns(),
+        host: host.clone(),
+        command: command.redacted(),
+        python: info.python_version.clone(),
+        torch: info.torch_version.clone(),
+        profile: info.profile.clone(),
+        hooks: account::hooks(info.hooks),
+    };
+    folder::write_info(folder, &run).map_err(StartError::Info)?;
+
+    // SAFETY: no arguments, cannot fail.
+    let (parent, thread) = unsafe { (libc::getppid(), libc::gettid()) };
+    let ring =
+        RingInfo { pid, index: NO_THREAD, thread: u64::from(thread.cast_unsigned()), dictionary: true };
+    let names_ring = RingFile::create(place.path("names.ring"), &ring).map_err(StartError::Ring)?;
+    let names_ring: &'static RingFile = Box::leak(Box::new(names_ring));
+    let started = write_beginning(
+        place,
+        names_ring,
+        &ProcessHeader {
+            host,
+            pid,
+            parent_pid: parent.cast_unsigned(),
+            segment_index: 0,
+            monotonic_ns: now(),
+            wall_ns: folder::wall_ns(),
+            agent_version: run.agent_version,
+            python_version: info.python_version,
+            torch_version: info.torch_version,
+            profile: info.profile,
+            executable: std::env::current_exe()
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            script: command.script().into(),
+            rank: number_of(&["RANK", "OMPI_COMM_WORLD_RANK"]),
+            world_size: number_of(&["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"]),
+        },
+    );
+    if started.is_err() {
+        names_ring.remove();
+    }
+    started
+}
+
+/// Makes the segment with everything from before the start in it, and lets records go to the rings.
+fn write_beginning(
+    place: &Place,
+    names_ring: &'static RingFile,
+    header: &ProcessHeader,
+) -> Result<(), StartError> {
+    let path = place.path("0.tcs");
+    let segment = SegmentWriter::create(&path, header).map_err(StartError::Segment)?;
+    let mut writer = Writer::new(segment, &path, names_ring);
+    let names = names::use_ring(&names_ring.ring);
+    writer.write_early_names(&names).map_err(StartError::Segment)?;
+    let early = {
+        let mut early = early::lock();
+        // From here on other threads push into rings. Not if the run was sealed or this is a child meanwhile.
+        PHASE
+            .compare_exchange(WAITING, RECORDING, Ordering::AcqRel, Ordering::Acquire)
+            .map_err(|_| StartError::TooLate)?;
+        early.take()
+    };
+    writer.write_early(&early).map_err(StartError::Segment)?;
+    writer.spawn().map_err(StartError::Thread)
+}
+
+/// What the names of the files of this process begin with. A folder can hold files of an earlier process of the
+/// same number, one that has called `exec` or ran in another container: then the host is called `NAME.2`.
+fn process_name(folder: &Path, pid: u32) -> String {
+    let host = folder::host();
+    let mut name = format!("{host}-{pid}");
+    for count in 2..1000 {
+        if !folder::is_taken(folder, &name) {
+            break;
+        }
+        name = format!("{host}.{count}-{pid}");
+    }
+    name
+}
+
+/// The first of these environment variables that is a number.
+fn number_of(variables: &[&str]) -> Option<u32> {
+    variables.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
+}
+
+/// The path of the ring with this ending of its name; none before the start.
+fn ring_path(rest: &str) -> Option<PathBuf> {
+    PLACE.get().map(|place| place.path(&format!("{rest}.ring")))
+}
+
+/// Stops the capture for good.
+fn stop(why: String) {
+    account::trouble(why);
+    PHASE.store(OFF, Ordering::Release);
+}
+
+/// The run was started and records are taken.
+#[inline]
+pub fn is_started() -> bool {
+    PHASE.load(Ordering::Relaxed) == RECORDING
+}
+
+/// Nothing is recorded any more in this process, and never will be: it is a forked child, the run is sealed, or
+/// it could not be written.
+#[inline]
+pub fn is_inert() -> bool {
+    PHASE.load(Ordering::Relaxed) == OFF
+}
+
+/// Why the capture stopped, if something was wrong.
+pub fn trouble() -> Option<&'static str> {
+    account::what_went_wrong()
+}
+
+/// Says once for each `hook` that it was switched off or could not be installed: in the trace, and in `run.json`
+/// if the run has not started.
+pub fn note_hook_off(hook: &str, why: &str) {
+    if is_inert() || !account::hook_off(hook, why) {
+        return;
+    }
+    emit(&Event {
+        size: 0,
+        kind: EventKind::HookOff as u8,
+        stage: 0,
+        flags: 0,
+        thread: 0,
+        time: now(),
+        iteration: 0,
+        step: 0,
+        call: 0,
+        parent: 0,
+        name: text(&format!("{hook}: {why}")),
+        site: 0,
+        object: 0,
+        reserved: 0,
+        value: 0,
+    });
+}
+
+/// Sets a figure of the account in the footer, such as what a kind of hook has cost, in nanoseconds. To be done
+/// before the run is sealed.
+pub fn account(name: &str, value: u64) {
+    if !is_inert() {
+        account::set(name, value);
+    }
+}
+
+/// Writes everything there is, and the footer, and removes the rings. Whatever is emitted from now on is lost.
+/// Returns when that is done, or after two seconds. Later calls do nothing but wait for the same.
+pub fn seal(reason: &str) {
+    if process::is_forked() {
+        return;
+    }
+    PHASE.store(OFF, Ordering::Release);
+    // A child made without the C library does not know that it is one, and has no writer.
+    let ours = PLACE.get().is_some_and(|place| place.pid == std::process::id());
+    if ours && writer::is_running() {
+        quietly(|| writer::close(reason));
+    }
+}

@@ -1,0 +1,244 @@
+//! The threads of the process and their rings.
+//!
+//! A thread gets its number at its first record and its ring at its first record after the start. On the way of
+//! every later record there is one thread-local word, the pointer to the producer; it has no destructor, for
+//! registering one takes a lock that is not reset in a forked child. That a thread ended is learned from a
+//! pthread key, which is made in the constructor.
+
+use super::names::content_hash;
+use super::ring_file::RingFile;
+use super::writer;
+use crate::process;
+use std::cell::{Cell, UnsafeCell};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use traincheck_schema::ring::{Ring, RingInfo};
+
+/// The number of no thread: of losses that belong to none, and of the ring of the dictionary.
+pub const NO_THREAD: u16 = u16::MAX;
+
+thread_local! {
+    static PRODUCER: Cell<*const Producer> = const { Cell::new(ptr::null()) };
+}
+
+/// In the place of a pointer to a producer: this thread has none and will have none.
+const NO_PRODUCER: *const Producer = ptr::without_provenance(1);
+
+/// The pthread key whose value is the [`Thread`] of the thread; [`NO_KEY`] before [`boot`].
+static KEY: AtomicU32 = AtomicU32::new(NO_KEY);
+const NO_KEY: u32 = u32::MAX;
+
+static NEXT_INDEX: AtomicU32 = AtomicU32::new(0);
+
+/// Threads that the writer has to look after.
+static THREADS: Mutex<Vec<&'static Thread>> = Mutex::new(Vec::new());
+
+/// One thread of the process that has given at least one record. Never freed.
+pub struct Thread {
+    /// By order of first records.
+    pub index: u16,
+    producer: OnceLock<Producer>,
+    ended: AtomicBool,
+    /// Records that were given while the thread could have no ring.
+    lost: AtomicU64,
+    /// Used by the thread itself only.
+    ops: UnsafeCell<Option<Box<OpCache>>>,
+}
+
+// SAFETY: everything but `ops` is shareable; `ops` is touched by the thread itself only (see `own_ops`).
+unsafe impl Sync for Thread {}
+
+/// The ring of a thread and when to wake the writer for it.
+pub struct Producer {
+    file: RingFile,
+    /// Position of the ring from which on it is worth looking whether it is half full.
+    wake_at: AtomicU64,
+}
+
+impl Thread {
+    /// Its ring, if it has one.
+    pub fn file(&self) -> Option<&RingFile> {
+        self.producer.get().map(|producer| &producer.file)
+    }
+
+    /// It will push no more.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// How many of its records were lost because it has no ring.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// Makes the pthread key. Called once, before any other thread can exist.
+pub fn boot() {
+    let mut key = 0;
+    // SAFETY: `key` is a local; `thread_ended` is a function of this library, which is never unloaded.
+    if unsafe { libc::pthread_key_create(&mut key, Some(thread_ended)) } == 0 {
+        KEY.store(key, Ordering::Release);
+    }
+}
+
+/// The destructor of the key.
+unsafe extern "C" fn thread_ended(thread: *mut libc::c_void) {
+    if process::is_forked() {
+        return;
+    }
+    PRODUCER.set(NO_PRODUCER);
+    // SAFETY: the values of the key are pointers to leaked `Thread`s, set by `current`.
+    let thread = unsafe { &*thread.cast::<Thread>() };
+    // SAFETY: this runs on the thread itself, which is in no other function of this module.
+    unsafe { *thread.ops.get() = None };
+    thread.ended.store(true, Ordering::Release);
+}
+
+/// The calling thread; none where it cannot be had (too early, or the thread is about to end).
+fn current() -> Option<&'static Thread> {
+    let key = KEY.load(Ordering::Relaxed);
+    if key == NO_KEY {
+        return None;
+    }
+    // SAFETY: `key` is a key; its values are null or pointers to leaked `Thread`s.
+    let known = unsafe { libc::pthread_getspecific(key).cast::<Thread>().as_ref() };
+    known.or_else(|| introduce(key))
+}
+
+#[cold]
+fn introduce(key: u32) -> Option<&'static Thread> {
+    if PRODUCER.get() == NO_PRODUCER {
+        return None;
+    }
+    let index = NEXT_INDEX.fetch_add(1, Ordering::Relaxed);
+    let thread: &'static Thread = Box::leak(Box::new(Thread {
+        index: u16::try_from(index).unwrap_or(NO_THREAD),
+        producer: OnceLock::new(),
+        ended: AtomicBool::new(false),
+        lost: AtomicU64::new(0),
+        ops: UnsafeCell::new(None),
+    }));
+    // SAFETY: `key` is a key.
+    let set = unsafe { libc::pthread_setspecific(key, ptr::from_ref(thread).cast()) };
+    (set == 0).then_some(thread)
+}
+
+/// The number of the calling thread.
+pub fn current_index() -> u16 {
+    current().map_or(NO_THREAD, |thread| thread.index)
+}
+
+/// Gives the ring of the calling thread to `push`. The thread gets a ring if it has none yet.
+#[inline]
+pub fn push(push: impl FnOnce(&Ring) -> bool) {
+    let producer = PRODUCER.get();
+    if producer > NO_PRODUCER {
+        // SAFETY: any other value was set by this thread from a leaked `Thread`. The mapping is ended only after
+        // the thread is, and `thread_ended` clears the pointer.
+        let producer = unsafe { &*producer };
+        push(&producer.file.ring);
+        let head = producer.file.ring.head();
+        if head >= producer.wake_at.load(Ordering::Relaxed) {
+            producer.wake_writer(head);
+        }
+    } else {
+        first_push(push);
+    }
+}
+
+impl Producer {
+    /// The ring has been filled up to `head`; wakes the writer if that makes it more than half full.
+    #[cold]
+    fn wake_writer(&self, head: u64) {
+        let half = self.file.ring.capacity() as u64 / 2;
+        let tail = self.file.ring.tail();
+        if head.saturating_sub(tail) >= half {
+            writer::wake();
+            // Again a quarter later, should the writer not have come round by then.
+            self.wake_at.store(head + half / 2, Ordering::Relaxed);
+        } else {
+            self.wake_at.store(tail + half, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cold]
+fn first_push(push: impl FnOnce(&Ring) -> bool) {
+    let Some(thread) = current() else { return };
+    if PRODUCER.get() == NO_PRODUCER {
+        thread.lost.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    // From here on the writer looks after it, be it only for its losses.
+    lock().push(thread);
+    match super::ring_path(&format!("r{}", thread.index)) {
+        Some(path) if thread.index != NO_THREAD => {
+            // SAFETY: no arguments, cannot fail.
+            let id = unsafe { libc::gettid() };
+            let info = RingInfo {
+                pid: std::process::id(),
+                index: thread.index,
+                thread: u64::from(id.cast_unsigned()),
+                dictionary: false,
+            };
+            if let Ok(file) = RingFile::create(path, &info) {
+                let half = file.ring.capacity() as u64 / 2;
+                let producer =
+                    thread.producer.get_or_init(|| Producer { file, wake_at: AtomicU64::new(half) });
+                PRODUCER.set(producer);
+                push(&producer.file.ring);
+                return;
+            }
+        }
+        _ => {}
+    }
+    PRODUCER.set(NO_PRODUCER);
+    thread.lost.fetch_add(1, Ordering::Relaxed);
+}
+
+fn lock() -> MutexGuard<'static, Vec<&'static Thread>> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives the threads to look after that are new since `known` of them were, to the writer.
+pub fn since(known: usize, mut each: impl FnMut(&'static Thread)) {
+    lock().iter().skip(known).for_each(|thread| each(thread));
+}
+
+/// Takes threads off the list. The order of the others stays.
+pub fn forget(gone: impl Fn(&Thread) -> bool) {
+    lock().retain(|thread| !gone(thread));
+}
+
+const CACHED_OPS: usize = 256;
+
+/// The ops that a thread used last, by content. An entry is found by its hash and compared as a whole.
+struct OpCache([CachedOp; CACHED_OPS]);
+
+#[derive(Clone, Copy)]
+struct CachedOp {
+    name: &'static [u8],
+    scope: u8,
+    id: u32,
+}
+
+/// The id of an op from the cache of the thread, else from `define`, which also gives a lasting copy of the name.
+pub fn cached_op(name: &[u8], scope: u8, define: impl FnOnce() -> (u32, &'static [u8])) -> u32 {
+    let Some(thread) = current() else { return define().0 };
+    // SAFETY: `thread` is the calling thread's, and no reference to its cache outlives this function, which does
+    // not call itself (`define` only takes the lock of the names).
+    let cache = unsafe { &mut *thread.ops.get() };
+    let cache =
+        cache.get_or_insert_with(|| Box::new(OpCache([CachedOp { name: &[], scope: 0, id: 0 }; CACHED_OPS])));
+    let place = content_hash(u64::from(scope), name) as usize % CACHED_OPS;
+    let Some(entry) = cache.0.get_mut(place) else { return define().0 };
+    if entry.id != 0 && entry.scope == scope && entry.name == name {
+        return entry.id;
+    }
+    let (id, kept) = define();
+    if kept == name {
+        *entry = CachedOp { name: kept, scope, id };
+    }
+    id
+}

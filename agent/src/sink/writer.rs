@@ -1,0 +1,375 @@
+//! The writer: one thread that carries records from the rings into the segment.
+//!
+//! It looks at the rings ten times a second, or when one is half full, and closes a block at 4,096 events or
+//! after a second. What it takes from a ring stays there until the frame has been written, so that nothing is
+//! only in the memory of this process when it is killed.
+//!
+//! The thread is made with the C library, has all signals blocked and ends in a `catch_unwind`. It uses nothing
+//! that registers a thread-local destructor: see [`super::threads`].
+
+use super::early::Early;
+use super::merge::{Merge, Records};
+use super::ring_file::RingFile;
+use super::threads::{self, NO_THREAD, Thread};
+use super::{account, names, now};
+use std::io;
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use traincheck_schema::record::{DictEntry, EVENT_SIZE};
+use traincheck_schema::ring::RingError;
+use traincheck_schema::segment::{DropReason, Dropped, Ending, RingPosition, SegmentWriter, WriteError};
+
+/// How many events make a block.
+const BLOCK_EVENTS: usize = 4096;
+/// The bytes that they have in a ring.
+const BLOCK_BYTES: u64 = (BLOCK_EVENTS * EVENT_SIZE) as u64;
+/// How long a record waits for its block at most, in nanoseconds.
+const BLOCK_TIME: u64 = 1_000_000_000;
+/// How often the rings are looked at, if nothing else happens.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long an exit waits for the last block.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Of the thread, in bytes.
+const STACK: usize = 4 << 20;
+
+/// Somebody has something for the writer; it sleeps on this.
+static CALL: AtomicU32 = AtomicU32::new(0);
+static CLOSING: AtomicBool = AtomicBool::new(false);
+static REASON: OnceLock<String> = OnceLock::new();
+static SPAWNED: AtomicBool = AtomicBool::new(false);
+/// The writer has ended.
+static DONE: AtomicU32 = AtomicU32::new(0);
+
+/// Why writing stopped before the end.
+enum Stop {
+    /// The segment could not be written.
+    Write(String),
+    /// The folder is not there any more.
+    FolderGone,
+    /// A ring held what nobody can have pushed.
+    Damaged(String),
+}
+
+impl From<WriteError> for Stop {
+    fn from(error: WriteError) -> Stop {
+        Stop::Write(error.to_string())
+    }
+}
+
+impl From<RingError> for Stop {
+    fn from(error: RingError) -> Stop {
+        Stop::Damaged(error.to_string())
+    }
+}
+
+impl Stop {
+    fn text(self) -> String {
+        match self {
+            Stop::Write(error) => error,
+            Stop::FolderGone => "the run folder was removed".into(),
+            Stop::Damaged(error) => format!("a ring is damaged: {error}"),
+        }
+    }
+}
+
+/// What the writer knows about one thread.
+struct Source {
+    thread: &'static Thread,
+    /// Everything before it is in the segment.
+    position: u64,
+    /// Losses that are in the segment: for want of room, for want of a ring.
+    dropped: u64,
+    lost: u64,
+    /// The thread had ended before the records were looked at last.
+    ended: bool,
+}
+
+/// The state of the writer.
+pub struct Writer {
+    segment: SegmentWriter,
+    path: PathBuf,
+    names_ring: &'static RingFile,
+    names_lost: u64,
+    sources: Vec<Source>,
+    last_block: u64,
+}
+
+impl Writer {
+    /// A writer to `segment`, which is the file `path`.
+    pub fn new(segment: SegmentWriter, path: &Path, names_ring: &'static RingFile) -> Writer {
+        let path = path.into();
+        Writer { segment, path, names_ring, names_lost: 0, sources: Vec::new(), last_block: now() }
+    }
+
+    /// Writes `names`, which were defined before the ring of the dictionary was in use.
+    pub fn write_early_names(&mut self, names: &[DictEntry]) -> Result<(), WriteError> {
+        self.segment.write_dictionary(names)
+    }
+
+    /// Writes what happened before the start.
+    pub fn write_early(&mut self, early: &Early) -> Result<(), WriteError> {
+        let names_position = self.write_names()?;
+        let mut dropped = Vec::new();
+        note(&mut dropped, NO_THREAD, early.lost, &mut 0, DropReason::BeforeStart);
+        if early.events.is_empty() && early.states.is_empty() && dropped.is_empty() {
+            return Ok(());
+        }
+        self.segment.write_block(&early.events, &early.states, &dropped, &[names_position])
+    }
+
+    /// Starts the thread.
+    pub fn spawn(self) -> io::Result<()> {
+        let argument = Box::into_raw(Box::new(self));
+        // SAFETY: the sets and the attributes are initialised before they are used; the pointers are to locals.
+        let error = unsafe {
+            let mut attributes = MaybeUninit::uninit();
+            let mut all = MaybeUninit::uninit();
+            let mut before = MaybeUninit::uninit();
+            let mut thread = MaybeUninit::uninit();
+            libc::pthread_attr_init(attributes.as_mut_ptr());
+            libc::pthread_attr_setdetachstate(attributes.as_mut_ptr(), libc::PTHREAD_CREATE_DETACHED);
+            // The thread-local storage of all libraries comes out of it, and PyTorch has much of it.
+            libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK);
+            libc::sigfillset(all.as_mut_ptr());
+            libc::sigemptyset(before.as_mut_ptr());
+            // The thread inherits the mask: no signal of the job is ever handled on it.
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+            let error = libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), run, argument.cast());
+            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+            libc::pthread_attr_destroy(attributes.as_mut_ptr());
+            error
+        };
+        if error != 0 {
+            // SAFETY: it came from a box above, and there is no thread that took it.
+            drop(unsafe { Box::from_raw(argument) });
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        SPAWNED.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Until the run is closed.
+    fn work(&mut self) -> Result<(), Stop> {
+        loop {
+            // Read first: what was pushed before the run was closed is found below.
+            let closing = CLOSING.load(Ordering::Acquire);
+            let is_old = now().saturating_sub(self.last_block) >= BLOCK_TIME;
+            if closing || is_old || self.pending() >= BLOCK_BYTES {
+                self.write()?;
+                self.last_block = now();
+            }
+            if closing {
+                return Ok(());
+            }
+            if self.pending() < BLOCK_BYTES {
+                sleep_on(&CALL, 0, PAUSE);
+                CALL.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// How many bytes are in the rings.
+    fn pending(&mut self) -> u64 {
+        let sources = &mut self.sources;
+        threads::since(sources.len(), |thread| {
+            sources.push(Source { thread, position: 0, dropped: 0, lost: 0, ended: false });
+        });
+        let pending =
+            |source: &Source| source.thread.file().map_or(0, |file| file.ring.head() - source.position);
+        sources.iter().map(pending).sum()
+    }
+
+    /// Writes everything that is there.
+    fn write(&mut self) -> Result<(), Stop> {
+        self.pending();
+        let mut dropped = Vec::new();
+        let mut rings = Vec::new();
+        for source in &mut self.sources {
+            // In this order: what is seen of the end and of losses came before the last record that is seen.
+            source.ended = source.thread.has_ended();
+            let index = source.thread.index;
+            note(&mut dropped, index, source.thread.lost(), &mut source.lost, DropReason::DiskFull);
+            let Some(file) = source.thread.file() else { continue };
+            note(&mut dropped, index, file.ring.dropped(), &mut source.dropped, DropReason::RingFull);
+            let head = file.ring.head();
+            if head > source.position {
+                rings.push(Records::read(&file.ring, source.position, head)?);
+            }
+        }
+        // After the records, for whatever they name was defined before they were pushed.
+        let names_position = self.write_names()?;
+        note(&mut dropped, NO_THREAD, names::lost(), &mut self.names_lost, DropReason::DictionaryFull);
+
+        // Records are missing somewhere between these, so these are one block.
+        let limit = if dropped.is_empty() { BLOCK_EVENTS } else { usize::MAX };
+        let mut merge = Merge::new(rings);
+        loop {
+            let mut block = merge.next_block(limit);
+            if block.is_empty() && dropped.is_empty() {
+                break;
+            }
+            block.positions.push(names_position);
+            self.segment.write_block(&block.events, &block.states, &dropped, &block.positions)?;
+            dropped.clear();
+            self.release(&block.positions);
+        }
+        self.retire();
+        // A removed file can still be written to, on a disk that fills up for nobody.
+        if self.path.exists() { Ok(()) } else { Err(Stop::FolderGone) }
+    }
+
+    /// Writes the names that are new. Gives back up to where the ring of the dictionary has been written.
+    fn write_names(&mut self) -> Result<RingPosition, WriteError> {
+        let (entries, position) = names::take();
+        if !entries.is_empty() {
+            self.segment.write_dictionary(&entries)?;
+        }
+        self.names_ring.ring.release(position);
+        Ok(RingPosition { ring: NO_THREAD, position })
+    }
+
+    /// Gives the space before `positions` back to the rings.
+    fn release(&mut self, positions: &[RingPosition]) {
+        for written in positions {
+            let of_ring = |source: &&mut Source| source.thread.index == written.ring;
+            let Some(source) = self.sources.iter_mut().find(of_ring) else { continue };
+            source.position = written.position;
+            if let Some(file) = source.thread.file() {
+                file.ring.release(written.position);
+            }
+        }
+    }
+
+    /// Removes the rings of the threads that have ended: everything from them has been written.
+    fn retire(&mut self) {
+        if self.sources.iter().all(|source| !source.ended) {
+            return;
+        }
+        let ended: Vec<*const Thread> = self
+            .sources
+            .iter()
+            .filter(|source| source.ended)
+            .map(|source| std::ptr::from_ref(source.thread))
+            .collect();
+        for source in self.sources.iter().filter(|source| source.ended) {
+            if let Some(file) = source.thread.file() {
+                file.remove();
+                // SAFETY: the thread has ended, so it pushes no more; the source is forgotten below, and nobody
+                // else uses the ring of a thread.
+                unsafe { file.unmap() };
+            }
+        }
+        // Both lists are in the same order, which `pending` relies on.
+        self.sources.retain(|source| !source.ended);
+        threads::forget(|thread| ended.contains(&std::ptr::from_ref(thread)));
+    }
+
+    /// Writes the footer and removes the rings.
+    fn close(self, reason: &str) -> Result<(), WriteError> {
+        let mut account = account::figures();
+        account.push(("writer_cpu_ns".into(), thread_cpu_ns()));
+        account.push(("written_bytes".into(), self.segment.bytes_written()));
+        let ending = Ending { reason: reason.into(), monotonic_ns: now(), account };
+        self.segment.seal(&ending)?;
+        // Only now: without a footer they are what is left to read.
+        self.names_ring.remove();
+        self.sources.iter().filter_map(|source| source.thread.file()).for_each(RingFile::remove);
+        Ok(())
+    }
+}
+
+/// The thread.
+extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: `spawn` made it from a box and gave it to this thread only.
+    let mut writer = unsafe { Box::from_raw(argument.cast::<Writer>()) };
+    // SAFETY: the name is short enough; a failure changes nothing.
+    unsafe { libc::pthread_setname_np(libc::pthread_self(), c"traincheck".as_ptr()) };
+    let worked = catch_unwind(AssertUnwindSafe(move || {
+        let stopped = writer.work().err().map(Stop::text);
+        if let Some(what) = &stopped {
+            super::stop(what.clone());
+        }
+        let reason = match &stopped {
+            Some(what) => what.as_str(),
+            None => REASON.get().map_or("", String::as_str),
+        };
+        if let Err(error) = writer.close(reason) {
+            super::stop(error.to_string());
+        }
+    }));
+    if worked.is_err() {
+        super::stop("the writer has failed".into());
+    }
+    DONE.store(1, Ordering::Release);
+    rouse(&DONE);
+    std::ptr::null_mut()
+}
+
+/// Adds what was lost beyond `known` to the losses of a block.
+fn note(dropped: &mut Vec<Dropped>, ring: u16, lost: u64, known: &mut u64, reason: DropReason) {
+    if lost > *known {
+        dropped.push(Dropped { ring, count: lost - *known, reason });
+        *known = lost;
+    }
+}
+
+/// Wakes the writer before its time.
+pub fn wake() {
+    if CALL.swap(1, Ordering::Relaxed) == 0 {
+        rouse(&CALL);
+    }
+}
+
+/// There is a writer that has not ended.
+pub fn is_running() -> bool {
+    SPAWNED.load(Ordering::Acquire) && DONE.load(Ordering::Acquire) == 0
+}
+
+/// Has the writer write everything and end, and waits for it, but not forever.
+pub fn close(reason: &str) {
+    let _ = REASON.set(reason.into());
+    CLOSING.store(true, Ordering::Release);
+    CALL.store(1, Ordering::Release);
+    rouse(&CALL);
+    let begun = now();
+    while DONE.load(Ordering::Acquire) == 0 {
+        let waited = Duration::from_nanos(now().saturating_sub(begun));
+        let Some(left) = PATIENCE.checked_sub(waited).filter(|left| !left.is_zero()) else { return };
+        sleep_on(&DONE, 0, left);
+    }
+}
+
+/// Sleeps until `word` is not `value` any more and somebody says so, for `time` at most.
+fn sleep_on(word: &AtomicU32, value: u32, time: Duration) {
+    let time = libc::timespec {
+        tv_sec: time.as_secs() as libc::time_t,
+        tv_nsec: time.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: the word outlives the call, the time is a local; it returns early on any error, which is harmless.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            value,
+            &time,
+        )
+    };
+}
+
+/// Wakes who sleeps on `word`.
+fn rouse(word: &AtomicU32) {
+    // SAFETY: the word outlives the call.
+    unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, i32::MAX)
+    };
+}
+
+/// CPU time of the calling thread, nanoseconds.
+fn thread_cpu_ns() -> u64 {
+    super::clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
