@@ -5,19 +5,25 @@ use crate::record::DictEntry;
 /// A greater id is damage. Far beyond what a process names; it bounds the memory that a reader needs.
 pub const MAX_DICTIONARY_ID: u32 = 1 << 22;
 
+/// No dictionary takes more memory than this for its texts, in bytes.
+pub const MAX_DICTIONARY_TEXT: usize = 256 << 20;
+
 /// The dictionary of a process: entries by id.
 #[derive(Clone, Debug, Default)]
 pub struct Dictionary {
     entries: Vec<DictEntry>,
     /// By id: 0, or the place in `entries`, from 1.
     places: Vec<u32>,
+    /// Bytes of all texts.
+    text_size: usize,
 }
 
 impl Dictionary {
-    /// Adds an entry. False: its id is 0 or beyond [`MAX_DICTIONARY_ID`], and it was not taken. An id that is
-    /// known keeps its first entry.
+    /// Adds an entry. False: it was not taken, for its id is 0 or beyond [`MAX_DICTIONARY_ID`], or all texts
+    /// together exceed [`MAX_DICTIONARY_TEXT`]. An id that is known keeps its first entry.
     pub fn insert(&mut self, entry: DictEntry) -> bool {
-        if entry.id == 0 || entry.id > MAX_DICTIONARY_ID {
+        let text_size = self.text_size + entry.text.len() + entry.file.len() + entry.type_name.len();
+        if entry.id == 0 || entry.id > MAX_DICTIONARY_ID || text_size > MAX_DICTIONARY_TEXT {
             return false;
         }
         let id = entry.id as usize;
@@ -25,6 +31,7 @@ impl Dictionary {
             self.places.resize(id + 1, 0);
         }
         if self.places[id] == 0 {
+            self.text_size = text_size;
             self.entries.push(entry);
             self.places[id] = self.entries.len() as u32;
         }

@@ -11,3 +11,8 @@ pub mod record;
 pub mod ring;
 pub mod run;
 pub mod segment;
+
+// Generated; private, for the types around it say what it means.
+#[allow(clippy::all, clippy::undocumented_unsafe_blocks, missing_docs, unused)]
+#[rustfmt::skip]
+mod trace_capnp;

@@ -23,6 +23,8 @@ mod dict;
 mod file;
 
 pub use dict::MAX_TEXT;
+pub(crate) use dict::cut;
+pub(crate) use file::recover;
 pub use file::{MAX_RING_FILE, RecoveredRing, read_ring_file};
 
 /// Bytes before the data area.

@@ -1,13 +1,23 @@
 //! A run: the folder of segments and rings that the processes of one job wrote.
+mod files;
 mod info;
 mod process;
+mod recovery;
 
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use crate::segment::ReadError;
 pub use info::{HookInfo, RunInfo};
-pub use process::{Batch, Process, ProcessReader, ReadError, Torn};
+pub use process::{Batch, Process, ProcessReader, Torn};
+
+use crate::segment::{FormatVersion, SegmentReader};
+
+/// A longer `run.json` is none, in bytes.
+const MAX_INFO: u64 = 16 << 20;
 
 /// Why a run could not be opened.
 #[derive(Debug, Error)]
@@ -33,23 +43,19 @@ pub enum OpenRunError {
         /// The folder.
         path: PathBuf,
     },
-    /// A file is named like a segment and is none.
-    #[error("{path}: this is no segment: {what}; move it out of the run folder, or restore it")]
-    NotASegment {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        what: String,
-    },
-    /// Written by a newer traincheck.
-    #[error("{path}: format {major}.{minor} is newer than this traincheck reads; install a newer traincheck")]
+    /// A segment cannot be read at all: it is something else, or of a newer version.
+    #[error(transparent)]
+    Segment(ReadError),
+    /// `run.json` says that the run is of a newer version.
+    #[error(
+        "{path}: format {found} is newer than this traincheck reads ({}): install a newer traincheck",
+        FormatVersion::CURRENT
+    )]
     Newer {
         /// The file.
         path: PathBuf,
-        /// Major version found.
-        major: u16,
-        /// Minor version found.
-        minor: u16,
+        /// Version found, as text.
+        found: String,
     },
     /// `run.json` is broken.
     #[error("{path}: cannot read what was run: {source}; mend the file, or remove it")]
@@ -86,7 +92,61 @@ impl Run {
     /// # Errors
     /// If it is no run, or one that this version cannot read; see [`OpenRunError`].
     pub fn open(folder: &Path) -> Result<Run, OpenRunError> {
-        let _ = folder;
-        unimplemented!()
+        let failed = |path: &Path, source: io::Error| OpenRunError::Io { path: path.to_owned(), source };
+        match fs::metadata(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(OpenRunError::Missing { path: folder.to_owned() });
+            }
+            Err(error) => return Err(failed(folder, error)),
+            Ok(found) if !found.is_dir() => return open_segment(folder),
+            Ok(_) => {}
+        }
+        let info = read_info(&folder.join("run.json"))?;
+        let processes = files::processes(folder).map_err(|error| failed(folder, error))?;
+        if processes.is_empty() {
+            return Err(OpenRunError::Empty { path: folder.to_owned() });
+        }
+        for segment in processes.iter().flat_map(|process| &process.segments) {
+            check_segment(segment)?;
+        }
+        Ok(Run { folder: folder.to_owned(), info, processes })
     }
+}
+
+fn open_segment(path: &Path) -> Result<Run, OpenRunError> {
+    if path.extension().is_none_or(|extension| extension != "tcs") {
+        return Err(OpenRunError::NotAFolder { path: path.to_owned() });
+    }
+    check_segment(path)?;
+    let process = files::process_of_segment(path);
+    Ok(Run { folder: path.to_owned(), info: None, processes: vec![process] })
+}
+
+/// Whether there is something to be read in a segment. Damage is not judged here.
+fn check_segment(path: &Path) -> Result<(), OpenRunError> {
+    let first = SegmentReader::open(path).and_then(|mut reader| reader.next_frame().transpose());
+    match first {
+        Ok(_) | Err(ReadError::Damaged { .. }) => Ok(()),
+        Err(error) => Err(OpenRunError::Segment(error)),
+    }
+}
+
+fn read_info(path: &Path) -> Result<Option<RunInfo>, OpenRunError> {
+    let read = File::open(path).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(MAX_INFO).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let bytes = match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(OpenRunError::Io { path: path.to_owned(), source }),
+        Ok(bytes) => bytes,
+    };
+    let info: RunInfo = serde_json::from_slice(&bytes)
+        .map_err(|source| OpenRunError::Info { path: path.to_owned(), source })?;
+    let major = info.format_version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major > u32::from(FormatVersion::CURRENT.major)) {
+        return Err(OpenRunError::Newer { path: path.to_owned(), found: info.format_version });
+    }
+    Ok(Some(info))
 }

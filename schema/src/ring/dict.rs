@@ -19,7 +19,7 @@ pub const MAX_TEXT: usize = 4096;
 const FIXED: usize = 32;
 
 /// The longest beginning of `text` of at most [`MAX_TEXT`] bytes that is whole characters.
-fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -34,7 +34,11 @@ pub struct RecoveredRing {
 /// # Errors
 /// If the file cannot be read, is no ring, or has positions that cannot be.
 pub fn read_ring_file(path: impl AsRef<Path>, from: u64) -> Result<RecoveredRing, RingError> {
-    let path = path.as_ref();
+    recover(path.as_ref(), |_| from)
+}
+
+/// As [`read_ring_file`], where the position to read from depends on whose ring it is.
+pub(crate) fn recover(path: &Path, from: impl FnOnce(&RingInfo) -> u64) -> Result<RecoveredRing, RingError> {
     let failed = |source| RingError::Io { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
@@ -56,6 +60,8 @@ pub fn read_ring_file(path: impl AsRef<Path>, from: u64) -> Result<RecoveredRing
     }
     // SAFETY: `copy` outlives the handle, and its words are aligned.
     let ring = unsafe { Ring::attach(copy.as_ptr().cast(), filled) }?;
+
+    let from = from(&ring.info());
 
     // What was released while we read may have been written over; it is in the segment by now.
     let mut tail = [0_u8; 8];

@@ -1,13 +1,17 @@
 //! One process of a run, read as a stream of batches.
 
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 
-use thiserror::Error;
-
+use super::{files, recovery};
 use crate::dictionary::Dictionary;
 use crate::record::{Event, State};
-use crate::ring::RingError;
-use crate::segment::{Dropped, Ending, ProcessHeader};
+use crate::segment::{
+    BlockEnd, DropReason, Dropped, Ending, Footer, Frame, ProcessHeader, ReadError, SegmentReader, Totals,
+};
+
+/// A block longer than this is given in pieces, in rows: a reader's memory is bounded whatever a file says.
+const MAX_BATCH_ROWS: usize = 1 << 18;
 
 /// One process of a run.
 #[derive(Clone, Debug)]
@@ -20,12 +24,40 @@ pub struct Process {
     pub segments: Vec<PathBuf>,
     /// Files of its rings that are left. None after a clean end.
     pub rings: Vec<PathBuf>,
+    /// Where further files of it may appear.
+    pub(super) folder: Option<PathBuf>,
 }
 
 impl Process {
     /// A reader from the beginning.
     pub fn reader(&self) -> ProcessReader {
-        unimplemented!()
+        ProcessReader {
+            process: self.clone(),
+            phase: Phase::Segments,
+            next_segment: 0,
+            segment: None,
+            following: false,
+            header: None,
+            dictionary: Dictionary::default(),
+            ending: None,
+            torn: Torn::default(),
+            block: Batch::default(),
+            progress: Progress::default(),
+            counted: Totals::default(),
+            undamaged: true,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Looks for files that have appeared since.
+    fn refresh(&mut self) -> Result<(), ReadError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let processes =
+            files::processes(folder).map_err(|source| ReadError::Io { path: folder.clone(), source })?;
+        if let Some(now) = processes.into_iter().find(|now| now.host == self.host && now.pid == self.pid) {
+            *self = now;
+        }
+        Ok(())
     }
 }
 
@@ -42,6 +74,23 @@ pub struct Batch {
     pub recovered: bool,
 }
 
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.states.is_empty() && self.dropped.is_empty()
+    }
+
+    /// Sorted by time. Usually it is already.
+    pub(super) fn sorted(mut self) -> Batch {
+        if !self.events.is_sorted_by_key(|event| event.time) {
+            self.events.sort_by_key(|event| event.time);
+        }
+        if !self.states.is_sorted_by_key(|state| state.time) {
+            self.states.sort_by_key(|state| state.time);
+        }
+        self
+    }
+}
+
 /// What is known of the end of a process whose last segment was not sealed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Torn {
@@ -53,93 +102,276 @@ pub struct Torn {
     pub states_recovered: u64,
 }
 
-/// Why a part of a trace could not be read. What comes behind it still is.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The file cannot be opened or read.
-    #[error("cannot read {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Bytes are not what was written.
-    #[error("{path}: damaged at offset {offset}: {what}")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Offset of the frame in bytes.
-        offset: u64,
-        /// What is wrong.
-        what: String,
-    },
-    /// Written by a newer traincheck.
-    #[error("{path}: format {major}.{minor} is newer than this traincheck reads; install a newer traincheck")]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Major version found.
-        major: u16,
-        /// Minor version found.
-        minor: u16,
-    },
-    /// A ring that a process left cannot be read.
-    #[error("{path}: cannot recover what was not yet written: {source}")]
-    Ring {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: RingError,
-    },
+/// How far the segments say that each ring was written.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Position, by ring.
+    pub(super) positions: HashMap<u16, u64>,
+    /// Records that the ring had no room for, as far as blocks have said, by ring.
+    pub(super) dropped: HashMap<u16, u64>,
+}
+
+impl Progress {
+    fn take(&mut self, end: &BlockEnd) {
+        for position in &end.positions {
+            self.positions.insert(position.ring, position.position);
+        }
+        for dropped in end.dropped.iter().filter(|dropped| dropped.reason == DropReason::RingFull) {
+            let sum = self.dropped.entry(dropped.ring).or_default();
+            *sum = sum.saturating_add(dropped.count);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reading segments.
+    Segments,
+    /// Giving what is left in `waiting`.
+    Rest,
 }
 
 /// Reads the trace of one process, block by block, in bounded memory.
-#[derive(Debug)]
-pub struct ProcessReader {}
+pub struct ProcessReader {
+    process: Process,
+    phase: Phase,
+    /// Place in `process.segments` of the segment after the one that is open.
+    next_segment: usize,
+    segment: Option<SegmentReader>,
+    following: bool,
+    header: Option<ProcessHeader>,
+    dictionary: Dictionary,
+    /// Of the last segment that was read to its end.
+    ending: Option<Ending>,
+    torn: Torn,
+    /// The block of which the last frame has not been read.
+    block: Batch,
+    progress: Progress,
+    /// What was read of the open segment.
+    counted: Totals,
+    /// No damage was found in the open segment.
+    undamaged: bool,
+    /// Read, but not given yet.
+    waiting: VecDeque<Result<Batch, ReadError>>,
+}
 
 impl ProcessReader {
     /// The next block; none at the end. After an error the next call goes on behind the damage.
     ///
     /// When following, none says that there is no further whole block yet; [`ProcessReader::finished`] tells.
     pub fn next_batch(&mut self) -> Option<Result<Batch, ReadError>> {
-        unimplemented!()
+        loop {
+            if let Some(next) = self.waiting.pop_front() {
+                return Some(next);
+            }
+            if self.phase == Phase::Rest {
+                return None;
+            }
+            match self.step() {
+                Ok(Step::Batch(batch)) => return Some(Ok(batch)),
+                Ok(Step::On) => {}
+                Ok(Step::NothingYet) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 
     /// From now on the end of what is written is not taken for the end of the process.
     pub fn follow(&mut self) {
-        unimplemented!()
+        self.following = true;
     }
 
     /// The process is known to have ended: what was written is all there is. The next call of
     /// [`ProcessReader::next_batch`] goes on to the end, and to what the rings still hold.
     pub fn stop_following(&mut self) {
-        unimplemented!()
+        self.following = false;
     }
 
-    /// Whether all was read.
+    /// Whether all was read and given.
     pub fn finished(&self) -> bool {
-        unimplemented!()
+        self.phase == Phase::Rest && self.waiting.is_empty()
     }
 
     /// Who wrote it; none before the first batch, or if it was lost.
     pub fn header(&self) -> Option<&ProcessHeader> {
-        unimplemented!()
+        self.header.as_ref()
     }
 
     /// The names read so far: all that the batches given so far use.
     pub fn dictionary(&self) -> &Dictionary {
-        unimplemented!()
+        &self.dictionary
     }
 
     /// How the process ended, once all was read and if its last segment was sealed.
     pub fn ending(&self) -> Option<&Ending> {
-        unimplemented!()
+        self.ending.as_ref().filter(|ending| self.finished() && ending.reason != Ending::CONTINUED)
     }
 
     /// What is known of the end, once all was read and if its last segment was not sealed.
     pub fn torn(&self) -> Option<&Torn> {
-        unimplemented!()
+        (self.finished() && self.ending().is_none()).then_some(&self.torn)
     }
+
+    fn step(&mut self) -> Result<Step, ReadError> {
+        let Some(segment) = &mut self.segment else { return self.open_next() };
+        match segment.next_frame() {
+            Some(Ok(frame)) => self.take(frame),
+            Some(Err(error)) => {
+                self.undamaged = false;
+                Err(error)
+            }
+            None => self.leave_segment(),
+        }
+    }
+
+    fn open_next(&mut self) -> Result<Step, ReadError> {
+        if self.next_segment == self.process.segments.len() {
+            if !self.ended_well() {
+                self.process.refresh()?;
+            }
+            if self.next_segment == self.process.segments.len() {
+                if self.following && !self.ended_well() {
+                    return Ok(Step::NothingYet);
+                }
+                self.finish();
+                return Ok(Step::On);
+            }
+        }
+        let path = self.process.segments[self.next_segment].clone();
+        let before = self.next_segment.checked_sub(1).and_then(|i| self.process.segments.get(i));
+        let before = before.and_then(|path| files::segment_number(path));
+        self.next_segment += 1;
+        (self.ending, self.counted, self.undamaged) = (None, Totals::default(), true);
+        self.segment = Some(SegmentReader::open(&path)?);
+        match (before, files::segment_number(&path)) {
+            (Some(before), Some(number)) if number != before + 1 => Err(ReadError::Damaged {
+                path,
+                offset: 0,
+                what: format!("segment number {} is missing before this one", before + 1),
+            }),
+            _ => Ok(Step::On),
+        }
+    }
+
+    /// Whether the last segment read says that there is none after it.
+    fn ended_well(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.reason != Ending::CONTINUED)
+    }
+
+    /// At the end of what is in the open segment.
+    fn leave_segment(&mut self) -> Result<Step, ReadError> {
+        let Some(segment) = &self.segment else { return Ok(Step::On) };
+        if !segment.is_sealed() {
+            if self.following {
+                // The next segment is begun only when this one is done with.
+                self.process.refresh()?;
+                if self.next_segment == self.process.segments.len() {
+                    return Ok(Step::NothingYet);
+                }
+            }
+            let behind = segment.bytes_after_last_frame();
+            self.segment = None;
+            self.torn.bytes_after_last_frame = behind?;
+            return Ok(Step::On);
+        }
+        self.segment = None;
+        self.torn.bytes_after_last_frame = 0;
+        Ok(Step::On)
+    }
+
+    fn take(&mut self, frame: Frame) -> Result<Step, ReadError> {
+        self.counted.frames += 1;
+        let end = match frame {
+            Frame::Header(header) => {
+                self.header.get_or_insert(header);
+                return Ok(Step::On);
+            }
+            Frame::Dictionary(entries) => {
+                self.counted.entries += entries.len() as u64;
+                let mut all_taken = true;
+                for entry in entries {
+                    all_taken &= self.dictionary.insert(entry);
+                }
+                return if all_taken {
+                    Ok(Step::On)
+                } else {
+                    Err(self.damaged("the dictionary is too large"))
+                };
+            }
+            Frame::Events(events, end) => {
+                self.counted.events += events.len() as u64;
+                append(&mut self.block.events, events);
+                end
+            }
+            Frame::States(states, end) => {
+                self.counted.states += states.len() as u64;
+                append(&mut self.block.states, states);
+                end
+            }
+            Frame::Footer(footer) => return self.take_footer(*footer),
+            Frame::Unknown(_) => return Ok(Step::On),
+        };
+        self.progress.take(&end);
+        for dropped in &end.dropped {
+            self.counted.dropped = self.counted.dropped.saturating_add(dropped.count);
+        }
+        self.block.dropped.extend(end.dropped);
+        let rows = self.block.events.len() + self.block.states.len();
+        if (end.more && rows < MAX_BATCH_ROWS) || self.block.is_empty() {
+            return Ok(Step::On);
+        }
+        Ok(Step::Batch(std::mem::take(&mut self.block).sorted()))
+    }
+
+    fn take_footer(&mut self, footer: Footer) -> Result<Step, ReadError> {
+        self.ending = Some(footer.ending);
+        self.counted.frames -= 1;
+        if self.undamaged && self.counted != footer.totals {
+            return Err(self.damaged(format!(
+                "the footer counts {:?}, and there are {:?}",
+                footer.totals, self.counted
+            )));
+        }
+        Ok(Step::On)
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> ReadError {
+        let segment = self.segment.as_ref();
+        ReadError::Damaged {
+            path: segment.map_or_else(PathBuf::new, |segment| segment.path().to_owned()),
+            offset: segment.map_or(0, SegmentReader::frame_offset),
+            what: what.into(),
+        }
+    }
+
+    /// All segments are read: what is left is the block that was cut off, and what the rings hold.
+    fn finish(&mut self) {
+        self.phase = Phase::Rest;
+        let cut_off = std::mem::take(&mut self.block).sorted();
+        let recovered = if self.ended_well() {
+            recovery::Recovered::default()
+        } else {
+            recovery::recover(&self.process, &self.progress, &cut_off, &mut self.dictionary)
+        };
+        self.torn.events_recovered = recovered.batch.events.len() as u64;
+        self.torn.states_recovered = recovered.batch.states.len() as u64;
+        for batch in [cut_off, recovered.batch] {
+            if !batch.is_empty() {
+                self.waiting.push_back(Ok(batch));
+            }
+        }
+        self.waiting.extend(recovered.errors.into_iter().map(Err));
+    }
+}
+
+/// What reading one frame came to.
+enum Step {
+    Batch(Batch),
+    On,
+    NothingYet,
+}
+
+/// Appends, without copying where there is nothing yet.
+fn append<T>(to: &mut Vec<T>, mut rows: Vec<T>) {
+    if to.is_empty() { *to = rows } else { to.append(&mut rows) }
 }

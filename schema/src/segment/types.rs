@@ -49,6 +49,14 @@ pub enum DropReason {
     Unknown = 255,
 }
 
+impl DropReason {
+    pub(super) fn of(number: u8) -> DropReason {
+        use DropReason::{BeforeStart, DictionaryFull, DiskFull, RingFull, Unknown};
+        let known = [RingFull, DictionaryFull, DiskFull, BeforeStart];
+        known.into_iter().find(|reason| *reason as u8 == number).unwrap_or(Unknown)
+    }
+}
+
 /// Records that are missing since the block before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropped {

@@ -1,10 +1,31 @@
 //! Writing a segment.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use capnp::message::{Builder, HeapAllocator};
 use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
+use zstd::bulk::Compressor;
 
+use super::block::{BlockEnd, MAX_RINGS, MAX_ROWS, put_events, put_states};
+use super::frame::{
+    FRAME_HEADER_SIZE, FormatVersion, FrameHeader, FrameKind, MAX_PAYLOAD, encode_file_header,
+};
+use super::prose::{
+    Footer, FrameEntry, MAX_ENTRIES, MAX_INDEXED_FRAMES, Totals, put_dictionary, put_footer,
+    put_process_header,
+};
 use super::{Dropped, Ending, ProcessHeader, RingPosition};
 use crate::record::{DictEntry, Event, State};
+use crate::ring::cut;
+
+/// Fast enough to be invisible beside a training step; higher levels gain little on columns.
+const COMPRESSION_LEVEL: i32 = 3;
+/// A dictionary frame is closed when its texts are this long, in bytes.
+const DICTIONARY_FRAME_TEXT: usize = 1 << 20;
 
 /// Why a segment could not be written.
 #[derive(Debug, Error)]
@@ -16,7 +37,7 @@ pub enum WriteError {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A frame could not be written. The segment ends with the frame before.
     #[error("cannot write to segment {path} at offset {offset}: {source}")]
@@ -26,13 +47,26 @@ pub enum WriteError {
         /// Where the frame was to begin, in bytes.
         offset: u64,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
-/// Writes one segment.
-#[derive(Debug)]
-pub struct SegmentWriter {}
+/// Writes one segment, frame by frame, each with one `write(2)`.
+///
+/// Nothing is written when it is dropped: without [`SegmentWriter::seal`] the segment has no footer and is
+/// read as torn.
+pub struct SegmentWriter {
+    file: File,
+    path: PathBuf,
+    offset: u64,
+    /// A write failed half-way and its beginning could not be taken back: writing on would be damage.
+    broken: bool,
+    compressor: Compressor<'static>,
+    /// The frame that is being made. Kept, to allocate only once.
+    frame: Vec<u8>,
+    index: Vec<FrameEntry>,
+    totals: Totals,
+}
 
 impl SegmentWriter {
     /// Makes the file, which must not exist, readable by its owner only, and writes its header.
@@ -40,24 +74,55 @@ impl SegmentWriter {
     /// # Errors
     /// If the file exists or cannot be made or written.
     pub fn create(path: &Path, header: &ProcessHeader) -> Result<Self, WriteError> {
-        let _ = (path, header);
-        unimplemented!()
+        let failed = |source| WriteError::Create { path: path.to_owned(), source };
+        let compressor = Compressor::new(COMPRESSION_LEVEL).map_err(failed)?;
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        let mut writer = SegmentWriter {
+            file,
+            path: path.to_owned(),
+            offset: 0,
+            broken: false,
+            compressor,
+            frame: Vec::new(),
+            index: Vec::new(),
+            totals: Totals::default(),
+        };
+        let mut message = builder(0);
+        put_process_header(message.init_root(), header);
+        writer.write_frame(FrameKind::ProcessHeader, &message, FrameEntry::default())?;
+        Ok(writer)
     }
 
-    /// Writes dictionary entries. An entry comes before the first block that uses it.
+    /// Writes dictionary entries; their texts are cut to [`MAX_TEXT`](super::MAX_TEXT) bytes. An entry comes
+    /// before the first block that uses it.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn write_dictionary(&mut self, entries: &[DictEntry]) -> Result<(), WriteError> {
-        let _ = entries;
-        unimplemented!()
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let mut size = 0;
+            let fitting = rest.iter().take(MAX_ENTRIES).take_while(|entry| {
+                let fits = size < DICTIONARY_FRAME_TEXT;
+                size += cut(&entry.text).len() + cut(&entry.file).len() + cut(&entry.type_name).len();
+                fits
+            });
+            let (now, later) = rest.split_at(fitting.count());
+            rest = later;
+            let mut message = builder(now.len() * 64 + size);
+            put_dictionary(message.init_root(), now);
+            let entry = FrameEntry { rows: now.len() as u32, ..FrameEntry::default() };
+            self.write_frame(FrameKind::Dictionary, &message, entry)?;
+            self.totals.entries += now.len() as u64;
+        }
+        Ok(())
     }
 
     /// Writes a block: events and states in any order, what is missing since the last block, and how far the
     /// rings have been written with this block. Only afterwards may their space be released.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written. What was written of the block is then read as a block of its own.
     pub fn write_block(
         &mut self,
         events: &[Event],
@@ -65,21 +130,144 @@ impl SegmentWriter {
         dropped: &[Dropped],
         positions: &[RingPosition],
     ) -> Result<(), WriteError> {
-        let _ = (events, states, dropped, positions);
-        unimplemented!()
+        let (dropped, positions) =
+            (&dropped[..dropped.len().min(MAX_RINGS)], &positions[..positions.len().min(MAX_RINGS)]);
+        if events.is_empty() && states.is_empty() && dropped.is_empty() && positions.is_empty() {
+            return Ok(());
+        }
+        let mut end = BlockEnd { more: true, ..BlockEnd::default() };
+        let last = BlockEnd { more: false, dropped: dropped.to_vec(), positions: positions.to_vec() };
+        // A block that has nothing but an end is a frame of no events.
+        let none: &[Event] = &[];
+        let no_rows = (events.is_empty() && states.is_empty()).then_some(none);
+        let mut pieces = events.chunks(MAX_ROWS).chain(no_rows).peekable();
+        while let Some(piece) = pieces.next() {
+            if pieces.peek().is_none() && states.is_empty() {
+                end = last.clone();
+            }
+            self.write_events(piece, &end)?;
+        }
+        let mut pieces = states.chunks(MAX_ROWS).peekable();
+        while let Some(piece) = pieces.next() {
+            if pieces.peek().is_none() {
+                end = last.clone();
+            }
+            self.write_states(piece, &end)?;
+        }
+        self.totals.dropped =
+            dropped.iter().fold(self.totals.dropped, |sum, one| sum.saturating_add(one.count));
+        Ok(())
+    }
+
+    fn write_events(&mut self, events: &[Event], end: &BlockEnd) -> Result<(), WriteError> {
+        let mut message = builder(events.len() * 48 + end.dropped.len() * 16 + end.positions.len() * 16);
+        put_events(message.init_root(), events, end);
+        let entry = entry(events.iter().map(|event| (event.time, event.iteration)));
+        self.write_frame(FrameKind::Events, &message, entry)?;
+        self.totals.events += events.len() as u64;
+        Ok(())
+    }
+
+    fn write_states(&mut self, states: &[State], end: &BlockEnd) -> Result<(), WriteError> {
+        let mut message = builder(states.len() * 96 + end.dropped.len() * 16 + end.positions.len() * 16);
+        put_states(message.init_root(), states, end);
+        let entry = entry(states.iter().map(|state| (state.time, state.iteration)));
+        self.write_frame(FrameKind::States, &message, entry)?;
+        self.totals.states += states.len() as u64;
+        Ok(())
     }
 
     /// Length of the file in bytes.
     pub fn bytes_written(&self) -> u64 {
-        unimplemented!()
+        self.offset
+    }
+
+    /// What was written so far.
+    pub fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// Writes the footer.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn seal(self, ending: &Ending) -> Result<(), WriteError> {
-        let _ = ending;
-        unimplemented!()
+    pub fn seal(mut self, ending: &Ending) -> Result<(), WriteError> {
+        let frames = std::mem::take(&mut self.index);
+        let mut message = builder(frames.len() * 48);
+        let footer = Footer { ending: ending.clone(), frames, totals: self.totals };
+        put_footer(message.init_root(), &footer);
+        self.write_frame(FrameKind::Footer, &message, FrameEntry::default())
     }
+
+    fn write_frame(
+        &mut self,
+        kind: FrameKind,
+        message: &Builder<HeapAllocator>,
+        entry: FrameEntry,
+    ) -> Result<(), WriteError> {
+        let begin = self.offset;
+        if let Err(source) = self.try_write_frame(kind, message) {
+            return Err(WriteError::Write { path: self.path.clone(), offset: begin, source });
+        }
+        let offset = if begin == 0 { super::frame::FILE_HEADER_SIZE as u64 } else { begin };
+        if self.index.len() < MAX_INDEXED_FRAMES {
+            self.index.push(FrameEntry { offset, kind: kind as u8, ..entry });
+        }
+        self.totals.frames += 1;
+        Ok(())
+    }
+
+    fn try_write_frame(&mut self, kind: FrameKind, message: &Builder<HeapAllocator>) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("an earlier frame was written half and could not be taken back"));
+        }
+        let payload = capnp::serialize::write_message_to_words(message);
+        if payload.len() > MAX_PAYLOAD as usize {
+            return Err(io::Error::other("the frame is longer than a frame may be"));
+        }
+        self.frame.clear();
+        if self.offset == 0 {
+            self.frame.extend_from_slice(&encode_file_header(FormatVersion::CURRENT));
+        }
+        let header_at = self.frame.len();
+        let payload_at = header_at + FRAME_HEADER_SIZE;
+        self.frame.resize(payload_at + zstd::zstd_safe::compress_bound(payload.len()), 0);
+        let compressed = self.compressor.compress_to_buffer(&payload, &mut self.frame[payload_at..])?;
+        self.frame.truncate(payload_at + compressed);
+        let header = FrameHeader {
+            kind: kind as u8,
+            compressed: compressed as u32,
+            uncompressed: payload.len() as u32,
+            sequence: self.totals.frames as u32,
+            checksum: xxh3_64(&self.frame[payload_at..]),
+        };
+        self.frame[header_at..payload_at].copy_from_slice(&header.encode());
+        if let Err(error) = self.file.write_all(&self.frame) {
+            self.broken = self.file.set_len(self.offset).is_err();
+            return Err(error);
+        }
+        self.offset += self.frame.len() as u64;
+        Ok(())
+    }
+}
+
+/// A message that is expected to take `size` bytes, so that it is one segment.
+fn builder(size: usize) -> Builder<HeapAllocator> {
+    Builder::new(HeapAllocator::new().first_segment_words((size / 8 + 256) as u32))
+}
+
+/// Index entry of a frame whose rows have these times and iterations.
+fn entry(rows: impl Iterator<Item = (u64, u32)>) -> FrameEntry {
+    let mut entry = FrameEntry::default();
+    for (time, iteration) in rows {
+        if entry.rows == 0 {
+            (entry.first_time, entry.first_iteration) = (time, iteration);
+        }
+        entry.rows += 1;
+        entry.first_time = entry.first_time.min(time);
+        entry.last_time = entry.last_time.max(time);
+        entry.first_iteration = entry.first_iteration.min(iteration);
+        entry.last_iteration = entry.last_iteration.max(iteration);
+    }
+    entry
 }

@@ -1,0 +1,83 @@
+//! What a process that did not end well left in its rings.
+
+use std::collections::HashSet;
+
+use super::Process;
+use super::process::{Batch, Progress};
+use crate::dictionary::Dictionary;
+use crate::record::{Event, State};
+use crate::ring::{self, RecoveredRing, RingError, RingRecord};
+use crate::segment::{DropReason, Dropped, ReadError};
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Recovered {
+    /// Records that are in no segment.
+    pub(super) batch: Batch,
+    /// Rings, or ends of rings, that could not be read.
+    pub(super) errors: Vec<ReadError>,
+}
+
+/// Reads the rings of `process` from where `progress` says that segments end. `cut_off` is a block of which
+/// some frames were written, and not the last, which says how far the rings were: its records are in the
+/// rings, too, and are not given twice.
+pub(super) fn recover(
+    process: &Process,
+    progress: &Progress,
+    cut_off: &Batch,
+    dictionary: &mut Dictionary,
+) -> Recovered {
+    let mut found = Recovered::default();
+    found.batch.recovered = true;
+    let known_events: HashSet<_> = cut_off.events.iter().map(event_key).collect();
+    let known_states: HashSet<_> = cut_off.states.iter().map(state_key).collect();
+
+    for path in &process.rings {
+        let mut failed = |source| found.errors.push(ReadError::Ring { path: path.clone(), source });
+        let ring = match read(path, process, progress) {
+            Ok(ring) => ring,
+            Err(error) => {
+                failed(error);
+                continue;
+            }
+        };
+        if let Some(damage) = ring.damage {
+            failed(damage);
+        }
+        let reported = progress.dropped.get(&ring.info.index).copied().unwrap_or(0);
+        let count = ring.dropped.saturating_sub(reported);
+        if count > 0 {
+            let dropped = Dropped { ring: ring.info.index, count, reason: DropReason::RingFull };
+            found.batch.dropped.push(dropped);
+        }
+        for record in ring.records {
+            match record {
+                RingRecord::Event(event) if known_events.contains(&event_key(&event)) => {}
+                RingRecord::State(state) if known_states.contains(&state_key(&state)) => {}
+                RingRecord::Event(event) => found.batch.events.push(event),
+                RingRecord::State(state) => found.batch.states.push(state),
+                // An entry that cannot be taken names nothing that could be looked up.
+                RingRecord::Dict(entry) => _ = dictionary.insert(entry),
+            }
+        }
+    }
+    found.batch = found.batch.sorted();
+    found
+}
+
+fn read(path: &std::path::Path, process: &Process, progress: &Progress) -> Result<RecoveredRing, RingError> {
+    let ring = ring::recover(path, |info| progress.positions.get(&info.index).copied().unwrap_or(0))?;
+    if ring.info.pid != process.pid {
+        return Err(RingError::NotARing("it is that of another process"));
+    }
+    Ok(ring)
+}
+
+/// What tells events apart: no two of one thread have all this in common.
+fn event_key(event: &Event) -> (u64, u64, u16, u8, u32) {
+    (event.time, event.call, event.thread, event.kind, event.name)
+}
+
+fn state_key(state: &State) -> (u64, u64, u16, u8, u32) {
+    (state.time, state.call, state.thread, state.attribute, state.variable)
+}

@@ -1,0 +1,243 @@
+//! Events and states as columns.
+
+use super::column::{PayloadError, at_most, each, each_sum, put, put_deltas, unzigzag, zigzag};
+use super::types::{DropReason, Dropped, RingPosition};
+use crate::record::{EVENT_SIZE, Event, STATE_KIND, STATE_SIZE, State, ValueKind};
+use crate::trace_capnp::{block_end, events, states};
+
+/// No frame has more rows than this; a longer block is written as several frames.
+pub const MAX_ROWS: usize = 16_384;
+
+/// More losses or positions are not in a block: one of each kind for all rings there can be.
+pub(super) const MAX_RINGS: usize = 4 << 16;
+
+const U8: u64 = u8::MAX as u64;
+const U16: u64 = u16::MAX as u64;
+const U32: u64 = u32::MAX as u64;
+const U64: u64 = u64::MAX;
+
+/// What a block says besides its records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockEnd {
+    /// The next frame belongs to the same block; the other two are empty.
+    pub more: bool,
+    /// Records missing since the block before.
+    pub dropped: Vec<Dropped>,
+    /// How far the rings have been written.
+    pub positions: Vec<RingPosition>,
+}
+
+fn put_end(mut builder: block_end::Builder<'_>, end: &BlockEnd) {
+    builder.set_more(end.more);
+    let mut list = builder.reborrow().init_dropped(end.dropped.len() as u32);
+    for (i, dropped) in (0..).zip(&end.dropped) {
+        let mut one = list.reborrow().get(i);
+        one.set_ring(dropped.ring);
+        one.set_reason(dropped.reason as u8);
+        one.set_count(dropped.count);
+    }
+    let mut list = builder.init_positions(end.positions.len() as u32);
+    for (i, position) in (0..).zip(&end.positions) {
+        let mut one = list.reborrow().get(i);
+        one.set_ring(position.ring);
+        one.set_position(position.position);
+    }
+}
+
+fn read_end(reader: block_end::Reader<'_>) -> Result<BlockEnd, PayloadError> {
+    let (dropped, positions) = (reader.get_dropped()?, reader.get_positions()?);
+    at_most(dropped.len(), MAX_RINGS)?;
+    at_most(positions.len(), MAX_RINGS)?;
+    let dropped = dropped.iter().map(|one| Dropped {
+        ring: one.get_ring(),
+        count: one.get_count(),
+        reason: DropReason::of(one.get_reason()),
+    });
+    let positions =
+        positions.iter().map(|one| RingPosition { ring: one.get_ring(), position: one.get_position() });
+    Ok(BlockEnd { more: reader.get_more(), dropped: dropped.collect(), positions: positions.collect() })
+}
+
+fn rows(count: u32) -> Result<usize, PayloadError> {
+    at_most(count, MAX_ROWS)?;
+    Ok(count as usize)
+}
+
+/// An id relative to a greater one, so that it is small; 0 stays apart.
+fn relative(to: u64, number: u64) -> u64 {
+    if number == 0 { 0 } else { zigzag(to.wrapping_sub(number)).wrapping_add(1) }
+}
+
+fn absolute(to: u64, relative: u64) -> u64 {
+    if relative == 0 { 0 } else { to.wrapping_sub(unzigzag(relative.wrapping_sub(1))) }
+}
+
+pub(super) fn put_events(mut to: events::Builder<'_>, events: &[Event], end: &BlockEnd) {
+    let rows = events.iter();
+    to.set_rows(events.len() as u32);
+    put_end(to.reborrow().init_end(), end);
+    put(to.reborrow().init_kind(), rows.clone().map(|e| e.kind.into()));
+    put(to.reborrow().init_stage(), rows.clone().map(|e| e.stage.into()));
+    put(to.reborrow().init_flags(), rows.clone().map(|e| e.flags.into()));
+    put(to.reborrow().init_thread(), rows.clone().map(|e| e.thread.into()));
+    put_deltas(to.reborrow().init_time(), rows.clone().map(|e| e.time));
+    put_deltas(to.reborrow().init_iteration(), rows.clone().map(|e| e.iteration.into()));
+    put_deltas(to.reborrow().init_step(), rows.clone().map(|e| e.step.into()));
+    put_deltas(to.reborrow().init_call(), rows.clone().map(|e| e.call));
+    put(to.reborrow().init_parent(), rows.clone().map(|e| relative(e.call, e.parent)));
+    put(to.reborrow().init_name(), rows.clone().map(|e| e.name.into()));
+    put(to.reborrow().init_site(), rows.clone().map(|e| e.site.into()));
+    put(to.reborrow().init_object(), rows.clone().map(|e| e.object.into()));
+    put(to.init_value(), rows.map(|e| e.value));
+}
+
+pub(super) fn read_events(from: events::Reader<'_>) -> Result<(Vec<Event>, BlockEnd), PayloadError> {
+    let n = rows(from.get_rows())?;
+    let mut events = vec![EMPTY_EVENT; n];
+    each(from.get_kind()?, n, U8, |i, v| events[i].kind = v as u8)?;
+    each(from.get_stage()?, n, U8, |i, v| events[i].stage = v as u8)?;
+    each(from.get_flags()?, n, U16, |i, v| events[i].flags = v as u16)?;
+    each(from.get_thread()?, n, U16, |i, v| events[i].thread = v as u16)?;
+    each_sum(from.get_time()?, n, U64, |i, v| events[i].time = v)?;
+    each_sum(from.get_iteration()?, n, U32, |i, v| events[i].iteration = v as u32)?;
+    each_sum(from.get_step()?, n, U32, |i, v| events[i].step = v as u32)?;
+    each_sum(from.get_call()?, n, U64, |i, v| events[i].call = v)?;
+    each(from.get_parent()?, n, U64, |i, v| events[i].parent = absolute(events[i].call, v))?;
+    each(from.get_name()?, n, U32, |i, v| events[i].name = v as u32)?;
+    each(from.get_site()?, n, U32, |i, v| events[i].site = v as u32)?;
+    each(from.get_object()?, n, U32, |i, v| events[i].object = v as u32)?;
+    each(from.get_value()?, n, U64, |i, v| events[i].value = v)?;
+    Ok((events, read_end(from.get_end()?)?))
+}
+
+/// Which rows have a place in the columns of one kind of value.
+fn has_int(state: &State) -> bool {
+    state.value_kind == ValueKind::Bool as u8 || state.value_kind == ValueKind::Int as u8
+}
+
+fn has_float(state: &State) -> bool {
+    state.value_kind == ValueKind::Float as u8
+}
+
+fn has_text(state: &State) -> bool {
+    state.value_kind == ValueKind::Text as u8
+}
+
+fn has_tensor(state: &State) -> bool {
+    state.value_kind == ValueKind::Tensor as u8
+}
+
+pub(super) fn put_states(mut to: states::Builder<'_>, states: &[State], end: &BlockEnd) {
+    let rows = states.iter();
+    to.set_rows(states.len() as u32);
+    put_end(to.reborrow().init_end(), end);
+    put(to.reborrow().init_stage(), rows.clone().map(|s| s.stage.into()));
+    put(to.reborrow().init_attribute(), rows.clone().map(|s| s.attribute.into()));
+    put(to.reborrow().init_value_kind(), rows.clone().map(|s| s.value_kind.into()));
+    put(to.reborrow().init_thread(), rows.clone().map(|s| s.thread.into()));
+    put_deltas(to.reborrow().init_time(), rows.clone().map(|s| s.time));
+    put_deltas(to.reborrow().init_iteration(), rows.clone().map(|s| s.iteration.into()));
+    put_deltas(to.reborrow().init_step(), rows.clone().map(|s| s.step.into()));
+    put_deltas(to.reborrow().init_call(), rows.clone().map(|s| s.call));
+    put(to.reborrow().init_since(), rows.clone().map(|s| relative(s.time, s.since)));
+    put(to.reborrow().init_variable(), rows.clone().map(|s| s.variable.into()));
+    put(to.reborrow().init_point(), rows.clone().map(|s| s.point.into()));
+    put(to.reborrow().init_int(), rows.clone().filter(|s| has_int(s)).map(|s| zigzag(s.int as u64)));
+    put(to.reborrow().init_float(), rows.clone().filter(|s| has_float(s)).map(|s| s.float.to_bits()));
+    put(to.reborrow().init_text(), rows.clone().filter(|s| has_text(s)).map(|s| s.text.into()));
+    let rows = rows.filter(|s| has_tensor(s));
+    let mut to = to.init_tensor();
+    put(to.reborrow().init_hash_low(), rows.clone().map(|s| s.hash_low));
+    put(to.reborrow().init_hash_high(), rows.clone().map(|s| s.hash_high));
+    put(to.reborrow().init_nan(), rows.clone().map(|s| s.nan.into()));
+    put(to.reborrow().init_inf(), rows.clone().map(|s| s.inf.into()));
+    put(to.reborrow().init_zeros(), rows.clone().map(|s| s.zeros));
+    put(to.reborrow().init_elements(), rows.clone().map(|s| s.elements));
+    put(to.reborrow().init_min(), rows.clone().map(|s| s.min.to_bits().into()));
+    put(to.reborrow().init_max(), rows.clone().map(|s| s.max.to_bits().into()));
+    put(to.init_l2(), rows.map(|s| s.l2.to_bits().into()));
+}
+
+pub(super) fn read_states(from: states::Reader<'_>) -> Result<(Vec<State>, BlockEnd), PayloadError> {
+    let n = rows(from.get_rows())?;
+    let mut states = vec![EMPTY_STATE; n];
+    each(from.get_stage()?, n, U8, |i, v| states[i].stage = v as u8)?;
+    each(from.get_attribute()?, n, U8, |i, v| states[i].attribute = v as u8)?;
+    each(from.get_value_kind()?, n, U8, |i, v| states[i].value_kind = v as u8)?;
+    each(from.get_thread()?, n, U16, |i, v| states[i].thread = v as u16)?;
+    each_sum(from.get_time()?, n, U64, |i, v| states[i].time = v)?;
+    each_sum(from.get_iteration()?, n, U32, |i, v| states[i].iteration = v as u32)?;
+    each_sum(from.get_step()?, n, U32, |i, v| states[i].step = v as u32)?;
+    each_sum(from.get_call()?, n, U64, |i, v| states[i].call = v)?;
+    each(from.get_since()?, n, U64, |i, v| states[i].since = absolute(states[i].time, v))?;
+    each(from.get_variable()?, n, U32, |i, v| states[i].variable = v as u32)?;
+    each(from.get_point()?, n, U32, |i, v| states[i].point = v as u32)?;
+
+    let places = |has: fn(&State) -> bool| -> Vec<usize> {
+        states.iter().enumerate().filter(|(_, state)| has(state)).map(|(row, _)| row).collect()
+    };
+    let (ints, floats, texts, tensors) =
+        (places(has_int), places(has_float), places(has_text), places(has_tensor));
+    each(from.get_int()?, ints.len(), U64, |i, v| states[ints[i]].int = unzigzag(v) as i64)?;
+    each(from.get_float()?, floats.len(), U64, |i, v| states[floats[i]].float = f64::from_bits(v))?;
+    each(from.get_text()?, texts.len(), U32, |i, v| states[texts[i]].text = v as u32)?;
+    let tensor = from.get_tensor()?;
+    let n = tensors.len();
+    each(tensor.get_hash_low()?, n, U64, |i, v| states[tensors[i]].hash_low = v)?;
+    each(tensor.get_hash_high()?, n, U64, |i, v| states[tensors[i]].hash_high = v)?;
+    each(tensor.get_nan()?, n, U32, |i, v| states[tensors[i]].nan = v as u32)?;
+    each(tensor.get_inf()?, n, U32, |i, v| states[tensors[i]].inf = v as u32)?;
+    each(tensor.get_zeros()?, n, U64, |i, v| states[tensors[i]].zeros = v)?;
+    each(tensor.get_elements()?, n, U64, |i, v| states[tensors[i]].elements = v)?;
+    each(tensor.get_min()?, n, U32, |i, v| states[tensors[i]].min = f32::from_bits(v as u32))?;
+    each(tensor.get_max()?, n, U32, |i, v| states[tensors[i]].max = f32::from_bits(v as u32))?;
+    each(tensor.get_l2()?, n, U32, |i, v| states[tensors[i]].l2 = f32::from_bits(v as u32))?;
+    Ok((states, read_end(from.get_end()?)?))
+}
+
+const EMPTY_EVENT: Event = Event {
+    size: EVENT_SIZE as u16,
+    kind: 0,
+    stage: 0,
+    flags: 0,
+    thread: 0,
+    time: 0,
+    iteration: 0,
+    step: 0,
+    call: 0,
+    parent: 0,
+    name: 0,
+    site: 0,
+    object: 0,
+    reserved: 0,
+    value: 0,
+};
+
+const EMPTY_STATE: State = State {
+    size: STATE_SIZE as u16,
+    kind: STATE_KIND,
+    stage: 0,
+    attribute: 0,
+    value_kind: 0,
+    thread: 0,
+    time: 0,
+    iteration: 0,
+    step: 0,
+    call: 0,
+    since: 0,
+    variable: 0,
+    text: 0,
+    int: 0,
+    float: 0.0,
+    hash_low: 0,
+    hash_high: 0,
+    nan: 0,
+    inf: 0,
+    zeros: 0,
+    elements: 0,
+    min: 0.0,
+    max: 0.0,
+    l2: 0.0,
+    point: 0,
+    reserved: 0,
+};

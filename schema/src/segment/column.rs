@@ -1,0 +1,151 @@
+//! Columns of numbers, each in the narrowest list that holds them all.
+
+use thiserror::Error;
+
+use crate::trace_capnp::{column, deltas};
+
+/// Why a payload cannot be what was written, although its checksum is right.
+#[derive(Debug, Error)]
+pub(super) enum PayloadError {
+    #[error("its message is malformed: {0}")]
+    Message(#[from] capnp::Error),
+    #[error("it has a column of an unknown kind")]
+    UnknownColumn(#[from] capnp::NotInSchema),
+    #[error("a column has {found} rows instead of {expected}")]
+    Rows { expected: usize, found: usize },
+    #[error("a number is too large for its field")]
+    Range,
+    #[error("it says it has {found} rows, more than {allowed}")]
+    TooMany { found: u32, allowed: usize },
+    #[error("a dictionary id is 0 or beyond the limit")]
+    DictionaryId,
+    #[error("a text is longer than a text may be")]
+    TextTooLong,
+    #[error("it does not decompress to as many bytes as it says")]
+    Compression,
+    #[error("a text is not UTF-8")]
+    NotUtf8,
+}
+
+impl From<std::str::Utf8Error> for PayloadError {
+    fn from(_: std::str::Utf8Error) -> Self {
+        PayloadError::NotUtf8
+    }
+}
+
+/// Whether a number of things that a payload says it has is one that it may have.
+pub(super) fn at_most(found: u32, allowed: usize) -> Result<(), PayloadError> {
+    if found as usize > allowed { Err(PayloadError::TooMany { found, allowed }) } else { Ok(()) }
+}
+
+/// Small differences of either sign as small numbers.
+pub(super) fn zigzag(number: u64) -> u64 {
+    (number << 1) ^ ((number as i64 >> 63) as u64)
+}
+
+pub(super) fn unzigzag(number: u64) -> u64 {
+    (number >> 1) ^ (number & 1).wrapping_neg()
+}
+
+/// Fills a column with `values`.
+pub(super) fn put(mut column: column::Builder<'_>, values: impl Iterator<Item = u64> + Clone) {
+    let mut first = None;
+    let (mut rows, mut bits, mut constant) = (0_usize, 0_u64, true);
+    for value in values.clone() {
+        constant &= *first.get_or_insert(value) == value;
+        bits |= value;
+        rows += 1;
+    }
+    if constant {
+        return column.set_constant(first.unwrap_or(0));
+    }
+    // A frame has at most `MAX_ROWS` rows.
+    let count = rows as u32;
+    if bits <= u64::from(u8::MAX) {
+        for (place, value) in column.init_bytes(count).iter_mut().zip(values) {
+            *place = value as u8;
+        }
+    } else if bits <= u64::from(u16::MAX) {
+        let mut list = column.init_shorts(count);
+        (0..count).zip(values).for_each(|(row, value)| list.set(row, value as u16));
+    } else if bits <= u64::from(u32::MAX) {
+        let mut list = column.init_longs(count);
+        (0..count).zip(values).for_each(|(row, value)| list.set(row, value as u32));
+    } else {
+        let mut list = column.init_quads(count);
+        (0..count).zip(values).for_each(|(row, value)| list.set(row, value));
+    }
+}
+
+/// Gives every value of a column of `rows` rows, none greater than `max`.
+#[inline]
+pub(super) fn each(
+    column: column::Reader<'_>,
+    rows: usize,
+    max: u64,
+    mut set: impl FnMut(usize, u64),
+) -> Result<(), PayloadError> {
+    let mut bits = 0;
+    let mut put = |row: usize, value: u64| {
+        bits |= value;
+        set(row, value);
+    };
+    let expect = |found: usize| {
+        if found == rows { Ok(()) } else { Err(PayloadError::Rows { expected: rows, found }) }
+    };
+    match column.which()? {
+        column::Constant(value) => (0..rows).for_each(|row| put(row, value)),
+        column::Bytes(list) => {
+            let list = list?;
+            expect(list.len())?;
+            list.iter().enumerate().for_each(|(row, value)| put(row, u64::from(*value)));
+        }
+        column::Shorts(list) => {
+            let list = list?;
+            expect(list.len() as usize)?;
+            (0..list.len()).for_each(|row| put(row as usize, u64::from(list.get(row))));
+        }
+        column::Longs(list) => {
+            let list = list?;
+            expect(list.len() as usize)?;
+            (0..list.len()).for_each(|row| put(row as usize, u64::from(list.get(row))));
+        }
+        column::Quads(list) => {
+            let list = list?;
+            expect(list.len() as usize)?;
+            (0..list.len()).for_each(|row| put(row as usize, list.get(row)));
+        }
+    }
+    // `max` is a mask of ones: the or of all values exceeds it if one of them does.
+    if bits > max { Err(PayloadError::Range) } else { Ok(()) }
+}
+
+/// Fills a column with the differences between successive `values`.
+pub(super) fn put_deltas(mut deltas: deltas::Builder<'_>, values: impl Iterator<Item = u64> + Clone) {
+    let first = values.clone().next().unwrap_or(0);
+    deltas.set_first(first);
+    let steps = values.scan(first, |previous, value| {
+        let step = value.wrapping_sub(*previous);
+        *previous = value;
+        Some(zigzag(step))
+    });
+    put(deltas.init_steps(), steps);
+}
+
+/// Gives every value of a column of differences.
+#[inline]
+pub(super) fn each_sum(
+    deltas: deltas::Reader<'_>,
+    rows: usize,
+    max: u64,
+    mut set: impl FnMut(usize, u64),
+) -> Result<(), PayloadError> {
+    let mut sum = deltas.get_first();
+    let mut bits = 0;
+    each(deltas.get_steps()?, rows, u64::MAX, |row, step| {
+        sum = sum.wrapping_add(unzigzag(step));
+        bits |= sum;
+        set(row, sum);
+    })?;
+    if bits > max { Err(PayloadError::Range) } else { Ok(()) }
+}
