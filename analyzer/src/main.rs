@@ -1,2 +1,9 @@
 //! The `traincheck` command.
-fn main() {}
+mod cli;
+mod inspect;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,219 @@
+//! `traincheck collect`: runs a command with the agent preloaded.
+//!
+//! It only sets two variables of the environment and stands aside: stdin, stdout and stderr are the child's,
+//! signals reach it, and its exit code is ours.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Write};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+
+use super::{calendar, complain};
+
+/// Exit code if the agent or the command could not be started; no exit code of the command itself.
+const EXIT_NOT_STARTED: u8 = 125;
+/// Names the agent to preload.
+const AGENT_VARIABLE: &str = "TRAINCHECK_AGENT";
+/// Names the folder of the run; the agent reads it.
+const RUN_DIR_VARIABLE: &str = "TRAINCHECK_RUN_DIR";
+/// File name of the agent.
+const AGENT_FILE: &str = "libtraincheck.so";
+/// Where runs go that were given no folder.
+const RUNS_FOLDER: &str = "traincheck-runs";
+
+/// The arguments of `traincheck collect`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Exits as the command does (128 + n if signal n ended it), or with 125 if the agent or the \
+                        command could not be started.\n\nThe agent is the file that TRAINCHECK_AGENT names, else \
+                        libtraincheck.so beside this program, else in ../lib/."
+)]
+pub struct Args {
+    /// Folder to record into: new or empty [default: TRAINCHECK_RUN_DIR, else one under ./traincheck-runs]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// The command, as it would be typed without traincheck
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Runs the command; the exit code is the child's.
+pub fn run(args: Args) -> ExitCode {
+    let started = find_agent()
+        .and_then(|agent| Ok((agent, run_folder(args.output.as_deref())?)))
+        .and_then(|(agent, folder)| Ok((start(&args.command, &agent, &folder)?, folder)));
+    let (mut child, folder) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(EXIT_NOT_STARTED);
+        }
+    };
+    let code = match wait(&mut child) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&anyhow::Error::new(error).context("lost sight of the command"));
+            EXIT_NOT_STARTED
+        }
+    };
+    say_where(&folder);
+    ExitCode::from(code)
+}
+
+/// Says in one line where the run is.
+fn say_where(folder: &Path) {
+    let line = if holds_a_run(folder) {
+        format!("traincheck: recorded in {}\n", folder.display())
+    } else {
+        "traincheck: nothing was recorded, because nothing trained\n".to_owned()
+    };
+    // If nobody reads stderr any more there is nobody to tell.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+fn holds_a_run(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.path().extension() == Some(OsStr::new("tcs")))
+    })
+}
+
+/// The agent: from the environment, beside this program, or where an installation has its libraries.
+fn find_agent() -> Result<PathBuf> {
+    let agent = if let Some(path) = env::var_os(AGENT_VARIABLE).filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        path.canonicalize().with_context(|| format!("{AGENT_VARIABLE} names no file: {}", path.display()))?
+    } else {
+        let program = env::current_exe().context("cannot find out where this program is")?;
+        let folder = program.parent().unwrap_or(Path::new("/"));
+        let beside = folder.join(AGENT_FILE);
+        let installed = folder.join("../lib").join(AGENT_FILE);
+        let Some(found) = [&beside, &installed].into_iter().find(|path| path.is_file()) else {
+            bail!(
+                "found no agent to preload; looked in {AGENT_VARIABLE} (not set), {} and {}; build it with \
+                 `cargo build --release`, or name it in {AGENT_VARIABLE}",
+                beside.display(),
+                installed.display()
+            );
+        };
+        found.canonicalize().with_context(|| format!("cannot read {}", found.display()))?
+    };
+    // The dynamic linker separates the names in LD_PRELOAD by colons and blanks, and knows no quoting.
+    if agent.as_os_str().as_bytes().iter().any(|byte| *byte == b':' || byte.is_ascii_whitespace()) {
+        bail!(
+            "the agent cannot be preloaded from {}: the path has a colon or a blank in it; copy {AGENT_FILE} to \
+             another place and name that in {AGENT_VARIABLE}",
+            agent.display()
+        );
+    }
+    Ok(agent)
+}
+
+/// The folder of the run as an absolute path. It is made by the agent, at the first sign of training.
+fn run_folder(asked: Option<&Path>) -> Result<PathBuf> {
+    let folder = if let Some(folder) = asked {
+        match fs::read_dir(folder) {
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    bail!("{}: not an empty folder; a run needs one of its own", folder.display());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot record into {}", folder.display()));
+            }
+        }
+        folder.to_owned()
+    } else if let Some(folder) = env::var_os(RUN_DIR_VARIABLE).filter(|folder| !folder.is_empty()) {
+        PathBuf::from(folder)
+    } else {
+        Path::new(RUNS_FOLDER).join(new_name())
+    };
+    std::path::absolute(&folder).with_context(|| format!("cannot record into {}", folder.display()))
+}
+
+/// A name that sorts by time and that no other run has: the time in UTC, and our process id.
+fn new_name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let calendar::Moment { year, month, day, hour, minute, second } = calendar::moment(now);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{}", std::process::id())
+}
+
+/// Starts the command with the agent preloaded.
+fn start(command: &[OsString], agent: &Path, folder: &Path) -> Result<Child> {
+    let mut preload = agent.as_os_str().to_owned();
+    if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+        preload.push(":");
+        preload.push(others);
+    }
+    // clap has seen to it that there is at least one.
+    let program = &command[0];
+    block_signals();
+    Command::new(program)
+        .args(&command[1..])
+        .env("LD_PRELOAD", preload)
+        .env(RUN_DIR_VARIABLE, folder)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))
+}
+
+/// Signals that ask a job to end, or to save what it has.
+const FORWARDED: [libc::c_int; 6] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
+
+/// The signals that [`wait`] deals with.
+fn signals() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set, and sigaddset is given an initialised one and valid numbers.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in FORWARDED.into_iter().chain([libc::SIGCHLD]) {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        set.assume_init()
+    }
+}
+
+/// From here on signals wait until [`wait`] takes them. The child does not inherit that: `Command` gives it an
+/// empty mask.
+fn block_signals() {
+    // SAFETY: the set is initialised, and the disposition is one that the system defines. A SIGCHLD that is
+    // ignored, as some launchers leave it, would make the kernel throw the child's exit code away.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        libc::sigprocmask(libc::SIG_BLOCK, &signals(), std::ptr::null_mut());
+    }
+}
+
+/// Waits for the end of the child and passes signals on to it.
+///
+/// A signal from the terminal has gone to the child already, as to everybody in the foreground: only those sent
+/// to this process alone are passed on. Ours is the exit code of the child, or 128 and the signal that ended it.
+fn wait(child: &mut Child) -> io::Result<u8> {
+    let set = signals();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+            return Ok(code.map_or(EXIT_NOT_STARTED, |code| code as u8));
+        }
+        let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
+        // SAFETY: the set is initialised, and the place for the answer is ours.
+        let signal = unsafe { libc::sigwaitinfo(&set, info.as_mut_ptr()) };
+        if signal < 0 {
+            continue;
+        }
+        // SAFETY: sigwaitinfo returned a signal, so it has filled in `info`.
+        let from_process = unsafe { info.assume_init() }.si_code <= 0;
+        if signal != libc::SIGCHLD && from_process {
+            // SAFETY: the child was not waited for to the end yet, so its id is still its own.
+            unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `traincheck inspect`: shows what a run holds.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use traincheck_schema::run::Run;
+
+use super::EXIT_TROUBLE;
+use crate::inspect::{Summary, text};
+
+/// The arguments of `traincheck inspect`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder that was recorded into
+    run: PathBuf,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// How to print.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people; long lists are cut
+    Text,
+    /// For programs; complete
+    Json,
+}
+
+/// Prints the summary of a run. What is damaged is named on stderr, and the rest is shown all the same.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let run = Run::open(&args.run)?;
+    let summary = Summary::of(&run);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match args.format {
+        Format::Text => text::write(&mut out, &summary)?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &summary).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    let mut whole = true;
+    for damage in summary.processes.iter().flat_map(|process| &process.damage) {
+        eprintln!("traincheck: {damage}");
+        whole = false;
+    }
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(EXIT_TROUBLE) })
+}

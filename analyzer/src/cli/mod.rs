@@ -1,0 +1,57 @@
+//! The command line: one table of subcommands, and what all of them do alike with errors.
+pub mod calendar;
+mod collect;
+mod inspect;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code where there is no verdict: bad input or bad usage.
+const EXIT_TROUBLE: u8 = 2;
+
+/// Catches silent errors in deep-learning training: records what training does, learns from good runs what
+/// always holds, and checks it on new ones.
+#[derive(Parser)]
+#[command(name = "traincheck", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The subcommands. Each has a file of its own with its arguments and a function `run`.
+#[derive(Subcommand)]
+enum Command {
+    /// Run a command and record what its training does
+    Collect(collect::Args),
+    /// Show what a recorded run holds
+    Inspect(inspect::Args),
+}
+
+/// Runs the command that the arguments of the process name.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Collect(args) => return collect::run(args),
+        Command::Inspect(args) => inspect::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        // Whoever closed the pipe has seen enough: `traincheck inspect RUN | head` is no failure.
+        if is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        complain(&error);
+        ExitCode::from(EXIT_TROUBLE)
+    })
+}
+
+/// Says on stderr what went wrong, with all its causes, in one line.
+fn complain(error: &anyhow::Error) {
+    eprintln!("traincheck: {error:#}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

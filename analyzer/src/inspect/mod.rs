@@ -1,0 +1,33 @@
+//! What a run holds, in numbers: read once from front to back, in memory that grows with the number of names
+//! and iterations, not with that of events.
+mod process;
+mod tally;
+pub mod text;
+
+use serde::Serialize;
+use traincheck_schema::run::{Run, RunInfo};
+
+pub use process::{End, ProcessSummary};
+pub use tally::{Calls, Lost, Variable};
+
+/// Summary of a run, and its JSON form.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// The folder.
+    pub run: String,
+    /// What was run; none without `run.json`.
+    pub info: Option<RunInfo>,
+    /// What each process did.
+    pub processes: Vec<ProcessSummary>,
+}
+
+impl Summary {
+    /// Reads the run.
+    pub fn of(run: &Run) -> Summary {
+        Summary {
+            run: run.folder.display().to_string(),
+            info: run.info.clone(),
+            processes: run.processes.iter().map(ProcessSummary::of).collect(),
+        }
+    }
+}

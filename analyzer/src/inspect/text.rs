@@ -1,0 +1,236 @@
+//! The summary of a run for people.
+
+use std::io::{self, Write};
+
+use super::{Calls, End, Lost, ProcessSummary, Summary, Variable};
+use crate::cli::calendar;
+
+/// Longer lists are cut.
+const MOST_ROWS: usize = 30;
+
+/// Writes the summary.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    writeln!(out, "run {}", summary.run)?;
+    if let Some(info) = &summary.info {
+        row(out, "command", &info.command.join(" "))?;
+        row(
+            out,
+            "where",
+            &format!("{}, Python {}, PyTorch {}", info.host, known(&info.python), known(&info.torch)),
+        )?;
+        row(out, "agent", &format!("{}, profile {}", known(&info.agent_version), known(&info.profile)))?;
+        row(out, "started", &calendar::moment(info.started_wall_ns / 1_000_000_000).to_string())?;
+        for hook in info.hooks.iter().filter(|hook| !hook.on) {
+            row(out, "off", &format!("{}: {}", hook.name, hook.why))?;
+        }
+    } else {
+        row(out, "command", "not known: there is no run.json")?;
+    }
+    summary.processes.iter().try_for_each(|process| write_process(out, process))
+}
+
+fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<()> {
+    write!(out, "\nprocess {} on {}", process.pid, process.host)?;
+    if let Some(rank) = process.rank {
+        write!(out, ", rank {rank}")?;
+    }
+    writeln!(
+        out,
+        "{}",
+        if process.script.is_empty() { String::new() } else { format!(": {}", process.script) }
+    )?;
+    write_end(out, &process.end)?;
+    for line in &process.damage {
+        row(out, "damage", line)?;
+    }
+    let iterations = match process.iterations_with_backward {
+        with if with == process.iterations => String::new(),
+        with => format!(" ({with} with a backward pass)"),
+    };
+    row(
+        out,
+        "did",
+        &format!(
+            "{} iterations{iterations}, {} steps in {}",
+            process.iterations,
+            process.steps,
+            time(process.recorded_ns)
+        ),
+    )?;
+    if let Some(spread) = process.iteration_ns {
+        row(out, "iteration", &format!("median {}, p95 {}", time(spread.median), time(spread.p95)))?;
+    }
+    let stages: Vec<_> =
+        process.stages.iter().map(|stage| format!("{} {}", stage.stage, time(stage.ns))).collect();
+    if !stages.is_empty() {
+        row(out, "stages", &stages.join(", "))?;
+    }
+    let objects: Vec<_> = process.objects.iter().map(|object| object.name.as_str()).collect();
+    if !objects.is_empty() {
+        row(out, "objects", &objects.join(", "))?;
+    }
+    row(out, "trace", &size(process))?;
+    write_lost(out, &process.lost)?;
+    for note in &process.hooks_off {
+        row(out, "off", note)?;
+    }
+    write_calls(out, "functions", &process.functions)?;
+    write_calls(out, "ops", &process.ops)?;
+    write_variables(out, &process.variables)?;
+    write_looks(out, process)
+}
+
+fn write_end(out: &mut impl Write, end: &End) -> io::Result<()> {
+    match end {
+        End::Sealed { reason, account } => {
+            row(out, "end", &format!("sealed ({reason})"))?;
+            let account: Vec<_> =
+                account.iter().map(|cost| format!("{} {}", cost.item, cost.value)).collect();
+            if !account.is_empty() {
+                row(out, "own cost", &account.join(", "))?;
+            }
+            Ok(())
+        }
+        End::Torn { bytes_after_last_frame, events_recovered, states_recovered } => row(
+            out,
+            "end",
+            &format!(
+                "torn: the process was killed or is still running; {bytes_after_last_frame} bytes of an unfinished \
+                 frame, {events_recovered} events and {states_recovered} states recovered from its rings"
+            ),
+        ),
+    }
+}
+
+fn write_lost(out: &mut impl Write, lost: &[Lost]) -> io::Result<()> {
+    if lost.is_empty() {
+        return row(out, "lost", "nothing");
+    }
+    for gap in lost.iter().take(MOST_ROWS) {
+        row(
+            out,
+            "lost",
+            &format!(
+                "{} records of thread {} after iteration {}: {}",
+                gap.count, gap.ring, gap.after_iteration, gap.reason
+            ),
+        )?;
+    }
+    write_rest(out, lost.len())
+}
+
+fn write_calls(out: &mut impl Write, title: &str, calls: &[Calls]) -> io::Result<()> {
+    if calls.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n  {:>10} {:>10} {:>10}  {title}", "calls", "total", "own")?;
+    for call in calls.iter().take(MOST_ROWS) {
+        write!(
+            out,
+            "  {:>10} {:>10} {:>10}  {}",
+            call.calls,
+            time(call.total_ns),
+            time(call.own_ns),
+            call.name
+        )?;
+        if call.raised > 0 {
+            write!(out, ", {} raised", call.raised)?;
+        }
+        if call.unfinished > 0 {
+            write!(out, ", {} unfinished", call.unfinished)?;
+        }
+        if let Some(calls) = call.thinned_after {
+            write!(out, ", not recorded after {calls} calls")?;
+        }
+        writeln!(out)?;
+    }
+    write_rest(out, calls.len())
+}
+
+fn write_variables(out: &mut impl Write, variables: &[Variable]) -> io::Result<()> {
+    if variables.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n  {:>10} {:>10} {:>10}  variables", "looks", "changes", "gradients")?;
+    for variable in variables.iter().take(MOST_ROWS) {
+        write!(
+            out,
+            "  {:>10} {:>10} {:>10}  {}",
+            variable.looks, variable.changes, variable.gradients, variable.name
+        )?;
+        if !variable.shape.is_empty() {
+            write!(out, " {}", variable.shape)?;
+        }
+        if variable.kind != "parameter" {
+            write!(out, ", {}", variable.kind)?;
+        }
+        if variable.requires_grad == Some(false) && variable.kind == "parameter" {
+            write!(out, ", requires no gradient")?;
+        }
+        if !variable.last.is_empty() {
+            write!(out, ", {}", variable.last)?;
+        }
+        writeln!(out)?;
+    }
+    write_rest(out, variables.len())
+}
+
+fn write_looks(out: &mut impl Write, process: &ProcessSummary) -> io::Result<()> {
+    if process.looks.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n  {:>10}  looks at variables", "times")?;
+    for look in process.looks.iter().take(MOST_ROWS) {
+        let place = match (look.at.as_str(), look.at_entry) {
+            ("", _) => "at the end of an iteration".to_owned(),
+            (name, true) => format!("at the entry of {name}"),
+            (name, false) => format!("at the return of {name}"),
+        };
+        writeln!(out, "  {:>10}  {place}", look.count)?;
+    }
+    write_rest(out, process.looks.len())
+}
+
+fn write_rest(out: &mut impl Write, rows: usize) -> io::Result<()> {
+    match rows.saturating_sub(MOST_ROWS) {
+        0 => Ok(()),
+        rest => writeln!(out, "  {:>10}  and {rest} more; --format json has them all", ""),
+    }
+}
+
+fn row(out: &mut impl Write, title: &str, text: &str) -> io::Result<()> {
+    writeln!(out, "  {title:<10} {text}")
+}
+
+fn known(text: &str) -> &str {
+    if text.is_empty() { "unknown" } else { text }
+}
+
+fn size(process: &ProcessSummary) -> String {
+    let mut text =
+        format!("{:.2} MB, {} events, {} states", process.bytes as f64 / 1e6, process.events, process.states);
+    if let Some(bytes) = process.bytes_per_iteration {
+        text += &format!("; {bytes:.0} bytes per iteration");
+    }
+    if let Some(bytes) = process.bytes_per_call {
+        text += &format!(", {bytes:.1} per captured call");
+    }
+    text
+}
+
+/// A duration with three significant digits or so.
+fn time(ns: u64) -> String {
+    let ns = ns as f64;
+    if ns < 1e3 {
+        format!("{ns} ns")
+    } else if ns < 1e6 {
+        format!("{:.1} us", ns / 1e3)
+    } else if ns < 1e9 {
+        format!("{:.2} ms", ns / 1e6)
+    } else {
+        format!("{:.2} s", ns / 1e9)
+    }
+}
