@@ -147,36 +147,3 @@ fn a_segment_is_never_written_over_and_only_its_owner_reads_it() {
     let again = SegmentWriter::create(&path, &header());
     assert!(matches!(again, Err(WriteError::Create { .. })), "{:?}", again.err());
 }
-
-#[test]
-fn a_frame_that_finds_no_room_leaves_no_trace() {
-    // /dev/full takes no byte; what `create` leaves behind there must be an error and not a segment.
-    let link = tempfile::tempdir().unwrap();
-    let path = link.path().join("host-42-0.tcs");
-    let mut writer = SegmentWriter::create(&path, &header()).unwrap();
-    writer.write_block(&[event(1)], &[], &[], &[]).unwrap();
-    let whole = std::fs::read(&path).unwrap();
-    // A limit on the size of files stands in for a full disk: the write stops half-way.
-    let limit = libc::rlimit { rlim_cur: whole.len() as u64 + 20, rlim_max: libc::RLIM_INFINITY };
-    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: plain calls with valid pointers; only this test's process is concerned.
-    unsafe {
-        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-        libc::getrlimit(libc::RLIMIT_FSIZE, &mut before);
-        libc::setrlimit(libc::RLIMIT_FSIZE, &libc::rlimit { rlim_max: before.rlim_max, ..limit });
-    }
-    let failed = writer.write_block(&[event(2)], &[], &[], &[]);
-    // SAFETY: as above.
-    unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &before) };
-    assert!(
-        matches!(failed, Err(WriteError::Write { offset, .. }) if offset == whole.len() as u64),
-        "{failed:?}"
-    );
-    assert_eq!(std::fs::read(&path).unwrap(), whole, "the half frame was taken back");
-    writer.write_block(&[event(3)], &[], &[], &[]).unwrap();
-    writer.seal(&Ending::default()).unwrap();
-    let mut reader = Run::open(&path).unwrap().processes[0].reader();
-    let (batches, errors) = read_all(&mut reader);
-    assert!(errors.is_empty(), "{errors:?}");
-    assert_eq!(batches.iter().flat_map(|batch| &batch.events).map(|e| e.time).collect::<Vec<_>>(), [1, 3]);
-}

@@ -122,7 +122,7 @@ impl SegmentWriter {
     /// rings have been written with this block. Only afterwards may their space be released.
     ///
     /// # Errors
-    /// If the file cannot be written. What was written of the block is then read as a block of its own.
+    /// If the file cannot be written. Nothing of the block is in it then, and it may be written again.
     pub fn write_block(
         &mut self,
         events: &[Event],
@@ -135,8 +135,24 @@ impl SegmentWriter {
         if events.is_empty() && states.is_empty() && dropped.is_empty() && positions.is_empty() {
             return Ok(());
         }
+        let (offset, frames, totals) = (self.offset, self.index.len(), self.totals);
+        let end = BlockEnd { more: false, dropped: dropped.to_vec(), positions: positions.to_vec() };
+        let written = self.write_rows(events, states, end);
+        if written.is_err() && self.offset > offset {
+            // Frames that say there is more to come would be taken for a part of the next block.
+            self.broken |= self.file.set_len(offset).is_err();
+            (self.offset, self.totals) = (offset, totals);
+            self.index.truncate(frames);
+        }
+        written?;
+        self.totals.dropped =
+            dropped.iter().fold(self.totals.dropped, |sum, one| sum.saturating_add(one.count));
+        Ok(())
+    }
+
+    /// Writes the frames of a block, `last` on the last of them.
+    fn write_rows(&mut self, events: &[Event], states: &[State], last: BlockEnd) -> Result<(), WriteError> {
         let mut end = BlockEnd { more: true, ..BlockEnd::default() };
-        let last = BlockEnd { more: false, dropped: dropped.to_vec(), positions: positions.to_vec() };
         // A block that has nothing but an end is a frame of no events.
         let none: &[Event] = &[];
         let no_rows = (events.is_empty() && states.is_empty()).then_some(none);
@@ -154,8 +170,6 @@ impl SegmentWriter {
             }
             self.write_states(piece, &end)?;
         }
-        self.totals.dropped =
-            dropped.iter().fold(self.totals.dropped, |sum, one| sum.saturating_add(one.count));
         Ok(())
     }
 

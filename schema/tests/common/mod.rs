@@ -225,3 +225,42 @@ impl Drop for FileRing {
         unsafe { libc::munmap(self.base.cast(), self.length) };
     }
 }
+
+/// A small sealed segment of every kind of frame, and where its frames begin.
+pub fn sample(path: &Path) -> (Vec<u8>, Vec<u64>) {
+    use traincheck_schema::segment::{DropReason, Dropped, Ending, RingPosition, SegmentWriter};
+    let mut writer = SegmentWriter::create(path, &header()).unwrap();
+    let mut begins = vec![traincheck_schema::segment::FILE_HEADER_SIZE as u64];
+    begins.push(writer.bytes_written());
+    writer
+        .write_dictionary(&[entry(1, "torch.optim.adamw.AdamW.step"), entry(3, "Net.conv1.weight")])
+        .unwrap();
+    for block in 0..3_u64 {
+        begins.push(writer.bytes_written());
+        let events: Vec<Event> = (0..20).map(|i| event(10_000 + block * 5_000 + i * 37)).collect();
+        writer.write_block(&events, &[], &[], &[RingPosition { ring: 0, position: 64 * block }]).unwrap();
+        begins.push(writer.bytes_written());
+        let states: Vec<State> = (0..5).map(|i| state(10_000 + block * 5_000 + i)).collect();
+        let dropped = [Dropped { ring: 0, count: 2, reason: DropReason::RingFull }];
+        writer.write_block(&[], &states, &dropped, &[]).unwrap();
+    }
+    begins.push(writer.bytes_written());
+    writer.seal(&Ending { reason: "exit".to_owned(), monotonic_ns: 5, account: Vec::new() }).unwrap();
+    (std::fs::read(path).unwrap(), begins)
+}
+
+/// All frames and errors of a segment that is in memory. Fails if there is no end to them.
+pub fn read_frames(bytes: Vec<u8>) -> (Vec<traincheck_schema::segment::Frame>, Vec<ReadError>, bool, u64) {
+    let most = bytes.len() + 10;
+    let mut reader = traincheck_schema::segment::SegmentReader::new(bytes, Path::new("memory.tcs")).unwrap();
+    let (mut frames, mut errors) = (Vec::new(), Vec::new());
+    while let Some(next) = reader.next_frame() {
+        match next {
+            Ok(frame) => frames.push(frame),
+            Err(error) => errors.push(error),
+        }
+        assert!(frames.len() + errors.len() <= most, "no end");
+    }
+    let behind = reader.bytes_after_last_frame().unwrap();
+    (frames, errors, reader.is_sealed(), behind)
+}
