@@ -246,7 +246,7 @@ impl<S: Source> SegmentReader<S> {
         if xxh3_64(&self.compressed) != header.checksum {
             return Err(self.damaged(begin, "the contents of this frame are not what was written"));
         }
-        let frame = match self.decompress(&header).and_then(|()| self.decode(&header)) {
+        let frame = match self.decode(&header) {
             Ok(frame) => frame,
             Err(error) => return Err(self.damaged(begin, format!("this frame cannot be: {error}"))),
         };
@@ -273,10 +273,11 @@ impl<S: Source> SegmentReader<S> {
         if found == size { Ok(()) } else { Err(PayloadError::Compression) }
     }
 
-    fn decode(&self, header: &FrameHeader) -> Result<Frame, PayloadError> {
+    fn decode(&mut self, header: &FrameHeader) -> Result<Frame, PayloadError> {
         let Some(kind) = FrameKind::of(header.kind) else {
             return Ok(Frame::Unknown(header.kind));
         };
+        self.decompress(header)?;
         let message = self.message_of(header.uncompressed as usize)?;
         Ok(match kind {
             FrameKind::ProcessHeader => Frame::Header(read_process_header(message.get_root()?)?),
