@@ -142,7 +142,9 @@ fn read_info(path: &Path) -> Result<Option<RunInfo>, OpenRunError> {
         Err(source) => return Err(OpenRunError::Io { path: path.to_owned(), source }),
         Ok(bytes) => bytes,
     };
+    // An object first, for a list would do for a struct.
     let info: RunInfo = serde_json::from_slice(&bytes)
+        .and_then(|object| serde_json::from_value(serde_json::Value::Object(object)))
         .map_err(|source| OpenRunError::Info { path: path.to_owned(), source })?;
     let major = info.format_version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_some_and(|major| major > u32::from(FormatVersion::CURRENT.major)) {

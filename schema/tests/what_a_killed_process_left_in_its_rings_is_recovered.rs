@@ -216,11 +216,11 @@ fn whatever_is_in_a_ring_file_reading_it_ends() {
     let mut seen = [0_usize; 2];
     // The fields of the header, and the records.
     for at in (0..40).chain(128..144).chain(256..264).chain(HEADER_SIZE..whole.len()) {
-        for byte in [0, 1, 63, 64, 127, 200, 201, 202, 255] {
+        for byte in [0, 1, 64, 200, 202, 255] {
             let mut bytes = whole.clone();
             bytes[at] = byte;
             std::fs::write(folder.path().join("other"), bytes).unwrap();
-            for from in [0, 64, 192, 1 << 40, u64::MAX - 63, 1] {
+            for from in [0, 192, 1 << 40] {
                 let read = read_ring_file(folder.path().join("other"), from);
                 seen[usize::from(read.is_ok_and(|read| read.damage.is_none()))] += 1;
             }

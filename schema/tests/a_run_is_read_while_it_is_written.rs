@@ -1,0 +1,96 @@
+//! Following a process: whole frames as they come, from one segment to the next, to the footer or the kill.
+
+mod common;
+
+use std::io::Write;
+
+use common::{FileRing, entry, event, header, sample};
+use traincheck_schema::ring::RingInfo;
+use traincheck_schema::run::{ProcessReader, Run};
+use traincheck_schema::segment::{Ending, ProcessHeader, SegmentWriter};
+
+/// The times of what there is to read now.
+fn now(reader: &mut ProcessReader) -> Vec<u64> {
+    let mut times = Vec::new();
+    while let Some(batch) = reader.next_batch() {
+        times.extend(batch.unwrap().events.iter().map(|event| event.time));
+    }
+    times
+}
+
+fn ending(reason: &str) -> Ending {
+    Ending { reason: reason.to_owned(), ..Ending::default() }
+}
+
+#[test]
+fn to_its_footer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = SegmentWriter::create(&folder.path().join("host-42-0.tcs"), &header()).unwrap();
+    let mut reader = Run::open(folder.path()).unwrap().processes[0].reader();
+    reader.follow();
+    assert!(now(&mut reader).is_empty());
+    assert_eq!(reader.header(), Some(&header()));
+
+    writer.write_dictionary(&[entry(1, "name")]).unwrap();
+    writer.write_block(&[event(1), event(2)], &[], &[], &[]).unwrap();
+    assert_eq!(now(&mut reader), [1, 2]);
+    assert_eq!(reader.dictionary().text(1), "name");
+    assert!(now(&mut reader).is_empty());
+    writer.write_block(&[event(3)], &[], &[], &[]).unwrap();
+    assert_eq!(now(&mut reader), [3]);
+
+    // It goes on in another segment, which is there a little later.
+    writer.seal(&ending(Ending::CONTINUED)).unwrap();
+    assert!(now(&mut reader).is_empty());
+    assert!(!reader.finished() && reader.ending().is_none() && reader.torn().is_none());
+    let next = ProcessHeader { segment_index: 1, ..header() };
+    let mut writer = SegmentWriter::create(&folder.path().join("host-42-1.tcs"), &next).unwrap();
+    writer.write_block(&[event(4)], &[], &[], &[]).unwrap();
+    assert_eq!(now(&mut reader), [4]);
+    writer.seal(&ending("exit")).unwrap();
+    assert!(now(&mut reader).is_empty());
+    assert!(reader.finished());
+    assert_eq!(reader.ending(), Some(&ending("exit")));
+    assert_eq!(reader.torn(), None);
+}
+
+#[test]
+fn to_its_death() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = SegmentWriter::create(&folder.path().join("host-42-0.tcs"), &header()).unwrap();
+    let mut reader = Run::open(folder.path()).unwrap().processes[0].reader();
+    reader.follow();
+    writer.write_block(&[event(1)], &[], &[], &[]).unwrap();
+    assert_eq!(now(&mut reader), [1]);
+    // A ring that was made after the run was opened.
+    let info = RingInfo { pid: 42, ..RingInfo::default() };
+    let ring = FileRing::create(&folder.path().join("host-42-r0.ring"), 4096, &info);
+    ring.ring.push_event(&event(2));
+    assert!(now(&mut reader).is_empty());
+    assert!(!reader.finished());
+    reader.stop_following();
+    assert_eq!(now(&mut reader), [2]);
+    assert!(reader.finished());
+    assert_eq!(reader.torn().unwrap().events_recovered, 1);
+}
+
+#[test]
+fn byte_by_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, begins) = sample(&folder.path().join("whole.tcs"));
+    let path = folder.path().join("host-42-0.tcs");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let mut reader = Run::open(&path).unwrap().processes[0].reader();
+    reader.follow();
+    let mut batches = 0;
+    for (length, byte) in (1..).zip(&bytes) {
+        file.write_all(&[*byte]).unwrap();
+        while let Some(batch) = reader.next_batch() {
+            batch.unwrap();
+            batches += 1;
+        }
+        assert_eq!(batches, begins[3..].iter().filter(|begin| **begin <= length).count());
+        assert_eq!(reader.finished(), length == bytes.len() as u64);
+    }
+    assert_eq!(batches, 6);
+}
