@@ -3,7 +3,9 @@
 //! Everything is registered from the constructor, before any thread can exist: registering takes a lock of the
 //! C library that is not reset in a forked child.
 
+use crate::python::hook;
 use crate::sink;
+use crate::state::look;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static BOOTED: AtomicBool = AtomicBool::new(false);
@@ -34,8 +36,10 @@ pub fn is_forked() -> bool {
 extern "C" fn in_child() {
     FORKED.store(true, Ordering::Relaxed);
     sink::go_inert();
+    hook::leave_child();
 }
 
 extern "C" fn at_exit() {
+    sink::account("looks_ns", look::cost());
     sink::seal("exit");
 }

@@ -1,0 +1,86 @@
+//! libtorch, as far as it was proven at start-up. What failed the proof is off, and the trace says so.
+
+use crate::plan::Profile;
+use crate::python::api::{Object, Python};
+use crate::sink;
+use crate::torch::dispatcher::{self, Modes};
+use crate::torch::library::Libtorch;
+use crate::torch::tensor::{KnownTensors, Tensors};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+struct Native {
+    tensors: Option<Tensors>,
+    modes: Option<Modes>,
+}
+
+static NATIVE: OnceLock<Native> = OnceLock::new();
+/// Every op is recorded, not only in sampled iterations.
+static FULL: AtomicBool = AtomicBool::new(false);
+
+/// Finds libtorch, proves what is used of it against the objects in the namespace `known`, and switches it on.
+///
+/// # Safety
+/// The GIL is held, no exception is set, torch is imported.
+pub unsafe fn install(python: &Python, known: Object, profile: Profile) {
+    let library = match Libtorch::find() {
+        Ok(library) => library,
+        Err(why) => {
+            sink::note_hook_off("libtorch", &why);
+            return;
+        }
+    };
+    // SAFETY: the caller's word; the objects are tensors as `KnownTensors` describes them, alive in the namespace.
+    unsafe {
+        let get = |name: &std::ffi::CStr| (python.dict_get_string)(known, name.as_ptr());
+        let tensors = KnownTensors {
+            a: get(c"a"),
+            b: get(c"b"),
+            c: get(c"c"),
+            p: get(c"p"),
+            deep: get(c"deep"),
+            meta: get(c"meta"),
+        };
+        let tensors =
+            Tensors::prove(&library, &tensors).map_err(|why| sink::note_hook_off("variables", &why)).ok();
+        let modes = Modes::find(&library).map_err(|why| sink::note_hook_off("modes", &why)).ok();
+        let op = get(c"known_op");
+        let proven = dispatcher::prove(&library, || {
+            let result = (python.call_no_args)(op);
+            if result.is_null() {
+                (python.error_clear)();
+            } else {
+                (python.dec_ref)(result);
+            }
+        });
+        match proven.and_then(|()| dispatcher::install(&library)) {
+            Ok(()) => {
+                FULL.store(profile == Profile::Full, Ordering::Relaxed);
+                if profile == Profile::Full {
+                    dispatcher::all_ops(true);
+                }
+            }
+            Err(why) => sink::note_hook_off("ops", &why),
+        }
+        let _ = NATIVE.set(Native { tensors, modes });
+    }
+}
+
+/// Reads tensors; `None` where that is off.
+#[inline]
+pub fn tensors() -> Option<&'static Tensors> {
+    NATIVE.get().and_then(|native| native.tensors.as_ref())
+}
+
+/// The modes of this thread, as bits of [`traincheck_schema::record::flags`].
+#[inline]
+pub fn modes() -> u16 {
+    NATIVE.get().and_then(|native| native.modes.as_ref()).map_or(0, Modes::flags)
+}
+
+/// Records every op from here on, or only user scopes. In the full profile it is always every op.
+pub fn record_all_ops(on: bool) {
+    if !FULL.load(Ordering::Relaxed) {
+        dispatcher::all_ops(on);
+    }
+}

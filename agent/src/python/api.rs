@@ -1,0 +1,318 @@
+//! The part of CPython's C API that the agent calls, resolved at run time.
+//!
+//! The same agent serves every interpreter, a shared libpython as well as symbols exported by the executable, so
+//! nothing is linked. What is missing makes [`Python::load`] fail and Python calls are not recorded.
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// A `PyObject *`. Borrowed unless a comment says otherwise.
+pub type Object = *mut c_void;
+
+/// CPython's frame evaluator (PEP 523): thread state, frame, and whether an exception is thrown into the frame.
+pub type EvalFrame = unsafe extern "C-unwind" fn(*mut c_void, *mut super::frame::Frame, c_int) -> Object;
+
+macro_rules! api {
+    ($($field:ident = $symbol:literal : fn($($argument:ty),*) $(-> $result:ty)?;)+) => {
+        /// The functions, each named after its C symbol. All but those whose comment says otherwise need the GIL.
+        #[allow(missing_docs, reason = "the C API documents them")]
+        pub struct Python {
+            $(pub $field: unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?,)+
+            /// `&PyCode_Type`.
+            pub code_type: Object,
+            /// `&PyFloat_Type`, `&PyLong_Type`, `&PyBool_Type`.
+            pub float_type: Object,
+            pub long_type: Object,
+            pub bool_type: Object,
+            /// `Py_None`.
+            pub none: Object,
+        }
+
+        impl Python {
+            /// Resolves everything.
+            ///
+            /// # Errors
+            /// The name of the first symbol that is missing.
+            fn resolve() -> Result<Python, &'static str> {
+                Ok(Python {
+                    $($field: {
+                        let address = symbol($symbol).ok_or($symbol)?;
+                        // SAFETY: the symbol is the C API function of that name, whose signature CPython documents
+                        // and keeps over the versions that the agent supports.
+                        unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?>(address) }
+                    },)+
+                    code_type: symbol("PyCode_Type").ok_or("PyCode_Type")?,
+                    float_type: symbol("PyFloat_Type").ok_or("PyFloat_Type")?,
+                    long_type: symbol("PyLong_Type").ok_or("PyLong_Type")?,
+                    bool_type: symbol("PyBool_Type").ok_or("PyBool_Type")?,
+                    none: symbol("_Py_NoneStruct").ok_or("_Py_NoneStruct")?,
+                })
+            }
+        }
+    };
+}
+
+api! {
+    version = "Py_GetVersion": fn() -> *const c_char;
+    interpreter = "PyInterpreterState_Get": fn() -> *mut c_void;
+    main_interpreter = "PyInterpreterState_Main": fn() -> *mut c_void;
+    set_eval_frame = "_PyInterpreterState_SetEvalFrameFunc": fn(*mut c_void, EvalFrame);
+    get_eval_frame = "_PyInterpreterState_GetEvalFrameFunc": fn(*mut c_void) -> EvalFrame;
+    eval_frame_default = "_PyEval_EvalFrameDefault": fn(*mut c_void, *mut super::frame::Frame, c_int) -> Object;
+    request_code_extra = "_PyEval_RequestCodeExtraIndex": fn(*const c_void) -> isize;
+    code_get_extra = "_PyCode_GetExtra": fn(Object, isize, *mut *mut c_void) -> c_int;
+    code_set_extra = "_PyCode_SetExtra": fn(Object, isize, *mut c_void) -> c_int;
+    code_address_to_line = "PyCode_Addr2Line": fn(Object, c_int) -> c_int;
+    compile = "Py_CompileString": fn(*const c_char, *const c_char, c_int) -> Object;
+    eval_code = "PyEval_EvalCode": fn(Object, Object, Object) -> Object;
+    builtins = "PyEval_GetBuiltins": fn() -> Object;
+    call_one_arg = "PyObject_CallOneArg": fn(Object, Object) -> Object;
+    unicode_decode = "PyUnicode_DecodeFSDefault": fn(*const c_char) -> Object;
+    call_no_args = "PyObject_CallNoArgs": fn(Object) -> Object;
+    import_modules = "PyImport_GetModuleDict": fn() -> Object;
+    inc_ref = "Py_IncRef": fn(Object);
+    dec_ref = "Py_DecRef": fn(Object);
+    get_attr = "PyObject_GetAttrString": fn(Object, *const c_char) -> Object;
+    generic_get_dict = "PyObject_GenericGetDict": fn(Object, *mut c_void) -> Object;
+    is_true = "PyObject_IsTrue": fn(Object) -> c_int;
+    is_subtype = "PyType_IsSubtype": fn(Object, Object) -> c_int;
+    type_flags = "PyType_GetFlags": fn(Object) -> std::ffi::c_ulong;
+    dict_new = "PyDict_New": fn() -> Object;
+    dict_get = "PyDict_GetItemWithError": fn(Object, Object) -> Object;
+    dict_set_string = "PyDict_SetItemString": fn(Object, *const c_char, Object) -> c_int;
+    dict_get_string = "PyDict_GetItemString": fn(Object, *const c_char) -> Object;
+    dict_next = "PyDict_Next": fn(Object, *mut isize, *mut Object, *mut Object) -> c_int;
+    list_size = "PyList_Size": fn(Object) -> isize;
+    list_get = "PyList_GetItem": fn(Object, isize) -> Object;
+    tuple_size = "PyTuple_Size": fn(Object) -> isize;
+    tuple_get = "PyTuple_GetItem": fn(Object, isize) -> Object;
+    long_as_long = "PyLong_AsLong": fn(Object) -> c_long;
+    float_as_double = "PyFloat_AsDouble": fn(Object) -> f64;
+    bytes_as_string = "PyBytes_AsString": fn(Object) -> *mut c_char;
+    bytes_size = "PyBytes_Size": fn(Object) -> isize;
+    unicode_as_utf8 = "PyUnicode_AsUTF8AndSize": fn(Object, *mut isize) -> *const c_char;
+    unicode_intern = "PyUnicode_InternFromString": fn(*const c_char) -> Object;
+    weakref_new = "PyWeakref_NewRef": fn(Object, Object) -> Object;
+    weakref_get = "PyWeakref_GetObject": fn(Object) -> Object;
+    error_fetch = "PyErr_Fetch": fn(*mut Object, *mut Object, *mut Object);
+    error_restore = "PyErr_Restore": fn(Object, Object, Object);
+    error_occurred = "PyErr_Occurred": fn() -> Object;
+    error_clear = "PyErr_Clear": fn();
+}
+
+/// The address of a symbol of the interpreter, be it a shared library's or the executable's.
+pub fn symbol(name: &str) -> Option<*mut c_void> {
+    let mut buffer = [0u8; 64];
+    buffer.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+    // SAFETY: `buffer` is NUL-terminated: it is longer than any name above, which the slice above has checked.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, buffer.as_ptr().cast()) };
+    (!address.is_null() && name.len() < buffer.len()).then_some(address)
+}
+
+static LOADED: AtomicPtr<Python> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Python {
+    /// Resolves the API, once; later calls give the same table.
+    ///
+    /// # Errors
+    /// Says which symbol is missing.
+    pub fn load() -> Result<&'static Python, String> {
+        if let Some(python) = Self::loaded() {
+            return Ok(python);
+        }
+        let python = Self::resolve().map_err(|name| format!("this interpreter does not export {name}"))?;
+        LOADED.store(Box::into_raw(Box::new(python)), Ordering::Release);
+        Self::loaded().ok_or_else(|| "the C API table is gone".to_owned())
+    }
+
+    /// The API, where [`Python::load`] succeeded before.
+    #[inline]
+    pub fn loaded() -> Option<&'static Python> {
+        // SAFETY: the pointer is null or came from a leaked box.
+        unsafe { LOADED.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Minor version: 11 for 3.11. 0 if it is no Python 3 or cannot be read.
+    pub fn minor_version(&self) -> u32 {
+        let version = self.version_text();
+        let mut parts = version.split(['.', ' ']);
+        if parts.next() != Some("3") {
+            return 0;
+        }
+        parts.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)
+    }
+
+    /// `3.11.7`.
+    pub fn version_text(&self) -> String {
+        // SAFETY: CPython returns a static NUL-terminated string.
+        let version = unsafe { CStr::from_ptr((self.version)()) }.to_string_lossy();
+        version.split(' ').next().unwrap_or_default().to_owned()
+    }
+
+    /// The type of an object.
+    ///
+    /// # Safety
+    /// `object` is a live object; the GIL is held.
+    #[inline]
+    pub unsafe fn type_of(&self, object: Object) -> Object {
+        // SAFETY: every object begins with its reference count and its type (`PyObject`), as the caller guarantees.
+        unsafe { *object.cast::<Object>().add(1) }
+    }
+
+    /// Whether `object` is an instance of `class`, without asking any Python code.
+    ///
+    /// # Safety
+    /// Both are live or null; the GIL is held.
+    pub unsafe fn is_instance(&self, object: Object, class: Object) -> bool {
+        // SAFETY: both were checked to be non-null and are live by the caller's word.
+        !object.is_null()
+            && !class.is_null()
+            && unsafe { (self.is_subtype)(self.type_of(object), class) } != 0
+    }
+
+    /// Whether `object` is a dict (or of a subclass).
+    ///
+    /// # Safety
+    /// Live or null; the GIL is held.
+    pub unsafe fn is_dict(&self, object: Object) -> bool {
+        // SAFETY: the caller's word.
+        unsafe { self.has_type_flag(object, 1 << 29) }
+    }
+
+    /// Whether it is a list.
+    ///
+    /// # Safety
+    /// Live or null; the GIL is held.
+    pub unsafe fn is_list(&self, object: Object) -> bool {
+        // SAFETY: the caller's word.
+        unsafe { self.has_type_flag(object, 1 << 25) }
+    }
+
+    /// Whether it is a tuple.
+    ///
+    /// # Safety
+    /// Live or null; the GIL is held.
+    pub unsafe fn is_tuple(&self, object: Object) -> bool {
+        // SAFETY: the caller's word.
+        unsafe { self.has_type_flag(object, 1 << 26) }
+    }
+
+    unsafe fn has_type_flag(&self, object: Object, flag: std::ffi::c_ulong) -> bool {
+        // SAFETY: the callers'.
+        !object.is_null() && unsafe { (self.type_flags)(self.type_of(object)) } & flag != 0
+    }
+
+    /// The text of a `str`, or empty where it is none.
+    ///
+    /// # Safety
+    /// Live or null; the GIL is held. The text lives as long as the object.
+    pub unsafe fn text<'a>(&self, object: Object) -> &'a str {
+        // SAFETY: the caller's word. Bit 28 of the type's flags marks str and its subclasses.
+        unsafe {
+            if !self.has_type_flag(object, 1 << 28) {
+                return "";
+            }
+            let mut size = 0;
+            let data = (self.unicode_as_utf8)(object, &raw mut size);
+            if data.is_null() {
+                // Lone surrogates cannot be encoded.
+                (self.error_clear)();
+                return "";
+            }
+            std::str::from_utf8(std::slice::from_raw_parts(data.cast(), size as usize)).unwrap_or("")
+        }
+    }
+
+    /// An attribute's text; for objects whose attributes run no Python code (types, code objects, modules).
+    ///
+    /// # Safety
+    /// Live; the GIL is held.
+    pub unsafe fn attribute_text(&self, object: Object, name: &CStr) -> String {
+        // SAFETY: the caller's word; the attribute is a new reference that is given back.
+        unsafe {
+            let value = (self.get_attr)(object, name.as_ptr());
+            if value.is_null() {
+                (self.error_clear)();
+                return String::new();
+            }
+            let text = self.text(value).to_owned();
+            (self.dec_ref)(value);
+            text
+        }
+    }
+
+    /// Follows attributes from a module in `sys.modules`; a new reference, or null.
+    ///
+    /// # Safety
+    /// The GIL is held.
+    pub unsafe fn find(&self, module: &CStr, attributes: &[&CStr]) -> Object {
+        // SAFETY: the caller's word; every intermediate reference is given back.
+        unsafe {
+            let mut object = (self.dict_get_string)((self.import_modules)(), module.as_ptr());
+            if object.is_null() {
+                return object;
+            }
+            (self.inc_ref)(object);
+            for name in attributes {
+                let next = (self.get_attr)(object, name.as_ptr());
+                (self.dec_ref)(object);
+                if next.is_null() {
+                    (self.error_clear)();
+                    return next;
+                }
+                object = next;
+            }
+            object
+        }
+    }
+
+    /// The entry `key` of the instance dict of `object`; borrowed, or null. Runs no Python code.
+    ///
+    /// # Safety
+    /// `object` is live, `key` an interned str; the GIL is held.
+    #[inline]
+    pub unsafe fn instance_get(&self, object: Object, key: Object) -> Object {
+        // SAFETY: the caller's word. The dict stays alive through its object after the reference is given back.
+        unsafe {
+            let dict = (self.generic_get_dict)(object, std::ptr::null_mut());
+            if dict.is_null() {
+                (self.error_clear)();
+                return dict;
+            }
+            let value = (self.dict_get)(dict, key);
+            if value.is_null() && !(self.error_occurred)().is_null() {
+                (self.error_clear)();
+            }
+            (self.dec_ref)(dict);
+            value
+        }
+    }
+
+    /// Runs source in a namespace of its own and gives that namespace (a new reference), or null after an error,
+    /// which is cleared. For code of the agent's own that cannot touch the program's state.
+    ///
+    /// # Safety
+    /// The GIL is held and no exception is set.
+    pub unsafe fn run(&self, source: &CStr) -> Object {
+        const FILE_INPUT: c_int = 257;
+        // SAFETY: the caller's word; references are given back on every path.
+        unsafe {
+            let code = (self.compile)(source.as_ptr(), c"<traincheck>".as_ptr(), FILE_INPUT);
+            if code.is_null() {
+                (self.error_clear)();
+                return code;
+            }
+            let namespace = (self.dict_new)();
+            (self.dict_set_string)(namespace, c"__builtins__".as_ptr(), (self.builtins)());
+            let result = (self.eval_code)(code, namespace, namespace);
+            (self.dec_ref)(code);
+            if result.is_null() {
+                (self.error_clear)();
+                (self.dec_ref)(namespace);
+                return std::ptr::null_mut();
+            }
+            (self.dec_ref)(result);
+            namespace
+        }
+    }
+}

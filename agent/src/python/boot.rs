@@ -1,0 +1,254 @@
+//! How the agent gets into a Python process: an audit hook waits for `import torch`, and the rest is armed when that
+//! import has returned.
+//!
+//! The import itself is not slowed down: the frame evaluator is in place for one frame only, that of the body of
+//! `torch/__init__.py`, which it hands on to the default evaluator after it has taken itself out again.
+
+use super::api::{Object, Python};
+use super::frame::{self, Frame};
+use super::names::Classes;
+use super::{code, hook, names};
+use crate::plan::Profile;
+use crate::{native, sink};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+/// `torch` is being imported: its body is the next thing of interest.
+static IMPORTING: AtomicBool = AtomicBool::new(false);
+/// The body of torch has run, or arming has failed: nothing to wait for.
+static DONE: AtomicBool = AtomicBool::new(false);
+/// The code of torch's body, while it is waited for.
+static BODY: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+type AuditHook = unsafe extern "C" fn(*const c_char, Object, *mut c_void) -> c_int;
+
+/// Waits for torch, if this process has a CPython in it. Called before `main`, when no interpreter runs yet.
+pub fn boot() {
+    let Some(add) = super::api::symbol("PySys_AddAuditHook") else { return };
+    // SAFETY: the symbol is CPython's, which documents this signature since 3.8 and allows the call before the
+    // interpreter is initialised; the hook lives as long as the process.
+    unsafe {
+        let add: unsafe extern "C" fn(AuditHook, *mut c_void) -> c_int = std::mem::transmute(add);
+        add(audit, std::ptr::null_mut());
+    }
+}
+
+/// Sees every audit event of the process, so it decides by the first bytes.
+unsafe extern "C" fn audit(event: *const c_char, arguments: Object, _: *mut c_void) -> c_int {
+    if DONE.load(Ordering::Relaxed) {
+        return 0;
+    }
+    // SAFETY: CPython passes a NUL-terminated name and a live tuple, with the GIL held once it is initialised (before
+    // that there are no import and exec events).
+    unsafe {
+        match *event as u8 {
+            b'i' if CStr::from_ptr(event) == c"import" => {
+                guarded(|| importing(arguments));
+            }
+            b'e' if IMPORTING.load(Ordering::Relaxed) && CStr::from_ptr(event) == c"exec" => {
+                guarded(|| executing(arguments));
+            }
+            _ => {}
+        }
+    }
+    0
+}
+
+fn guarded(step: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(step)).is_err() {
+        DONE.store(true, Ordering::Relaxed);
+    }
+}
+
+/// An import begins. Arguments: the module's name, and more.
+unsafe fn importing(arguments: Object) {
+    if sink::is_inert() {
+        DONE.store(true, Ordering::Relaxed);
+        return;
+    }
+    // The API is resolved at the first import that looks like torch: most processes never get there.
+    // SAFETY: `audit`'s contract; `tuple_get` and `text` only read.
+    unsafe {
+        let Some(name) = first_text(arguments) else { return };
+        if name == "torch" {
+            IMPORTING.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The text of the first element of a tuple, found without the full API.
+unsafe fn first_text<'a>(arguments: Object) -> Option<&'a str> {
+    type Get = unsafe extern "C" fn(Object, isize) -> Object;
+    type Text = unsafe extern "C" fn(Object, *mut isize) -> *const c_char;
+    static GET: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+    static TEXT: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+    let resolved = |slot: &AtomicPtr<c_void>, symbol| {
+        if slot.load(Ordering::Relaxed).is_null() {
+            slot.store(super::api::symbol(symbol)?, Ordering::Relaxed);
+        }
+        Some(slot.load(Ordering::Relaxed))
+    };
+    // SAFETY: the symbols are CPython's with these signatures; the import event passes a non-empty tuple of which
+    // the first element is a str (`sys.addaudithook` documents it); the text lives as long as the str.
+    unsafe {
+        let get: Get = std::mem::transmute(resolved(&GET, "PyTuple_GetItem")?);
+        let text: Text = std::mem::transmute(resolved(&TEXT, "PyUnicode_AsUTF8AndSize")?);
+        let mut size = 0;
+        let data = text(get(arguments, 0), &raw mut size);
+        if data.is_null() {
+            return None;
+        }
+        std::str::from_utf8(std::slice::from_raw_parts(data.cast(), size as usize)).ok()
+    }
+}
+
+/// Code is about to be executed while torch is being imported. Arguments: the code object.
+unsafe fn executing(arguments: Object) {
+    // SAFETY: `audit`'s contract; the evaluator is CPython's own interface.
+    unsafe {
+        let python = match Python::load() {
+            Ok(python) => python,
+            Err(why) => return give_up("python calls", &why),
+        };
+        let code = (python.tuple_get)(arguments, 0);
+        if code.is_null() || python.type_of(code) != python.code_type {
+            (python.error_clear)();
+            return;
+        }
+        let file = python.attribute_text(code, c"co_filename");
+        if !file.ends_with("/torch/__init__.py") || python.attribute_text(code, c"co_name") != "<module>" {
+            return;
+        }
+        if python.minor_version() != 11 {
+            let why = format!("CPython {} is not supported yet, only 3.11", python.version_text());
+            return give_up("python calls", &why);
+        }
+        let interpreter = (python.interpreter)();
+        if (python.get_eval_frame)(interpreter) as usize != python.eval_frame_default as usize {
+            return give_up("python calls", "another frame evaluator is installed already");
+        }
+        BODY.store(code, Ordering::Relaxed);
+        (python.set_eval_frame)(interpreter, evaluate_body);
+    }
+}
+
+/// The evaluator for one frame: that of torch's body.
+unsafe extern "C-unwind" fn evaluate_body(thread: *mut c_void, frame: *mut Frame, throw: c_int) -> Object {
+    // SAFETY: the interpreter calls with a live frame and the GIL held, after `executing` has loaded the API.
+    unsafe {
+        let Some(python) = Python::loaded() else { return std::ptr::null_mut() };
+        let body = BODY.swap(std::ptr::null_mut(), Ordering::Relaxed);
+        (python.set_eval_frame)((python.main_interpreter)(), python.eval_frame_default);
+        let proven = catch_unwind(|| frame::prove_frame_layout(python, thread, frame, body)).unwrap_or(false);
+        let result = (python.eval_frame_default)(thread, frame, throw);
+        // A failed import may be tried again: the audit hook goes on waiting.
+        if !result.is_null() && !sink::is_inert() {
+            IMPORTING.store(false, Ordering::Relaxed);
+            DONE.store(true, Ordering::Relaxed);
+            if proven {
+                guarded(|| {
+                    if let Err(why) = arm(python) {
+                        give_up("python calls", &why);
+                    }
+                });
+            } else {
+                give_up("python calls", "frames are not laid out as in CPython 3.11");
+            }
+        }
+        result
+    }
+}
+
+fn give_up(hook: &str, why: &str) {
+    DONE.store(true, Ordering::Relaxed);
+    IMPORTING.store(false, Ordering::Relaxed);
+    sink::note_hook_off(hook, why);
+}
+
+/// torch is there: everything that is proven is switched on.
+unsafe fn arm(python: &'static Python) -> Result<(), String> {
+    // SAFETY: `evaluate_body`'s contract: the GIL is held and no exception is set. What is run is the agent's own
+    // code; it makes tensors, uses no random numbers and changes no setting.
+    unsafe {
+        frame::prove_code_layout(python)?;
+        let known = python.run(KNOWN);
+        if known.is_null() {
+            return Err("torch has not what every torch has".to_owned());
+        }
+        let get = |name: &CStr| (python.dict_get_string)(known, name.as_ptr());
+        let text = |name: &CStr| python.text(get(name)).to_owned();
+        let classes = Classes {
+            module: get(c"Module"),
+            optimizer: get(c"Optimizer"),
+            scheduler: get(c"LRScheduler"),
+            parameter: get(c"Parameter"),
+            tensor: get(c"Tensor"),
+        };
+        for class in [classes.module, classes.optimizer, classes.scheduler, classes.parameter, classes.tensor]
+        {
+            if class.is_null() {
+                return Err("torch has not the classes that every torch has".to_owned());
+            }
+            (python.inc_ref)(class);
+        }
+        names::install(classes);
+        let (profile, unknown) = Profile::from_environment();
+        if let Some(why) = unknown {
+            sink::note_hook_off("profile", &why);
+        }
+        code::Codes::install(python, profile, text(c"standard_library"))?;
+        crate::describe_job(python.version_text(), text(c"version"), profile);
+        native::install(python, known, profile);
+        hook::install(python)?;
+        if let Some(folder) = sink::choose_folder() {
+            tell_children(python, known, folder);
+        }
+        (python.dec_ref)(known);
+    }
+    Ok(())
+}
+
+/// Names the run folder in `os.environ`, which Python has copied from the environment at its start, so that the
+/// processes that this one starts record into the same run.
+unsafe fn tell_children(python: &Python, known: Object, folder: &std::path::Path) {
+    let Ok(folder) = CString::new(folder.as_os_str().as_bytes()) else { return };
+    // SAFETY: `arm`'s contract; `known` holds a function that takes one str.
+    unsafe {
+        let argument = (python.unicode_decode)(folder.as_ptr());
+        if !argument.is_null() {
+            let tell = (python.dict_get_string)(known, c"tell_children".as_ptr());
+            let result = (python.call_one_arg)(tell, argument);
+            if !result.is_null() {
+                (python.dec_ref)(result);
+            }
+            (python.dec_ref)(argument);
+        }
+        if !(python.error_occurred)().is_null() {
+            (python.error_clear)();
+        }
+    }
+}
+
+/// What the proofs compare with, and what names are taken from.
+const KNOWN: &CStr = c"
+import os, torch
+from torch.nn import Module, Parameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+Tensor = torch.Tensor
+version = str(torch.__version__)
+standard_library = os.path.dirname(os.__file__) + os.sep
+a = torch.arange(6, dtype=torch.float32).reshape(2, 3)
+b = a.t()
+c = a.clone()
+p = Parameter(torch.ones(3))
+p.grad = torch.full((3,), 2.0)
+deep = torch.arange(14)[2:].reshape(1, 2, 1, 3, 1, 2)
+meta = torch.empty(2, 3, device='meta')
+def known_op():
+    return torch.arange(4) + 1
+def tell_children(folder):
+    os.environ['TRAINCHECK_RUN_DIR'] = folder
+";

@@ -1,0 +1,214 @@
+//! What the agent knows of a code object, decided once and kept in the code object itself.
+
+use super::api::{Object, Python};
+use crate::gil::Gil;
+use crate::plan::{self, Decision, Profile, Rule};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ffi::c_void;
+
+/// A function that is recorded, or at least counts as the user's code. Leaked: code objects point to it.
+#[derive(Debug)]
+pub struct CodeInfo {
+    /// How to record it; `None` where only its place matters.
+    pub rule: Option<Rule>,
+    /// It is the user's own code.
+    pub user: bool,
+    /// `__name__` of its module.
+    pub module: String,
+    /// `co_qualname`.
+    pub qualname: String,
+    /// `co_name`.
+    pub function: String,
+    /// `co_filename`.
+    pub file: String,
+    /// `co_firstlineno`.
+    pub line: u32,
+    /// Its first parameter is called `self`.
+    pub has_self: bool,
+    /// It was called too often and is no longer recorded.
+    pub thinned: Cell<bool>,
+    /// Calls in the iteration `counted_in`.
+    pub calls: Cell<u32>,
+    /// See `calls`.
+    pub counted_in: Cell<u32>,
+    /// The type of `self` in the last call and what it resolved to: calls come in runs.
+    pub last: Cell<(usize, Option<&'static super::names::Function>)>,
+}
+
+// SAFETY: the cells are only touched by threads that hold the GIL.
+unsafe impl Sync for CodeInfo {}
+
+/// Marks a code object of which nothing is recorded.
+const NOT_WANTED: *mut c_void = std::ptr::without_provenance_mut(1);
+
+/// `CO_OPTIMIZED`: a function's code, not a module's or a class's.
+const OPTIMIZED: i64 = 1;
+
+/// Decides about code objects.
+pub struct Codes {
+    extra: isize,
+    profile: Profile,
+    standard_library: String,
+    /// By module, qualified name, file and line, so that code compiled again finds its entry.
+    known: HashMap<(String, String, String, u32), &'static CodeInfo>,
+}
+
+static CODES: Gil<Option<Codes>> = Gil::new(None);
+
+impl Codes {
+    /// Sets the decisions up. `standard_library`: the folder of the standard library.
+    ///
+    /// # Safety
+    /// The GIL is held.
+    pub unsafe fn install(python: &Python, profile: Profile, standard_library: String) -> Result<(), String> {
+        // SAFETY: the caller's word.
+        unsafe {
+            let extra = (python.request_code_extra)(std::ptr::null());
+            if extra < 0 {
+                return Err("every slot for extra data of code objects is taken".to_owned());
+            }
+            CODES.with(|codes| {
+                *codes = Some(Codes { extra, profile, standard_library, known: HashMap::new() })
+            });
+        }
+        Ok(())
+    }
+
+    /// The index of the agent's slot in code objects, for the hot path.
+    ///
+    /// # Safety
+    /// The GIL is held.
+    pub unsafe fn extra_index() -> isize {
+        // SAFETY: the caller's word.
+        unsafe { CODES.with(|codes| codes.as_ref().map_or(-1, |codes| codes.extra)) }
+    }
+
+    fn is_user_file(&self, file: &str) -> bool {
+        !(file.is_empty()
+            || file.starts_with('<')
+            || file.contains("/site-packages/")
+            || file.contains("/dist-packages/")
+            || file.starts_with(&self.standard_library))
+    }
+
+    unsafe fn describe(
+        &mut self,
+        python: &Python,
+        code: Object,
+        globals: Object,
+    ) -> Option<&'static CodeInfo> {
+        // SAFETY: the caller holds the GIL; both objects belong to a live frame.
+        unsafe {
+            let module = python.text((python.dict_get_string)(globals, c"__name__".as_ptr())).to_owned();
+            let qualname = python.attribute_text(code, c"co_qualname");
+            let file = python.attribute_text(code, c"co_filename");
+            let user = self.is_user_file(&file);
+            // The body of a class is no call that anybody wrote.
+            if user
+                && !qualname.ends_with('>')
+                && attribute_number(python, code, c"co_flags") & OPTIMIZED == 0
+            {
+                return None;
+            }
+            let rule = match plan::decide(self.profile, &module, &qualname, user) {
+                Decision::Skip => return None,
+                Decision::UserPlace => None,
+                Decision::Record(rule, _) => Some(rule),
+            };
+            let line = attribute_number(python, code, c"co_firstlineno") as u32;
+            let key = (module, qualname, file, line);
+            if let Some(info) = self.known.get(&key) {
+                return Some(info);
+            }
+            let (module, qualname, file, _) = key.clone();
+            let info: &'static CodeInfo = Box::leak(Box::new(CodeInfo {
+                rule,
+                user,
+                module,
+                qualname,
+                function: python.attribute_text(code, c"co_name"),
+                file,
+                line,
+                has_self: first_parameter_is_self(python, code),
+                thinned: Cell::new(false),
+                calls: Cell::new(0),
+                counted_in: Cell::new(0),
+                last: Cell::new((0, None)),
+            }));
+            self.known.insert(key, info);
+            Some(info)
+        }
+    }
+}
+
+/// What is known of `code`, deciding now if it is seen for the first time; `None`: nothing of it is wanted.
+///
+/// # Safety
+/// A live code object and the globals it runs with; the GIL is held; `extra` from [`Codes::extra_index`].
+#[inline]
+pub unsafe fn info(
+    python: &Python,
+    code: Object,
+    globals: Object,
+    extra: isize,
+) -> Option<&'static CodeInfo> {
+    let mut slot = std::ptr::null_mut();
+    // SAFETY: the caller's word; the slot holds null, NOT_WANTED or a leaked CodeInfo, which only `decide` writes.
+    unsafe {
+        (python.code_get_extra)(code, extra, &raw mut slot);
+        if slot == NOT_WANTED {
+            None
+        } else if slot.is_null() {
+            decide(python, code, globals, extra)
+        } else {
+            Some(&*slot.cast::<CodeInfo>())
+        }
+    }
+}
+
+#[cold]
+unsafe fn decide(python: &Python, code: Object, globals: Object, extra: isize) -> Option<&'static CodeInfo> {
+    // SAFETY: `info`'s contract. Reading names of code objects runs no Python code.
+    unsafe {
+        let info = CODES.with(|codes| codes.as_mut()?.describe(python, code, globals));
+        let slot = info.map_or(NOT_WANTED, |info| std::ptr::from_ref(info).cast_mut().cast());
+        if (python.code_set_extra)(code, extra, slot) != 0 {
+            (python.error_clear)();
+        }
+        info
+    }
+}
+
+unsafe fn attribute_number(python: &Python, object: Object, name: &std::ffi::CStr) -> i64 {
+    // SAFETY: the callers': live object, GIL held; the new reference is given back.
+    unsafe {
+        let value = (python.get_attr)(object, name.as_ptr());
+        if value.is_null() {
+            (python.error_clear)();
+            return 0;
+        }
+        let number = (python.long_as_long)(value);
+        (python.dec_ref)(value);
+        number
+    }
+}
+
+unsafe fn first_parameter_is_self(python: &Python, code: Object) -> bool {
+    // SAFETY: the callers': live code object, GIL held; the new reference is given back.
+    unsafe {
+        if attribute_number(python, code, c"co_argcount") == 0 {
+            return false;
+        }
+        let names = (python.get_attr)(code, c"co_varnames".as_ptr());
+        if names.is_null() {
+            (python.error_clear)();
+            return false;
+        }
+        let is_self = python.is_tuple(names)
+            && (python.tuple_size)(names) > 0
+            && python.text((python.tuple_get)(names, 0)) == "self";
+        (python.dec_ref)(names);
+        is_self
+    }
+}

@@ -1,0 +1,226 @@
+//! Names of functions and types, and places in the user's code, as dictionary ids.
+
+use super::api::{Object, Python};
+use super::code::{self, CodeInfo};
+use super::frame::Frame;
+use crate::gil::Gil;
+use crate::hash::FastMap;
+use crate::plan::Manner;
+use crate::sink;
+use traincheck_schema::record::{DictEntry, DictKind, ObjectKind, Role};
+
+/// A function as it is called on objects of one type: `AdamW.step` is another than `SGD.step`.
+#[derive(Debug)]
+pub struct Function {
+    /// Dictionary id.
+    pub name: u32,
+    /// What it does.
+    pub role: Role,
+    /// What `self` is, where that is followed.
+    pub object: Option<ObjectKind>,
+    /// How it is recorded.
+    pub manner: Manner,
+}
+
+/// Classes of torch that objects are told by. Strong references.
+#[derive(Clone, Copy, Debug)]
+pub struct Classes {
+    /// `torch.nn.Module`.
+    pub module: Object,
+    /// `torch.optim.Optimizer`.
+    pub optimizer: Object,
+    /// `torch.optim.lr_scheduler.LRScheduler`.
+    pub scheduler: Object,
+    /// `torch.nn.Parameter`.
+    pub parameter: Object,
+    /// `torch.Tensor`.
+    pub tensor: Object,
+}
+
+#[derive(Default)]
+struct Names {
+    classes: Option<Classes>,
+    /// By type. The names keep a reference to the type, so that its address is not used again.
+    types: FastMap<usize, &'static str>,
+    /// By code info and type of self (0: does not matter).
+    functions: FastMap<(usize, usize), &'static Function>,
+    /// By code object and instruction. A reference to the code object is kept, for the same reason.
+    sites: FastMap<(usize, i32), u32>,
+}
+
+/// More places than any script has; what lies beyond has no place.
+const MAX_SITES: usize = 1 << 16;
+/// How far up the user's code is looked for.
+const MAX_LIBRARY_FRAMES: usize = 64;
+
+static NAMES: Gil<Option<Names>> = Gil::new(None);
+
+/// Sets the names up.
+///
+/// # Safety
+/// The GIL is held; the classes are strong references that are never given back.
+pub unsafe fn install(classes: Classes) {
+    // SAFETY: the caller's word.
+    unsafe { NAMES.with(|names| *names = Some(Names { classes: Some(classes), ..Names::default() })) }
+}
+
+/// The classes of torch; `None` before [`install`].
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn classes() -> Option<Classes> {
+    // SAFETY: the caller's word.
+    unsafe { NAMES.with(|names| names.as_ref()?.classes) }
+}
+
+/// `module.qualname` of a type.
+///
+/// # Safety
+/// A live type; the GIL is held.
+pub unsafe fn type_name(python: &Python, class: Object) -> &'static str {
+    // SAFETY: the caller's word. A type's own `__module__` and `__qualname__` run no Python code.
+    unsafe {
+        let known =
+            NAMES.with(|names| names.as_ref().and_then(|names| names.types.get(&(class as usize)).copied()));
+        if let Some(name) = known {
+            return name;
+        }
+        let module = python.attribute_text(class, c"__module__");
+        let qualname = python.attribute_text(class, c"__qualname__");
+        let name: &'static str = Box::leak(
+            if module.is_empty() || module == "builtins" { qualname } else { format!("{module}.{qualname}") }
+                .into_boxed_str(),
+        );
+        (python.inc_ref)(class);
+        NAMES.with(|names| names.as_mut().map(|names| names.types.insert(class as usize, name)));
+        name
+    }
+}
+
+/// The function that a call of `info` on `this` is; `None` where it is not recorded.
+///
+/// # Safety
+/// `this` is the live first argument or null; the GIL is held.
+#[inline]
+pub unsafe fn function(python: &Python, info: &'static CodeInfo, this: Object) -> Option<&'static Function> {
+    // SAFETY: the caller's word.
+    unsafe {
+        let class =
+            if info.has_self && !this.is_null() { python.type_of(this) } else { std::ptr::null_mut() };
+        let (last, function) = info.last.get();
+        if last == class as usize && function.is_some() {
+            return function;
+        }
+        let function = resolve(python, info, class)?;
+        info.last.set((class as usize, Some(function)));
+        Some(function)
+    }
+}
+
+#[cold]
+unsafe fn resolve(python: &Python, info: &'static CodeInfo, class: Object) -> Option<&'static Function> {
+    let rule = info.rule?;
+    let key = (std::ptr::from_ref(info) as usize, class as usize);
+    // SAFETY: `function`'s contract.
+    unsafe {
+        if let Some(known) = NAMES.with(|names| names.as_ref()?.functions.get(&key).copied()) {
+            return Some(known);
+        }
+        let method = if rule.role == Role::ModuleCall { "__call__" } else { &info.function };
+        let text = if class.is_null() {
+            format!("{}.{}", info.module, info.qualname)
+        } else {
+            format!("{}.{method}", type_name(python, class))
+        };
+        // Helpers of the same module have methods of the same name.
+        let wrong_class = |base: Object| class.is_null() || (python.is_subtype)(class, base) == 0;
+        if match rule.object {
+            Some(ObjectKind::Optimizer) => wrong_class(classes()?.optimizer),
+            Some(ObjectKind::Scheduler) => wrong_class(classes()?.scheduler),
+            _ => false,
+        } {
+            return None;
+        }
+        let (role, object) = user_role(python, info, class).unwrap_or((rule.role, rule.object));
+        let name = sink::define(DictEntry {
+            kind: DictKind::Function as u8,
+            detail: role as u16,
+            line: info.line,
+            text,
+            file: info.file.clone(),
+            ..DictEntry::default()
+        });
+        let function: &'static Function =
+            Box::leak(Box::new(Function { name, role, object, manner: rule.manner }));
+        NAMES.with(|names| names.as_mut().map(|names| names.functions.insert(key, function)));
+        Some(function)
+    }
+}
+
+/// Optimizers and schedulers that the user wrote do what their base class says, not what user functions do.
+unsafe fn user_role(python: &Python, info: &CodeInfo, class: Object) -> Option<(Role, Option<ObjectKind>)> {
+    if !info.user || class.is_null() {
+        return None;
+    }
+    // SAFETY: `resolve`'s contract: a live type, the GIL is held.
+    unsafe {
+        let classes = classes()?;
+        let is = |base: Object| !base.is_null() && (python.is_subtype)(class, base) != 0;
+        match info.function.as_str() {
+            "step" if is(classes.optimizer) => Some((Role::OptimizerStep, Some(ObjectKind::Optimizer))),
+            "zero_grad" if is(classes.optimizer) => Some((Role::ZeroGrad, Some(ObjectKind::Optimizer))),
+            "step" if is(classes.scheduler) => Some((Role::SchedulerStep, Some(ObjectKind::Scheduler))),
+            _ => None,
+        }
+    }
+}
+
+/// The place in the user's code that a call comes from, and whether the user's code made it directly.
+/// `(0, false)` where no frame of the user's is found.
+///
+/// # Safety
+/// `caller` is the innermost frame of the thread that runs, or null; the GIL is held.
+pub unsafe fn site(python: &Python, caller: *const Frame, extra: isize) -> (u32, bool) {
+    // SAFETY: `previous` links live frames up to null; the interpreter holds their code objects and globals.
+    unsafe {
+        let mut caller = caller;
+        for distance in 0..MAX_LIBRARY_FRAMES {
+            if caller.is_null() {
+                break;
+            }
+            if let Some(info) = code::info(python, (*caller).code, (*caller).globals, extra)
+                && info.user
+            {
+                return (site_id(python, &*caller, info), distance == 0);
+            }
+            caller = (*caller).previous;
+        }
+        (0, false)
+    }
+}
+
+unsafe fn site_id(python: &Python, frame: &Frame, info: &CodeInfo) -> u32 {
+    // SAFETY: `site`'s contract.
+    unsafe {
+        let instruction = frame.instruction();
+        let key = (frame.code as usize, instruction);
+        let known = NAMES
+            .with(|names| names.as_ref().map(|names| (names.sites.get(&key).copied(), names.sites.len())));
+        match known {
+            Some((Some(site), _)) => return site,
+            Some((None, count)) if count < MAX_SITES => {}
+            _ => return 0,
+        }
+        let line = (python.code_address_to_line)(frame.code, instruction);
+        let site = sink::define(DictEntry {
+            kind: DictKind::Site as u8,
+            line: u32::try_from(line).unwrap_or(0),
+            text: format!("{}.{}", info.module, info.qualname),
+            file: info.file.clone(),
+            ..DictEntry::default()
+        });
+        (python.inc_ref)(frame.code);
+        NAMES.with(|names| names.as_mut().map(|names| names.sites.insert(key, site)));
+        site
+    }
+}
