@@ -81,6 +81,9 @@ pub fn leave_child() {
 }
 
 /// See the module. The signature is CPython's.
+///
+/// # Safety
+/// Called by the interpreter, after [`install`].
 pub unsafe extern "C-unwind" fn evaluate(thread: *mut c_void, frame: *mut Frame, throw: c_int) -> Object {
     // SAFETY: the interpreter calls with a live frame and the GIL held, after `install`, which needs `Python`.
     unsafe {
