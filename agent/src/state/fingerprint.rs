@@ -9,12 +9,16 @@ mod hash;
 mod keys;
 mod paths;
 mod statistics;
+mod vector;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use paths::Path;
 
 use crate::torch::view::{Dtype, TensorView};
 use hash::{Hash, Sums};
 use statistics::Statistics;
+use vector::Line;
 
 /// Bytes of a chunk. Part of the definition of the hash.
 pub const CHUNK: usize = 8192;
@@ -83,8 +87,8 @@ struct Fold {
 
 impl Fold {
     #[inline(always)]
-    fn chunk(&mut self, part: Dtype, index: u64, bytes: &[u8]) {
-        let mut sums = Sums::default();
+    fn chunk<L: Line>(&mut self, part: Dtype, index: u64, bytes: &[u8]) {
+        let mut sums = Sums::<L>::new();
         statistics::pass(part, bytes, &mut sums, &mut self.statistics);
         self.hash.add(index, &sums);
     }

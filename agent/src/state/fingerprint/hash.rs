@@ -20,29 +20,32 @@
 //! one word, or any that does not cancel in the sum, is never lost before the 128-bit mixing. The keys are public
 //! and fixed: the hash holds against accidents, not against somebody who constructs a collision.
 
-use super::keys::{KEYS, Key, LINE, WORDS, mix};
+use super::keys::{KEYS, mix};
+use super::vector::Line;
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The three sums of one chunk, spread over the words of a line.
-#[derive(Clone, Copy, Default)]
-pub struct Sums {
-    first: [u64; WORDS],
-    second: [u64; WORDS],
-    plain: [u64; WORDS],
+#[derive(Clone, Copy)]
+pub struct Sums<L> {
+    first: L,
+    second: L,
+    plain: L,
 }
 
-impl Sums {
-    /// Takes in line number `line` of the chunk.
+impl<L: Line> Sums<L> {
+    /// The sums of no line.
     #[inline(always)]
-    pub fn add(&mut self, line: usize, bytes: &[u8; LINE]) {
-        let (this, next): (&Key, &Key) = (&KEYS.0[line], &KEYS.0[line + 1]);
-        let words = words(bytes);
-        for lane in 0..WORDS {
-            self.first[lane] = self.first[lane].wrapping_add(halves(words[lane].wrapping_add(this[lane])));
-            self.second[lane] = self.second[lane].wrapping_add(halves(words[lane].wrapping_add(next[lane])));
-            self.plain[lane] = self.plain[lane].wrapping_add(words[lane]);
-        }
+    pub fn new() -> Self {
+        Sums { first: L::splat(0), second: L::splat(0), plain: L::splat(0) }
+    }
+
+    /// Takes in line number `number` of the chunk.
+    #[inline(always)]
+    pub fn add(&mut self, number: usize, line: L) {
+        self.first = self.first.add(line.add(L::load(&KEYS.0[number])).multiply_halves());
+        self.second = self.second.add(line.add(L::load(&KEYS.0[number + 1])).multiply_halves());
+        self.plain = self.plain.add(line);
     }
 }
 
@@ -56,8 +59,8 @@ pub struct Hash {
 impl Hash {
     /// Takes in the sums of chunk number `index`.
     #[inline(always)]
-    pub fn add(&mut self, index: u64, sums: &Sums) {
-        let (first, second, plain) = (total(&sums.first), total(&sums.second), total(&sums.plain));
+    pub fn add<L: Line>(&mut self, index: u64, sums: &Sums<L>) {
+        let (first, second, plain) = (total(sums.first), total(sums.second), total(sums.plain));
         let position = mix(plain.wrapping_add(index.wrapping_mul(2).wrapping_add(1).wrapping_mul(GOLDEN)));
         self.low = self.low.wrapping_add(mix(first ^ position));
         self.high = self.high.wrapping_add(mix(second.wrapping_add(position.rotate_left(32))));
@@ -73,21 +76,6 @@ impl Hash {
 }
 
 #[inline(always)]
-fn words(bytes: &[u8; LINE]) -> [u64; WORDS] {
-    let mut words = [0; WORDS];
-    let (pieces, _) = bytes.as_chunks::<8>();
-    for lane in 0..WORDS {
-        words[lane] = u64::from_le_bytes(pieces[lane]);
-    }
-    words
-}
-
-#[inline(always)]
-fn halves(word: u64) -> u64 {
-    (word & 0xffff_ffff) * (word >> 32)
-}
-
-#[inline(always)]
-fn total(lanes: &[u64; WORDS]) -> u64 {
-    lanes.iter().fold(0, |sum, &lane| sum.wrapping_add(lane))
+fn total<L: Line>(lanes: L) -> u64 {
+    lanes.store().as_chunks().0.iter().fold(0, |sum, &lane| sum.wrapping_add(u64::from_le_bytes(lane)))
 }

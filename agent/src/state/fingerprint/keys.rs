@@ -4,13 +4,11 @@ use super::CHUNK;
 
 /// Bytes of a line, the unit in which a chunk is hashed. One AVX-512 register, one cache line.
 pub const LINE: usize = 64;
-/// 64-bit words of a line.
-pub const WORDS: usize = LINE / 8;
 /// Lines of a chunk.
 pub const LINES: usize = CHUNK / LINE;
 
-/// Keys of one line.
-pub type Key = [u64; WORDS];
+/// Keys of one line, as the bytes of little-endian words.
+pub type Key = [u8; LINE];
 
 /// One key a line, and one more: the second sum uses the key of the line after.
 #[repr(align(64))]
@@ -18,17 +16,18 @@ pub struct Keys(pub [Key; LINES + 1]);
 
 /// The output of SplitMix64 from seed 0: fixed for all time, since traces keep the hashes.
 pub static KEYS: Keys = {
-    let mut keys = [[0; WORDS]; LINES + 1];
+    let mut keys = [[0; LINE]; LINES + 1];
     let mut state = 0u64;
-    let mut line = 0;
-    while line <= LINES {
-        let mut word = 0;
-        while word < WORDS {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            keys[line][word] = mix(state);
-            word += 1;
+    let mut byte = 0;
+    while byte < LINE * (LINES + 1) {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let word = mix(state).to_le_bytes();
+        let mut part = 0;
+        while part < 8 {
+            keys[byte / LINE][byte % LINE] = word[part];
+            byte += 1;
+            part += 1;
         }
-        line += 1;
     }
     Keys(keys)
 };

@@ -1,6 +1,9 @@
 //! Which instructions a chunk is hashed and counted with: one source, compiled once for each path.
 
 use super::Fold;
+use super::vector::Plain;
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512};
 use crate::torch::view::Dtype;
 
 /// A set of vector instructions. All give the same bits.
@@ -61,17 +64,17 @@ impl Path {
 }
 
 fn portable(part: Dtype, index: u64, bytes: &[u8], fold: &mut Fold) {
-    fold.chunk(part, index, bytes);
+    fold.chunk::<Plain>(part, index, bytes);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn avx2(part: Dtype, index: u64, bytes: &[u8], fold: &mut Fold) {
-    fold.chunk(part, index, bytes);
+    fold.chunk::<Avx2>(part, index, bytes);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
 fn avx512(part: Dtype, index: u64, bytes: &[u8], fold: &mut Fold) {
-    fold.chunk(part, index, bytes);
+    fold.chunk::<Avx512>(part, index, bytes);
 }

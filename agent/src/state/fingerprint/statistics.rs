@@ -9,6 +9,7 @@
 
 use super::hash::Sums;
 use super::keys::LINE;
+use super::vector::Line;
 use crate::torch::view::Dtype;
 
 /// What is known of the elements so far.
@@ -39,23 +40,15 @@ const fn power(exponent: i32) -> f32 {
     f32::from_bits(((127 + exponent) as u32) << 23)
 }
 
-/// The magnitude of a float16 that is finite. Moving its bits to the place they have in a float32 leaves only the
-/// bias of the exponent wrong, subnormal or not.
-#[inline(always)]
-fn f16_magnitude(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits & 0x7fff) << 13) * power(112)
-}
-
-#[inline(always)]
-fn bf16(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
+fn bf16(bits: u16) -> f64 {
+    f64::from(f32::from_bits(u32::from(bits) << 16))
 }
 
 fn f16(bits: u16) -> f64 {
     let magnitude = match bits & 0x7fff {
         0x7c00 => f64::INFINITY,
         0x7c01.. => f64::NAN,
-        _ => f64::from(f16_magnitude(bits)),
+        _ => f64::from(f32::from_bits(u32::from(bits & 0x7fff) << 13) * power(112)),
     };
     if bits >> 15 == 1 { -magnitude } else { magnitude }
 }
@@ -74,94 +67,131 @@ fn f8_fnuz(bits: u8, mantissa: u32, bias: i32) -> f64 {
     if bits == 0x80 { f64::NAN } else { f8(bits, mantissa, bias) }
 }
 
-/// Hash sums and statistics of a chunk in one pass, by the bit patterns of its floats.
-macro_rules! float_pass {
-    ($name:ident: $bits:ident, $signed:ident, $lane:ident, $infinity:expr, $tiny:expr, $square_of:expr, $value:expr) => {
-        #[inline(always)]
-        fn $name(bytes: &[u8], sums: &mut Sums, statistics: &mut Statistics) -> bool {
-            const WIDTH: usize = size_of::<$bits>();
-            const LANES: usize = LINE / WIDTH;
-            const SIGN: $bits = 1 << ($bits::BITS - 1);
+/// A floating-point type whose chunks can be counted by their bit patterns.
+trait Format {
+    /// Bits of an element.
+    const BITS: u32;
+    /// The pattern of infinity.
+    const INFINITY: u64;
+    /// Magnitudes below this pattern are counted again: too much of their squares is lost.
+    const TINY: u64;
 
-            #[inline(always)]
-            fn load(line: &[u8; LINE]) -> [$bits; LANES] {
-                let (pieces, _) = line.as_chunks::<WIDTH>();
-                let mut lanes = [0; LANES];
-                for lane in 0..LANES {
-                    lanes[lane] = $bits::from_le_bytes(pieces[lane]);
-                }
-                lanes
-            }
-
-            let mut squares = [0.0 as $lane; LANES];
-            let mut signed = [$signed::MIN; LANES];
-            let mut unsigned = [0 as $bits; LANES];
-            let mut doubled = [$bits::MAX; LANES];
-            let (lines, tail) = bytes.as_chunks::<LINE>();
-            for (number, line) in lines.iter().enumerate() {
-                sums.add(number, line);
-                let lanes = load(line);
-                for lane in 0..LANES {
-                    let root: $lane = $square_of(lanes[lane]);
-                    squares[lane] += root * root;
-                    signed[lane] = signed[lane].max(lanes[lane] as $signed);
-                    unsigned[lane] = unsigned[lane].max(lanes[lane]);
-                    doubled[lane] = doubled[lane].min(lanes[lane] << 1);
-                }
-            }
-            if !tail.is_empty() {
-                let mut padded = [0; LINE];
-                padded[..tail.len()].copy_from_slice(tail);
-                sums.add(lines.len(), &padded);
-                let lanes = load(&padded);
-                let count = tail.len() / WIDTH;
-                for lane in 0..LANES {
-                    // What was padded is zero and changes neither the squares nor the unsigned maximum.
-                    let root: $lane = $square_of(lanes[lane]);
-                    squares[lane] += root * root;
-                    let inside = lane < count;
-                    signed[lane] = signed[lane].max(if inside { lanes[lane] as $signed } else { $signed::MIN });
-                    unsigned[lane] = unsigned[lane].max(lanes[lane]);
-                    doubled[lane] = doubled[lane].min(if inside { lanes[lane] << 1 } else { $bits::MAX });
-                }
-            }
-
-            let signed = signed.into_iter().fold($signed::MIN, $signed::max);
-            let unsigned = unsigned.into_iter().fold(0, $bits::max);
-            let least = doubled.into_iter().fold($bits::MAX, $bits::min) >> 1;
-            let negative = unsigned >= SIGN;
-            let largest = (signed.max(0) as $bits).max(if negative { unsigned & !SIGN } else { 0 });
-            let squares = total(&squares);
-            if largest >= $infinity || !squares.is_finite() || (largest != 0 && largest < $tiny) {
-                return false;
-            }
-            let min: f64 = $value(if negative { unsigned } else { least });
-            let max: f64 = $value(if signed >= 0 { signed as $bits } else { least | SIGN });
-            statistics.min = statistics.min.min(min);
-            statistics.max = statistics.max.max(max);
-            statistics.squares += squares;
-            if least == 0 {
-                let (elements, _) = bytes.as_chunks::<WIDTH>();
-                let zero = |element: &&[u8; WIDTH]| $bits::from_le_bytes(**element) << 1 == 0;
-                statistics.zeros += elements.iter().filter(zero).count() as u64;
-            }
-            true
-        }
-    };
+    /// Adds the squares of a line to the sums.
+    fn squares<L: Line>(sums: [L; 2], line: L) -> [L; 2];
+    /// The total of those sums.
+    fn total<L: Line>(sums: [L; 2]) -> f64;
+    /// The value of a pattern.
+    fn value(bits: u64) -> f64;
 }
 
 /// Below this magnitude too many bits of a square are lost to float32's smallest exponent.
 const TINY: u32 = power(-50).to_bits();
 
-float_pass!(f32_pass: u32, i32, f32, 0x7f80_0000, TINY, f32::from_bits, |bits| f64::from(f32::from_bits(bits)));
-float_pass!(bf16_pass: u16, i16, f32, 0x7f80, (TINY >> 16) as u16, bf16, |bits| f64::from(bf16(bits)));
-float_pass!(f16_pass: u16, i16, f32, 0x7c00, 0, f16_magnitude, f16);
-float_pass!(f64_pass: u64, i64, f64, 0x7ff0_0000_0000_0000, 0, f64::from_bits, f64::from_bits);
+struct F32;
+struct F64;
+struct Bf16;
+struct F16;
+
+impl Format for F32 {
+    const BITS: u32 = 32;
+    const INFINITY: u64 = 0x7f80_0000;
+    const TINY: u64 = TINY as u64;
+
+    #[inline(always)]
+    fn squares<L: Line>([sum, unused]: [L; 2], line: L) -> [L; 2] {
+        [sum.add_square_f32(line), unused]
+    }
+
+    #[inline(always)]
+    fn total<L: Line>([sum, _]: [L; 2]) -> f64 {
+        total_f32(sum)
+    }
+
+    #[inline(always)]
+    fn value(bits: u64) -> f64 {
+        f64::from(f32::from_bits(bits as u32))
+    }
+}
+
+impl Format for F64 {
+    const BITS: u32 = 64;
+    const INFINITY: u64 = 0x7ff0_0000_0000_0000;
+    const TINY: u64 = 0;
+
+    #[inline(always)]
+    fn squares<L: Line>([sum, unused]: [L; 2], line: L) -> [L; 2] {
+        [sum.add_square_f64(line), unused]
+    }
+
+    #[inline(always)]
+    fn total<L: Line>([sum, _]: [L; 2]) -> f64 {
+        let bytes = sum.store();
+        total::<8>(std::array::from_fn(|lane| f64::from_le_bytes(bytes.as_chunks().0[lane])))
+    }
+
+    #[inline(always)]
+    fn value(bits: u64) -> f64 {
+        f64::from_bits(bits)
+    }
+}
+
+impl Format for Bf16 {
+    const BITS: u32 = 16;
+    const INFINITY: u64 = 0x7f80;
+    const TINY: u64 = TINY as u64 >> 16;
+
+    /// Elements of even and of odd number are summed apart: each is half of a 32-bit lane already.
+    #[inline(always)]
+    fn squares<L: Line>([even, odd]: [L; 2], line: L) -> [L; 2] {
+        [even.add_square_f32(line.left::<16>()), odd.add_square_f32(line.and(L::splat(0xffff_0000)))]
+    }
+
+    #[inline(always)]
+    fn total<L: Line>([even, odd]: [L; 2]) -> f64 {
+        total_f32(even) + total_f32(odd)
+    }
+
+    #[inline(always)]
+    fn value(bits: u64) -> f64 {
+        bf16(bits as u16)
+    }
+}
+
+impl Format for F16 {
+    const BITS: u32 = 16;
+    const INFINITY: u64 = 0x7c00;
+    const TINY: u64 = 0;
+
+    /// As for [`Bf16`], with the bits of the magnitude moved to the place that they have in a float32. That
+    /// leaves only the bias of the exponent wrong, subnormal or not, and a multiplication mends it.
+    #[inline(always)]
+    fn squares<L: Line>([even, odd]: [L; 2], line: L) -> [L; 2] {
+        let magnitude =
+            |lane: L| lane.and(L::splat(0x7fff << 13)).multiply_f32(L::splat(power(112).to_bits()));
+        let (low, high) = (magnitude(line.left::<13>()), magnitude(line.right::<3>()));
+        [even.add_square_f32(low), odd.add_square_f32(high)]
+    }
+
+    #[inline(always)]
+    fn total<L: Line>([even, odd]: [L; 2]) -> f64 {
+        total_f32(even) + total_f32(odd)
+    }
+
+    #[inline(always)]
+    fn value(bits: u64) -> f64 {
+        f16(bits as u16)
+    }
+}
+
+#[inline(always)]
+fn total_f32<L: Line>(sum: L) -> f64 {
+    let bytes = sum.store();
+    total::<16>(std::array::from_fn(|lane| f64::from(f32::from_le_bytes(bytes.as_chunks().0[lane]))))
+}
 
 /// Adds up lanes pairwise, in an order that is the same everywhere.
 #[inline(always)]
-fn total<Lane: Copy + Into<f64>, const LANES: usize>(lanes: &[Lane; LANES]) -> f64 {
-    let mut sums = lanes.map(Into::into);
+fn total<const LANES: usize>(mut sums: [f64; LANES]) -> f64 {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -172,24 +202,123 @@ fn total<Lane: Copy + Into<f64>, const LANES: usize>(lanes: &[Lane; LANES]) -> f
     sums[0]
 }
 
+/// Adds the last, incomplete line of a chunk to the sums. Returns it padded.
+#[inline(always)]
+fn pad<L: Line>(tail: &[u8], number: usize, sums: &mut Sums<L>) -> L {
+    let mut padded = [0; LINE];
+    padded[..tail.len()].copy_from_slice(tail);
+    let line = L::load(&padded);
+    sums.add(number, line);
+    line
+}
+
+/// Hash sums alone.
+#[inline(always)]
+fn hash<L: Line>(bytes: &[u8], sums: &mut Sums<L>) {
+    let (lines, tail) = bytes.as_chunks();
+    for (number, line) in lines.iter().enumerate() {
+        sums.add(number, L::load(line));
+    }
+    if !tail.is_empty() {
+        pad(tail, lines.len(), sums);
+    }
+}
+
+/// Hash sums and statistics in one pass. Returns whether the statistics were taken; where not, the chunk has to be
+/// counted element by element.
+#[inline(always)]
+fn pass_floats<F: Format, L: Line>(bytes: &[u8], sums: &mut Sums<L>, statistics: &mut Statistics) -> bool {
+    let width = F::BITS as usize / 8;
+    // A line of nothing but the first element changes no extreme: to begin with, and to pad the last line with.
+    let mut filled = [0; LINE];
+    for element in filled.chunks_exact_mut(width) {
+        element.copy_from_slice(&bytes[..width]);
+    }
+    let first = L::load(&filled);
+    let mut signed = first;
+    let mut unsigned = first;
+    let mut doubled = first.double(F::BITS);
+    let mut squares = [L::splat(0); 2];
+
+    let (lines, tail) = bytes.as_chunks();
+    for (number, line) in lines.iter().enumerate() {
+        let line = L::load(line);
+        sums.add(number, line);
+        squares = F::squares(squares, line);
+        signed = signed.max_signed(line, F::BITS);
+        unsigned = unsigned.max(line, F::BITS);
+        doubled = doubled.min(line.double(F::BITS), F::BITS);
+    }
+    if !tail.is_empty() {
+        squares = F::squares(squares, pad(tail, lines.len(), sums));
+        filled[..tail.len()].copy_from_slice(tail);
+        let line = L::load(&filled);
+        signed = signed.max_signed(line, F::BITS);
+        unsigned = unsigned.max(line, F::BITS);
+        doubled = doubled.min(line.double(F::BITS), F::BITS);
+    }
+
+    let sign = 1u64 << (F::BITS - 1);
+    let unsigned = extreme(unsigned, F::BITS, u64::max);
+    let least = extreme(doubled, F::BITS, u64::min) >> 1;
+    // Signed patterns are in order as unsigned ones once their sign bit is flipped.
+    let signed = extreme(signed, F::BITS, |a, b| if (a ^ sign) > (b ^ sign) { a } else { b });
+    let (any_negative, any_positive) = (unsigned >= sign, signed < sign);
+    let largest =
+        u64::max(if any_positive { signed } else { 0 }, if any_negative { unsigned & !sign } else { 0 });
+    let squares = F::total(squares);
+    if largest >= F::INFINITY || !squares.is_finite() || (0 < largest && largest < F::TINY) {
+        return false;
+    }
+    statistics.min = statistics.min.min(F::value(if any_negative { unsigned } else { least }));
+    statistics.max = statistics.max.max(F::value(if any_positive { signed } else { least | sign }));
+    statistics.squares += squares;
+    if least == 0 {
+        statistics.zeros += match F::BITS {
+            16 => zeros(bytes, |bytes| u16::from_le_bytes(bytes) << 1 == 0),
+            32 => zeros(bytes, |bytes| u32::from_le_bytes(bytes) << 1 == 0),
+            _ => zeros(bytes, |bytes| u64::from_le_bytes(bytes) << 1 == 0),
+        };
+    }
+    true
+}
+
+/// The most extreme of the lanes of a line.
+#[inline(always)]
+fn extreme<L: Line>(line: L, bits: u32, choose: impl Fn(u64, u64) -> u64) -> u64 {
+    let bytes = line.store();
+    match bits {
+        16 => fold(&bytes, |lane| u64::from(u16::from_le_bytes(lane)), choose),
+        32 => fold(&bytes, |lane| u64::from(u32::from_le_bytes(lane)), choose),
+        _ => fold(&bytes, u64::from_le_bytes, choose),
+    }
+}
+
+#[inline(always)]
+fn fold<const WIDTH: usize>(
+    line: &[u8; LINE],
+    value: impl Fn([u8; WIDTH]) -> u64,
+    choose: impl Fn(u64, u64) -> u64,
+) -> u64 {
+    let lanes = line.as_chunks().0;
+    lanes.iter().fold(value(lanes[0]), |chosen, &lane| choose(chosen, value(lane)))
+}
+
+#[inline(always)]
+fn zeros<const WIDTH: usize>(bytes: &[u8], is_zero: impl Fn([u8; WIDTH]) -> bool) -> u64 {
+    bytes.as_chunks().0.iter().filter(|&&element| is_zero(element)).count() as u64
+}
+
 /// Hash sums and statistics of one chunk of whole elements, at most [`super::CHUNK`] bytes and at least one.
 #[inline(always)]
-pub fn pass(part: Dtype, bytes: &[u8], sums: &mut Sums, statistics: &mut Statistics) {
+pub fn pass<L: Line>(part: Dtype, bytes: &[u8], sums: &mut Sums<L>, statistics: &mut Statistics) {
     let counted = match part {
-        Dtype::F32 => f32_pass(bytes, sums, statistics),
-        Dtype::Bf16 => bf16_pass(bytes, sums, statistics),
-        Dtype::F16 => f16_pass(bytes, sums, statistics),
-        Dtype::F64 => f64_pass(bytes, sums, statistics),
+        Dtype::F32 => pass_floats::<F32, L>(bytes, sums, statistics),
+        Dtype::Bf16 => pass_floats::<Bf16, L>(bytes, sums, statistics),
+        Dtype::F16 => pass_floats::<F16, L>(bytes, sums, statistics),
+        Dtype::F64 => pass_floats::<F64, L>(bytes, sums, statistics),
         _ => {
-            let (lines, tail) = bytes.as_chunks::<LINE>();
-            for (number, line) in lines.iter().enumerate() {
-                sums.add(number, line);
-            }
-            if !tail.is_empty() {
-                let mut padded = [0; LINE];
-                padded[..tail.len()].copy_from_slice(tail);
-                sums.add(lines.len(), &padded);
-            }
+            hash(bytes, sums);
             false
         }
     };
@@ -212,7 +341,7 @@ fn count(part: Dtype, bytes: &[u8], statistics: &mut Statistics) {
         Dtype::U64 => each(bytes, statistics, |bytes| u64::from_le_bytes(bytes) as f64),
         Dtype::I64 => each(bytes, statistics, |bytes| i64::from_le_bytes(bytes) as f64),
         Dtype::F16 => each(bytes, statistics, |bytes| f16(u16::from_le_bytes(bytes))),
-        Dtype::Bf16 => each(bytes, statistics, |bytes| f64::from(bf16(u16::from_le_bytes(bytes)))),
+        Dtype::Bf16 => each(bytes, statistics, |bytes| bf16(u16::from_le_bytes(bytes))),
         Dtype::F32 => each(bytes, statistics, |bytes| f64::from(f32::from_le_bytes(bytes))),
         Dtype::F64 => each(bytes, statistics, f64::from_le_bytes),
         Dtype::F8E5M2 => each(bytes, statistics, |[byte]: [u8; 1]| f16(u16::from(byte) << 8)),
@@ -241,5 +370,5 @@ fn each<const WIDTH: usize>(bytes: &[u8], statistics: &mut Statistics, value: im
             statistics.inf += u64::from(value.is_infinite());
         }
     }
-    statistics.squares += total(&squares);
+    statistics.squares += total(squares);
 }
