@@ -1,3 +1,8 @@
 //! libtorch as the agent sees it: found in the process at run time, nothing linked, every layout proven first.
 
+pub mod dispatcher;
+pub mod library;
+mod memory;
+mod open_ops;
+pub mod tensor;
 pub mod view;

@@ -1,0 +1,277 @@
+//! Ops, autograd nodes and user scopes of libtorch, by its RecordFunction callbacks.
+//!
+//! User scopes (`Optimizer.step#AdamW.step`, data loaders, collectives) are recorded always, everything else while
+//! [`all_ops`] is on. The callbacks run on any thread, with or without the GIL, and never touch Python.
+//!
+//! libtorch copies the pairs of callbacks into each function it records when that begins. So a function whose
+//! beginning was seen has its end seen too, also if the callbacks were disabled meanwhile, and none else.
+
+use std::ffi::{CStr, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use traincheck_schema::record::{EventKind, flags};
+
+use super::library::{Autocast, Callback, Libtorch, ModeFunctions, RecordFunction};
+use super::open_ops::{self, Op};
+use crate::{calls, native, progress, sink};
+
+/// `at::RecordScope::FUNCTION`: ops, and the engine's evaluation of autograd nodes.
+const FUNCTION: u8 = 0;
+/// `at::RecordScope::BACKWARD_FUNCTION`: autograd nodes.
+const BACKWARD_FUNCTION: u8 = 1;
+/// `at::RecordScope::USER_SCOPE`.
+const USER_SCOPE: u8 = 7;
+
+struct Installed {
+    functions: RecordFunction,
+    /// Handles of the callbacks for ops and for autograd nodes.
+    all_ops: [u64; 2],
+}
+
+static INSTALLED: OnceLock<Installed> = OnceLock::new();
+/// Whether `all_ops` are wanted.
+static ALL_OPS: AtomicBool = AtomicBool::new(false);
+/// A callback panicked: nothing is recorded any more.
+static BROKEN: AtomicBool = AtomicBool::new(false);
+
+/// Records user scopes from here on, and what [`all_ops`] asks for.
+///
+/// # Safety
+/// [`prove`] succeeded with the same library.
+pub unsafe fn install(library: &Libtorch) -> Result<(), String> {
+    let functions = library.record_function.clone()?;
+    if INSTALLED.get().is_some() {
+        return Ok(());
+    }
+    open_ops::boot()?;
+    // SAFETY: the layout of the callback was proven. The callbacks for all ops are disabled before anything can
+    // depend on them; disabling takes the same path as enabling and throws nothing for a handle that exists.
+    let all_ops = unsafe {
+        (functions.add)(callback(start::<USER_SCOPE>, end::<USER_SCOPE>, USER_SCOPE));
+        let ops = (functions.add)(callback(start::<FUNCTION>, end::<FUNCTION>, FUNCTION));
+        (functions.disable)(ops);
+        let nodes = (functions.add)(callback(
+            start::<BACKWARD_FUNCTION>,
+            end::<BACKWARD_FUNCTION>,
+            BACKWARD_FUNCTION,
+        ));
+        (functions.disable)(nodes);
+        [ops, nodes]
+    };
+    let _ = INSTALLED.set(Installed { functions, all_ops });
+    Ok(())
+}
+
+/// Whether every op and autograd node that begins from here on is recorded. Does nothing before [`install`].
+pub fn all_ops(on: bool) {
+    let Some(installed) = INSTALLED.get() else { return };
+    if ALL_OPS.swap(on, Ordering::Relaxed) == on {
+        return;
+    }
+    for handle in installed.all_ops {
+        // SAFETY: the handle exists as long as the process; libtorch takes a lock of its own.
+        unsafe {
+            if on {
+                (installed.functions.enable)(handle);
+            } else {
+                (installed.functions.disable)(handle);
+            }
+        }
+    }
+}
+
+type Start = unsafe extern "C-unwind" fn(*mut *mut c_void, *const c_void) -> *mut *mut c_void;
+type End = unsafe extern "C-unwind" fn(*const c_void, *mut c_void);
+
+fn callback(start: Start, end: End, scope: u8) -> Callback {
+    let mut scopes = [false; 10];
+    scopes[usize::from(scope)] = true;
+    Callback {
+        start,
+        end,
+        probability: 1.0,
+        scopes,
+        needs_inputs: false,
+        needs_outputs: false,
+        needs_ids: false,
+    }
+}
+
+/// # Safety
+/// Called by libtorch: `context` is where to write the context to, `function` the `at::RecordFunction`.
+unsafe extern "C-unwind" fn start<const SCOPE: u8>(
+    context: *mut *mut c_void,
+    function: *const c_void,
+) -> *mut *mut c_void {
+    // SAFETY: libtorch gives room for the pointer that it expects. No context is made: what the end needs is
+    // kept here.
+    unsafe { context.write(ptr::null_mut()) };
+    guarded(|installed| {
+        if calls::current().busy {
+            return;
+        }
+        // SAFETY: the function is being recorded; its name is a C string that lives until it ends.
+        let (name, is_async) = unsafe {
+            let name = (installed.functions.name)(function);
+            let name: &[u8] = if name.is_null() { b"" } else { CStr::from_ptr(name).to_bytes() };
+            (name, (installed.functions.is_async)(function))
+        };
+        let mut event = progress::event(EventKind::OpEnter);
+        event.flags |= native::modes();
+        event.name = sink::op(name, SCOPE);
+        event.call = sink::next_call();
+        // Calls are numbered in order, so of two that are open in one thread the later is the inner one.
+        event.parent = calls::current().innermost().call.max(open_ops::innermost());
+        open_ops::enter(
+            Op { function: function as usize, call: event.call, parent: event.parent, name: event.name },
+            // What may end in another thread is found by its address, from every thread.
+            if is_async {
+                open_ops::Ending::Anywhere
+            } else if SCOPE == USER_SCOPE {
+                open_ops::Ending::HereOrElsewhere
+            } else {
+                open_ops::Ending::Here
+            },
+        );
+        sink::emit(&event);
+    });
+    context
+}
+
+/// # Safety
+/// Called by libtorch with a function that [`start`] was called with.
+unsafe extern "C-unwind" fn end<const SCOPE: u8>(function: *const c_void, _context: *mut c_void) {
+    guarded(|_| {
+        let Some(op) = open_ops::leave(function as usize) else { return };
+        let mut event = progress::event(EventKind::OpExit);
+        event.flags |= native::modes();
+        event.name = op.name;
+        event.call = op.call;
+        event.parent = op.parent;
+        sink::emit(&event);
+    });
+}
+
+/// Runs the body of a callback: not where nothing is recorded, never a second time after a panic.
+#[inline]
+fn guarded(body: impl FnOnce(&Installed)) {
+    if sink::is_inert() || BROKEN.load(Ordering::Relaxed) {
+        return;
+    }
+    let Some(installed) = INSTALLED.get() else { return };
+    if catch_unwind(AssertUnwindSafe(|| body(installed))).is_err() && !BROKEN.swap(true, Ordering::Relaxed) {
+        sink::note_hook_off("ops", "a callback failed; this is a defect of traincheck");
+    }
+}
+
+/// What the callback of the proof saw.
+struct Seen {
+    arange: AtomicU32,
+    add: AtomicU32,
+    begun: AtomicU32,
+    ended: AtomicU32,
+    /// Ops that were announced as user scopes.
+    misplaced: AtomicU32,
+}
+
+static SEEN: Seen = Seen {
+    arange: AtomicU32::new(0),
+    add: AtomicU32::new(0),
+    begun: AtomicU32::new(0),
+    ended: AtomicU32::new(0),
+    misplaced: AtomicU32::new(0),
+};
+static PROBE: OnceLock<RecordFunction> = OnceLock::new();
+
+/// Proves that callbacks are laid out and called as this file believes: while `run_known` runs
+/// `torch.arange(4) + 1`, both ops have to be seen by their names, each with an end, and none as a user scope.
+///
+/// # Safety
+/// The library's symbols are what their names say. `run_known` may run Python code.
+pub unsafe fn prove(library: &Libtorch, run_known: impl FnOnce()) -> Result<(), String> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err("how this processor passes C++ objects is not known here".to_owned());
+    }
+    let functions = library.record_function.clone()?;
+    PROBE.set(functions).map_err(|_| "the proof was made before")?;
+    // SAFETY: the struct is passed as the x86-64 C++ ABI passes a trivially copyable class of its size, in memory.
+    // Should its fields lie otherwise in this version, the probes are called for other scopes, or not at all.
+    unsafe {
+        let ops = (functions.add)(callback(probe_start::<FUNCTION>, probe_end, FUNCTION));
+        let scopes = (functions.add)(callback(probe_start::<USER_SCOPE>, probe_end, USER_SCOPE));
+        run_known();
+        (functions.remove)(ops);
+        (functions.remove)(scopes);
+    }
+    let count = |counter: &AtomicU32| counter.load(Ordering::Acquire);
+    if count(&SEEN.arange) == 0 || count(&SEEN.add) == 0 {
+        return Err("known ops were not seen by their names".to_owned());
+    }
+    if count(&SEEN.misplaced) != 0 {
+        return Err("ops were announced as user scopes".to_owned());
+    }
+    if count(&SEEN.ended) < 2 || count(&SEEN.ended) > count(&SEEN.begun) {
+        return Err("known ops began and did not end".to_owned());
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As for [`start`].
+unsafe extern "C-unwind" fn probe_start<const SCOPE: u8>(
+    context: *mut *mut c_void,
+    function: *const c_void,
+) -> *mut *mut c_void {
+    // SAFETY: as in `start`.
+    unsafe { context.write(ptr::null_mut()) };
+    if let Some(functions) = PROBE.get() {
+        // SAFETY: as in `start`.
+        let name = unsafe { (functions.name)(function) };
+        // SAFETY: as in `start`.
+        let name = if name.is_null() { c"" } else { unsafe { CStr::from_ptr(name) } };
+        if SCOPE == FUNCTION {
+            SEEN.begun.fetch_add(1, Ordering::AcqRel);
+            SEEN.arange.fetch_add(u32::from(name == c"aten::arange"), Ordering::AcqRel);
+            SEEN.add.fetch_add(u32::from(name == c"aten::add"), Ordering::AcqRel);
+        } else {
+            SEEN.misplaced.fetch_add(u32::from(name.to_bytes().starts_with(b"aten::")), Ordering::AcqRel);
+        }
+    }
+    context
+}
+
+unsafe extern "C-unwind" fn probe_end(_function: *const c_void, _context: *mut c_void) {
+    SEEN.ended.fetch_add(1, Ordering::AcqRel);
+}
+
+/// Reads the modes of the calling thread.
+#[derive(Clone, Copy)]
+pub struct Modes(ModeFunctions);
+
+impl Modes {
+    /// The reason where this version does not export them.
+    pub fn find(library: &Libtorch) -> Result<Modes, String> {
+        library.modes.clone().map(Modes)
+    }
+
+    /// [`flags::GRAD`], [`flags::INFERENCE`] and [`flags::AUTOCAST`] (for the CPU or for CUDA) of this thread.
+    #[inline]
+    pub fn flags(&self) -> u16 {
+        /// `c10::DeviceType`.
+        const CPU: i8 = 0;
+        const CUDA: i8 = 1;
+        // SAFETY: getters of thread-local flags; those that take a device know these two.
+        let (grad, inference, autocast) = unsafe {
+            let autocast = match self.0.autocast {
+                Autocast::ByDevice(is_enabled) => is_enabled(CPU) || is_enabled(CUDA),
+                Autocast::Apart(on_cpu, on_cuda) => on_cpu() || on_cuda(),
+            };
+            ((self.0.grad)(), (self.0.inference)(), autocast)
+        };
+        let bit = |on: bool, flag: u16| if on { flag } else { 0 };
+        bit(grad, flags::GRAD) | bit(inference, flags::INFERENCE) | bit(autocast, flags::AUTOCAST)
+    }
+}

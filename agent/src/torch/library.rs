@@ -1,0 +1,228 @@
+//! The symbols of libtorch. Python loads it with RTLD_LOCAL, so it is found by the path it is mapped from.
+
+use std::ffi::{CStr, CString, c_char, c_void};
+
+/// `at::RecordFunctionCallback`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Callback {
+    /// Returns a `unique_ptr<ObserverContext>` through a hidden first parameter.
+    pub start: unsafe extern "C-unwind" fn(*mut *mut c_void, *const c_void) -> *mut *mut c_void,
+    /// Is given the function and the context.
+    pub end: unsafe extern "C-unwind" fn(*const c_void, *mut c_void),
+    /// Share of the functions that it is called for.
+    pub probability: f64,
+    /// For each `at::RecordScope` whether it is wanted.
+    pub scopes: [bool; 10],
+    /// Whether the arguments are to be kept.
+    pub needs_inputs: bool,
+    /// Whether the results are to be kept.
+    pub needs_outputs: bool,
+    /// Whether an id is to be given to each call.
+    pub needs_ids: bool,
+}
+
+/// What `dispatcher` calls.
+#[derive(Clone, Copy)]
+pub struct RecordFunction {
+    /// `at::addGlobalCallback`: returns a handle.
+    pub add: unsafe extern "C-unwind" fn(Callback) -> u64,
+    /// `at::removeCallback`.
+    pub remove: unsafe extern "C-unwind" fn(u64),
+    /// `at::disableCallback`.
+    pub disable: unsafe extern "C-unwind" fn(u64),
+    /// `at::reenableCallback`.
+    pub enable: unsafe extern "C-unwind" fn(u64),
+    /// `at::RecordFunction::name`.
+    pub name: unsafe extern "C-unwind" fn(*const c_void) -> *const c_char,
+    /// `at::RecordFunction::isAsync`.
+    pub is_async: unsafe extern "C-unwind" fn(*const c_void) -> bool,
+}
+
+/// What `tensor` calls.
+#[derive(Clone, Copy)]
+pub struct TensorFunctions {
+    /// `c10::TensorImpl::grad`: the address of an `at::Tensor`.
+    pub grad: unsafe extern "C-unwind" fn(*const c_void) -> *const *const c_void,
+    /// `c10::TensorImpl::requires_grad`.
+    pub requires_grad: unsafe extern "C-unwind" fn(*const c_void) -> bool,
+    /// What the first word of every `c10::TensorImpl` points to that is of no derived class.
+    pub plain_class: usize,
+    /// The one object that stands for an undefined tensor.
+    pub undefined: usize,
+}
+
+/// What tells the modes of a thread.
+#[derive(Clone, Copy)]
+pub struct ModeFunctions {
+    /// `c10::GradMode::is_enabled`.
+    pub grad: unsafe extern "C-unwind" fn() -> bool,
+    /// `c10::InferenceMode::is_enabled`.
+    pub inference: unsafe extern "C-unwind" fn() -> bool,
+    /// Of `at::autocast`.
+    pub autocast: Autocast,
+}
+
+/// How this version says whether autocast is on.
+#[derive(Clone, Copy)]
+pub enum Autocast {
+    /// `is_autocast_enabled(DeviceType)`.
+    ByDevice(unsafe extern "C-unwind" fn(i8) -> bool),
+    /// Before torch 2.4: `is_cpu_enabled()` and `is_enabled()`, the latter for CUDA.
+    Apart(unsafe extern "C-unwind" fn() -> bool, unsafe extern "C-unwind" fn() -> bool),
+}
+
+/// The capabilities of the libtorch in this process; for one that is missing, why.
+pub struct Libtorch {
+    /// Recording of ops.
+    pub record_function: Result<RecordFunction, String>,
+    /// Reading of tensors.
+    pub tensors: Result<TensorFunctions, String>,
+    /// Modes of threads.
+    pub modes: Result<ModeFunctions, String>,
+}
+
+impl Libtorch {
+    /// Finds the libtorch that is loaded. Loads nothing.
+    pub fn find() -> Result<Libtorch, String> {
+        let maps = std::fs::read_to_string("/proc/self/maps")
+            .map_err(|error| format!("cannot read /proc/self/maps: {error}"))?;
+        let cpu = Library::open(&maps, "libtorch_cpu.so")?;
+        let core = Library::open(&maps, "libc10.so")?;
+        // SAFETY: each symbol is taken for what the headers of torch 1.13 to 2.9 declare under that name.
+        unsafe {
+            Ok(Libtorch {
+                record_function: record_function(&cpu),
+                tensors: tensors(&core),
+                modes: modes(&core, &cpu),
+            })
+        }
+    }
+}
+
+/// # Safety
+/// `cpu` is a libtorch_cpu of a version that declares the symbols as this file does.
+unsafe fn record_function(cpu: &Library) -> Result<RecordFunction, String> {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        Ok(RecordFunction {
+            add: cpu.function(c"_ZN2at17addGlobalCallbackENS_22RecordFunctionCallbackE")?,
+            remove: cpu.function(c"_ZN2at14removeCallbackEm")?,
+            disable: cpu.function(c"_ZN2at15disableCallbackEm")?,
+            enable: cpu.function(c"_ZN2at16reenableCallbackEm")?,
+            name: cpu.function(c"_ZNK2at14RecordFunction4nameEv")?,
+            is_async: cpu.function(c"_ZNK2at14RecordFunction7isAsyncEv")?,
+        })
+    }
+}
+
+/// # Safety
+/// As for [`record_function`], for libc10.
+unsafe fn tensors(core: &Library) -> Result<TensorFunctions, String> {
+    /// A virtual table begins with two words that objects do not point to.
+    const TABLE_HEAD: usize = 2 * size_of::<usize>();
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        Ok(TensorFunctions {
+            grad: core.function(c"_ZNK3c1010TensorImpl4gradEv")?,
+            requires_grad: core.function(c"_ZNK3c1010TensorImpl13requires_gradEv")?,
+            plain_class: core.address(c"_ZTVN3c1010TensorImplE")? + TABLE_HEAD,
+            undefined: core.address(c"_ZN3c1019UndefinedTensorImpl10_singletonE")?,
+        })
+    }
+}
+
+/// # Safety
+/// As for [`record_function`], for both.
+unsafe fn modes(core: &Library, cpu: &Library) -> Result<ModeFunctions, String> {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        let autocast = match cpu.function(c"_ZN2at8autocast19is_autocast_enabledEN3c1010DeviceTypeE") {
+            Ok(by_device) => Autocast::ByDevice(by_device),
+            Err(_) => Autocast::Apart(
+                cpu.function(c"_ZN2at8autocast14is_cpu_enabledEv")?,
+                cpu.function(c"_ZN2at8autocast10is_enabledEv")?,
+            ),
+        };
+        Ok(ModeFunctions {
+            grad: core.function(c"_ZN3c108GradMode10is_enabledEv")?,
+            inference: core.function(c"_ZN3c1013InferenceMode10is_enabledEv")?,
+            autocast,
+        })
+    }
+}
+
+/// A library that is loaded. It is never closed: the agent stays as long as the process.
+struct Library {
+    handle: *mut c_void,
+    name: String,
+}
+
+impl Library {
+    /// The library whose file name begins with `stem`: Linux distributions add a version behind it.
+    fn open(maps: &str, stem: &str) -> Result<Library, String> {
+        let path = maps
+            .lines()
+            .filter_map(|line| line.find('/').and_then(|start| line.get(start..)))
+            .find(|path| path.rsplit('/').next().is_some_and(|name| is_version_of(name, stem)))
+            .ok_or_else(|| format!("no {stem} is loaded"))?;
+        let c_path = CString::new(path).map_err(|_| format!("the path of {stem} has a zero byte in it"))?;
+        // SAFETY: a valid C string; with RTLD_NOLOAD nothing is loaded and no code of the library runs.
+        let handle = unsafe { libc::dlopen(c_path.as_ptr(), libc::RTLD_NOLOAD | libc::RTLD_LAZY) };
+        if handle.is_null() {
+            return Err(format!("{path} is mapped, but the dynamic linker does not know it"));
+        }
+        Ok(Library { handle, name: path.to_owned() })
+    }
+
+    fn address(&self, symbol: &CStr) -> Result<usize, String> {
+        // SAFETY: the handle is never closed, the symbol is a C string.
+        let address = unsafe { libc::dlsym(self.handle, symbol.as_ptr()) };
+        if address.is_null() {
+            return Err(format!("{} has no {}", self.name, symbol.to_string_lossy()));
+        }
+        Ok(address as usize)
+    }
+
+    /// # Safety
+    /// `Function` is a function pointer of the signature that the symbol has.
+    unsafe fn function<Function: Copy>(&self, symbol: &CStr) -> Result<Function, String> {
+        const { assert!(size_of::<Function>() == size_of::<usize>()) };
+        let address = self.address(symbol)?;
+        // SAFETY: an address of a function, not null; the caller guarantees the type.
+        Ok(unsafe { std::mem::transmute_copy(&address) })
+    }
+}
+
+/// `libtorch_cpu.so` and `libtorch_cpu.so.2.6`, but not `libtorch_cpu.so-backup`.
+fn is_version_of(name: &str, stem: &str) -> bool {
+    name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_known_by_their_stem() {
+        assert!(is_version_of("libtorch_cpu.so", "libtorch_cpu.so"));
+        assert!(is_version_of("libtorch_cpu.so.2.6", "libtorch_cpu.so"));
+        assert!(!is_version_of("libtorch_cpu.so-backup", "libtorch_cpu.so"));
+        assert!(!is_version_of("libc10_cuda.so", "libc10.so"));
+    }
+
+    #[test]
+    fn what_is_not_loaded_is_named() {
+        let error = Libtorch::find().err().expect("this test has no libtorch");
+        assert_eq!(error, "no libtorch_cpu.so is loaded");
+    }
+
+    #[test]
+    fn missing_symbols_are_named_with_their_library() {
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+        let library = Library::open(&maps, "libc.so").expect("libc");
+        assert!(library.address(c"malloc").is_ok());
+        let error = library.address(c"no_such_symbol").expect_err("no such symbol");
+        assert!(error.contains("libc.so") && error.ends_with("has no no_such_symbol"), "{error}");
+    }
+}
