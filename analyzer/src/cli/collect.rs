@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -155,13 +155,17 @@ fn start(command: &[OsString], agent: &Path, folder: &Path) -> Result<Child> {
     }
     // clap has seen to it that there is at least one.
     let program = &command[0];
-    block_signals();
-    Command::new(program)
-        .args(&command[1..])
-        .env("LD_PRELOAD", preload)
-        .env(RUN_DIR_VARIABLE, folder)
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))
+    let mask = block_signals();
+    let mut child = Command::new(program);
+    child.args(&command[1..]).env("LD_PRELOAD", preload).env(RUN_DIR_VARIABLE, folder);
+    // SAFETY: between fork and exec it makes one call, which is async-signal-safe, with a set that is initialised.
+    unsafe {
+        child.pre_exec(move || match libc::sigprocmask(libc::SIG_SETMASK, &mask, std::ptr::null_mut()) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+    }
+    child.spawn().with_context(|| format!("cannot start {}", program.display()))
 }
 
 /// Signals that ask a job to end, or to save what it has.
@@ -181,14 +185,18 @@ fn signals() -> libc::sigset_t {
     }
 }
 
-/// From here on signals wait until [`wait`] takes them. The child does not inherit that: `Command` gives it an
-/// empty mask.
-fn block_signals() {
-    // SAFETY: the set is initialised, and the disposition is one that the system defines. A SIGCHLD that is
-    // ignored, as some launchers leave it, would make the kernel throw the child's exit code away.
+/// From here on signals wait until [`wait`] takes them. Returns the mask that we were started with, which the
+/// child must get back.
+fn block_signals() -> libc::sigset_t {
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: the disposition is one that the system defines, both sets are initialised, and a call with valid
+    // arguments, as this one is, fills in `before`. A SIGCHLD that is ignored, as some launchers leave it, would
+    // make the kernel throw the child's exit code away.
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
-        libc::sigprocmask(libc::SIG_BLOCK, &signals(), std::ptr::null_mut());
+        libc::sigemptyset(before.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_BLOCK, &signals(), before.as_mut_ptr());
+        before.assume_init()
     }
 }
 
