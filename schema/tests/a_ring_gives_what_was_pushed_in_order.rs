@@ -102,7 +102,7 @@ proptest! {
 #[test]
 fn while_it_is_read() {
     let (_folder, file) = ring(97 * GRAIN);
-    const COUNT: u64 = 300_000;
+    const COUNT: u64 = 100_000;
     std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
             let mut time = 0;

@@ -94,3 +94,39 @@ fn byte_by_byte() {
     }
     assert_eq!(batches, 6);
 }
+
+#[test]
+fn and_when_its_folder_goes_away_that_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    std::fs::create_dir(&path).unwrap();
+    let mut writer = SegmentWriter::create(&path.join("host-42-0.tcs"), &header()).unwrap();
+    writer.write_block(&[event(1)], &[], &[], &[]).unwrap();
+    for follow in [true, false] {
+        let mut reader = Run::open(&path).unwrap().processes[0].reader();
+        if follow {
+            reader.follow();
+        }
+        assert!(reader.next_batch().unwrap().is_ok());
+        std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+        let said = reader.next_batch().unwrap().unwrap_err().to_string();
+        assert!(said.contains(path.to_str().unwrap()), "{said}");
+        assert!(reader.next_batch().is_none());
+        assert_eq!(reader.finished(), !follow);
+        std::fs::rename(folder.path().join("elsewhere"), &path).unwrap();
+    }
+}
+
+#[test]
+fn and_what_was_written_before_the_next_segment_is_not_lost() {
+    // A segment that was abandoned without a footer, with frames that were not there at the last look.
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = SegmentWriter::create(&folder.path().join("host-42-0.tcs"), &header()).unwrap();
+    let mut reader = Run::open(folder.path()).unwrap().processes[0].reader();
+    reader.follow();
+    assert!(now(&mut reader).is_empty());
+    writer.write_block(&[event(1)], &[], &[], &[]).unwrap();
+    let mut writer = SegmentWriter::create(&folder.path().join("host-42-1.tcs"), &header()).unwrap();
+    writer.write_block(&[event(2)], &[], &[], &[]).unwrap();
+    assert_eq!(now(&mut reader), [1, 2]);
+}

@@ -36,6 +36,7 @@ impl Process {
             phase: Phase::Segments,
             next_segment: 0,
             segment: None,
+            is_past: false,
             following: false,
             header: None,
             dictionary: Dictionary::default(),
@@ -49,13 +50,18 @@ impl Process {
         }
     }
 
-    /// Looks for files that have appeared since.
+    /// Looks for files that have appeared since. Once that fails it is not tried again.
     fn refresh(&mut self) -> Result<(), ReadError> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let processes =
-            files::processes(folder).map_err(|source| ReadError::Io { path: folder.clone(), source })?;
+        let Some(folder) = self.folder.take() else { return Ok(()) };
+        let processes = match files::processes(&folder) {
+            Ok(processes) => processes,
+            Err(source) => return Err(ReadError::Io { path: folder, source }),
+        };
+        self.folder = Some(folder);
         if let Some(now) = processes.into_iter().find(|now| now.host == self.host && now.pid == self.pid) {
-            *self = now;
+            self.rings = now.rings;
+            let last = self.segments.last().and_then(|path| files::segment_number(path));
+            self.segments.extend(now.segments.into_iter().filter(|path| files::segment_number(path) > last));
         }
         Ok(())
     }
@@ -138,6 +144,8 @@ pub struct ProcessReader {
     /// Place in `process.segments` of the segment after the one that is open.
     next_segment: usize,
     segment: Option<SegmentReader>,
+    /// There is a segment after the one that is open.
+    is_past: bool,
     following: bool,
     header: Option<ProcessHeader>,
     dictionary: Dictionary,
@@ -242,6 +250,7 @@ impl ProcessReader {
         let before = before.and_then(|path| files::segment_number(path));
         self.next_segment += 1;
         (self.ending, self.counted, self.undamaged) = (None, Totals::default(), true);
+        self.is_past = false;
         self.segment = Some(SegmentReader::open(&path)?);
         match (before, files::segment_number(&path)) {
             (Some(before), Some(number)) if number != before + 1 => Err(ReadError::Damaged {
@@ -261,21 +270,19 @@ impl ProcessReader {
     /// At the end of what is in the open segment.
     fn leave_segment(&mut self) -> Result<Step, ReadError> {
         let Some(segment) = &self.segment else { return Ok(Step::On) };
-        if !segment.is_sealed() {
-            if self.following {
-                // The next segment is begun only when this one is done with.
-                self.process.refresh()?;
-                if self.next_segment == self.process.segments.len() {
-                    return Ok(Step::NothingYet);
-                }
+        if self.following && !segment.is_sealed() && !self.is_past {
+            self.process.refresh()?;
+            if self.next_segment == self.process.segments.len() {
+                return Ok(Step::NothingYet);
             }
-            let behind = segment.bytes_after_last_frame();
-            self.segment = None;
-            self.torn.bytes_after_last_frame = behind?;
+            // The next segment is begun only when this one is done with; but that may have been just now, and
+            // there may be frames since we looked.
+            self.is_past = true;
             return Ok(Step::On);
         }
+        let behind = if segment.is_sealed() { Ok(0) } else { segment.bytes_after_last_frame() };
         self.segment = None;
-        self.torn.bytes_after_last_frame = 0;
+        self.torn.bytes_after_last_frame = behind?;
         Ok(Step::On)
     }
 
@@ -311,13 +318,16 @@ impl ProcessReader {
             Frame::Footer(footer) => return self.take_footer(*footer),
             Frame::Unknown(_) => return Ok(Step::On),
         };
-        self.progress.take(&end);
-        for dropped in &end.dropped {
-            self.counted.dropped = self.counted.dropped.saturating_add(dropped.count);
+        let more = end.more;
+        if !more {
+            self.progress.take(&end);
+            for dropped in &end.dropped {
+                self.counted.dropped = self.counted.dropped.saturating_add(dropped.count);
+            }
+            self.block.dropped.extend(end.dropped);
         }
-        self.block.dropped.extend(end.dropped);
         let rows = self.block.events.len() + self.block.states.len();
-        if (end.more && rows < MAX_BATCH_ROWS) || self.block.is_empty() {
+        if (more && rows < MAX_BATCH_ROWS) || self.block.is_empty() {
             return Ok(Step::On);
         }
         Ok(Step::Batch(std::mem::take(&mut self.block).sorted()))

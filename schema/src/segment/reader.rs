@@ -21,7 +21,7 @@ use super::types::ProcessHeader;
 use crate::record::{DictEntry, Event, State};
 
 /// How much is read at once when looking for the next frame behind damage, in bytes.
-const SCAN_SIZE: usize = 64 << 10;
+const SCAN_SIZE: usize = 8 << 10;
 
 /// What one frame held.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,8 +45,8 @@ pub enum Frame {
 enum At {
     FileHeader,
     Frames,
-    /// A footer was read.
-    Sealed,
+    /// Behind the footer.
+    Footer,
     /// Reading on makes no sense.
     GivenUp,
 }
@@ -59,6 +59,7 @@ pub struct SegmentReader<S = File> {
     source: S,
     path: PathBuf,
     at: At,
+    sealed: bool,
     /// Where the next frame should begin.
     offset: u64,
     /// Number that the next frame should have; none behind damage.
@@ -96,6 +97,7 @@ impl<S: Source> SegmentReader<S> {
             source,
             path: path.to_owned(),
             at: At::FileHeader,
+            sealed: false,
             offset: 0,
             sequence: Some(0),
             last: 0,
@@ -118,7 +120,7 @@ impl<S: Source> SegmentReader<S> {
 
     /// Whether the footer was read.
     pub fn is_sealed(&self) -> bool {
-        self.at == At::Sealed
+        self.sealed
     }
 
     /// How many bytes lie behind the last frame that was whole and right.
@@ -158,7 +160,7 @@ impl<S: Source> SegmentReader<S> {
         match self.at {
             At::FileHeader | At::GivenUp => Ok(None),
             At::Frames => self.read_frame(),
-            At::Sealed => {
+            At::Footer => {
                 let behind = self.bytes_after_last_frame()?;
                 if behind == 0 {
                     return Ok(None);
@@ -253,7 +255,8 @@ impl<S: Source> SegmentReader<S> {
         self.sequence = Some(header.sequence.wrapping_add(1));
         (self.last, self.sound) = (begin, self.offset);
         if matches!(frame, Frame::Footer(_)) {
-            self.at = At::Sealed;
+            self.at = At::Footer;
+            self.sealed = true;
         }
         Ok(Some(frame))
     }
