@@ -1,0 +1,159 @@
+//! Fork, exec and spawn: the trace of the parent is what it would be without them.
+
+mod common;
+
+use common::{event, files, info, is_inner, read, run_inner};
+use std::process::Command;
+use traincheck::sink;
+use traincheck_schema::record::DictEntry;
+
+/// Runs `child` in a fork of this process, and waits for its end. True: it ended well.
+fn forked(child: impl FnOnce()) -> bool {
+    // SAFETY: the child only runs `child`, and leaves by `exit` as a forked worker would.
+    unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            child();
+            libc::exit(0);
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+    }
+}
+
+#[test]
+fn a_child_records_nothing_and_touches_nothing() {
+    if is_inner() {
+        sink::emit(&event(0));
+        assert!(sink::start(info()));
+        for i in 1..1_000 {
+            sink::emit(&event(i));
+        }
+        for round in 0..20 {
+            let before = files(std::env::var("TRAINCHECK_RUN_DIR").unwrap().as_ref());
+            assert!(forked(|| {
+                assert!(sink::is_inert() && traincheck::process::is_forked());
+                (0..100_000).for_each(|_| sink::emit(&event(u64::MAX)));
+                assert_eq!(sink::define(DictEntry::default()), 0);
+                assert_eq!(sink::text("of the child"), 0);
+                assert_eq!(sink::op(b"of::the_child", 0), 0);
+                assert!(!sink::start(info()));
+                sink::note_hook_off("hook", "in the child");
+                // The end of a thread of the child, too.
+                std::thread::spawn(|| sink::emit(&event(u64::MAX))).join().unwrap();
+                sink::seal("child");
+            }));
+            assert_eq!(files(std::env::var("TRAINCHECK_RUN_DIR").unwrap().as_ref()), before);
+            sink::emit(&event(1_000 + round));
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    run_inner("a_child_records_nothing_and_touches_nothing", folder.path());
+    let found = read(folder.path());
+    assert_eq!(found.events.len(), 1);
+    let values: Vec<u64> = found.events[&0].iter().map(|event| event.value).collect();
+    assert_eq!(values, (0..1_020).collect::<Vec<_>>());
+    assert!(!found.names.values().any(|name| name.contains("child")));
+    assert_eq!(found.ending.unwrap().reason, "exit");
+}
+
+#[test]
+fn a_fork_while_all_locks_are_in_use_does_not_hang() {
+    if is_inner() {
+        assert!(sink::start(info()));
+        let running = std::sync::atomic::AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let running = &running;
+                scope.spawn(move || {
+                    let mut i = 0_u64;
+                    while running.load(std::sync::atomic::Ordering::Relaxed) {
+                        i += 1;
+                        sink::text(&format!("text {thread} {}", i % 10_000));
+                        sink::op(format!("op {thread} {}", i % 10_000).as_bytes(), 0);
+                        std::thread::scope(|scope| {
+                            scope.spawn(|| sink::emit(&event(i)));
+                        });
+                    }
+                });
+            }
+            for _ in 0..100 {
+                assert!(forked(|| {
+                    // SAFETY: none of these has conditions. A child that hangs ends here.
+                    unsafe { libc::alarm(10) };
+                    sink::text("child");
+                    sink::op(b"child", 0);
+                    sink::emit(&event(0));
+                }));
+            }
+            running.store(false, std::sync::atomic::Ordering::Relaxed);
+        });
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    run_inner("a_fork_while_all_locks_are_in_use_does_not_hang", folder.path());
+    assert_eq!(read(folder.path()).ending.unwrap().reason, "exit");
+}
+
+#[test]
+fn programs_that_are_started_record_into_the_same_folder() {
+    if is_inner() {
+        // Where the test is the started program:
+        if std::env::var_os("STARTED").is_some() {
+            assert_eq!(sink::choose_folder(), None, "the variable is there already");
+            assert!(sink::start(info()));
+            sink::emit(&event(0));
+            return;
+        }
+        let folder = sink::choose_folder().unwrap();
+        assert!(folder.is_absolute());
+        assert!(!folder.exists(), "nothing is made before there is something to write");
+        assert!(sink::start(info()));
+        sink::emit(&event(0));
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(std::env::args().skip(1))
+            .env("STARTED", "1")
+            .current_dir("/")
+            .status()
+            .unwrap();
+        assert!(status.success());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = common::inner("programs_that_are_started_record_into_the_same_folder", folder.path())
+        .env_remove("TRAINCHECK_RUN_DIR")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let runs: Vec<_> = std::fs::read_dir(folder.path().join("traincheck-runs")).unwrap().flatten().collect();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    let run = traincheck_schema::run::Run::open(&runs[0].path()).unwrap();
+    assert_eq!(run.processes.len(), 2, "{run:?}");
+    assert!(run.info.is_some());
+}
+
+#[test]
+fn a_process_of_the_same_number_gets_names_of_its_own() {
+    if is_inner() {
+        let folder = std::path::PathBuf::from(std::env::var("TRAINCHECK_RUN_DIR").unwrap());
+        assert!(sink::start(info()));
+        sink::emit(&event(7));
+        if std::env::var_os("SECOND").is_none() {
+            sink::seal("exec");
+            use std::os::unix::process::CommandExt;
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            panic!("{}", command.args(std::env::args().skip(1)).env("SECOND", "1").exec());
+        }
+        assert_eq!(files(&folder).iter().filter(|name| name.ends_with(".tcs")).count(), 2);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    run_inner("a_process_of_the_same_number_gets_names_of_its_own", folder.path());
+    let run = traincheck_schema::run::Run::open(folder.path()).unwrap();
+    assert_eq!(run.processes.len(), 2);
+    assert_eq!(run.processes[0].pid, run.processes[1].pid);
+    assert_ne!(run.processes[0].host, run.processes[1].host);
+}

@@ -1,0 +1,128 @@
+//! Kills at any moment, ends without farewell, and a writer that does not answer.
+
+mod common;
+
+use common::{event, files, info, inner, is_inner, read, wait_for};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use traincheck::sink;
+use traincheck_schema::record::{DictEntry, DictKind, Event};
+
+#[test]
+fn all_that_was_emitted_is_found_after_a_kill() {
+    const NAME: &str = "all_that_was_emitted_is_found_after_a_kill";
+    if is_inner() {
+        let count: u64 = std::env::var("COUNT").unwrap().parse().unwrap();
+        assert!(sink::start(info()));
+        let emit = |thread: u64| {
+            for sequence in 0..count {
+                if sequence % 500 == 0 && count > 1_000 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let text = format!("name {thread} {sequence}");
+                let kind = DictKind::Text as u8;
+                let name = if sequence % 100 == 0 {
+                    sink::define(DictEntry { kind, text, ..DictEntry::default() })
+                } else {
+                    0
+                };
+                sink::emit(&Event { name, parent: thread, ..event(sequence) });
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| emit(1));
+            emit(0);
+        });
+        println!("emitted");
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+    // Few stay in the rings, many are for the most part in the segment, and the moment varies.
+    for (count, delay) in [(1, 0), (100, 0), (40_000, 0), (40_000, 40), (40_000, 300), (3_000, 1_200)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = inner(NAME, folder.path())
+            .env("COUNT", count.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for(&mut child, "emitted");
+        std::thread::sleep(Duration::from_millis(delay));
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+
+        let found = read(folder.path());
+        assert_eq!(found.ending, None);
+        assert_eq!(found.dropped, []);
+        assert_eq!(found.events.len(), 2);
+        for events in found.events.values() {
+            let sequences: Vec<u64> = events.iter().map(|event| event.value).collect();
+            assert_eq!(sequences, (0..count).collect::<Vec<_>>(), "{count} events, {delay} ms");
+            for event in events.iter().filter(|event| event.value % 100 == 0) {
+                assert_eq!(found.names[&event.name], format!("name {} {}", event.parent, event.value));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_end_without_farewell_leaves_a_run_that_can_be_read() {
+    const NAME: &str = "an_end_without_farewell_leaves_a_run_that_can_be_read";
+    if is_inner() {
+        assert!(sink::start(info()));
+        (0..100).for_each(|i| sink::emit(&event(i)));
+        // SAFETY: ends the process at once.
+        unsafe { libc::_exit(0) };
+    }
+    let folder = tempfile::tempdir().unwrap();
+    common::run_inner(NAME, folder.path());
+    let found = read(folder.path());
+    assert_eq!((found.count(), found.ending), (100, None));
+}
+
+#[test]
+fn the_end_of_the_process_does_not_wait_for_a_writer_that_hangs() {
+    const NAME: &str = "the_end_of_the_process_does_not_wait_for_a_writer_that_hangs";
+    if is_inner() {
+        assert!(sink::start(info()));
+        sink::emit(&event(0));
+        println!("ready");
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = inner(NAME, folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    wait_for(&mut child, "ready");
+    let writer = thread_named(child.id(), "traincheck");
+    // SAFETY: plain calls; the thread is one of a child of ours.
+    unsafe {
+        let none = std::ptr::null_mut::<libc::c_void>();
+        assert_eq!(libc::ptrace(libc::PTRACE_SEIZE, writer, none, none), 0, "cannot stop the writer");
+        assert_eq!(libc::ptrace(libc::PTRACE_INTERRUPT, writer, none, none), 0);
+        assert_eq!(libc::waitpid(writer, std::ptr::null_mut(), libc::__WALL), writer);
+    }
+    let begun = Instant::now();
+    drop(child.stdin.take());
+    // A thread that is traced has to be waited for before its process.
+    // SAFETY: a plain call.
+    unsafe { libc::waitpid(writer, std::ptr::null_mut(), libc::__WALL) };
+    assert!(child.wait().unwrap().success());
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_900), "it was not stopped: {took:?}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    let found = read(folder.path());
+    assert_eq!((found.count(), found.ending), (1, None));
+    assert!(files(folder.path()).iter().any(|name| name.ends_with(".ring")));
+}
+
+/// The id of the thread of process `pid` with this name.
+fn thread_named(pid: u32, name: &str) -> libc::pid_t {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let named = |path: &std::path::Path| {
+        std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name)
+    };
+    let thread = threads.map(|entry| entry.path()).find(|path| named(path)).unwrap();
+    thread.file_name().unwrap().to_str().unwrap().parse().unwrap()
+}

@@ -1,0 +1,206 @@
+//! No folder, no space, no permission: the job does not notice.
+
+mod common;
+
+use common::{event, files, info, is_inner, read, run_inner, state};
+use std::ffi::CString;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use traincheck::sink;
+use traincheck_schema::segment::DropReason;
+
+/// Emits until the capture has stopped; it must within some seconds.
+fn emit_until_it_stops() {
+    let begun = Instant::now();
+    let mut sequence = 0;
+    while !sink::is_inert() {
+        for _ in 0..2_000 {
+            sequence += 1;
+            sink::emit(&event(sequence));
+            sink::emit_state(&state(sequence.wrapping_mul(0x2545_f491_4f6c_dd1d)));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(begun.elapsed() < Duration::from_secs(30), "the capture goes on");
+    }
+    // Goes on as if nothing were the matter.
+    (0..10_000).for_each(|i| sink::emit(&event(i)));
+    sink::text("later");
+    sink::seal("exit");
+}
+
+/// The inner process has written nothing that it was not asked for.
+fn assert_silent(output: &std::process::Output) {
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made() {
+    if is_inner() {
+        assert!(!sink::start(info()));
+        assert!(sink::is_inert());
+        assert!(sink::trouble().unwrap().contains("cannot make the run folder"), "{:?}", sink::trouble());
+        sink::emit(&event(0));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    assert_silent(&run_inner("a_folder_that_cannot_be_made", &folder.path().join("file/run")));
+}
+
+#[test]
+fn a_folder_that_is_read_only() {
+    if is_inner() {
+        // Root may write everywhere; nobody may not.
+        // SAFETY: changes the user of this process, which is a test of its own.
+        unsafe { libc::setresuid(65534, 65534, 65534) };
+        assert!(!sink::start(info()));
+        assert!(sink::trouble().is_some());
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o555)).unwrap();
+    assert_silent(&run_inner("a_folder_that_is_read_only", &run));
+    assert_eq!(files(&run), [""; 0]);
+}
+
+#[test]
+fn a_folder_that_is_removed() {
+    if is_inner() {
+        assert!(sink::start(info()));
+        sink::emit(&event(0));
+        std::fs::remove_dir_all(std::env::var("TRAINCHECK_RUN_DIR").unwrap()).unwrap();
+        emit_until_it_stops();
+        assert_eq!(sink::trouble(), Some("the run folder was removed"));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert_silent(&run_inner("a_folder_that_is_removed", &folder.path().join("run")));
+    assert_eq!(files(folder.path()), [""; 0], "it is not made again");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_that_the_segment_reaches() {
+    if is_inner() {
+        // SAFETY: the default action for SIGXFSZ is to end the process, which is what this is about.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
+        limit_files(5 << 20);
+        assert!(sink::start(info()));
+        emit_until_it_stops();
+        assert!(sink::trouble().unwrap().contains("cannot write to segment"), "{:?}", sink::trouble());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert_silent(&run_inner("a_limit_on_the_size_of_files_that_the_segment_reaches", folder.path()));
+    let found = read(folder.path());
+    assert!(found.count() > 1_000);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_that_no_ring_fits_into() {
+    if is_inner() {
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
+        limit_files(1 << 20);
+        assert!(!sink::start(info()));
+        assert!(sink::trouble().unwrap().contains("ring"), "{:?}", sink::trouble());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert_silent(&run_inner("a_limit_on_the_size_of_files_that_no_ring_fits_into", folder.path()));
+}
+
+#[test]
+fn a_limit_after_the_start_takes_the_ring_from_new_threads_only() {
+    if is_inner() {
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
+        assert!(sink::start(info()));
+        sink::emit(&event(0));
+        limit_files(3 << 20);
+        std::thread::spawn(|| (0..77).for_each(|i| sink::emit(&event(i)))).join().unwrap();
+        sink::emit(&event(1));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert_silent(&run_inner("a_limit_after_the_start_takes_the_ring_from_new_threads_only", folder.path()));
+    let found = read(folder.path());
+    assert_eq!(found.count(), 2);
+    assert_eq!(found.dropped_for(DropReason::DiskFull), 77);
+}
+
+#[test]
+fn a_disk_that_fills_up() {
+    if is_inner() {
+        assert!(sink::start(info()));
+        emit_until_it_stops();
+        assert!(sink::trouble().unwrap().contains("No space left"), "{:?}", sink::trouble());
+        return;
+    }
+    // Two rings and little more.
+    let Some(disk) = Disk::mount("size=10m") else { return };
+    assert_silent(&run_inner("a_disk_that_fills_up", &disk.0.path().join("run")));
+    let found = read(&disk.0.path().join("run"));
+    assert!(found.count() > 100);
+}
+
+#[test]
+fn a_disk_without_room_for_a_ring() {
+    if is_inner() {
+        assert!(!sink::start(info()));
+        assert!(sink::trouble().unwrap().contains("No space left"), "{:?}", sink::trouble());
+        emit_until_it_stops();
+        return;
+    }
+    let Some(disk) = Disk::mount("size=2m") else { return };
+    assert_silent(&run_inner("a_disk_without_room_for_a_ring", &disk.0.path().join("run")));
+    let left = files(&disk.0.path().join("run"));
+    assert!(left.iter().all(|name| name == "run.json"), "{left:?}");
+}
+
+fn limit_files(bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: the limit is a local.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+}
+
+/// A small file system of its own.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// None where this user may not mount one.
+    fn mount(options: &str) -> Option<Disk> {
+        let folder = tempfile::tempdir().unwrap();
+        let target = path(folder.path());
+        let options = CString::new(options).unwrap();
+        // SAFETY: the strings are C strings that outlive the call.
+        let mounted = unsafe {
+            libc::mount(
+                c"traincheck".as_ptr(),
+                target.as_ptr(),
+                c"tmpfs".as_ptr(),
+                0,
+                options.as_ptr().cast(),
+            )
+        };
+        if mounted != 0 {
+            eprintln!("skipped: no file system can be mounted here");
+            return None;
+        }
+        Some(Disk(folder))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // SAFETY: the string is a C string that outlives the call.
+        unsafe { libc::umount(path(self.0.path()).as_ptr()) };
+    }
+}
+
+fn path(path: &Path) -> CString {
+    use std::os::unix::ffi::OsStrExt;
+    CString::new(path.as_os_str().as_bytes()).unwrap()
+}
