@@ -3,11 +3,47 @@
 
 mod common;
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::damage::{reseal, wrap};
-use common::{read_frames, sample};
+use common::sample;
 use proptest::prelude::*;
+use traincheck_schema::segment::MAX_PAYLOAD;
+
+/// The system's allocator, and the largest amount that it was asked for.
+struct Watched;
+
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: the system's allocator does it all.
+unsafe impl GlobalAlloc for Watched {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller guarantees what `alloc` needs.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller guarantees what `dealloc` needs.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Watched = Watched;
+
+/// As [`common::read_frames`]. No allocation of the whole test, not only of this call, may be larger than twice
+/// the longest payload: that is the growth of a buffer that holds it.
+fn read_frames(
+    bytes: Vec<u8>,
+) -> (Vec<traincheck_schema::segment::Frame>, Vec<traincheck_schema::run::ReadError>, bool, u64) {
+    let read = common::read_frames(bytes);
+    let largest = LARGEST.load(Ordering::Relaxed);
+    assert!(largest <= 2 * MAX_PAYLOAD as usize + 1024, "{largest} bytes were allocated at once");
+    read
+}
 
 /// A right segment, and where its frames begin.
 static SAMPLE: LazyLock<(Vec<u8>, Vec<u64>)> = LazyLock::new(|| {
@@ -95,6 +131,48 @@ fn a_payload_of_another_size_than_it_says_is_damage() {
     for (size, zeros) in [(64, 72), (72, 64), (8 << 20, 16), ((8 << 20) + 1, (8 << 20) + 1), (0, 8)] {
         let (frames, errors, ..) = read_frames(wrap(&[(3, vec![0; zeros], size)]));
         assert_eq!((frames.len(), errors.len()), (0, 1), "{size} said, {zeros} there: {errors:?}");
+    }
+}
+
+#[test]
+fn what_a_header_says_is_not_allocated() {
+    for at in [12, 16] {
+        for size in [1 << 20, MAX_PAYLOAD, MAX_PAYLOAD + 1, u32::MAX / 2, u32::MAX] {
+            // A frame whose header is right in itself.
+            let mut bytes = wrap(&[(3, vec![0; 64], 64)]);
+            let header = &mut bytes[16..56];
+            header[at..at + 4].copy_from_slice(&size.to_le_bytes());
+            let checksum = xxhash_rust::xxh3::xxh3_64(&header[..32]);
+            header[32..].copy_from_slice(&checksum.to_le_bytes());
+            let (frames, errors, sealed, _) = read_frames(bytes);
+            assert!(frames.is_empty() && !sealed, "{size} at {at}");
+            // A payload that goes on behind the end of the file is that of a torn segment.
+            let torn = at == 12 && size <= MAX_PAYLOAD;
+            assert_eq!(errors.len(), usize::from(!torn), "{size} at {at}: {errors:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_and_entries_that_a_message_says_it_has_are_not_allocated() {
+    // Events: a struct of one word, whose first half is the number of rows. All columns are constants.
+    for rows in [16_385_u32, u32::MAX] {
+        let mut message = [[0, 0, 0, 0, 2, 0, 0, 0], [0, 0, 0, 0, 1, 0, 0, 0], [0; 8]].concat();
+        message[16..20].copy_from_slice(&rows.to_le_bytes());
+        for kind in [3, 4] {
+            let (_, errors, ..) = read_frames(wrap(&[(kind, message.clone(), 24)]));
+            assert!(errors[0].to_string().contains("rows, more than"), "{errors:?}");
+        }
+    }
+    // A dictionary whose list has many structs of no size.
+    let list = |count: u32| {
+        let tag = (count << 2).to_le_bytes();
+        let pointer = [[0, 0, 0, 0, 0, 0, 1, 0], [1, 0, 0, 0, 7, 0, 0, 0]].concat();
+        [&[0, 0, 0, 0, 3, 0, 0, 0], &pointer[..], &tag, &[0; 4]].concat()
+    };
+    for count in [1, 16_385, 1 << 28] {
+        let (_, errors, ..) = read_frames(wrap(&[(2, list(count), 32)]));
+        assert_eq!(errors.len(), 1, "{count}");
     }
 }
 
