@@ -8,8 +8,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::damage::{reseal, wrap};
-use common::sample;
+use common::{FileRing, entry, event, sample, state};
 use proptest::prelude::*;
+use traincheck_schema::ring::RingInfo;
+use traincheck_schema::run::Run;
 use traincheck_schema::segment::MAX_PAYLOAD;
 
 /// The system's allocator, and the largest amount that it was asked for.
@@ -107,6 +109,62 @@ proptest! {
         }
         let size = message.len() as u32;
         read_frames(wrap(&[(if kind == 0 { own } else { kind }, message, size)]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        rng_algorithm: prop::test_runner::RngAlgorithm::ChaCha,
+        rng_seed: prop::test_runner::RngSeed::Fixed(8),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_bytes_in_the_files_of_a_run(
+        changes in prop::collection::vec((0..3_usize, any::<prop::sample::Index>(), any::<u8>()), 0..10),
+        cuts in any::<[Option<prop::sample::Index>; 3]>(),
+        resealed in any::<[bool; 2]>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let ring_path = folder.path().join("host-42-r0.ring");
+        let info = RingInfo { pid: 42, ..RingInfo::default() };
+        let ring = FileRing::create(&ring_path, 40 * 64, &info);
+        for time in 0..10 {
+            ring.ring.push_event(&event(time));
+            ring.ring.push_dict(&entry(time as u32 + 1, "name"));
+            ring.ring.push_state(&state(time));
+        }
+        let mut files = [SAMPLE.0.clone(), SAMPLE.0.clone(), std::fs::read(&ring_path).unwrap()];
+        for (file, at, byte) in changes {
+            let at = at.index(files[file].len());
+            // What there is in a ring is its header and its records.
+            files[file][if file == 2 && at % 2 == 0 { at % 320 } else { at }] = byte;
+        }
+        for (file, cut) in files.iter_mut().zip(cuts) {
+            let length = cut.map_or(file.len(), |cut| cut.index(file.len()));
+            file.truncate(length);
+        }
+        for (file, resealed) in files.iter_mut().zip(resealed) {
+            if resealed {
+                reseal(file);
+            }
+        }
+        for (file, name) in files.iter().zip(["host-42-0.tcs", "host-42-1.tcs", "host-42-r0.ring"]) {
+            std::fs::write(folder.path().join(name), file).unwrap();
+        }
+        // What is no segment at all, or of a newer version, is refused.
+        if let Ok(run) = Run::open(folder.path()) {
+            let mut reader = run.processes[0].reader();
+            let mut calls = 0;
+            while reader.next_batch().is_some() {
+                calls += 1;
+                prop_assert!(calls < 10_000, "there is no end to it");
+            }
+            prop_assert!(reader.finished());
+            prop_assert!(reader.torn().is_some() != reader.ending().is_some());
+        }
     }
 }
 
