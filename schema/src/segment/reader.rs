@@ -161,11 +161,12 @@ impl<S: Source> SegmentReader<S> {
             At::FileHeader | At::GivenUp => Ok(None),
             At::Frames => self.read_frame(),
             At::Footer => {
+                self.at = At::GivenUp;
                 let behind = self.bytes_after_last_frame()?;
                 if behind == 0 {
+                    self.at = At::Footer;
                     return Ok(None);
                 }
-                self.at = At::GivenUp;
                 Err(self.damaged(self.sound, format!("{behind} bytes behind the footer")))
             }
         }
@@ -226,13 +227,11 @@ impl<S: Source> SegmentReader<S> {
             };
             return Err(self.damaged(begin, what));
         };
-        if self.sequence.is_some_and(|expected| expected != header.sequence) {
+        if let Some(expected) = self.sequence.take_if(|expected| *expected != header.sequence) {
             let what = format!(
-                "frame number {} follows on {}: frames are missing or out of order",
-                header.sequence,
-                self.sequence.unwrap_or_default().wrapping_sub(1)
+                "this is frame number {} where number {expected} should be: frames are missing or out of order",
+                header.sequence
             );
-            self.sequence = None;
             return Err(self.damaged(begin, what));
         }
 
