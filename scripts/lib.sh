@@ -9,22 +9,31 @@ say() { printf '\n== %s\n' "$*" >&2; }
 # need_debian COMMAND PACKAGE: installs PACKAGE where COMMAND is not on the PATH.
 need_debian() {
     command -v "$1" >/dev/null 2>&1 && return
-    say "installing the Debian package $2 (for $1)"
-    local sudo=
-    [ "$(id -u)" -eq 0 ] || sudo=sudo
-    $sudo apt-get update -qq
-    $sudo apt-get install -y -qq --no-install-recommends "$2" >/dev/null
+    install_debian "$2"
 }
 
-# The CPython 3.11 to train with: TRAINCHECK_PYTHON, else the first python3.11 or python3 that is one.
+# install_debian PACKAGE
+install_debian() {
+    say "installing the Debian package $1"
+    local sudo=
+    [ "$(id -u)" -eq 0 ] || sudo=sudo
+    $sudo apt-get update -qq >&2
+    $sudo apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+}
+
+# The CPython 3.11 to train with: TRAINCHECK_PYTHON, else the first python3.11 or python3 that is one. It must be
+# able to make virtual environments, which Debian has in a package of its own.
 find_python() {
-    local candidate
-    for candidate in "${TRAINCHECK_PYTHON:-}" python3.11 python3 /usr/bin/python3.11; do
-        [ -n "$candidate" ] || continue
-        if "$candidate" -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
-            "$candidate" -c 'import sys; print(sys.executable)'
-            return
-        fi
+    local candidate attempt
+    for attempt in 1 2; do
+        for candidate in "${TRAINCHECK_PYTHON:-}" python3.11 python3 /usr/bin/python3.11; do
+            [ -n "$candidate" ] || continue
+            if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+                "$candidate" -c 'import sys; print(sys.executable)'
+                return
+            fi
+        done
+        if [ "$attempt" -eq 1 ]; then install_debian python3.11-venv || break; fi
     done
     echo "no CPython 3.11 with the venv module was found; install one or name it in TRAINCHECK_PYTHON" >&2
     return 1
@@ -47,3 +56,9 @@ venv_python() {
     fi
     echo "$dir/bin/python"
 }
+
+# Where cargo puts the release build.
+release_folder() { echo "${CARGO_TARGET_DIR:-$root/target}/release"; }
+
+# Builds the agent and the command.
+build_release() { (cd "$root" && cargo build --release --locked --quiet); }
