@@ -1,0 +1,218 @@
+//! Compares the windows of a run with invariants.
+mod violation;
+
+use std::collections::BTreeMap;
+
+use traincheck_schema::record::VariableKind;
+
+use crate::context::CellSet;
+use crate::engine::{self, Passed};
+use crate::invariants::{Invariant, Invariants, Level};
+use crate::names::{Names, OutcomeId, SubjectId};
+use crate::scene::{Cut, Scene};
+use crate::sink::{Sink, Window};
+use crate::source::Source;
+pub use violation::{Contents, Gradient, StackEntry, VariableNote, Violation};
+
+/// How an invariant fared in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Windows in which it held.
+    pub held: u64,
+    /// Windows in which it did not.
+    pub violated: u64,
+    /// Windows without a verdict, by reason.
+    pub undecided: BTreeMap<Cut, u64>,
+    /// The first violation.
+    pub first: Option<Violation>,
+    /// Iteration and step of the last violation.
+    pub last: (u32, u32),
+    /// Since when it did not hold in windows that come too early for a verdict.
+    early: Option<(u32, u32)>,
+}
+
+/// The four ends an invariant can come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// It did not hold at least once.
+    Violated,
+    /// It held wherever it could be decided.
+    Held,
+    /// It could never be decided.
+    Undecided(Cut),
+    /// What it is about never happened.
+    NotTriggered,
+}
+
+impl Tally {
+    /// The end it came to.
+    pub fn status(&self) -> Status {
+        if self.violated > 0 {
+            return Status::Violated;
+        }
+        if self.held > 0 {
+            return Status::Held;
+        }
+        // The reason that was met most often; on equal counts the first in the order of their definition.
+        let most = self.undecided.iter().max_by_key(|(cut, count)| (**count, std::cmp::Reverse(**cut)));
+        most.map_or(Status::NotTriggered, |(cut, _)| Status::Undecided(*cut))
+    }
+
+    fn merge(&mut self, other: Tally) {
+        self.held += other.held;
+        self.violated += other.violated;
+        for (cut, count) in other.undecided {
+            *self.undecided.entry(cut).or_default() += count;
+        }
+        self.last = self.last.max(other.last);
+        let earlier = match (&self.first, &other.first) {
+            (Some(ours), Some(theirs)) => (theirs.iteration, theirs.time) < (ours.iteration, ours.time),
+            (ours, _) => ours.is_none(),
+        };
+        if earlier {
+            self.first = other.first;
+        }
+    }
+}
+
+/// A process that was checked.
+#[derive(Clone, Debug)]
+pub struct CheckedProcess {
+    /// `HOST-PID`.
+    pub name: String,
+    /// What was read of it.
+    pub passed: Passed,
+}
+
+/// A run that was checked.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// Its processes.
+    pub processes: Vec<CheckedProcess>,
+    /// In the order of the invariants.
+    pub tallies: Vec<Tally>,
+    /// The parameters and buffers that were seen.
+    pub variables: BTreeMap<String, VariableKind>,
+}
+
+impl Checked {
+    /// Adds what was found in another process of the run.
+    pub fn merge(&mut self, other: Checked) {
+        self.processes.extend(other.processes);
+        self.variables.extend(other.variables);
+        if self.tallies.is_empty() {
+            self.tallies = other.tallies;
+        } else {
+            for (ours, theirs) in self.tallies.iter_mut().zip(other.tallies) {
+                ours.merge(theirs);
+            }
+        }
+    }
+
+    /// Invariants of a level that came to an end, as counted by `which`.
+    pub fn count(&self, invariants: &Invariants, level: Level, which: impl Fn(Status) -> bool) -> usize {
+        let of_level = invariants.invariants.iter().zip(&self.tallies).filter(|(i, _)| i.level == level);
+        of_level.filter(|(_, tally)| which(tally.status())).count()
+    }
+}
+
+/// Checks the records of one process, which is called `process` in what is found.
+pub fn check(source: &mut dyn Source, invariants: &Invariants, process: &str) -> Checked {
+    let mut names = Names::default();
+    let mut checker = Checker::new(&invariants.invariants, process, &mut names);
+    let passed = engine::pass(source, &mut names, &mut checker);
+    Checked {
+        processes: vec![CheckedProcess { name: process.to_owned(), passed }],
+        tallies: checker.tallies,
+        variables: checker.variables,
+    }
+}
+
+/// One invariant about a subject.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    outcome: OutcomeId,
+    cells: CellSet,
+    index: usize,
+}
+
+struct Checker<'a> {
+    invariants: &'a [Invariant],
+    process: &'a str,
+    rules: Vec<Vec<Rule>>,
+    tallies: Vec<Tally>,
+    closed: Vec<bool>,
+    variables: BTreeMap<String, VariableKind>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(invariants: &'a [Invariant], process: &'a str, names: &mut Names) -> Checker<'a> {
+        let mut rules: Vec<Vec<Rule>> = Vec::new();
+        for (index, invariant) in invariants.iter().enumerate() {
+            let claim = &invariant.claim;
+            let subject = names.subject(claim.relation, claim.subject.clone()) as usize;
+            rules.resize_with(rules.len().max(subject + 1), Vec::new);
+            let outcome = names.outcome(claim.outcome.clone());
+            rules[subject].push(Rule { outcome, cells: invariant.precondition.cells(), index });
+        }
+        Checker {
+            invariants,
+            process,
+            rules,
+            tallies: vec![Tally::default(); invariants.len()],
+            closed: vec![false; invariants.len()],
+            variables: BTreeMap::new(),
+        }
+    }
+}
+
+impl Sink for Checker<'_> {
+    fn wants(&self, subject: SubjectId) -> bool {
+        self.rules.get(subject as usize).is_some_and(|rules| !rules.is_empty())
+    }
+
+    fn window(&mut self, window: &Window<'_>, scene: &Scene, names: &Names, source: &dyn Source) {
+        let Some(rules) = self.rules.get(window.subject as usize) else { return };
+        for rule in rules.iter().filter(|rule| rule.cells.contains(window.cell)) {
+            let tally = &mut self.tallies[rule.index];
+            let held = window.held.contains(&rule.outcome);
+            let weak = window.weak.contains(&rule.outcome);
+            let cut = window.cut.or(self.closed[rule.index].then_some(Cut::Thinned));
+            match cut {
+                Some(cut) => {
+                    *tally.undecided.entry(cut).or_default() += 1;
+                    if cut == Cut::First && !held && !weak {
+                        tally.early.get_or_insert(window.began.unwrap_or(window.now));
+                    }
+                }
+                None if held => {
+                    tally.held += 1;
+                    tally.early = None;
+                }
+                None if weak => *tally.undecided.entry(Cut::Unclear).or_default() += 1,
+                None => {
+                    tally.violated += 1;
+                    tally.last = window.now;
+                    if tally.first.is_none() {
+                        let mut violation = Violation::describe(window, self.process, scene, names, source);
+                        violation.began = violation.began.or(tally.early);
+                        tally.first = Some(violation);
+                    }
+                }
+            }
+        }
+    }
+
+    fn thinned(&mut self, function: &str) {
+        for (index, invariant) in self.invariants.iter().enumerate() {
+            self.closed[index] |= invariant.claim.calls().any(|call| call.function == function);
+        }
+    }
+
+    fn end(&mut self, scene: &Scene) {
+        let tensors = scene.variables.iter().filter(|(_, variable)| {
+            matches!(variable.kind, VariableKind::Parameter | VariableKind::Buffer | VariableKind::Unreached)
+        });
+        self.variables = tensors.map(|(_, variable)| (variable.name.clone(), variable.kind)).collect();
+    }
+}

@@ -1,0 +1,163 @@
+//! A violation, described while the process is still in the state that shows it.
+
+use traincheck_schema::record::{ValueKind, VariableKind};
+
+use crate::context::StageName;
+use crate::names::Names;
+use crate::scene::variables::{Digest, VarId};
+use crate::scene::{Frame, Scene};
+use crate::sink::{Why, Window};
+use crate::source::Source;
+
+/// No violation describes more variables than this.
+const MOST_VARIABLES: usize = 1000;
+
+/// Where and how an invariant did not hold.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The process.
+    pub process: String,
+    /// Iteration in which it was decided.
+    pub iteration: u32,
+    /// Step in which it was.
+    pub step: u32,
+    /// Iteration and step in which it began, where that is earlier.
+    pub began: Option<(u32, u32)>,
+    /// Stage.
+    pub stage: StageName,
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+    /// The calls that led to it, outermost first; the last one is the call concerned.
+    pub stack: Vec<StackEntry>,
+    /// What explains it.
+    pub why: Why,
+    /// The variables concerned.
+    pub variables: Vec<VariableNote>,
+}
+
+/// A call on the stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackEntry {
+    /// What is called; `None`: the iteration itself.
+    pub call: Option<String>,
+    /// The file of the line that calls it.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The function that the line is in.
+    pub function: Option<String>,
+}
+
+/// What a gradient is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Gradient {
+    /// It was not looked at.
+    Unknown,
+    /// `None`.
+    None,
+    /// All elements are zero.
+    Zero,
+    /// It is not zero; its norm.
+    NonZero(f32),
+}
+
+/// The contents of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contents {
+    /// 128-bit hash of its contents.
+    pub hash: (u64, u64),
+    /// Euclidean norm.
+    pub l2: f32,
+    /// Elements that are NaN or infinite.
+    pub non_finite: u32,
+}
+
+/// A variable concerned.
+#[derive(Clone, Debug)]
+pub struct VariableNote {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: VariableKind,
+    /// At the beginning of the window, where it is about a change.
+    pub before: Option<Contents>,
+    /// Now.
+    pub after: Option<Contents>,
+    /// Its gradient.
+    pub gradient: Gradient,
+    /// Whether it requires one.
+    pub requires_grad: Option<bool>,
+    /// Names of the optimizers that hold it; `None`: not known.
+    pub held_by: Option<Vec<String>>,
+}
+
+impl Violation {
+    /// Describes what is wrong with a window.
+    pub(super) fn describe(
+        window: &Window<'_>,
+        process: &str,
+        scene: &Scene,
+        names: &Names,
+        source: &dyn Source,
+    ) -> Violation {
+        let around = scene.stack(window.at.thread, window.depth).iter();
+        let stack = around.chain([window.at]).map(|frame| entry(frame, names, source)).collect();
+        let variables = window.variables.iter().take(MOST_VARIABLES).enumerate();
+        let variables = variables
+            .map(|(index, &id)| note(id, window.before.get(index).copied().flatten(), scene))
+            .collect();
+        Violation {
+            process: process.to_owned(),
+            iteration: window.now.0,
+            step: window.now.1,
+            began: window.began.filter(|began| *began < window.now),
+            stage: StageName::of(window.at.stage),
+            time: window.at.time,
+            stack,
+            why: window.why,
+            variables,
+        }
+    }
+}
+
+fn entry(frame: &Frame, names: &Names, source: &dyn Source) -> StackEntry {
+    let site = source.entry(frame.site);
+    let text = |text: &String| (!text.is_empty()).then(|| text.clone());
+    StackEntry {
+        call: (frame.name != 0).then(|| names.calls.get(frame.target.plain).function.clone()),
+        file: site.and_then(|site| text(&site.file)),
+        line: site.map(|site| site.line).filter(|&line| line != 0),
+        function: site.and_then(|site| text(&site.text)),
+    }
+}
+
+fn note(id: VarId, before: Option<Digest>, scene: &Scene) -> VariableNote {
+    let variable = scene.variables.get(id);
+    let gradient = match variable.grad {
+        None => Gradient::Unknown,
+        Some(grad) => match grad.kind {
+            ValueKind::None => Gradient::None,
+            ValueKind::Tensor if grad.all_zero() => Gradient::Zero,
+            ValueKind::Tensor => Gradient::NonZero(grad.l2),
+            _ => Gradient::Unknown,
+        },
+    };
+    let object_name = |&id: &u32| scene.object(id).map_or_else(|| format!("object {id}"), |o| o.name.clone());
+    VariableNote {
+        name: variable.name.clone(),
+        kind: variable.kind,
+        before: before.and_then(contents),
+        after: variable.data.and_then(contents),
+        gradient,
+        requires_grad: variable.requires_grad,
+        held_by: variable.held_by.as_ref().map(|holders| holders.iter().map(object_name).collect()),
+    }
+}
+
+fn contents(digest: Digest) -> Option<Contents> {
+    (digest.kind == ValueKind::Tensor).then_some(Contents {
+        hash: digest.hash,
+        l2: digest.l2,
+        non_finite: digest.non_finite,
+    })
+}

@@ -1,0 +1,367 @@
+//! What can be claimed: a relation says of every window of a subject that an outcome holds in it.
+//!
+//! A window is a stretch of the run: a call, a training iteration, the gap between two calls, two successive looks
+//! at a variable. Everything else (counting, preconditions, levels, checking) is the same for all relations.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use traincheck_schema::record::Role;
+
+/// The relations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationName {
+    /// Every window of a call or iteration contains something.
+    Contain,
+    /// A call is preceded by another.
+    Cover,
+    /// A call is followed by another.
+    Lead,
+    /// Parameters, optimizers and modules belong together.
+    Owned,
+    /// An object gets its method.
+    Lifecycle,
+    /// A variable changes in every step.
+    Moving,
+    /// A variable does not change.
+    Frozen,
+}
+
+impl RelationName {
+    /// As one word.
+    pub fn word(self) -> &'static str {
+        ["contain", "cover", "lead", "owned", "lifecycle", "moving", "frozen"][self as usize]
+    }
+}
+
+/// A function, and where it matters which, the object it is called on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Qualified name.
+    pub function: String,
+    /// What it does.
+    #[serde(with = "role_word")]
+    pub role: Role,
+    /// Name of the optimizer, scheduler or scaler, `AdamW#2`; `None`: whichever.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub object: Option<String>,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.object {
+            None => write!(f, "`{}`", short(&self.function)),
+            Some(object) => write!(f, "`{}` of `{object}`", short(&self.function)),
+        }
+    }
+}
+
+/// Class and method only: `torch.optim.adamw.AdamW.step` is `AdamW.step`. Functions of the script keep their name.
+pub fn short(function: &str) -> &str {
+    let function = function.strip_prefix("__main__.").unwrap_or(function);
+    if !function.starts_with("torch.") {
+        return function;
+    }
+    let mut dots = function.rmatch_indices('.').map(|(at, _)| at);
+    let _ = dots.next();
+    dots.next().map_or(function, |at| &function[at + 1..])
+}
+
+/// In which sequence of calls neighbours are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Among the calls made by the same call.
+    Same,
+    /// Among all calls of the thread, as far as they are critical for training.
+    Thread,
+}
+
+/// How often an object is to get its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cadence {
+    /// Between two steps of its optimizer.
+    OptimizerStep,
+    /// In every pass over the data.
+    Pass,
+    /// Before the second pass over the data begins.
+    Once,
+    /// Within so many steps of its optimizer, where no pass over data is known.
+    Within {
+        /// How many.
+        steps: u32,
+    },
+}
+
+/// What kind of object is to get its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Living {
+    /// A learning-rate scheduler.
+    Scheduler,
+    /// An optimizer.
+    Optimizer,
+    /// A gradient scaler.
+    Scaler,
+}
+
+/// What a window is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// An iteration with a backward.
+    Iteration,
+    /// A call, from its entry to its return.
+    Call {
+        /// Of what.
+        call: Call,
+    },
+    /// An optimizer step whose parameters were looked at on entry and on return.
+    Update {
+        /// The step.
+        call: Call,
+    },
+    /// What came since the call before of the same kind.
+    Before {
+        /// The call that ends the window.
+        call: Call,
+        /// The sequence.
+        level: Level,
+        /// Whether the first call, with nothing of its kind before it, counts too.
+        first: bool,
+    },
+    /// What came until the next call of the same kind, or until the calls end.
+    After {
+        /// The call that begins the window.
+        call: Call,
+    },
+    /// A root module, by class.
+    Root {
+        /// Full class name.
+        class: String,
+    },
+    /// An optimizer, by class.
+    Optimizer {
+        /// Full class name.
+        class: String,
+    },
+    /// An object that is to get its method, by class.
+    Object {
+        /// What it is.
+        kind: Living,
+        /// Full class name.
+        class: String,
+        /// How often.
+        cadence: Cadence,
+    },
+    /// A variable.
+    Variable {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What holds in a window, or does not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The function is called.
+    Called {
+        /// Which.
+        call: Call,
+    },
+    /// The module is called, and is in training mode.
+    CalledInTraining {
+        /// Which.
+        call: Call,
+    },
+    /// At least one parameter of the optimizer changes.
+    ParameterChanges,
+    /// Every parameter with a gradient is held by an optimizer.
+    Held,
+    /// By one optimizer only.
+    HeldOnce,
+    /// Every parameter that is held belongs to a module that ran.
+    Reached,
+    /// `step` is called.
+    Stepped,
+    /// The variable changes.
+    Moves,
+    /// The variable, which requires no gradient, does not change.
+    StaysFrozen,
+    /// The buffer does not change.
+    StaysConstant,
+    /// No parameter changes.
+    ParametersStay,
+    /// No buffer changes.
+    BuffersStay,
+}
+
+/// A claim: in every window of `subject` the `outcome` holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// The relation that makes it.
+    pub relation: RelationName,
+    /// What it is about.
+    pub subject: Subject,
+    /// What it says.
+    pub outcome: Outcome,
+}
+
+impl Claim {
+    /// In words, without the precondition.
+    pub fn text(&self) -> String {
+        let subject = match &self.subject {
+            Subject::Iteration => "in every training iteration".to_owned(),
+            Subject::Call { call } => format!("in every call of {call}"),
+            Subject::Update { call } => format!("in every call of {call}"),
+            Subject::Before { call, level, first } => {
+                let place = match level {
+                    Level::Same => " at the same level",
+                    Level::Thread => "",
+                };
+                if *first {
+                    format!("before every {call}{place}, since the one before it or the start")
+                } else {
+                    format!("between every two successive {call}{place}")
+                }
+            }
+            Subject::After { call } => format!("after every {call} at the same level, before the next one"),
+            Subject::Root { class } => format!("in `{}`", short(class)),
+            Subject::Optimizer { class } => format!("in every step of `{}`", short(class)),
+            Subject::Object { class, cadence, .. } => match cadence {
+                Cadence::OptimizerStep => {
+                    format!("between every two steps of the optimizer of a `{}`", short(class))
+                }
+                Cadence::Pass => format!("in every pass over the training data, for a `{}`", short(class)),
+                Cadence::Once => {
+                    format!("before the second pass over the training data, for a `{}`", short(class))
+                }
+                Cadence::Within { steps } => {
+                    format!("within {steps} steps of the optimizer of a `{}`", short(class))
+                }
+            },
+            Subject::Variable { name } => format!("in every training step, `{name}`"),
+        };
+        let outcome = match &self.outcome {
+            Outcome::Called { call } => format!("{call} is called"),
+            Outcome::CalledInTraining { call } => format!("{call} is called in training mode"),
+            Outcome::ParameterChanges => "at least one parameter it holds changes".into(),
+            Outcome::Held => "every parameter that got a gradient is held by an optimizer".into(),
+            Outcome::HeldOnce => {
+                "every parameter that got a gradient is held by no more than one optimizer".into()
+            }
+            Outcome::Reached => "every parameter it holds belongs to a module that ran".into(),
+            Outcome::Stepped => "`step` is called".into(),
+            Outcome::Moves => return format!("{subject} changes"),
+            Outcome::StaysFrozen => return format!("{subject}, which requires no gradient, does not change"),
+            Outcome::StaysConstant => return format!("{subject}, a buffer, does not change"),
+            Outcome::ParametersStay => "no parameter changes during evaluation".into(),
+            Outcome::BuffersStay => "no buffer changes during evaluation".into(),
+        };
+        format!("{subject}, {outcome}")
+    }
+
+    /// The calls it mentions.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        let subject = match &self.subject {
+            Subject::Call { call }
+            | Subject::Update { call }
+            | Subject::Before { call, .. }
+            | Subject::After { call } => Some(call),
+            _ => None,
+        };
+        let outcome = match &self.outcome {
+            Outcome::Called { call } | Outcome::CalledInTraining { call } => Some(call),
+            _ => None,
+        };
+        subject.into_iter().chain(outcome)
+    }
+
+    /// The same claim without the objects that calls are made on; `None` if it names none.
+    pub fn without_objects(&self) -> Option<Claim> {
+        let mut plain = self.clone();
+        let mut named = false;
+        let mut strip = |call: &mut Call| named |= call.object.take().is_some();
+        match &mut plain.subject {
+            Subject::Call { call }
+            | Subject::Update { call }
+            | Subject::Before { call, .. }
+            | Subject::After { call } => strip(call),
+            _ => {}
+        }
+        match &mut plain.outcome {
+            Outcome::Called { call } | Outcome::CalledInTraining { call } => strip(call),
+            _ => {}
+        }
+        named.then_some(plain)
+    }
+}
+
+/// Roles as words, for files.
+pub mod role_word {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use traincheck_schema::record::Role;
+
+    const WORDS: [&str; 29] = [
+        "other",
+        "user",
+        "module_call",
+        "mode_change",
+        "backward",
+        "autograd_grad",
+        "optimizer_step",
+        "zero_grad",
+        "optimizer_init",
+        "scheduler_step",
+        "scheduler_init",
+        "clip_grad",
+        "scaler_scale",
+        "scaler_unscale",
+        "scaler_step",
+        "scaler_update",
+        "autocast",
+        "grad_mode",
+        "loader_init",
+        "loader_iter",
+        "loader_next",
+        "distributed",
+        "save",
+        "load",
+        "load_state",
+        "state_dict",
+        "seed",
+        "requires_grad",
+        "module_move",
+    ];
+
+    /// The word for `role`.
+    pub fn word(role: Role) -> &'static str {
+        WORDS[role as usize]
+    }
+
+    /// Writes the word.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(word(*role))
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// If the word names no role.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        WORDS
+            .iter()
+            .position(|word| *word == text)
+            .and_then(|number| Role::try_from(number as u16).ok())
+            .ok_or_else(|| D::Error::custom(format!("`{text}` is no role of a function")))
+    }
+}

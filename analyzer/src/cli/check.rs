@@ -1,0 +1,86 @@
+//! `traincheck check`: checks a finished run and says what is wrong with it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use traincheck_analyzer::invariants::Invariants;
+use traincheck_analyzer::report::{Report, json, text};
+use traincheck_analyzer::runs;
+
+/// Exit code for bad input.
+const EXIT_BAD_INPUT: u8 = 2;
+
+/// The arguments of `traincheck check`.
+#[derive(clap::Args)]
+#[command(after_help = "Exits with 0 if the run is clean, 1 if it raises alarms, and 2 if there is no verdict: the \
+                        input is bad, no alarm-level invariant was triggered, or the run is too short to decide more \
+                        than half of them.")]
+pub struct Args {
+    /// Folder of the run to check
+    run: PathBuf,
+    /// File of invariants, as `traincheck infer` writes it
+    #[arg(short, long, value_name = "FILE", default_value = "invariants.json")]
+    invariants: PathBuf,
+    /// How to print the report
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Show notices in full, not only how many there are
+    #[arg(long)]
+    notices: bool,
+    /// List how every invariant ended
+    #[arg(long)]
+    all: bool,
+}
+
+/// How to print.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs: docs/findings-schema.json
+    Json,
+}
+
+/// Checks the run; the exit code is the verdict.
+///
+/// # Errors
+/// If the report cannot be printed.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let invariants = Invariants::read(&args.invariants).map_err(|error| vec![error.to_string()]);
+    let opened = runs::open_all(std::slice::from_ref(&args.run));
+    let (invariants, opened) = match (invariants, opened) {
+        (Ok(invariants), Ok(opened)) => (invariants, opened),
+        (invariants, opened) => {
+            let bad = opened.err().into_iter().chain(invariants.err()).flatten();
+            bad.for_each(|line| eprintln!("traincheck: {line}"));
+            return Ok(ExitCode::from(EXIT_BAD_INPUT));
+        }
+    };
+    let mut code = 0;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for run in &opened {
+        let checked = runs::check(run, &invariants);
+        let report = Report::new(runs::name(&run.folder), &invariants, &checked);
+        match args.format {
+            Format::Text => {
+                let mut page = String::new();
+                text::write(&report, args.notices, &mut page)?;
+                if args.all {
+                    page.push('\n');
+                    text::write_statuses(&report, &mut page)?;
+                }
+                out.write_all(page.as_bytes())?;
+            }
+            Format::Json => {
+                serde_json::to_writer_pretty(&mut out, &json::value(&report)).map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+        }
+        code = code.max(report.verdict.exit_code());
+    }
+    out.flush()?;
+    Ok(ExitCode::from(code))
+}

@@ -1,0 +1,62 @@
+//! `traincheck infer`: learns invariants from runs that are known to be good.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use traincheck_analyzer::infer::infer;
+use traincheck_analyzer::invariants::count_by_relation;
+use traincheck_analyzer::runs;
+
+/// Exit code for bad input.
+const EXIT_BAD_INPUT: u8 = 2;
+
+/// The arguments of `traincheck infer`.
+#[derive(clap::Args)]
+#[command(after_help = "Exits with 0 if the file was written, and with 2 if it was not.")]
+pub struct Args {
+    /// Folders of runs that are known to be good; two or more that differ in what may vary
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// File to write the invariants to
+    #[arg(short, long, value_name = "FILE", default_value = "invariants.json")]
+    output: PathBuf,
+}
+
+/// Reads the runs and writes the file.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let opened = match runs::open_all(&args.runs) {
+        Ok(opened) => opened,
+        Err(bad) => {
+            bad.iter().for_each(|line| eprintln!("traincheck: {line}"));
+            return Ok(ExitCode::from(EXIT_BAD_INPUT));
+        }
+    };
+    if opened.len() == 1 {
+        eprintln!(
+            "traincheck: learning from one run only: what it has by chance becomes an invariant; give two or more"
+        );
+    }
+    let (references, damage) = runs::read_references(&opened);
+    damage.iter().for_each(|line| eprintln!("traincheck: {line}; what lies behind it was read"));
+    let invariants = infer(references);
+    for run in invariants.runs.iter().filter(|run| run.iterations == 0) {
+        eprintln!("traincheck: {}: nothing was trained in this run", run.name);
+    }
+    invariants
+        .write(&args.output)
+        .with_context(|| format!("{}: cannot write the invariants", args.output.display()))?;
+    let counts = count_by_relation(&invariants.invariants);
+    let alarms: usize = counts.iter().map(|(_, alarms, _)| alarms).sum();
+    let notices: usize = counts.iter().map(|(_, _, notices)| notices).sum();
+    println!(
+        "{}: {alarms} alarm-level and {notices} notice-level invariants from {} {}",
+        args.output.display(),
+        invariants.runs.len(),
+        if invariants.runs.len() == 1 { "run" } else { "runs" },
+    );
+    Ok(ExitCode::SUCCESS)
+}

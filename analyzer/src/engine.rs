@@ -1,0 +1,318 @@
+//! One pass over the records of one process: moves the scene on and lets the relations hear of it.
+
+use traincheck_schema::record::{Event, EventKind, ObjectKind, Role, State, flags, look};
+
+use crate::names::Names;
+use crate::relation::{self, Cx, Relation};
+use crate::scene::dictionary::Target;
+use crate::scene::{Cut, Frame, Iteration, Look, Moment, Scene};
+use crate::sink::Sink;
+use crate::source::{End, Source};
+
+/// What a pass read.
+#[derive(Clone, Debug, Default)]
+pub struct Passed {
+    /// Events and states.
+    pub records: u64,
+    /// Records that the agent says it lost.
+    pub lost: u64,
+    /// The last iteration.
+    pub iterations: u32,
+    /// The last step.
+    pub steps: u32,
+    /// Damage met on the way, in words.
+    pub damage: Vec<String>,
+    /// Hooks that were off, and why.
+    pub hooks_off: Vec<String>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// The number of iterations in a trace. Reads it to the end.
+pub fn count_iterations(source: &mut dyn Source) -> u32 {
+    let mut iterations = 0;
+    while let Some(batch) = source.next_batch() {
+        // Iterations only ever grow, so the last event of a batch will do; threads may lag by one.
+        for event in batch.iter().flat_map(|batch| batch.events.iter().rev().take(64)) {
+            iterations = iterations.max(event.iteration);
+        }
+    }
+    iterations
+}
+
+/// Runs every relation over the records of `source`.
+pub fn pass(source: &mut dyn Source, names: &mut Names, sink: &mut dyn Sink) -> Passed {
+    let mut engine = Engine {
+        scene: Scene::default(),
+        relations: relation::all(),
+        names,
+        sink,
+        passed: Passed::default(),
+    };
+    while let Some(batch) = source.next_batch() {
+        match batch {
+            Ok(batch) => {
+                let lossy = batch.lost > 0;
+                engine.passed.lost += batch.lost;
+                engine.scene.lossy = lossy;
+                engine.batch(&batch.events, &batch.states, source);
+                if lossy {
+                    engine.scene.losses += 1;
+                    engine.scene.lossy = false;
+                }
+            }
+            Err(damage) => {
+                engine.scene.losses += 1;
+                engine.passed.damage.push(damage);
+            }
+        }
+    }
+    engine.finish(source);
+    engine.passed.end = source.end();
+    engine.passed
+}
+
+struct Engine<'a> {
+    scene: Scene,
+    relations: Vec<Box<dyn Relation>>,
+    names: &'a mut Names,
+    sink: &'a mut dyn Sink,
+    passed: Passed,
+}
+
+impl Engine<'_> {
+    fn tell(&mut self, moment: &Moment<'_>, source: &dyn Source) {
+        let mut cx = Cx { scene: &self.scene, names: self.names, sink: self.sink, source };
+        for relation in &mut self.relations {
+            relation.hear(moment, &mut cx);
+        }
+    }
+
+    /// Merges the two streams of a batch. The states of a look come after its event and before anything that
+    /// happened later in its thread.
+    fn batch(&mut self, events: &[Event], states: &[State], source: &dyn Source) {
+        let mut next_state = 0;
+        for event in events {
+            while let Some(state) = states.get(next_state)
+                && (state.time < event.time || state.time == event.time && self.belongs(state))
+            {
+                self.state(state, source);
+                next_state += 1;
+            }
+            self.event(event, source);
+        }
+        for state in &states[next_state..] {
+            self.state(state, source);
+        }
+        self.passed.records += (events.len() + states.len()) as u64;
+    }
+
+    /// Whether the look that a state is of has begun.
+    fn belongs(&self, state: &State) -> bool {
+        self.scene
+            .threads
+            .get(usize::from(state.thread))
+            .and_then(|thread| thread.look.as_ref())
+            .is_some_and(|look| look.call == state.call && look.time == state.time)
+    }
+
+    fn state(&mut self, state: &State, source: &dyn Source) {
+        let scene = &mut self.scene;
+        let Some(change) = scene.variables.take(state, source, &mut scene.resolved) else { return };
+        let look = scene.thread(state.thread).look.filter(|look| look.call == state.call);
+        self.tell(&Moment::State(&change, look.as_ref()), source);
+    }
+
+    fn event(&mut self, event: &Event, source: &dyn Source) {
+        let Ok(kind) = EventKind::try_from(event.kind) else { return };
+        self.passed.iterations = self.passed.iterations.max(event.iteration);
+        self.passed.steps = self.passed.steps.max(event.step);
+        self.scene.now = (event.iteration, event.step);
+        if let Some(look) = self.scene.thread(event.thread).look.take() {
+            self.tell(&Moment::Looked(&look), source);
+        }
+        match kind {
+            EventKind::Enter => self.enter(event, source),
+            EventKind::Exit => self.exit(event, source),
+            EventKind::Iteration => self.iteration(event, source),
+            EventKind::Look => self.look(event, source),
+            EventKind::Created => {
+                self.scene.resolved.object(event.object, source);
+                self.tell(&Moment::Created(event.object, event.value as u32, event.time), source);
+            }
+            EventKind::Thinned => {
+                let target = self.target(event, source);
+                self.sink.thinned(&self.names.calls.get(target.plain).function);
+                if target.role == Role::User {
+                    // Its callees now appear one level higher: what is open there mixes both.
+                    self.scene.losses += 1;
+                }
+            }
+            EventKind::HookOff => {
+                let why = source.entry(event.name).map_or("a hook is off", |entry| entry.text.as_str());
+                self.passed.hooks_off.push(why.to_owned());
+            }
+            EventKind::Stage | EventKind::OpEnter | EventKind::OpExit => {}
+        }
+    }
+
+    fn target(&mut self, event: &Event, source: &dyn Source) -> Target {
+        self.scene.resolved.target(event.name, event.object, source, self.names)
+    }
+
+    fn enter(&mut self, event: &Event, source: &dyn Source) {
+        let top = self.scene.thread(event.thread).stack.last().map_or(0, |frame| frame.call);
+        if top != event.parent {
+            self.unwind_to(event.thread, event.parent, source);
+        }
+        let target = self.target(event, source);
+        let frame = self.scene.frame(event, target);
+        let frame = self.scene.thread(event.thread).push(frame);
+        self.note(&frame, source);
+        self.tell(&Moment::Enter(&frame), source);
+    }
+
+    /// Keeps track of what ran and stepped.
+    fn note(&mut self, frame: &Frame, source: &dyn Source) {
+        let scene = &mut self.scene;
+        if frame.flags & flags::IN_INIT != 0 {
+            return;
+        }
+        let iteration = scene.iteration.as_mut().filter(|iteration| iteration.frame.thread == frame.thread);
+        match frame.target.role {
+            Role::ModuleCall => {
+                let root = scene.resolved.object(frame.object, source);
+                if let Some(root) = root.filter(|o| o.kind == ObjectKind::Module).map(|o| o.root) {
+                    scene.ran.insert(root);
+                }
+                if let Some(iteration) = iteration
+                    && frame.counts
+                    && frame.flags & flags::GRAD != 0
+                {
+                    iteration.evaluation_mode |= frame.flags & flags::MODULE_EVAL != 0;
+                }
+            }
+            Role::Backward => {
+                if let Some(iteration) = iteration {
+                    iteration.backward = true;
+                }
+            }
+            Role::ScalerStep => {
+                if let Some(iteration) = iteration {
+                    iteration.scaler = true;
+                }
+            }
+            Role::OptimizerStep => {
+                scene.stepped.insert(frame.object);
+                if let Some(iteration) = iteration
+                    && !iteration.stepped.contains(&frame.object)
+                {
+                    iteration.stepped.push(frame.object);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn exit(&mut self, event: &Event, source: &dyn Source) {
+        let thread = self.scene.thread(event.thread);
+        if !thread.stack.iter().rev().any(|frame| frame.call == event.call) {
+            return;
+        }
+        self.unwind_to(event.thread, event.call, source);
+        let raised = (event.flags & flags::RAISED != 0).then_some(Cut::Raised);
+        self.leave(event.thread, raised, source);
+    }
+
+    /// Leaves calls whose return was not recorded, until `call` is the top. If it is not there, only 0 unwinds.
+    fn unwind_to(&mut self, thread: u16, call: u64, source: &dyn Source) {
+        let stack = &self.scene.thread(thread).stack;
+        let depth = match stack.iter().rposition(|frame| frame.call == call) {
+            Some(at) => at + 1,
+            None if call == 0 => 0,
+            None => return,
+        };
+        while self.scene.thread(thread).stack.len() > depth {
+            self.leave(thread, Some(Cut::Loss), source);
+        }
+    }
+
+    fn leave(&mut self, thread: u16, cut: Option<Cut>, source: &dyn Source) {
+        let Some(frame) = self.scene.thread(thread).stack.last().copied() else { return };
+        let depth = self.scene.threads[usize::from(thread)].stack.len();
+        if let Some(iteration) = &mut self.scene.iteration
+            && iteration.frame.thread == thread
+            && iteration.depth >= depth
+        {
+            // The calls of an iteration need not share one parent: where the loss is computed in a function of its
+            // own, backward and step come after its return.
+            let complete = iteration.backward && (iteration.scaler || !iteration.stepped.is_empty());
+            iteration.depth = depth - 1;
+            if complete || cut.is_some() {
+                self.end_iteration(cut, source);
+            }
+        }
+        let cut = cut.or_else(|| self.scene.lost_since(frame.losses));
+        self.tell(&Moment::Leave(&frame, cut), source);
+        self.scene.thread(thread).pop();
+    }
+
+    fn iteration(&mut self, event: &Event, source: &dyn Source) {
+        self.end_iteration(None, source);
+        let target = Target { role: Role::Other, plain: 0, specific: None };
+        let mut frame = self.scene.frame(event, target);
+        frame.call = event.parent;
+        let depth = self.scene.thread(event.thread).stack.len();
+        let iteration = Iteration {
+            number: event.iteration,
+            frame,
+            depth,
+            backward: false,
+            scaler: false,
+            evaluation_mode: false,
+            stepped: Vec::new(),
+        };
+        self.scene.iteration = Some(iteration.clone());
+        self.tell(&Moment::IterationBegan(&iteration), source);
+    }
+
+    fn end_iteration(&mut self, cut: Option<Cut>, source: &dyn Source) {
+        let Some(iteration) = self.scene.iteration.take() else { return };
+        let cut = cut.or_else(|| self.scene.lost_since(iteration.frame.losses));
+        self.tell(&Moment::IterationEnded(&iteration, cut), source);
+    }
+
+    fn look(&mut self, event: &Event, source: &dyn Source) {
+        let frame = match self.scene.thread(event.thread).find(event.call) {
+            Some(frame) => *frame,
+            None => {
+                let target = self.target(event, source);
+                self.scene.frame(event, target)
+            }
+        };
+        self.scene.thread(event.thread).look = Some(Look {
+            frame,
+            time: event.time,
+            call: event.call,
+            at_entry: event.value & look::AT_ENTRY != 0,
+            iteration: event.iteration,
+            step: event.step,
+        });
+    }
+
+    fn finish(&mut self, source: &dyn Source) {
+        for thread in 0..self.scene.threads.len() {
+            if let Some(look) = self.scene.threads[thread].look.take() {
+                self.tell(&Moment::Looked(&look), source);
+            }
+        }
+        self.end_iteration(Some(Cut::End), source);
+        for thread in 0..self.scene.threads.len() {
+            while !self.scene.threads[thread].stack.is_empty() {
+                self.leave(thread as u16, Some(Cut::End), source);
+            }
+        }
+        self.tell(&Moment::End, source);
+        self.sink.end(&self.scene);
+    }
+}

@@ -1,0 +1,283 @@
+//! The file of invariants: JSON, versioned, the same bytes for the same references.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::claim::{Claim, RelationName};
+use crate::context::Precondition;
+use crate::relation;
+
+/// What the field `format` says.
+pub const FORMAT: &str = "traincheck-invariants";
+/// The version that is written, and the newest that is read.
+pub const VERSION: u64 = 1;
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 1 << 30;
+
+/// What a violation means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// An error: `check` fails.
+    Alarm,
+    /// Worth a look.
+    Notice,
+}
+
+/// Everything that was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invariants {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u64,
+    /// The runs it was learned from.
+    pub runs: Vec<ReferenceRun>,
+    /// In order of id.
+    pub invariants: Vec<Invariant>,
+}
+
+/// A run that was learned from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceRun {
+    /// Name of its folder.
+    pub name: String,
+    /// Processes.
+    pub processes: u64,
+    /// Iterations of the process that has most.
+    pub iterations: u64,
+    /// Events and states.
+    pub records: u64,
+    /// Whether some process was not sealed.
+    pub torn: bool,
+}
+
+/// A claim with what speaks for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invariant {
+    /// Relation and hash of claim and precondition.
+    pub id: String,
+    /// In words.
+    pub text: String,
+    /// What a violation means.
+    pub level: Level,
+    /// What is claimed.
+    pub claim: Claim,
+    /// Where; empty: everywhere.
+    pub precondition: Precondition,
+    /// What each run says, in the order of the runs.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What one run says about a claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// Windows within the precondition in which the outcome held.
+    pub positive: u64,
+    /// Windows outside the precondition in which it did not.
+    pub negative: u64,
+    /// Windows that gave no verdict.
+    pub undecided: u64,
+}
+
+impl Invariant {
+    /// Its id and text follow from the rest.
+    pub fn new(claim: Claim, precondition: Precondition, level: Level, evidence: Vec<Evidence>) -> Invariant {
+        let id = id(&claim, &precondition);
+        let mut text = claim.text();
+        if let Some(condition) = precondition.text() {
+            text = format!("{text}, where {condition}");
+        }
+        if let Some(first) = text.get(..1) {
+            text = first.to_uppercase() + &text[1..];
+        }
+        Invariant { id, text, level, claim, precondition, evidence }
+    }
+}
+
+fn id(claim: &Claim, precondition: &Precondition) -> String {
+    let canonical = serde_json::to_string(&(claim, precondition)).unwrap_or_default();
+    format!("{}-{:016x}", claim.relation.word(), xxhash_rust::xxh3::xxh3_64(canonical.as_bytes()))
+}
+
+/// Why a file of invariants cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReadInvariantsError {
+    /// There is none, or it cannot be read.
+    #[error("{path}: cannot read the invariants: {source}; make them with `traincheck infer RUN... -o FILE`")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Larger than anything `infer` writes.
+    #[error("{path}: {bytes} bytes are too many for a file of invariants; is it another file?")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Not JSON, or not of this shape.
+    #[error("{path}: not a file of invariants: {source}; make one with `traincheck infer RUN... -o FILE`")]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: serde_json::Error,
+    },
+    /// JSON of something else.
+    #[error(
+        "{path}: not a file of invariants: it lacks `\"format\": \"{FORMAT}\"` and a `version`; \
+         make one with `traincheck infer RUN... -o FILE`"
+    )]
+    NoVersion {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a newer traincheck.
+    #[error(
+        "{path}: version {version} of the format is newer than this traincheck reads ({VERSION}); install a newer traincheck"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        version: u64,
+    },
+    /// An id or relation does not fit the claim: edited by hand, or damaged.
+    #[error("{path}: invariant {number} ({id}) is inconsistent: {what}; infer the invariants anew")]
+    Inconsistent {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        number: usize,
+        /// As it stands there.
+        id: String,
+        /// What does not fit.
+        what: &'static str,
+    },
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    format: Option<String>,
+    #[serde(default)]
+    version: Option<u64>,
+}
+
+impl Invariants {
+    /// Reads a file. Nothing in it is trusted or executed.
+    ///
+    /// # Errors
+    /// If it is missing, no file of invariants, or newer than this program; see [`ReadInvariantsError`].
+    pub fn read(path: &Path) -> Result<Invariants, ReadInvariantsError> {
+        let failed = |source| ReadInvariantsError::Io { path: path.into(), source };
+        let bytes = fs::metadata(path).map_err(failed)?.len();
+        if bytes > LARGEST {
+            return Err(ReadInvariantsError::TooLarge { path: path.into(), bytes });
+        }
+        Invariants::parse(&fs::read(path).map_err(failed)?, path)
+    }
+
+    /// The same from bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Invariants::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Invariants, ReadInvariantsError> {
+        let shape = |source| ReadInvariantsError::Shape { path: path.into(), source };
+        // Only the envelope first: of a newer version nothing else can be expected to fit.
+        let envelope: Envelope = serde_json::from_slice(bytes).map_err(shape)?;
+        match (envelope.format.as_deref(), envelope.version) {
+            (Some(FORMAT), Some(version)) if version > VERSION => {
+                return Err(ReadInvariantsError::Newer { path: path.into(), version });
+            }
+            (Some(FORMAT), Some(_)) => {}
+            _ => return Err(ReadInvariantsError::NoVersion { path: path.into() }),
+        }
+        let invariants: Invariants = serde_json::from_slice(bytes).map_err(shape)?;
+        for (index, invariant) in invariants.invariants.iter().enumerate() {
+            if let Err(what) = consistent(invariant) {
+                return Err(ReadInvariantsError::Inconsistent {
+                    path: path.into(),
+                    number: index + 1,
+                    id: invariant.id.clone(),
+                    what,
+                });
+            }
+        }
+        Ok(invariants)
+    }
+
+    /// As the bytes of a file.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Writes the file as a whole or not at all.
+    ///
+    /// # Errors
+    /// If the system does not let it.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        write_whole(path, self.to_json().as_bytes())
+    }
+}
+
+fn consistent(invariant: &Invariant) -> Result<(), &'static str> {
+    if invariant.id != id(&invariant.claim, &invariant.precondition) {
+        return Err("the id is not that of the claim and precondition");
+    }
+    if invariant.precondition.any_of.len() > 2 {
+        return Err("the precondition has more than two clauses");
+    }
+    let critical = relation::kind(invariant.claim.relation).critical;
+    if invariant.level == Level::Alarm && !critical(&invariant.claim.subject, &invariant.claim.outcome) {
+        return Err("such a claim can be no more than a notice");
+    }
+    Ok(())
+}
+
+/// Writes beside the file and renames, so that no reader ever sees half of it.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name =
+        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(beside);
+    let written = fs::File::create(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let renamed = written.and_then(|()| fs::rename(&beside, path));
+    if renamed.is_err() {
+        // The error that is returned says more than that of the removal could.
+        let _ = fs::remove_file(&beside);
+    }
+    renamed
+}
+
+/// How many claims of each relation there are, alarms first.
+pub fn count_by_relation(invariants: &[Invariant]) -> Vec<(RelationName, usize, usize)> {
+    relation::TABLE
+        .iter()
+        .map(|kind| {
+            let of_it = || invariants.iter().filter(|i| i.claim.relation == kind.name);
+            let alarms = of_it().filter(|i| i.level == Level::Alarm).count();
+            (kind.name, alarms, of_it().count() - alarms)
+        })
+        .collect()
+}

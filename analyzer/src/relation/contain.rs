@@ -1,0 +1,286 @@
+//! Contain: in every call of P, and in every training iteration, C is called; every step of an optimizer changes a
+//! parameter that it holds.
+
+use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags};
+
+use super::{Cx, Kind, Relation};
+use crate::claim::{Outcome, RelationName, Subject};
+use crate::context::{Cell, Fields};
+use crate::names::{CallId, FastMap, OutcomeId, SubjectId};
+use crate::scene::variables::{Digest, VarId};
+use crate::scene::{Cut, Frame, Iteration, Look, Moment, Scene};
+use crate::sink::Window;
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: RelationName::Contain,
+    new: || Box::new(Contain::default()),
+    structural: false,
+    fields: |subject| match subject {
+        // The stage in which a function of the user's is entered depends on what ran before it.
+        Subject::Call { call } if call.role == Role::User => Fields::GRAD,
+        Subject::Call { call } if call.role == Role::ModuleCall => Fields::ALL,
+        Subject::Call { .. } => Fields { stage: true, grad: true, module: false },
+        _ => Fields::NONE,
+    },
+    critical,
+};
+
+fn critical(subject: &Subject, outcome: &Outcome) -> bool {
+    match (subject, outcome) {
+        (Subject::Update { .. }, Outcome::ParameterChanges) => true,
+        (Subject::Iteration, Outcome::CalledInTraining { .. }) => true,
+        // The zero_grad seen in an iteration is that of the next one in most scripts: cover speaks of it. How often a
+        // scheduler steps is for lifecycle. A backward is what makes it a training iteration.
+        (Subject::Iteration, Outcome::Called { call }) => {
+            matches!(call.role, Role::OptimizerStep | Role::ClipGrad) || is_scaler(call.role)
+        }
+        (Subject::Call { call: parent }, Outcome::Called { call }) => match parent.role {
+            Role::User => {
+                matches!(call.role, Role::OptimizerStep | Role::ClipGrad | Role::Backward | Role::ZeroGrad)
+                    || is_scaler(call.role)
+            }
+            // With a closure.
+            Role::OptimizerStep => matches!(call.role, Role::Backward | Role::ZeroGrad),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn is_scaler(role: Role) -> bool {
+    matches!(role, Role::ScalerScale | Role::ScalerUnscale | Role::ScalerStep | Role::ScalerUpdate)
+}
+
+/// Whether calls of this role are windows.
+fn is_parent(frame: &Frame) -> bool {
+    frame.counts
+        && matches!(frame.target.role, Role::User | Role::OptimizerStep | Role::Backward | Role::ModuleCall)
+}
+
+/// Whether calls of this role are looked for in windows. Functions of libraries that have no role are not: a claim
+/// about them would speak of the library's version.
+fn is_child(frame: &Frame) -> bool {
+    frame.counts && !matches!(frame.target.role, Role::Other | Role::LoaderNext)
+}
+
+/// What has been called in a window so far.
+#[derive(Debug, Default)]
+struct Seen {
+    call: u64,
+    thread: u16,
+    outcomes: Vec<OutcomeId>,
+}
+
+impl Seen {
+    fn add(&mut self, outcome: OutcomeId) {
+        if let Err(at) = self.outcomes.binary_search(&outcome) {
+            self.outcomes.insert(at, outcome);
+        }
+    }
+}
+
+/// The numbers of one call, looked up once.
+#[derive(Clone, Copy, Debug)]
+struct CallNumbers {
+    subject: SubjectId,
+    update: SubjectId,
+    called: OutcomeId,
+    in_training: OutcomeId,
+    fields: Fields,
+    closings: u32,
+}
+
+#[derive(Default)]
+struct Contain {
+    open: Vec<Seen>,
+    spare: Vec<Vec<OutcomeId>>,
+    iteration: Option<Seen>,
+    iterations: u32,
+    numbers: FastMap<CallId, CallNumbers>,
+    entry: FastMap<VarId, (u64, Digest)>,
+    changed: FastMap<u64, Changed>,
+}
+
+/// What two looks around one step have found.
+#[derive(Debug, Default)]
+struct Changed {
+    any: bool,
+    compared: Vec<VarId>,
+    before: Vec<Option<Digest>>,
+}
+
+impl Relation for Contain {
+    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        match moment {
+            Moment::Enter(frame) => self.enter(frame, cx),
+            Moment::Leave(frame, cut) if is_parent(frame) => self.leave(frame, *cut, cx),
+            Moment::IterationBegan(iteration) => {
+                self.iteration = Some(Seen { call: 0, thread: iteration.frame.thread, outcomes: Vec::new() });
+            }
+            Moment::IterationEnded(iteration, cut) => self.iteration_ended(iteration, *cut, cx),
+            Moment::State(change, Some(look))
+                if change.attribute == Attribute::Data && look.frame.target.role == Role::OptimizerStep =>
+            {
+                if let Some(now) = change.now {
+                    self.step_state(change.variable, now, look, cx.scene);
+                }
+            }
+            Moment::Looked(look) if !look.at_entry => self.stepped(look, cx),
+            _ => {}
+        }
+    }
+}
+
+impl Contain {
+    fn numbers(&mut self, id: CallId, cx: &mut Cx<'_>) -> &mut CallNumbers {
+        self.numbers.entry(id).or_insert_with(|| {
+            let call = cx.names.calls.get(id).clone();
+            let subject = Subject::Call { call: call.clone() };
+            CallNumbers {
+                fields: (KIND.fields)(&subject),
+                subject: cx.names.subject(RelationName::Contain, subject),
+                update: cx.names.subject(RelationName::Contain, Subject::Update { call: call.clone() }),
+                called: cx.names.outcome(Outcome::Called { call: call.clone() }),
+                in_training: cx.names.outcome(Outcome::CalledInTraining { call }),
+                closings: 0,
+            }
+        })
+    }
+
+    fn enter(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        if is_child(frame) {
+            let numbers = *self.numbers(frame.target.plain, cx);
+            self.note(frame.thread, numbers.called);
+            if let Some(specific) = frame.target.specific {
+                let specific = self.numbers(specific, cx).called;
+                self.note(frame.thread, specific);
+            }
+            if frame.target.role == Role::ModuleCall && frame.flags & flags::MODULE_TRAIN != 0 {
+                self.note(frame.thread, numbers.in_training);
+            }
+        }
+        if is_parent(frame) {
+            let outcomes = self.spare.pop().unwrap_or_default();
+            self.open.push(Seen { call: frame.call, thread: frame.thread, outcomes });
+        }
+    }
+
+    /// Only the innermost window hears of a call at once; the outer ones when it closes.
+    fn note(&mut self, thread: u16, outcome: OutcomeId) {
+        if let Some(seen) = self.open.iter_mut().rev().find(|seen| seen.thread == thread) {
+            seen.add(outcome);
+        }
+        if let Some(seen) = &mut self.iteration
+            && seen.thread == thread
+        {
+            seen.add(outcome);
+        }
+    }
+
+    fn leave(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Cx<'_>) {
+        let Some(at) = self.open.iter().rposition(|seen| seen.call == frame.call) else { return };
+        let mut seen = self.open.remove(at);
+        let depth = cx.scene.depth(frame);
+        let (iteration, step) = cx.scene.now;
+        for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
+            let numbers = self.numbers(id, cx);
+            let (subject, fields) = (numbers.subject, numbers.fields);
+            numbers.closings = numbers.closings.saturating_add(1);
+            let early = Scene::too_early(iteration, numbers.closings);
+            if !cx.sink.wants(subject) {
+                continue;
+            }
+            let cell = Cell::new(frame.stage, frame.flags, fields);
+            let mut window = Window::new(subject, cell, frame, depth);
+            window.held = &seen.outcomes;
+            window.cut = cut.or(early);
+            window.now = (iteration, step);
+            cx.window(&window);
+        }
+        if let Some(outer) = self.open[..at].iter_mut().rev().find(|outer| outer.thread == seen.thread) {
+            for &outcome in &seen.outcomes {
+                outer.add(outcome);
+            }
+        }
+        seen.outcomes.clear();
+        self.spare.push(seen.outcomes);
+    }
+
+    fn iteration_ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Cx<'_>) {
+        let Some(seen) = self.iteration.take() else { return };
+        if !iteration.backward {
+            return;
+        }
+        self.iterations = self.iterations.saturating_add(1);
+        let subject = cx.names.subject(RelationName::Contain, Subject::Iteration);
+        // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
+        let mut weak = Vec::new();
+        if iteration.scaler && iteration.stepped.is_empty() {
+            weak.extend(self.numbers.iter().filter_map(|(&id, numbers)| {
+                (cx.names.calls.get(id).role == Role::OptimizerStep).then_some(numbers.called)
+            }));
+        }
+        let cell = Cell::new(0, 0, Fields::NONE);
+        let mut window = Window::new(subject, cell, &iteration.frame, iteration.depth);
+        window.held = &seen.outcomes;
+        window.weak = &weak;
+        window.cut = cut.or(Scene::too_early(iteration.number, self.iterations));
+        cx.window(&window);
+    }
+
+    fn step_state(&mut self, variable: VarId, now: Digest, look: &Look, scene: &Scene) {
+        if look.at_entry {
+            self.entry.insert(variable, (look.call, now));
+            return;
+        }
+        let Some((call, before)) = self.entry.get(&variable) else { return };
+        let of_it = scene.variables.get(variable).kind != VariableKind::Buffer
+            && scene.variables.get(variable).is_held_by(look.frame.object);
+        if *call != look.call || !of_it {
+            return;
+        }
+        if let Some(same) = now.same(before) {
+            let changed = self.changed.entry(look.call).or_default();
+            changed.any |= !same;
+            changed.compared.push(variable);
+            changed.before.push(Some(*before));
+        }
+    }
+
+    fn stepped(&mut self, look: &Look, cx: &mut Cx<'_>) {
+        let Some(changed) = self.changed.remove(&look.call) else { return };
+        let frame = &look.frame;
+        if !frame.counts {
+            return;
+        }
+        let holds = cx.names.outcome(Outcome::ParameterChanges);
+        let outcome = [holds];
+        let clear = may_be_blamed(&changed, look, cx.scene);
+        let depth = cx.scene.depth(frame);
+        for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
+            let numbers = self.numbers(id, cx);
+            let subject = numbers.update;
+            let early = Scene::too_early(look.iteration, numbers.closings);
+            let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, depth);
+            window.held = if changed.any { &outcome } else { &[] };
+            window.weak = if clear { &[] } else { &outcome };
+            window.cut = cx.scene.lost_since(frame.losses).or(early);
+            window.variables = &changed.compared;
+            window.before = &changed.before;
+            cx.window(&window);
+        }
+    }
+}
+
+/// Whether a step that changed nothing is an error: not where its learning rate is (next to) zero, as at the ends of
+/// many schedules, nor where every gradient is exactly zero.
+fn may_be_blamed(changed: &Changed, look: &Look, scene: &Scene) -> bool {
+    let rate = scene.variables.learning_rate(look.frame.object);
+    if rate.is_some_and(|rate| rate < 1e-10) {
+        return false;
+    }
+    let variables = || changed.compared.iter().map(|&id| scene.variables.get(id));
+    let with_gradient = || variables().filter_map(|v| v.grad).filter(|grad| grad.kind == ValueKind::Tensor);
+    with_gradient().next().is_none() || with_gradient().any(|grad| !grad.all_zero())
+}

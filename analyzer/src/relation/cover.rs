@@ -1,0 +1,173 @@
+//! Cover: before every B, since the B before it, there was an A.
+//!
+//! Windows go by sequence, not by iteration: a zero_grad that clears for the next iteration still lies between two
+//! steps. Two sequences are looked at, the calls made by the same call and all critical calls of the thread, and in
+//! each one whatever object a call is made on as well as each object of its own.
+
+use traincheck_schema::record::Role;
+
+use super::sequence::{self, Levels, Sequence};
+use super::{Cx, Kind, Relation};
+use crate::claim::{Level, Outcome, RelationName, Subject};
+use crate::context::{Cell, Fields};
+use crate::names::{CallId, FastMap, OutcomeId, SubjectId};
+use crate::scene::{Frame, Moment, Scene};
+use crate::sink::Window;
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: RelationName::Cover,
+    new: || Box::new(Cover::default()),
+    structural: false,
+    fields: |_| FIELDS,
+    critical,
+};
+
+const FIELDS: Fields = Fields { stage: true, grad: true, module: false };
+
+/// A missing A before B is an error of training only in these pairs; that a zero_grad had nothing to clear is none.
+fn critical(subject: &Subject, outcome: &Outcome) -> bool {
+    let (Subject::Before { call: later, .. }, Outcome::Called { call: earlier }) = (subject, outcome) else {
+        return false;
+    };
+    match later.role {
+        Role::OptimizerStep => {
+            matches!(earlier.role, Role::Backward | Role::ZeroGrad | Role::ClipGrad | Role::ScalerUnscale)
+        }
+        Role::ScalerStep => matches!(
+            earlier.role,
+            Role::Backward | Role::ZeroGrad | Role::ClipGrad | Role::ScalerUnscale | Role::ScalerScale
+        ),
+        Role::Backward => matches!(earlier.role, Role::ZeroGrad | Role::OptimizerStep | Role::ScalerScale),
+        Role::SchedulerStep => earlier.role == Role::OptimizerStep,
+        Role::ClipGrad => matches!(earlier.role, Role::Backward | Role::ScalerUnscale),
+        Role::ScalerUpdate => earlier.role == Role::ScalerStep,
+        _ => false,
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct CallNumbers {
+    first: SubjectId,
+    between: SubjectId,
+    thread: SubjectId,
+    called: OutcomeId,
+    role: Role,
+    seen: u32,
+}
+
+/// Sequences of calls without their objects, or with them.
+#[derive(Default)]
+struct World {
+    levels: Levels,
+    threads: FastMap<u16, Sequence>,
+}
+
+#[derive(Default)]
+struct Cover {
+    plain: World,
+    specific: World,
+    numbers: FastMap<CallId, CallNumbers>,
+    steps: Vec<OutcomeId>,
+    held: Vec<OutcomeId>,
+}
+
+impl Relation for Cover {
+    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        match moment {
+            Moment::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
+            Moment::Leave(frame, _) => {
+                self.plain.levels.close(frame.thread, frame.call);
+                self.specific.levels.close(frame.thread, frame.call);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Cover {
+    fn enter(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        let critical = sequence::is_critical(frame.target.role);
+        let parent = sequence::parent(frame, cx.scene);
+        let specific = frame.target.specific.unwrap_or(frame.target.plain);
+        self.look_up(frame.target.plain, cx);
+        self.look_up(specific, cx);
+        let mut specific_world = std::mem::take(&mut self.specific);
+        let mut plain_world = std::mem::take(&mut self.plain);
+        // Where a call is on no object both worlds say the same of it: once is enough.
+        let on_object = critical && frame.target.specific.is_some();
+        for (world, id, counted) in
+            [(&mut plain_world, frame.target.plain, critical), (&mut specific_world, specific, on_object)]
+        {
+            let level = world.levels.level(frame.thread, parent);
+            if counted {
+                self.examples(level, id, frame, Level::Same, cx);
+            }
+            level.push(id, frame);
+            if critical {
+                let thread = world.threads.entry(frame.thread).or_default();
+                if counted {
+                    self.examples(thread, id, frame, Level::Thread, cx);
+                }
+                thread.push(id, frame);
+            }
+        }
+        self.specific = specific_world;
+        self.plain = plain_world;
+    }
+
+    fn look_up(&mut self, id: CallId, cx: &mut Cx<'_>) {
+        if self.numbers.contains_key(&id) {
+            return;
+        }
+        let call = cx.names.calls.get(id).clone();
+        let mut subject = |level, first| {
+            cx.names.subject(RelationName::Cover, Subject::Before { call: call.clone(), level, first })
+        };
+        let (first, between) = (subject(Level::Same, true), subject(Level::Same, false));
+        let thread = subject(Level::Thread, false);
+        let role = call.role;
+        let called = cx.names.outcome(Outcome::Called { call });
+        if role == Role::OptimizerStep {
+            self.steps.push(called);
+        }
+        self.numbers.insert(id, CallNumbers { first, between, thread, called, role, seen: 0 });
+    }
+
+    fn examples(&mut self, sequence: &Sequence, id: CallId, frame: &Frame, level: Level, cx: &mut Cx<'_>) {
+        let (since, again) = sequence.since(id);
+        self.held.clear();
+        let (mut scaler, mut stepped) = (false, false);
+        for call in since {
+            let numbers = &self.numbers[call];
+            scaler |= numbers.role == Role::ScalerStep;
+            stepped |= numbers.role == Role::OptimizerStep;
+            self.held.push(numbers.called);
+        }
+        let numbers = self.numbers.get_mut(&id).expect("looked up before");
+        if level == Level::Same {
+            numbers.seen = numbers.seen.saturating_add(1);
+        }
+        let early = Scene::too_early(frame.iteration, numbers.seen);
+        let losses = match sequence.last(id) {
+            Some(last) => last.losses,
+            None => {
+                let depth = cx.scene.depth(frame);
+                cx.scene.stack(frame.thread, depth).last().map_or(0, |outer| outer.losses)
+            }
+        };
+        let cell = Cell::new(frame.stage, frame.flags, FIELDS);
+        let subjects = match level {
+            Level::Same => [Some(numbers.first), again.then_some(numbers.between)],
+            Level::Thread => [None, again.then_some(numbers.thread)],
+        };
+        for subject in subjects.into_iter().flatten() {
+            let mut window = Window::new(subject, cell, frame, cx.scene.depth(frame));
+            window.held = &self.held;
+            // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
+            window.weak = if scaler && !stepped { &self.steps } else { &[] };
+            window.cut = cx.scene.lost_since(losses).or(early);
+            cx.window(&window);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Frozen: what does not change over training steps, and that nothing changes during evaluation.
+//!
+//! A variable that never changed in the references may only have had no time to: what counts against a run is one
+//! that changes from its first steps on.
+
+use traincheck_schema::record::{ObjectKind, Role, VariableKind};
+
+use super::steps::{Change, Steps};
+use super::{Cx, Kind, Relation};
+use crate::claim::{Outcome, RelationName, Subject};
+use crate::context::{Cell, Fields};
+use crate::names::{FastMap, SubjectId};
+use crate::scene::variables::{Digest, VarId};
+use crate::scene::{Look, Moment, Scene};
+use crate::sink::Window;
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: RelationName::Frozen,
+    new: || Box::new(Frozen::default()),
+    structural: false,
+    fields: |_| Fields::NONE,
+    critical: |_, outcome| {
+        matches!(outcome, Outcome::StaysFrozen | Outcome::ParametersStay | Outcome::BuffersStay)
+    },
+};
+
+/// How many changes in a row, from the first step on, show that a variable is not frozen at all.
+const FROM_THE_START: u32 = 3;
+
+#[derive(Default)]
+struct Frozen {
+    steps: Steps,
+    changed: FastMap<VarId, u32>,
+    subjects: FastMap<VarId, SubjectId>,
+    evaluations: FastMap<u32, Evaluation>,
+    ended: FastMap<u32, u32>,
+}
+
+/// What was found when a root module was put into evaluation mode.
+struct Evaluation {
+    found: Vec<(VarId, Digest)>,
+    losses: u32,
+}
+
+impl Relation for Frozen {
+    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        if let Some(change) = self.steps.hear(moment, cx.scene) {
+            self.example(&change, cx);
+        }
+        match moment {
+            // Whoever trains or loads while in evaluation mode does change variables.
+            Moment::Enter(frame)
+                if matches!(frame.target.role, Role::OptimizerStep | Role::LoadState | Role::Backward) =>
+            {
+                self.evaluations.clear();
+            }
+            Moment::Looked(look) if look.frame.target.role == Role::ModeChange && !look.at_entry => {
+                self.mode_changed(look, cx);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Frozen {
+    fn example(&mut self, change: &Change<'_>, cx: &mut Cx<'_>) {
+        let subject = *self.subjects.entry(change.id).or_insert_with(|| {
+            let name = cx.scene.variables.get(change.id).name.clone();
+            cx.names.subject(RelationName::Frozen, Subject::Variable { name })
+        });
+        if !cx.sink.wants(subject) {
+            return;
+        }
+        let changed = self.changed.entry(change.id).or_default();
+        if !change.same {
+            *changed = changed.saturating_add(1);
+        }
+        let variable = cx.scene.variables.get(change.id);
+        let (outcome, structural) = match variable.kind {
+            VariableKind::Buffer => (Outcome::StaysConstant, true),
+            _ => (Outcome::StaysFrozen, variable.requires_grad == Some(false)),
+        };
+        let outcome = [cx.names.outcome(outcome)];
+        let from_the_start = *changed >= FROM_THE_START && *changed == change.ordinal;
+        let frame = &change.look.frame;
+        let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
+        window.held = if change.same && structural { &outcome } else { &[] };
+        window.weak = if from_the_start { &[] } else { &outcome };
+        window.cut = Scene::too_early(change.look.iteration, change.ordinal);
+        window.now = (change.look.iteration, change.look.step);
+        window.variables = std::slice::from_ref(&change.id);
+        let before = [Some(change.before)];
+        window.before = &before;
+        cx.window(&window);
+    }
+
+    fn mode_changed(&mut self, look: &Look, cx: &mut Cx<'_>) {
+        let root = look.frame.object;
+        let scene = cx.scene;
+        let Some(object) = scene.object(root).filter(|o| o.kind == ObjectKind::Module && o.root == root)
+        else {
+            return;
+        };
+        match scene.variables.mode(root) {
+            Some(false) => {
+                let found = scene.variables.of_owner(root).iter();
+                let found =
+                    found.filter_map(|&id| Some((id, scene.variables.get(id).data?))).collect::<Vec<_>>();
+                // A second `eval()` does not begin anything.
+                self.evaluations.entry(root).or_insert(Evaluation { found, losses: scene.losses });
+            }
+            Some(true) => {
+                if let Some(evaluation) = self.evaluations.remove(&root) {
+                    let subject = Subject::Root { class: object.class.clone() };
+                    let subject = cx.names.subject(RelationName::Frozen, subject);
+                    self.evaluated(root, subject, &evaluation, look, cx);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn evaluated(
+        &mut self,
+        root: u32,
+        subject: SubjectId,
+        evaluation: &Evaluation,
+        look: &Look,
+        cx: &mut Cx<'_>,
+    ) {
+        let (mut changed, mut before) = (Vec::new(), Vec::new());
+        let (mut parameters, mut buffers) = (false, false);
+        for (id, digest) in &evaluation.found {
+            let variable = cx.scene.variables.get(*id);
+            if variable.data.and_then(|now| now.same(digest)) == Some(false) {
+                match variable.kind {
+                    VariableKind::Buffer => buffers = true,
+                    _ => parameters = true,
+                }
+                changed.push(*id);
+                before.push(Some(*digest));
+            }
+        }
+        let mut held = Vec::new();
+        if !parameters {
+            held.push(cx.names.outcome(Outcome::ParametersStay));
+        }
+        if !buffers {
+            held.push(cx.names.outcome(Outcome::BuffersStay));
+        }
+        let ended = self.ended.entry(root).or_default();
+        *ended = ended.saturating_add(1);
+        let frame = &look.frame;
+        let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
+        window.held = &held;
+        window.cut = cx.scene.lost_since(evaluation.losses).or(Scene::too_early(look.iteration, *ended));
+        window.now = (look.iteration, look.step);
+        window.variables = &changed;
+        window.before = &before;
+        cx.window(&window);
+    }
+}

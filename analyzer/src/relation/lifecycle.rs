@@ -1,0 +1,220 @@
+//! Lifecycle: an object, once constructed, gets its method with its cadence.
+//!
+//! A scheduler steps between any two steps of its optimizer, or in every pass over the training data, or at least
+//! once before the second pass. The strongest cadence that holds in all references is kept. What counts against a run
+//! is an object that never got its method; one that got it and then stopped may have been meant to.
+
+use traincheck_schema::record::{ObjectKind, Role};
+
+use super::{Cx, Kind, Relation};
+use crate::claim::{Cadence, Living, Outcome, RelationName, Subject};
+use crate::context::{Cell, Fields};
+use crate::names::FastMap;
+use crate::scene::{Cut, Frame, Moment, Scene};
+use crate::sink::Window;
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: RelationName::Lifecycle,
+    new: || Box::new(Lifecycle::default()),
+    structural: true,
+    fields: |_| Fields::NONE,
+    critical: |subject, _| match subject {
+        // ReduceLROnPlateau needs a metric: it does not step where evaluation is switched off. That an optimizer or
+        // scaler is idle shows in the iterations that lack its step.
+        Subject::Object { kind: Living::Scheduler, class, .. } => !class.ends_with("ReduceLROnPlateau"),
+        _ => false,
+    },
+};
+
+/// The longest stretch of steps, as a power of two, within which a first call is looked for.
+const LONGEST: u32 = 20;
+/// The shortest.
+const SHORTEST: u32 = 2;
+
+/// An object that is to get its method.
+#[derive(Debug)]
+struct Life {
+    id: u32,
+    kind: Living,
+    class: String,
+    /// The optimizer whose steps count, 0: any.
+    optimizer: u32,
+    created: Mark,
+    last_call: Option<u64>,
+    steps: u32,
+    last_step: Option<Mark>,
+    first_pass: Option<u32>,
+    once_decided: bool,
+    undecided_within: u32,
+}
+
+/// A moment from which on a call is looked for.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    time: u64,
+    losses: u32,
+}
+
+/// An iterator over a loader that is in use.
+#[derive(Debug)]
+struct Pass {
+    object: u32,
+    site: u32,
+    trained: bool,
+}
+
+#[derive(Default)]
+struct Lifecycle {
+    lives: Vec<Life>,
+    passes: Vec<Pass>,
+    current: Option<usize>,
+    /// When the last training pass that came from a place in the code began.
+    begun: FastMap<u32, Mark>,
+}
+
+impl Relation for Lifecycle {
+    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        match moment {
+            Moment::Created(object, of, time) => self.created(*object, *of, *time, cx),
+            Moment::Enter(frame) => self.enter(frame, cx),
+            Moment::Leave(frame, cut) if frame.target.role == Role::LoaderNext => {
+                self.next_returned(frame, *cut == Some(Cut::Raised));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Lifecycle {
+    fn created(&mut self, id: u32, of: u32, time: u64, cx: &mut Cx<'_>) {
+        let Some(object) = cx.scene.object(id) else { return };
+        let (kind, optimizer) = match object.kind {
+            ObjectKind::Scheduler => (Living::Scheduler, of),
+            ObjectKind::Optimizer => (Living::Optimizer, id),
+            ObjectKind::Scaler => (Living::Scaler, 0),
+            ObjectKind::Module | ObjectKind::Loader => return,
+        };
+        self.lives.push(Life {
+            id,
+            kind,
+            class: object.class.clone(),
+            optimizer,
+            created: Mark { time, losses: cx.scene.losses },
+            last_call: None,
+            steps: 0,
+            last_step: None,
+            first_pass: None,
+            once_decided: false,
+            undecided_within: SHORTEST,
+        });
+    }
+
+    fn enter(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        match frame.target.role {
+            Role::LoaderIter if frame.counts => {
+                // Begun again before its end: the older iterator is given up.
+                self.passes.retain(|pass| frame.object == 0 || pass.object != frame.object);
+                self.passes.push(Pass { object: frame.object, site: frame.site, trained: false });
+                self.current = Some(self.passes.len() - 1);
+            }
+            Role::Backward if frame.counts => self.trained(frame, cx),
+            // What a scheduler does to those it is made of is no step of theirs: they wait for their turn.
+            Role::SchedulerStep if frame.counts => self.called(Living::Scheduler, frame, cx),
+            Role::ScalerStep if frame.counts => self.called(Living::Scaler, frame, cx),
+            Role::OptimizerStep => {
+                self.called(Living::Optimizer, frame, cx);
+                let depth = cx.scene.depth(frame);
+                let outer = cx.scene.stack(frame.thread, depth).last();
+                if outer.is_none_or(|outer| outer.object != frame.object) {
+                    self.stepped(frame, cx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn called(&mut self, kind: Living, frame: &Frame, cx: &mut Cx<'_>) {
+        for life in self.lives.iter_mut().filter(|life| life.kind == kind && life.id == frame.object) {
+            life.last_call = Some(frame.time);
+            // Decided for good: within every longer stretch as well.
+            if kind == Living::Scheduler {
+                for power in std::mem::replace(&mut life.undecided_within, LONGEST + 1)..=LONGEST {
+                    window(life, Cadence::Within { steps: 1 << power }, true, None, frame, cx);
+                }
+            }
+        }
+    }
+
+    fn stepped(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        for life in self.lives.iter_mut().filter(|life| life.kind == Living::Scheduler) {
+            if life.optimizer != 0 && life.optimizer != frame.object {
+                continue;
+            }
+            if let Some(mark) = life.last_step {
+                let held = life.last_call.is_some_and(|call| call > mark.time);
+                let cut = cx.scene.lost_since(mark.losses).or(Scene::too_early(frame.iteration, life.steps));
+                window(life, Cadence::OptimizerStep, held, cut, frame, cx);
+            }
+            life.steps = life.steps.saturating_add(1);
+            life.last_step = Some(Mark { time: frame.time, losses: cx.scene.losses });
+            if life.undecided_within <= LONGEST && life.steps > 1 << life.undecided_within {
+                let steps = 1 << life.undecided_within;
+                life.undecided_within += 1;
+                let cut = cx.scene.lost_since(life.created.losses);
+                window(life, Cadence::Within { steps }, false, cut, frame, cx);
+            }
+        }
+    }
+
+    fn next_returned(&mut self, frame: &Frame, ended: bool) {
+        let of = self.passes.iter().rposition(|pass| frame.object == 0 || pass.object == frame.object);
+        if ended {
+            if let Some(at) = of {
+                self.passes.remove(at);
+            }
+            self.current = None;
+        } else {
+            self.current = of;
+        }
+    }
+
+    /// The first backward on the data of a pass makes it a training pass.
+    fn trained(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        let current = self.current.or(self.passes.len().checked_sub(1));
+        let Some(pass) = current.and_then(|at| self.passes.get_mut(at)) else { return };
+        if std::mem::replace(&mut pass.trained, true) {
+            return;
+        }
+        // The place in the code tells passes over the same data from others, even if each makes a loader of its own.
+        let key = if pass.site == 0 { pass.object } else { pass.site };
+        let now = Mark { time: frame.time, losses: cx.scene.losses };
+        let last = self.begun.insert(key, now);
+        for life in &mut self.lives {
+            if let Some(last) = last.filter(|last| last.time > life.created.time) {
+                let held = life.last_call.is_some_and(|call| call > last.time);
+                window(life, Cadence::Pass, held, cx.scene.lost_since(last.losses), frame, cx);
+            }
+            match life.first_pass {
+                None => life.first_pass = Some(key),
+                Some(first) if first == key && !life.once_decided => {
+                    life.once_decided = true;
+                    let cut = cx.scene.lost_since(life.created.losses);
+                    window(life, Cadence::Once, life.last_call.is_some(), cut, frame, cx);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn window(life: &Life, cadence: Cadence, held: bool, cut: Option<Cut>, frame: &Frame, cx: &mut Cx<'_>) {
+    let subject = Subject::Object { kind: life.kind, class: life.class.clone(), cadence };
+    let subject = cx.names.subject(RelationName::Lifecycle, subject);
+    let stepped = [cx.names.outcome(Outcome::Stepped)];
+    let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
+    window.held = if held { &stepped } else { &[] };
+    window.weak = if life.last_call.is_some() { &stepped } else { &[] };
+    window.cut = cut;
+    cx.window(&window);
+}

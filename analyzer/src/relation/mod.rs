@@ -1,0 +1,85 @@
+//! The relations: one file each, one line each in [`TABLE`].
+//!
+//! A relation hears the moments of a run and hands windows to a sink. It does not know whether it is learning or
+//! checking.
+mod contain;
+mod cover;
+mod frozen;
+mod lead;
+mod lifecycle;
+mod moving;
+mod owned;
+mod sequence;
+mod steps;
+
+use crate::claim::{Outcome, RelationName, Subject};
+use crate::context::Fields;
+use crate::names::Names;
+use crate::scene::{Moment, Scene};
+use crate::sink::{Sink, Window};
+use crate::source::Source;
+
+/// What a relation works with.
+pub struct Cx<'a> {
+    /// The process at this moment.
+    pub scene: &'a Scene,
+    /// Numbers of subjects and outcomes.
+    pub names: &'a mut Names,
+    /// Where windows go.
+    pub sink: &'a mut dyn Sink,
+    /// For texts.
+    pub source: &'a dyn Source,
+}
+
+impl Cx<'_> {
+    /// Hands a window to the sink.
+    pub fn window(&mut self, window: &Window<'_>) {
+        self.sink.window(window, self.scene, self.names, self.source);
+    }
+}
+
+/// Turns moments into windows.
+pub trait Relation {
+    /// Hears of one moment.
+    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>);
+}
+
+/// What is fixed about a relation.
+pub struct Kind {
+    /// Its name.
+    pub name: RelationName,
+    /// A new one, at the start of a process.
+    pub new: fn() -> Box<dyn Relation>,
+    /// Whether it follows from how training works, so that one example is enough.
+    pub structural: bool,
+    /// Which part of the context its preconditions may speak about.
+    pub fields: fn(&Subject) -> Fields,
+    /// Whether a violation can be an error of training; where not, it is at most a notice.
+    pub critical: fn(&Subject, &Outcome) -> bool,
+}
+
+/// All relations.
+pub const TABLE: &[Kind] =
+    &[contain::KIND, cover::KIND, lead::KIND, owned::KIND, lifecycle::KIND, moving::KIND, frozen::KIND];
+
+/// The fixed part of the relation `name`.
+pub fn kind(name: RelationName) -> &'static Kind {
+    &TABLE[name as usize]
+}
+
+/// One of each.
+pub fn all() -> Vec<Box<dyn Relation>> {
+    TABLE.iter().map(|kind| (kind.new)()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TABLE;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_names() {
+        for (index, kind) in TABLE.iter().enumerate() {
+            assert_eq!(kind.name as usize, index);
+        }
+    }
+}

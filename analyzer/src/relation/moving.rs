@@ -1,0 +1,119 @@
+//! Moving: a parameter or buffer changes in every training step.
+//!
+//! One step without a change says little (a dead unit, a gradient of zero, a learning rate of zero). What counts
+//! against a run are three in a row that are explained: no gradient, none required, held by no optimizer, or, for a
+//! buffer, a module in evaluation mode.
+
+use traincheck_schema::record::{ValueKind, VariableKind};
+
+use super::steps::{Change, Steps};
+use super::{Cx, Kind, Relation};
+use crate::claim::{Outcome, RelationName, Subject};
+use crate::context::{Cell, Fields};
+use crate::names::{FastMap, SubjectId};
+use crate::scene::variables::VarId;
+use crate::scene::{Moment, Scene};
+use crate::sink::{Why, Window};
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: RelationName::Moving,
+    new: || Box::new(Moving::default()),
+    structural: false,
+    fields: |_| Fields::NONE,
+    critical: |_, _| true,
+};
+
+/// How many steps in a row without a change are no accident.
+const PERSISTENT: u32 = 3;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Streak {
+    length: u32,
+    began: (u32, u32),
+}
+
+#[derive(Default)]
+struct Moving {
+    steps: Steps,
+    streaks: FastMap<VarId, Streak>,
+    subjects: FastMap<VarId, (SubjectId, Option<SubjectId>)>,
+}
+
+impl Relation for Moving {
+    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        if let Some(change) = self.steps.hear(moment, cx.scene) {
+            self.example(&change, cx);
+        }
+    }
+}
+
+impl Moving {
+    fn example(&mut self, change: &Change<'_>, cx: &mut Cx<'_>) {
+        let why = if change.same { explain(change, cx.scene) } else { Why::Nothing };
+        let Some(subject) = self.subject(change.id, why, cx) else { return };
+        let streak = self.streaks.entry(change.id).or_default();
+        if !change.same {
+            *streak = Streak::default();
+        } else {
+            if streak.length == 0 {
+                streak.began = (change.look.iteration, change.look.step);
+            }
+            streak.length = streak.length.saturating_add(1);
+        }
+        let moves = [cx.names.outcome(Outcome::Moves)];
+        let frame = &change.look.frame;
+        let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
+        window.held = if change.same { &[] } else { &moves };
+        window.weak = if streak.length >= PERSISTENT && why != Why::Nothing { &[] } else { &moves };
+        window.cut = Scene::too_early(change.look.iteration, change.ordinal);
+        window.now = (change.look.iteration, change.look.step);
+        window.began = change.same.then_some(streak.began);
+        window.why = why;
+        window.variables = std::slice::from_ref(&change.id);
+        let before = [Some(change.before)];
+        window.before = &before;
+        cx.window(&window);
+    }
+
+    /// What was learned of `Net.weight` is asked of `Net#2.weight` too where that is trained and nobody holds it.
+    fn subject(&mut self, id: VarId, why: Why, cx: &mut Cx<'_>) -> Option<SubjectId> {
+        let (own, first) = *self.subjects.entry(id).or_insert_with(|| {
+            let name = cx.scene.variables.get(id).name.clone();
+            let first = first_of_its_class(&name)
+                .map(|name| cx.names.subject(RelationName::Moving, Subject::Variable { name }));
+            (cx.names.subject(RelationName::Moving, Subject::Variable { name }), first)
+        });
+        if cx.sink.wants(own) {
+            return Some(own);
+        }
+        first.filter(|&first| why == Why::HeldByNone && cx.sink.wants(first))
+    }
+}
+
+/// `Net.weight` for `Net#2.weight`.
+fn first_of_its_class(name: &str) -> Option<String> {
+    let (root, rest) = name.split_once('.')?;
+    let (class, number) = root.rsplit_once('#')?;
+    number.parse::<u32>().ok()?;
+    Some(format!("{class}.{rest}"))
+}
+
+fn explain(change: &Change<'_>, scene: &Scene) -> Why {
+    let variable = scene.variables.get(change.id);
+    if variable.kind == VariableKind::Buffer {
+        let evaluating = scene.iteration.as_ref().is_some_and(|iteration| iteration.evaluation_mode);
+        return if evaluating { Why::EvaluationMode } else { Why::Nothing };
+    }
+    if variable.requires_grad == Some(false) {
+        return Why::RequiresNoGrad;
+    }
+    match variable.grad.filter(|_| variable.grad_iteration == change.look.iteration) {
+        Some(grad) if grad.kind == ValueKind::None => Why::NoGradient,
+        Some(grad) if grad.kind == ValueKind::Tensor && !grad.all_zero() => match &variable.held_by {
+            Some(holders) if holders.is_empty() => Why::HeldByNone,
+            _ => Why::Nothing,
+        },
+        _ => Why::Nothing,
+    }
+}

@@ -1,0 +1,203 @@
+//! Findings: the violations of one cause, together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use traincheck_schema::record::VariableKind;
+
+use crate::cause::{CAUSES, Cause, Sign};
+use crate::check::{Checked, Tally, VariableNote, Violation};
+use crate::claim::{Outcome, Subject};
+use crate::invariants::{Invariant, Invariants, Level};
+
+/// The violations of one cause.
+#[derive(Clone, Debug)]
+pub struct Finding<'a> {
+    /// From the cause and the invariants.
+    pub id: String,
+    /// The level of its gravest invariant.
+    pub level: Level,
+    /// `None`: no rule knows it.
+    pub cause: Option<&'static Cause>,
+    /// What is wrong, in one sentence.
+    pub title: String,
+    /// Which variables, in a few words.
+    pub variables_text: Option<String>,
+    /// The violation that is shown: the first.
+    pub first: &'a Violation,
+    /// Invariant of that violation.
+    pub shown: usize,
+    /// Since when it has been so: iteration and step.
+    pub began: (u32, u32),
+    /// What was violated, the most telling first.
+    pub broken: Vec<Broken<'a>>,
+    /// The variables concerned, each once.
+    pub variables: Vec<&'a VariableNote>,
+    /// Other variables of the same modules, and whether they changed as they did in the references.
+    pub related: Vec<Related<'a>>,
+}
+
+/// A violated invariant.
+#[derive(Clone, Copy, Debug)]
+pub struct Broken<'a> {
+    /// What was learned.
+    pub invariant: &'a Invariant,
+    /// How it fared.
+    pub tally: &'a Tally,
+    /// Its first violation.
+    pub first: &'a Violation,
+}
+
+/// A variable that is not at fault.
+#[derive(Clone, Copy, Debug)]
+pub struct Related<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// In how many steps it changed.
+    pub changed: u64,
+}
+
+/// Groups what was violated in a run; the gravest first.
+pub fn findings<'a>(invariants: &'a Invariants, checked: &'a Checked) -> Vec<Finding<'a>> {
+    let mut broken: Vec<Broken<'a>> = invariants
+        .invariants
+        .iter()
+        .zip(&checked.tallies)
+        .filter_map(|(invariant, tally)| tally.first.as_ref().map(|first| Broken { invariant, tally, first }))
+        .collect();
+    broken.sort_by_key(|b| (b.invariant.level, b.first.iteration, b.first.time));
+    let mut groups: Vec<(Option<&'static Cause>, Vec<Broken<'a>>)> = Vec::new();
+    for cause in CAUSES {
+        // What is only worth a notice proves no cause for an alarm.
+        for level in [Level::Alarm, Level::Notice] {
+            let proven = broken.iter().any(|b| b.invariant.level == level && cause.is_proven_by(sign(b)));
+            if proven {
+                let (of_it, rest): (Vec<_>, Vec<_>) =
+                    broken.into_iter().partition(|b| b.invariant.level >= level && cause.explains(sign(b)));
+                broken = rest;
+                groups.push((Some(cause), of_it));
+            }
+        }
+    }
+    let mut unknown: BTreeMap<(Level, &'a Subject), Vec<Broken<'a>>> = BTreeMap::new();
+    for b in broken {
+        unknown.entry((b.invariant.level, &b.invariant.claim.subject)).or_default().push(b);
+    }
+    groups.extend(unknown.into_values().map(|of_it| (None, of_it)));
+    let mut findings: Vec<Finding<'a>> = groups
+        .into_iter()
+        .filter_map(|(cause, broken)| finding(cause, broken, invariants, checked))
+        .collect();
+    // The order of the causes, which is that of the groups, breaks ties.
+    findings.sort_by_key(|finding| (finding.level, finding.began.0));
+    findings
+}
+
+fn sign<'a>(broken: &Broken<'a>) -> Sign<'a> {
+    Sign { claim: &broken.invariant.claim, first: broken.first }
+}
+
+fn finding<'a>(
+    cause: Option<&'static Cause>,
+    mut broken: Vec<Broken<'a>>,
+    invariants: &'a Invariants,
+    checked: &'a Checked,
+) -> Option<Finding<'a>> {
+    let proves = |b: &Broken<'a>| cause.is_none_or(|cause| cause.is_proven_by(sign(b)));
+    broken.sort_by_key(|b| (!proves(b), b.invariant.level, b.first.iteration, b.first.time));
+    let shown = *broken.first()?;
+    let began = broken
+        .iter()
+        .map(|b| b.first.began.unwrap_or((b.first.iteration, b.first.step)))
+        .min()
+        .unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    let variables: Vec<&VariableNote> = broken
+        .iter()
+        .flat_map(|b| &b.first.variables)
+        // What a step that changed nothing compared is every parameter: none of them is more concerned than another.
+        .filter(|note| seen.insert(note.name.as_str()))
+        .collect();
+    let concerned: Vec<&str> = broken
+        .iter()
+        .filter(|b| proves(b))
+        .flat_map(|b| &b.first.variables)
+        .map(|note| note.name.as_str())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let related = related(&variables, invariants, checked);
+    let mut ids: Vec<&str> = broken.iter().map(|b| b.invariant.id.as_str()).collect();
+    ids.sort_unstable();
+    let name = cause.map_or("violation", |cause| cause.id);
+    Some(Finding {
+        id: format!("{name}-{:08x}", xxhash_rust::xxh3::xxh3_64(ids.join(",").as_bytes()) as u32),
+        level: broken.iter().map(|b| b.invariant.level).min()?,
+        cause,
+        title: cause
+            .map_or_else(|| format!("This no longer holds: {}", shown.invariant.text), |c| c.title.into()),
+        variables_text: variables_text(&concerned, &checked.variables),
+        first: shown.first,
+        shown: 0,
+        began,
+        broken,
+        variables,
+        related,
+    })
+}
+
+fn related<'a>(
+    variables: &[&VariableNote],
+    invariants: &'a Invariants,
+    checked: &'a Checked,
+) -> Vec<Related<'a>> {
+    let concerned: BTreeSet<&str> = variables.iter().map(|note| note.name.as_str()).collect();
+    let roots: BTreeSet<&str> = concerned.iter().filter_map(|name| name.split('.').next()).collect();
+    invariants
+        .invariants
+        .iter()
+        .zip(&checked.tallies)
+        .filter_map(|(invariant, tally)| match &invariant.claim.subject {
+            Subject::Variable { name }
+                if invariant.claim.outcome == Outcome::Moves
+                    && tally.violated == 0
+                    && tally.held > 0
+                    && !concerned.contains(name.as_str())
+                    && name.split('.').next().is_some_and(|root| roots.contains(root)) =>
+            {
+                Some(Related { name, changed: tally.held })
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// `all 6 parameters of \`Net.backbone\``: the longest prefix that the names share, and how much of it they are.
+fn variables_text(names: &[&str], all: &BTreeMap<String, VariableKind>) -> Option<String> {
+    let (first, rest) = names.split_first()?;
+    if rest.is_empty() {
+        return Some(format!("`{first}`"));
+    }
+    let mut prefix: Vec<&str> = first.split('.').collect();
+    prefix.pop();
+    for name in rest {
+        let shared = prefix.iter().zip(name.split('.')).take_while(|(a, b)| **a == *b).count();
+        prefix.truncate(shared);
+    }
+    let buffers = names.iter().all(|name| all.get(*name) == Some(&VariableKind::Buffer));
+    let noun = if buffers { "buffers" } else { "parameters" };
+    if prefix.is_empty() {
+        let shown: Vec<String> = names.iter().take(3).map(|name| format!("`{name}`")).collect();
+        let more = names.len() - shown.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        return Some(format!("{} {noun}: {}{more}", names.len(), shown.join(", ")));
+    }
+    let prefix = prefix.join(".");
+    let inside = |name: &str| name.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'));
+    let total =
+        all.iter().filter(|(name, kind)| inside(name) && (**kind == VariableKind::Buffer) == buffers).count();
+    Some(if total <= names.len() {
+        format!("all {} {noun} of `{prefix}`", names.len())
+    } else {
+        format!("{} of the {total} {noun} of `{prefix}`", names.len())
+    })
+}

@@ -1,0 +1,200 @@
+//! The report for programs; `docs/findings-schema.json` describes it.
+
+use serde_json::{Value, json};
+use traincheck_schema::record::VariableKind;
+
+use super::finding::{Broken, Finding};
+use super::{Report, Verdict, status_word};
+use crate::check::{Contents, Gradient, StackEntry, Status, Tally, VariableNote, Violation};
+use crate::invariants::{Invariant, Level};
+use crate::sink::Why;
+
+/// What the field `version` says.
+pub const VERSION: u64 = 1;
+
+/// The report as one object.
+pub fn value(report: &Report<'_>) -> Value {
+    let why = match report.verdict {
+        Verdict::NoVerdict(why) => Value::from(why),
+        _ => Value::Null,
+    };
+    let of_level = |level| {
+        let [violated, held, undecided, not_triggered] = report.counts(level);
+        json!({"violated": violated, "held": held, "undecided": undecided, "not_triggered": not_triggered})
+    };
+    let invariants = report.invariants.invariants.iter().zip(&report.checked.tallies);
+    json!({
+        "format": "traincheck-report",
+        "version": VERSION,
+        "run": run(report),
+        "verdict": report.verdict.word(),
+        "why_no_verdict": why,
+        "exit_code": report.verdict.exit_code(),
+        "references": report.invariants.runs,
+        "counts": {"alarm": of_level(Level::Alarm), "notice": of_level(Level::Notice)},
+        "findings": report.findings.iter().map(|f| finding(f, report)).collect::<Vec<_>>(),
+        "invariants": invariants.map(|(i, tally)| status(i, tally)).collect::<Vec<_>>(),
+    })
+}
+
+fn run(report: &Report<'_>) -> Value {
+    let processes: Vec<Value> = report
+        .checked
+        .processes
+        .iter()
+        .map(|process| {
+            let passed = &process.passed;
+            json!({
+                "name": process.name,
+                "iterations": passed.iterations,
+                "steps": passed.steps,
+                "records": passed.records,
+                "lost": passed.lost,
+                "torn": passed.end.torn,
+                "damage": passed.damage,
+                "hooks_off": passed.hooks_off,
+            })
+        })
+        .collect();
+    json!({
+        "name": report.run,
+        "torn": report.checked.processes.iter().any(|p| p.passed.end.torn.is_some()),
+        "processes": processes,
+    })
+}
+
+fn finding(finding: &Finding<'_>, report: &Report<'_>) -> Value {
+    let first = finding.first;
+    let shown = finding.broken[finding.shown];
+    let last = finding.broken.iter().map(|b| b.tally.last).max().unwrap_or_default();
+    json!({
+        "id": finding.id,
+        "level": finding.level,
+        "cause": finding.cause.map(|cause| cause.id),
+        "title": finding.title,
+        "advice": finding.cause.map(|cause| cause.advice),
+        "concerned": finding.variables_text,
+        "process": first.process,
+        "stage": first.stage,
+        "first": {"iteration": first.iteration, "step": first.step, "monotonic_ns": first.time},
+        "began": {"iteration": finding.began.0, "step": finding.began.1},
+        "last": {"iteration": last.0, "step": last.1},
+        "failed": shown.tally.violated,
+        "chances": shown.tally.violated + shown.tally.held,
+        "call": call(first),
+        "stack": first.stack.iter().map(entry).collect::<Vec<_>>(),
+        "invariants": finding.broken.iter().map(|b| broken(b, report)).collect::<Vec<_>>(),
+        "variables": finding.variables.iter().map(|note| variable(note)).collect::<Vec<_>>(),
+        "related": finding
+            .related
+            .iter()
+            .map(|related| json!({"name": related.name, "changed_in_steps": related.changed}))
+            .collect::<Vec<_>>(),
+    })
+}
+
+fn call(violation: &Violation) -> Value {
+    violation.stack.last().map_or(Value::Null, entry)
+}
+
+fn entry(entry: &StackEntry) -> Value {
+    json!({"call": entry.call, "file": entry.file, "line": entry.line, "function": entry.function})
+}
+
+fn broken(broken: &Broken<'_>, report: &Report<'_>) -> Value {
+    let references: Vec<Value> = report
+        .invariants
+        .runs
+        .iter()
+        .zip(&broken.invariant.evidence)
+        .map(|(run, evidence)| {
+            json!({
+                "run": run.name,
+                "positive": evidence.positive,
+                "negative": evidence.negative,
+                "undecided": evidence.undecided,
+            })
+        })
+        .collect();
+    json!({
+        "id": broken.invariant.id,
+        "relation": broken.invariant.claim.relation,
+        "level": broken.invariant.level,
+        "text": broken.invariant.text,
+        "claim": broken.invariant.claim,
+        "precondition": broken.invariant.precondition,
+        "failed": broken.tally.violated,
+        "held": broken.tally.held,
+        "why": why(broken.first.why),
+        "first": {
+            "iteration": broken.first.iteration,
+            "step": broken.first.step,
+            "monotonic_ns": broken.first.time,
+        },
+        "references": references,
+    })
+}
+
+fn why(why: Why) -> Value {
+    match why {
+        Why::Nothing => Value::Null,
+        Why::RequiresNoGrad => "requires_no_grad".into(),
+        Why::NoGradient => "no_gradient".into(),
+        Why::HeldByNone => "held_by_no_optimizer".into(),
+        Why::HeldByMany => "held_by_several_optimizers".into(),
+        Why::Unreached => "belongs_to_no_module_that_ran".into(),
+        Why::EvaluationMode => "module_in_evaluation_mode".into(),
+    }
+}
+
+fn variable(note: &VariableNote) -> Value {
+    let kind = match note.kind {
+        VariableKind::Parameter => "parameter",
+        VariableKind::Buffer => "buffer",
+        VariableKind::Unreached => "unreached_parameter",
+        VariableKind::Hyperparameter => "hyperparameter",
+        VariableKind::Mode => "mode",
+    };
+    let (gradient, norm) = match note.gradient {
+        Gradient::Unknown => ("unknown", None),
+        Gradient::None => ("none", None),
+        Gradient::Zero => ("zero", None),
+        Gradient::NonZero(norm) => ("nonzero", Some(norm)),
+    };
+    json!({
+        "name": note.name,
+        "kind": kind,
+        "before": note.before.map(contents),
+        "after": note.after.map(contents),
+        "gradient": gradient,
+        "gradient_norm": norm.filter(|norm| norm.is_finite()),
+        "requires_grad": note.requires_grad,
+        "held_by": note.held_by,
+    })
+}
+
+fn contents(contents: Contents) -> Value {
+    json!({
+        "hash": format!("{:016x}{:016x}", contents.hash.1, contents.hash.0),
+        "l2": Some(contents.l2).filter(|l2| l2.is_finite()),
+        "non_finite": contents.non_finite,
+    })
+}
+
+fn status(invariant: &Invariant, tally: &Tally) -> Value {
+    let status = tally.status();
+    let reason = match status {
+        Status::Undecided(cut) => Some(cut.text()),
+        _ => None,
+    };
+    json!({
+        "id": invariant.id,
+        "level": invariant.level,
+        "text": invariant.text,
+        "status": status_word(status),
+        "reason": reason,
+        "violated": tally.violated,
+        "held": tally.held,
+        "undecided": tally.undecided.values().sum::<u64>(),
+    })
+}

@@ -1,0 +1,278 @@
+//! What is going on in a process at one moment of its trace: open calls, the iteration, the variables.
+//!
+//! The scene turns records into [`Moment`]s, which is all that relations see. Which calls count (only the outermost
+//! of several nested ones with the same role, none inside a constructor), where an iteration ends and which look
+//! belongs to which call are decided here, once for all relations.
+pub mod dictionary;
+pub mod variables;
+
+use traincheck_schema::record::{Event, Role, flags};
+
+use crate::names::{CallId, FastMap, FastSet};
+use dictionary::{Object, Resolved, Target};
+use variables::{Change, Variables};
+
+/// Why a window gives no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cut {
+    /// It is the first of its kind, or lies in the first iteration or before it.
+    First,
+    /// The recording ended before it did.
+    End,
+    /// It was left by an exception.
+    Raised,
+    /// Records were lost in it.
+    Loss,
+    /// A function that it needs is no longer recorded.
+    Thinned,
+    /// What is to be compared was not recorded, or says nothing either way.
+    Unclear,
+}
+
+impl Cut {
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Cut::First => "only the first iteration, which gives no verdict, had anything to check",
+            Cut::End => "the run ended before it could be decided",
+            Cut::Raised => "the calls concerned were left by an exception",
+            Cut::Loss => "records were lost in all windows concerned",
+            Cut::Thinned => "a function it needs was called too often and is no longer recorded",
+            Cut::Unclear => "what was recorded says nothing either way",
+        }
+    }
+}
+
+/// A call that was entered.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// Number of the call in its process.
+    pub call: u64,
+    /// The function and what it is called on.
+    pub target: Target,
+    /// Dictionary id of the function; 0 for an iteration.
+    pub name: u32,
+    /// Dictionary id of the object, or 0.
+    pub object: u32,
+    /// Dictionary id of the place in the user's code, or 0.
+    pub site: u32,
+    /// Flags of its `Enter`.
+    pub flags: u16,
+    /// Stage at its `Enter`.
+    pub stage: u8,
+    /// Thread.
+    pub thread: u16,
+    /// Iteration at its `Enter`.
+    pub iteration: u32,
+    /// Step at its `Enter`.
+    pub step: u32,
+    /// Nanoseconds.
+    pub time: u64,
+    /// Whether relations take it for one: see the module's documentation.
+    pub counts: bool,
+    /// How many losses there had been.
+    pub losses: u32,
+}
+
+/// An iteration that has begun.
+#[derive(Clone, Debug)]
+pub struct Iteration {
+    /// From 1.
+    pub number: u32,
+    /// Where it began; no call of its own.
+    pub frame: Frame,
+    /// How many calls of its thread were open around it.
+    pub depth: usize,
+    /// Whether a backward came: it is a training iteration.
+    pub backward: bool,
+    /// Whether a gradient scaler's step came, which may leave out the optimizer's.
+    pub scaler: bool,
+    /// Whether a root module was called in evaluation mode with gradients.
+    pub evaluation_mode: bool,
+    /// The optimizers that stepped (dictionary ids), in order.
+    pub stepped: Vec<u32>,
+}
+
+/// A look at the variables that is going on, or has just ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// The call at whose entry or return it is.
+    pub frame: Frame,
+    /// Nanoseconds.
+    pub time: u64,
+    /// Number of that call.
+    pub call: u64,
+    /// Whether at the entry.
+    pub at_entry: bool,
+    /// Iteration.
+    pub iteration: u32,
+    /// Step.
+    pub step: u32,
+}
+
+/// What relations hear.
+#[derive(Debug)]
+pub enum Moment<'a> {
+    /// A call was entered; it is the top of its thread.
+    Enter(&'a Frame),
+    /// A call is left; it still is the top of its thread. With the reason if that gives no verdict.
+    Leave(&'a Frame, Option<Cut>),
+    /// An iteration began.
+    IterationBegan(&'a Iteration),
+    /// An iteration ended.
+    IterationEnded(&'a Iteration, Option<Cut>),
+    /// An object was constructed: its dictionary id, that of the optimizer it works on or 0, and when.
+    Created(u32, u32, u64),
+    /// A look found something.
+    State(&'a Change, Option<&'a Look>),
+    /// Everything that a look found has been told.
+    Looked(&'a Look),
+    /// No more records.
+    End,
+}
+
+/// One thread of the process.
+#[derive(Debug)]
+pub struct Thread {
+    /// The open calls, outermost first.
+    pub stack: Vec<Frame>,
+    pub(crate) look: Option<Look>,
+    last_left: Option<Frame>,
+    role_depth: [u16; 32],
+    open: FastMap<CallId, u16>,
+}
+
+impl Default for Thread {
+    fn default() -> Self {
+        Thread {
+            stack: Vec::new(),
+            look: None,
+            last_left: None,
+            role_depth: [0; 32],
+            open: FastMap::default(),
+        }
+    }
+}
+
+impl Thread {
+    pub(crate) fn push(&mut self, mut frame: Frame) -> Frame {
+        let role = frame.target.role;
+        let depth = &mut self.role_depth[role as usize];
+        let outermost = match role {
+            Role::Other => false,
+            Role::ModuleCall => frame.flags & flags::OUTERMOST != 0,
+            Role::User => {
+                let open = self.open.entry(frame.target.plain).or_default();
+                *open = open.saturating_add(1);
+                *open == 1
+            }
+            _ => *depth == 0,
+        };
+        *depth = depth.saturating_add(1);
+        frame.counts = outermost && frame.flags & flags::IN_INIT == 0;
+        self.stack.push(frame);
+        frame
+    }
+
+    pub(crate) fn pop(&mut self) {
+        if let Some(frame) = self.stack.pop() {
+            let depth = &mut self.role_depth[frame.target.role as usize];
+            *depth = depth.saturating_sub(1);
+            if frame.target.role == Role::User
+                && let Some(open) = self.open.get_mut(&frame.target.plain)
+            {
+                *open = open.saturating_sub(1);
+            }
+            self.last_left = Some(frame);
+        }
+    }
+
+    /// The call with this number, open or just left.
+    pub(crate) fn find(&self, call: u64) -> Option<&Frame> {
+        let recent = self.stack.iter().rev().chain(self.last_left.as_ref());
+        recent.into_iter().find(|frame| frame.call == call)
+    }
+
+    /// Whether a call with this role is open.
+    pub fn inside(&self, role: Role) -> bool {
+        self.role_depth[role as usize] > 0
+    }
+}
+
+/// The state of a process.
+#[derive(Debug, Default)]
+pub struct Scene {
+    /// By number.
+    pub threads: Vec<Thread>,
+    /// Iteration and step of the last event.
+    pub now: (u32, u32),
+    /// The iteration that is going on.
+    pub iteration: Option<Iteration>,
+    /// The variables.
+    pub variables: Variables,
+    /// Root modules (dictionary ids) of which a call was seen.
+    pub ran: FastSet<u32>,
+    /// Optimizers (dictionary ids) that have stepped.
+    pub stepped: FastSet<u32>,
+    pub(crate) resolved: Resolved,
+    pub(crate) losses: u32,
+    pub(crate) lossy: bool,
+}
+
+impl Scene {
+    pub(crate) fn thread(&mut self, number: u16) -> &mut Thread {
+        let number = usize::from(number);
+        if number >= self.threads.len() {
+            self.threads.resize_with(number + 1, Thread::default);
+        }
+        &mut self.threads[number]
+    }
+
+    /// The object with this dictionary id.
+    pub fn object(&self, id: u32) -> Option<&Object> {
+        self.resolved.known_object(id)
+    }
+
+    /// Whether anything was lost since there had been `losses` losses.
+    pub fn lost_since(&self, losses: u32) -> Option<Cut> {
+        (self.lossy || losses != self.losses).then_some(Cut::Loss)
+    }
+
+    /// Whether something in `iteration` that is the `ordinal`-th of its kind comes too early for a verdict.
+    ///
+    /// A run whose iterations are not told apart (no backward ever ends one) stays in the first: what happens there
+    /// for the third time is no beginning any more.
+    pub fn too_early(iteration: u32, ordinal: u32) -> Option<Cut> {
+        (iteration == 0 || iteration == 1 && ordinal < 3).then_some(Cut::First)
+    }
+
+    /// The calls around and including a frame that is, or was, at `depth`.
+    pub fn stack(&self, thread: u16, depth: usize) -> &[Frame] {
+        let stack = self.threads.get(usize::from(thread)).map_or(&[][..], |thread| &thread.stack);
+        &stack[..depth.min(stack.len())]
+    }
+
+    /// How many calls are around `frame`, which is open or was just left.
+    pub fn depth(&self, frame: &Frame) -> usize {
+        let stack = self.stack(frame.thread, usize::MAX);
+        stack.iter().rposition(|open| open.call == frame.call).unwrap_or(stack.len())
+    }
+
+    pub(crate) fn frame(&self, event: &Event, target: Target) -> Frame {
+        Frame {
+            call: event.call,
+            target,
+            name: event.name,
+            object: event.object,
+            site: event.site,
+            flags: event.flags,
+            stage: event.stage,
+            thread: event.thread,
+            iteration: event.iteration,
+            step: event.step,
+            time: event.time,
+            counts: false,
+            losses: self.losses,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The variables of a process, as the looks have found them so far.
+
+use traincheck_schema::record::{Attribute, ObjectKind, State, ValueKind, VariableKind};
+
+use super::dictionary::{self, Resolved};
+use crate::names::{FastMap, FastSet};
+use crate::source::Source;
+
+/// Number of a variable in [`Variables`].
+pub type VarId = u32;
+
+/// What a look at the contents of a tensor found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Digest {
+    /// How to read it.
+    pub kind: ValueKind,
+    /// 128-bit content hash.
+    pub hash: (u64, u64),
+    /// Euclidean norm.
+    pub l2: f32,
+    /// Share of elements that are zero.
+    pub zeros: u64,
+    /// How many elements.
+    pub elements: u64,
+    /// How many are NaN or infinite.
+    pub non_finite: u32,
+}
+
+impl Digest {
+    fn of(state: &State, kind: ValueKind) -> Digest {
+        Digest {
+            kind,
+            hash: (state.hash_low, state.hash_high),
+            l2: state.l2,
+            zeros: state.zeros,
+            elements: state.elements,
+            non_finite: state.nan.saturating_add(state.inf),
+        }
+    }
+
+    /// Whether both were read and are the same; `None`: cannot be said.
+    pub fn same(&self, other: &Digest) -> Option<bool> {
+        (self.kind == ValueKind::Tensor && other.kind == ValueKind::Tensor)
+            .then(|| self.hash == other.hash && self.elements == other.elements)
+    }
+
+    /// Whether every element is zero.
+    pub fn all_zero(&self) -> bool {
+        self.zeros == self.elements
+    }
+}
+
+/// One variable.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: VariableKind,
+    /// The root module or optimizer it belongs to (dictionary id).
+    pub owner: u32,
+    /// Contents at the last look.
+    pub data: Option<Digest>,
+    /// Gradient at the last look.
+    pub grad: Option<Digest>,
+    /// The iteration of that look.
+    pub grad_iteration: u32,
+    /// Whether it requires a gradient.
+    pub requires_grad: Option<bool>,
+    /// The optimizers that hold it (dictionary ids); `None`: not known.
+    pub held_by: Option<Vec<u32>>,
+    /// The root modules that reach it.
+    pub reached_from: Option<Vec<u32>>,
+    /// A hyperparameter's value.
+    pub value: Option<f64>,
+}
+
+impl Variable {
+    /// Whether the optimizer is known to hold it.
+    pub fn is_held_by(&self, optimizer: u32) -> bool {
+        self.held_by.as_ref().is_some_and(|holders| holders.contains(&optimizer))
+    }
+}
+
+/// All variables of a process.
+#[derive(Debug, Default)]
+pub struct Variables {
+    all: Vec<Variable>,
+    index: FastMap<u32, Option<VarId>>,
+    by_owner: FastMap<u32, Vec<VarId>>,
+    held: FastMap<u32, Vec<VarId>>,
+    held_pairs: FastSet<(u32, VarId)>,
+    modes: FastMap<u32, bool>,
+}
+
+/// What a state record changed in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// The variable.
+    pub variable: VarId,
+    /// The attribute.
+    pub attribute: Attribute,
+    /// What the look found, for `Data` and `Grad`.
+    pub now: Option<Digest>,
+}
+
+impl Variables {
+    /// The variable with this number.
+    pub fn get(&self, id: VarId) -> &Variable {
+        &self.all[id as usize]
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (VarId, &Variable)> {
+        self.all.iter().enumerate().map(|(id, variable)| (id as VarId, variable))
+    }
+
+    /// Those of one root module or optimizer.
+    pub fn of_owner(&self, owner: u32) -> &[VarId] {
+        self.by_owner.get(&owner).map_or(&[], Vec::as_slice)
+    }
+
+    /// Those that an optimizer holds, or once held.
+    pub fn held_by(&self, optimizer: u32) -> &[VarId] {
+        self.held.get(&optimizer).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a root module is in training mode, if that is known.
+    pub fn mode(&self, root: u32) -> Option<bool> {
+        self.modes.get(&root).copied()
+    }
+
+    /// The largest learning rate among the groups of an optimizer; `None`: not recorded.
+    pub fn learning_rate(&self, optimizer: u32) -> Option<f64> {
+        self.of_owner(optimizer)
+            .iter()
+            .map(|&id| self.get(id))
+            .filter(|v| v.kind == VariableKind::Hyperparameter && v.name.ends_with(".lr"))
+            .filter_map(|v| v.value)
+            .reduce(f64::max)
+    }
+
+    fn intern(&mut self, id: u32, source: &dyn Source) -> Option<VarId> {
+        if let Some(known) = self.index.get(&id) {
+            return *known;
+        }
+        let number = dictionary::variable(id, source).map(|(name, kind, owner)| {
+            let number = self.all.len() as VarId;
+            self.by_owner.entry(owner).or_default().push(number);
+            self.all.push(Variable {
+                name,
+                kind,
+                owner,
+                data: None,
+                grad: None,
+                grad_iteration: 0,
+                requires_grad: None,
+                held_by: None,
+                reached_from: None,
+                value: None,
+            });
+            number
+        });
+        self.index.insert(id, number);
+        number
+    }
+
+    /// Takes in one record.
+    pub fn take(&mut self, state: &State, source: &dyn Source, resolved: &mut Resolved) -> Option<Change> {
+        let attribute = Attribute::try_from(state.attribute).ok()?;
+        let kind = ValueKind::try_from(state.value_kind).ok()?;
+        let id = self.intern(state.variable, source)?;
+        let variable = &mut self.all[id as usize];
+        let mut now = None;
+        match attribute {
+            Attribute::Data => {
+                now = Some(Digest::of(state, kind));
+                variable.data = now;
+            }
+            Attribute::Grad => {
+                now = Some(Digest::of(state, kind));
+                variable.grad = now;
+                variable.grad_iteration = state.iteration;
+            }
+            Attribute::RequiresGrad => variable.requires_grad = Some(state.int != 0),
+            Attribute::Value => {
+                variable.value = match kind {
+                    ValueKind::Float => Some(state.float),
+                    ValueKind::Int => Some(state.int as f64),
+                    _ => None,
+                }
+            }
+            Attribute::Training => {
+                let owner = variable.owner;
+                self.modes.insert(owner, state.int != 0);
+            }
+            Attribute::HeldBy => {
+                let holders = objects(state, source, resolved, ObjectKind::Optimizer);
+                for &holder in holders.iter().flatten() {
+                    if self.held_pairs.insert((holder, id)) {
+                        self.held.entry(holder).or_default().push(id);
+                    }
+                }
+                variable.held_by = holders;
+            }
+            Attribute::ReachedFrom => {
+                variable.reached_from = objects(state, source, resolved, ObjectKind::Module);
+            }
+            Attribute::Storage | Attribute::Shape => {}
+        }
+        Some(Change { variable: id, attribute, now })
+    }
+}
+
+/// Reads a list of object ids; `None` if it is not one, so that nothing is claimed of it.
+fn objects(
+    state: &State,
+    source: &dyn Source,
+    resolved: &mut Resolved,
+    kind: ObjectKind,
+) -> Option<Vec<u32>> {
+    let text = if state.text == 0 { "" } else { source.entry(state.text)?.text.as_str() };
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let id = part.parse().ok()?;
+            resolved.object(id, source).filter(|object| object.kind == kind).map(|_| id)
+        })
+        .collect()
+}

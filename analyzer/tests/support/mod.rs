@@ -1,0 +1,57 @@
+//! Traces for tests, written as training scripts: a stand-in for PyTorch that records what the agent would.
+#![allow(dead_code, unused_imports)]
+mod record;
+pub mod scripts;
+pub mod torch;
+
+use traincheck_analyzer::check::{Checked, check};
+use traincheck_analyzer::engine::count_iterations;
+use traincheck_analyzer::infer::{Reference, infer, read};
+use traincheck_analyzer::invariants::{Invariants, ReferenceRun};
+use traincheck_analyzer::report::Report;
+use traincheck_analyzer::source::MemoryTrace;
+
+pub use record::Recorder;
+
+/// Learns from traces.
+pub fn learn(traces: &[MemoryTrace]) -> Invariants {
+    let references = traces.iter().enumerate().map(|(number, trace)| {
+        let iterations = count_iterations(&mut trace.source());
+        let (evidence, passed) = read(&mut trace.source(), iterations);
+        let run = ReferenceRun {
+            name: format!("run{number}"),
+            processes: 1,
+            iterations: iterations.into(),
+            records: passed.records,
+            torn: passed.end.torn.is_some(),
+        };
+        Reference { run, evidence }
+    });
+    infer(references.collect())
+}
+
+/// Checks a trace.
+pub fn checked(invariants: &Invariants, trace: &MemoryTrace) -> Checked {
+    check(&mut trace.source(), invariants, "host-1")
+}
+
+/// The causes of the alarms in a trace, the gravest first; the title where no rule knows the cause.
+pub fn alarms(invariants: &Invariants, trace: &MemoryTrace) -> Vec<String> {
+    let checked = checked(invariants, trace);
+    let report = Report::new("run".into(), invariants, &checked);
+    report
+        .findings
+        .iter()
+        .filter(|finding| finding.level == traincheck_analyzer::invariants::Level::Alarm)
+        .map(|finding| finding.cause.map_or(finding.title.clone(), |cause| cause.id.to_owned()))
+        .collect()
+}
+
+/// The text of the report on a trace.
+pub fn text(invariants: &Invariants, trace: &MemoryTrace) -> String {
+    let checked = checked(invariants, trace);
+    let report = Report::new("run".into(), invariants, &checked);
+    let mut text = String::new();
+    traincheck_analyzer::report::text::write(&report, false, &mut text).expect("a string takes everything");
+    text
+}

@@ -1,0 +1,226 @@
+//! Writes events and states as the agent does, one thread.
+
+use std::collections::HashMap;
+
+use traincheck_analyzer::source::{Batch, End, MemoryTrace};
+use traincheck_schema::record::*;
+
+/// Records calls.
+pub struct Recorder {
+    dictionary: Vec<DictEntry>,
+    index: HashMap<(u8, String, u32), u32>,
+    events: Vec<Event>,
+    states: Vec<State>,
+    time: u64,
+    calls: u64,
+    /// Number, name, object and site of the open calls.
+    open: Vec<(u64, u32, u32, u32, u16)>,
+    /// Thread of what follows.
+    pub thread: u16,
+    /// Iteration of what follows.
+    pub iteration: u32,
+    /// Step of what follows.
+    pub step: u32,
+    /// Stage of what follows.
+    pub stage: Stage,
+    /// Whether gradients are enabled.
+    pub grad: bool,
+    line: u32,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Recorder {
+            dictionary: Vec::new(),
+            index: HashMap::new(),
+            events: Vec::new(),
+            states: Vec::new(),
+            time: 0,
+            calls: 0,
+            open: Vec::new(),
+            thread: 0,
+            iteration: 0,
+            step: 0,
+            stage: Stage::Init,
+            grad: true,
+            line: 0,
+        }
+    }
+}
+
+impl Recorder {
+    fn entry(&mut self, kind: DictKind, text: &str, detail: u16, owner: u32, class: &str, line: u32) -> u32 {
+        let key = (kind as u8, text.to_owned(), line);
+        if let Some(&id) = self.index.get(&key) {
+            return id;
+        }
+        let id = self.dictionary.len() as u32 + 1;
+        let file = if kind == DictKind::Site { "train.py" } else { "" };
+        self.dictionary.push(DictEntry {
+            id,
+            kind: kind as u8,
+            detail,
+            line,
+            owner,
+            text: text.into(),
+            file: file.into(),
+            type_name: class.into(),
+        });
+        self.index.insert(key, id);
+        id
+    }
+
+    pub fn function(&mut self, name: &str, role: Role) -> u32 {
+        self.entry(DictKind::Function, name, role as u16, 0, "", 0)
+    }
+
+    pub fn object(&mut self, name: &str, kind: ObjectKind, class: &str) -> u32 {
+        self.entry(DictKind::Object, name, kind as u16, 0, class, 0)
+    }
+
+    pub fn variable(&mut self, name: &str, kind: VariableKind, owner: u32) -> u32 {
+        self.entry(DictKind::Variable, name, kind as u16, owner, "", 0)
+    }
+
+    /// The name of what has this id.
+    pub fn name(&self, id: u32) -> String {
+        self.dictionary[id as usize - 1].text.clone()
+    }
+
+    pub fn text(&mut self, text: &str) -> u32 {
+        self.entry(DictKind::Text, text, 0, 0, "", 0)
+    }
+
+    /// Calls that follow come from this line of the script.
+    pub fn at(&mut self, line: u32) -> &mut Self {
+        self.line = line;
+        self
+    }
+
+    fn site(&mut self) -> u32 {
+        if self.line == 0 {
+            return 0;
+        }
+        self.entry(DictKind::Site, "<module>", 0, 0, "", self.line)
+    }
+
+    pub fn event(&mut self, kind: EventKind, call: u64, name: u32, object: u32, flags: u16, value: u64) {
+        self.time += 10;
+        let site = self.site();
+        let parent = self.open.iter().rev().find(|open| open.0 != call).map_or(0, |open| open.0);
+        self.events.push(Event {
+            size: EVENT_SIZE as u16,
+            kind: kind as u8,
+            stage: self.stage as u8,
+            flags: flags | if self.grad { flags::GRAD } else { 0 },
+            thread: self.thread,
+            time: self.time,
+            iteration: self.iteration,
+            step: self.step,
+            call,
+            parent,
+            name,
+            site,
+            object,
+            reserved: 0,
+            value,
+        });
+    }
+
+    pub fn enter(&mut self, name: &str, role: Role, object: u32, flags: u16) -> u64 {
+        let name = self.function(name, role);
+        self.calls += 1;
+        let call = self.calls;
+        self.event(EventKind::Enter, call, name, object, flags, 0);
+        self.open.push((call, name, object, 0, flags));
+        call
+    }
+
+    pub fn exit(&mut self, raised: bool) {
+        let (call, name, object, _, flags) = self.open.pop().expect("a call is open");
+        let raised = if raised { flags::RAISED } else { 0 };
+        self.event(EventKind::Exit, call, name, object, flags | raised, 0);
+    }
+
+    /// A call with nothing in it.
+    pub fn call(&mut self, name: &str, role: Role, object: u32) {
+        self.enter(name, role, object, 0);
+        self.exit(false);
+    }
+
+    /// A look at variables at the entry or return of the innermost open call.
+    pub fn look(&mut self, at_entry: bool) {
+        let (call, name, object, ..) = *self.open.last().expect("a call is open");
+        let value = if at_entry { look::AT_ENTRY } else { 0 } | look::PARAMETERS;
+        self.event(EventKind::Look, call, name, object, 0, value);
+    }
+
+    /// What the look found.
+    pub fn state(&mut self, variable: u32, attribute: Attribute, value: Value) {
+        let (call, point, ..) = *self.open.last().expect("a call is open");
+        let text = match &value {
+            Value::Text(text) => self.text(text),
+            _ => 0,
+        };
+        let (kind, int, float, hash, zeros) = match value {
+            Value::None => (ValueKind::None, 0, 0.0, 0, 0),
+            Value::Bool(b) => (ValueKind::Bool, b.into(), 0.0, 0, 0),
+            Value::Float(f) => (ValueKind::Float, 0, f, 0, 0),
+            Value::Text(_) => (ValueKind::Text, 0, 0.0, 0, 0),
+            Value::Tensor(hash) => (ValueKind::Tensor, 0, 0.0, hash, if hash == 0 { 8 } else { 0 }),
+        };
+        self.states.push(State {
+            size: STATE_SIZE as u16,
+            kind: STATE_KIND,
+            stage: self.stage as u8,
+            attribute: attribute as u8,
+            value_kind: kind as u8,
+            thread: self.thread,
+            time: self.time,
+            iteration: self.iteration,
+            step: self.step,
+            call,
+            since: 0,
+            variable,
+            text,
+            int,
+            float,
+            hash_low: hash,
+            hash_high: 0,
+            nan: 0,
+            inf: 0,
+            zeros,
+            elements: 8,
+            min: 0.0,
+            max: 1.0,
+            l2: (hash % 1000) as f32,
+            point,
+            reserved: 0,
+        });
+    }
+
+    /// The trace so far, in blocks of `block` events. A state lies in the block of its look or in the next one.
+    pub fn finish(self, block: usize, torn: Option<&str>) -> MemoryTrace {
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut states = self.states.into_iter().peekable();
+        for events in self.events.chunks(block.max(1)) {
+            let mut batch = Batch { events: events.to_vec(), ..Batch::default() };
+            let until = events.last().map_or(0, |event| event.time);
+            while states.peek().is_some_and(|state| state.time <= until) {
+                batch.states.extend(states.next());
+            }
+            batches.push(batch);
+        }
+        MemoryTrace { batches, dictionary: self.dictionary, end: End { torn: torn.map(Into::into) } }
+    }
+}
+
+/// A value that a look finds.
+pub enum Value {
+    None,
+    Bool(bool),
+    Float(f64),
+    Text(String),
+    /// With this content hash; 0: all elements are zero.
+    Tensor(u64),
+}

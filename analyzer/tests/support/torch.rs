@@ -1,0 +1,393 @@
+//! The parts of PyTorch that training scripts use, as far as a trace shows them.
+
+use traincheck_analyzer::source::MemoryTrace;
+use traincheck_schema::record::*;
+
+use super::record::{Recorder, Value};
+
+#[derive(Clone, Copy, PartialEq)]
+pub struct Model(usize);
+#[derive(Clone, Copy)]
+pub struct Optimizer(usize);
+#[derive(Clone, Copy)]
+pub struct Scheduler(u32, &'static str);
+#[derive(Clone, Copy)]
+pub struct Loader(u32);
+
+struct Parameter {
+    id: u32,
+    data: u64,
+    grad: Option<u64>,
+    requires_grad: bool,
+    buffer: bool,
+    holders: Vec<u32>,
+    told: Option<(bool, Vec<u32>)>,
+}
+
+struct ModelState {
+    object: u32,
+    class: String,
+    parameters: Vec<Parameter>,
+    training: bool,
+    told: Option<bool>,
+    mode: u32,
+    alive: bool,
+}
+
+struct OptimizerState {
+    object: u32,
+    class: String,
+    models: Vec<(usize, String)>,
+    rate: u32,
+    lr: f64,
+}
+
+/// A process that trains.
+pub struct Torch {
+    pub record: Recorder,
+    models: Vec<ModelState>,
+    optimizers: Vec<OptimizerState>,
+    random: u64,
+    iteration_site: Option<u32>,
+    backward_since: bool,
+    stepped: bool,
+    counts: std::collections::HashMap<String, u32>,
+}
+
+impl Torch {
+    pub fn new(seed: u64) -> Torch {
+        Torch {
+            record: Recorder::default(),
+            models: Vec::new(),
+            optimizers: Vec::new(),
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            iteration_site: None,
+            backward_since: false,
+            stepped: false,
+            counts: Default::default(),
+        }
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random | 1
+    }
+
+    fn number(&mut self, class: &str) -> String {
+        let count = self.counts.entry(class.to_owned()).or_default();
+        *count += 1;
+        if *count == 1 { class.to_owned() } else { format!("{class}#{count}") }
+    }
+
+    fn created(&mut self, object: u32, of: u32) {
+        self.record.event(EventKind::Created, 0, 0, object, 0, of.into());
+    }
+
+    /// A module of class `class` with these parameters, and buffers, whose names begin with an underscore.
+    pub fn model(&mut self, class: &str, parameters: &[&str]) -> Model {
+        let name = self.number(class);
+        let object = self.record.object(&name, ObjectKind::Module, &format!("__main__.{class}"));
+        let mut all = Vec::new();
+        for parameter in parameters {
+            let buffer = parameter.contains("._");
+            let kind = if buffer { VariableKind::Buffer } else { VariableKind::Parameter };
+            let id = self.record.variable(&format!("{name}.{}", parameter.replace("._", ".")), kind, object);
+            let data = self.random();
+            all.push(Parameter {
+                id,
+                data,
+                grad: None,
+                requires_grad: !buffer,
+                buffer,
+                holders: Vec::new(),
+                told: None,
+            });
+        }
+        let mode = self.record.variable(&format!("{name}.training"), VariableKind::Mode, object);
+        self.created(object, 0);
+        self.models.push(ModelState {
+            object,
+            class: class.into(),
+            parameters: all,
+            training: true,
+            told: None,
+            mode,
+            alive: true,
+        });
+        Model(self.models.len() - 1)
+    }
+
+    /// `requires_grad_(False)` on the parameters whose name has this prefix.
+    pub fn freeze(&mut self, model: Model, prefix: &str) {
+        let names = self.names(model);
+        for (parameter, name) in self.models[model.0].parameters.iter_mut().zip(names) {
+            if name.contains(prefix) {
+                parameter.requires_grad = false;
+            }
+        }
+    }
+
+    fn names(&self, model: Model) -> Vec<String> {
+        let trace = &self.record;
+        self.models[model.0].parameters.iter().map(|p| trace.name(p.id)).collect()
+    }
+
+    /// The script no longer refers to the model.
+    pub fn drop_model(&mut self, model: Model) {
+        self.models[model.0].alive = false;
+    }
+
+    pub fn optimizer(&mut self, class: &str, models: &[Model]) -> Optimizer {
+        let parts: Vec<(Model, &str)> = models.iter().map(|model| (*model, "")).collect();
+        self.optimizer_of(class, &parts)
+    }
+
+    /// An optimizer over the parameters whose names contain the text beside each model.
+    pub fn optimizer_of(&mut self, class: &str, parts: &[(Model, &str)]) -> Optimizer {
+        let name = self.number(class);
+        let object = self.record.object(&name, ObjectKind::Optimizer, &format!("torch.optim.{class}"));
+        let rate =
+            self.record.variable(&format!("{name}.param_groups[0].lr"), VariableKind::Hyperparameter, object);
+        for (model, part) in parts {
+            let names = self.names(*model);
+            for (parameter, name) in self.models[model.0].parameters.iter_mut().zip(names) {
+                if !parameter.buffer && name.contains(part) {
+                    parameter.holders.push(object);
+                }
+            }
+        }
+        let models = parts.iter().map(|(model, part)| (model.0, part.to_string())).collect();
+        self.created(object, 0);
+        self.optimizers.push(OptimizerState { object, class: class.into(), models, rate, lr: 0.1 });
+        Optimizer(self.optimizers.len() - 1)
+    }
+
+    pub fn set_lr(&mut self, optimizer: Optimizer, lr: f64) {
+        self.optimizers[optimizer.0].lr = lr;
+    }
+
+    pub fn scheduler(&mut self, class: &'static str, optimizer: Optimizer) -> Scheduler {
+        let name = self.number(class);
+        let full = format!("torch.optim.lr_scheduler.{class}");
+        let object = self.record.object(&name, ObjectKind::Scheduler, &full);
+        self.record.enter(&format!("{full}.__init__"), Role::SchedulerInit, object, 0);
+        self.record.enter(&format!("{full}.step"), Role::SchedulerStep, object, flags::IN_INIT);
+        self.record.exit(false);
+        self.record.exit(false);
+        let of = self.optimizers[optimizer.0].object;
+        self.created(object, of);
+        Scheduler(object, class)
+    }
+
+    pub fn scheduler_step(&mut self, scheduler: Scheduler) {
+        let name = format!("torch.optim.lr_scheduler.{}.step", scheduler.1);
+        self.record.call(&name, Role::SchedulerStep, scheduler.0);
+    }
+
+    pub fn loader(&mut self) -> Loader {
+        let name = self.number("DataLoader");
+        let object = self.record.object(&name, ObjectKind::Loader, "torch.utils.data.DataLoader");
+        self.created(object, 0);
+        Loader(object)
+    }
+
+    /// `for batch in loader:` over so many batches; `line` tells the loop from others. Stops early if the body says so.
+    pub fn each(
+        &mut self,
+        loader: Loader,
+        line: u32,
+        batches: u32,
+        mut body: impl FnMut(&mut Torch, u32) -> bool,
+    ) {
+        self.record.at(line).call("torch.utils.data.DataLoader.__iter__", Role::LoaderIter, loader.0);
+        for batch in 0..batches {
+            self.record.at(line).call("torch.utils.data._Iter.__next__", Role::LoaderNext, loader.0);
+            if !body(self, batch) {
+                return;
+            }
+        }
+        self.record.at(line).enter("torch.utils.data._Iter.__next__", Role::LoaderNext, loader.0, 0);
+        self.record.exit(true);
+    }
+
+    /// A function of the script's own.
+    pub fn within<R>(&mut self, name: &str, body: impl FnOnce(&mut Torch) -> R) -> R {
+        self.record.enter(&format!("__main__.{name}"), Role::User, 0, 0);
+        let result = body(self);
+        self.record.exit(false);
+        result
+    }
+
+    pub fn no_grad<R>(&mut self, body: impl FnOnce(&mut Torch) -> R) -> R {
+        self.record.grad = false;
+        let result = body(self);
+        self.record.grad = true;
+        result
+    }
+
+    /// `model(x)` on line `line`.
+    pub fn forward(&mut self, model: Model, line: u32) {
+        self.record.at(line);
+        if self.record.grad
+            && (self.iteration_site.is_none() || self.iteration_site == Some(line) && self.backward_since)
+        {
+            self.record.iteration += 1;
+            self.iteration_site = Some(line);
+            self.backward_since = false;
+            self.stepped = false;
+            self.record.stage = Stage::Training;
+            self.record.event(EventKind::Iteration, 0, 0, 0, 0, 0);
+        }
+        let state = &self.models[model.0];
+        let mode = if state.training { flags::MODULE_TRAIN } else { flags::MODULE_EVAL };
+        let (name, object) = (format!("__main__.{}.__call__", state.class), state.object);
+        self.record.enter(&name, Role::ModuleCall, object, mode | flags::OUTERMOST);
+        if self.models[model.0].training {
+            let value = self.random();
+            for parameter in self.models[model.0].parameters.iter_mut().filter(|p| p.buffer) {
+                parameter.data = value ^ u64::from(parameter.id);
+            }
+        }
+        self.record.exit(false);
+    }
+
+    /// `loss.backward()` through these models.
+    pub fn backward(&mut self, models: &[Model]) {
+        self.backward_since = true;
+        self.record.enter("torch.Tensor.backward", Role::Backward, 0, 0);
+        self.record.call("torch.autograd.backward", Role::Backward, 0);
+        for model in models {
+            let value = self.random();
+            for parameter in self.models[model.0].parameters.iter_mut().filter(|p| p.requires_grad) {
+                parameter.grad = Some(value ^ u64::from(parameter.id) << 8 | 1);
+            }
+        }
+        self.record.look(false);
+        self.tell(|_| true, Attribute::Grad);
+        self.record.exit(false);
+    }
+
+    pub fn zero_grad(&mut self, optimizer: Optimizer) {
+        let object = self.optimizers[optimizer.0].object;
+        let name = format!("torch.optim.{}.zero_grad", self.optimizers[optimizer.0].class);
+        self.record.enter(&name, Role::ZeroGrad, object, 0);
+        for model in &mut self.models {
+            for parameter in model.parameters.iter_mut().filter(|p| p.holders.contains(&object)) {
+                parameter.grad = None;
+            }
+        }
+        self.record.exit(false);
+    }
+
+    /// `optimizer.step()` with a look at entry and return.
+    pub fn step(&mut self, optimizer: Optimizer) {
+        let object = self.optimizers[optimizer.0].object;
+        let name = format!("torch.optim.{}.step", self.optimizers[optimizer.0].class);
+        self.record.enter(&name, Role::OptimizerStep, object, 0);
+        self.record.look(true);
+        self.tell(|p| !p.buffer, Attribute::Data);
+        if self.optimizers[optimizer.0].lr != 0.0 {
+            for model in &mut self.models {
+                let held = model.parameters.iter_mut().filter(|p| p.holders.contains(&object));
+                for parameter in held {
+                    if let Some(grad) = parameter.grad.filter(|&grad| grad != 0) {
+                        parameter.data = parameter.data.wrapping_mul(31) ^ grad;
+                    }
+                }
+            }
+        }
+        if !self.stepped {
+            self.record.step += 1;
+            self.stepped = true;
+        }
+        self.record.look(false);
+        self.tell(|_| true, Attribute::Data);
+        let (rate, lr) = (self.optimizers[optimizer.0].rate, self.optimizers[optimizer.0].lr);
+        self.record.state(rate, Attribute::Value, Value::Float(lr));
+        self.record.exit(false);
+    }
+
+    pub fn clip(&mut self) {
+        self.record.call("torch.nn.utils.clip_grad.clip_grad_norm_", Role::ClipGrad, 0);
+    }
+
+    pub fn save(&mut self) {
+        self.record.call("torch.serialization.save", Role::Save, 0);
+    }
+
+    pub fn load_state(&mut self, model: Model) {
+        let object = self.models[model.0].object;
+        self.record.call("torch.serialization.load", Role::Load, 0);
+        self.record.call("torch.nn.Module.load_state_dict", Role::LoadState, object);
+        let value = self.random();
+        for parameter in &mut self.models[model.0].parameters {
+            parameter.data ^= value;
+        }
+    }
+
+    pub fn eval(&mut self, model: Model) {
+        self.mode(model, "eval", false);
+    }
+
+    pub fn train(&mut self, model: Model) {
+        self.mode(model, "train", true);
+    }
+
+    fn mode(&mut self, model: Model, method: &str, training: bool) {
+        let (class, object) = (self.models[model.0].class.clone(), self.models[model.0].object);
+        self.record.enter(&format!("__main__.{class}.{method}"), Role::ModeChange, object, 0);
+        if !training {
+            self.record.call(&format!("__main__.{class}.train"), Role::ModeChange, object);
+        }
+        self.models[model.0].training = training;
+        self.record.stage = if training { Stage::Training } else { Stage::Evaluation };
+        self.record.look(false);
+        self.tell(|_| true, Attribute::Data);
+        let (mode, told) = (self.models[model.0].mode, self.models[model.0].told);
+        if told != Some(training) {
+            self.models[model.0].told = Some(training);
+            self.record.state(mode, Attribute::Training, Value::Bool(training));
+        }
+        self.record.exit(false);
+    }
+
+    /// What a look at the variables finds. Who holds and reaches a variable is told when it has changed.
+    fn tell(&mut self, which: impl Fn(&Parameter) -> bool, attribute: Attribute) {
+        for model in &mut self.models {
+            for parameter in model.parameters.iter_mut().filter(|p| which(p)) {
+                if !model.alive && attribute == Attribute::Grad && parameter.holders.is_empty() {
+                    continue;
+                }
+                let now = (parameter.requires_grad, parameter.holders.clone());
+                if parameter.told.as_ref() != Some(&now) {
+                    let holders: Vec<String> = now.1.iter().map(u32::to_string).collect();
+                    let reached = if model.alive { model.object.to_string() } else { String::new() };
+                    self.record.state(parameter.id, Attribute::RequiresGrad, Value::Bool(now.0));
+                    self.record.state(parameter.id, Attribute::HeldBy, Value::Text(holders.join(",")));
+                    self.record.state(parameter.id, Attribute::ReachedFrom, Value::Text(reached));
+                    parameter.told = Some(now);
+                }
+                let value = match attribute {
+                    Attribute::Grad if parameter.buffer => continue,
+                    Attribute::Grad => parameter.grad.map_or(Value::None, Value::Tensor),
+                    _ => Value::Tensor(parameter.data),
+                };
+                self.record.state(parameter.id, attribute, value);
+            }
+        }
+    }
+
+    pub fn finish(self) -> MemoryTrace {
+        self.record.finish(97, None)
+    }
+
+    /// The same, killed after this share of its records.
+    pub fn killed(self, share: f64) -> MemoryTrace {
+        let mut trace = self.record.finish(11, Some("not sealed"));
+        let keep = (trace.batches.len() as f64 * share) as usize;
+        trace.batches.truncate(keep);
+        trace
+    }
+}
