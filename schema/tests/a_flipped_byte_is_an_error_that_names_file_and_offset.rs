@@ -79,6 +79,37 @@ fn missing_and_repeated_frames_are_noticed() {
 }
 
 #[test]
+fn junk_between_frames_is_passed_over_whatever_its_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, begins) = sample(&folder.path().join("host-42-0.tcs"));
+    let (whole, ..) = read_frames(bytes.clone());
+    let (before, behind) = bytes.split_at(begins[4] as usize);
+    // The reader looks for the next frame some kilobytes at a time: it must not miss one at a seam.
+    for length in (1..100).chain(4_000..4_200).chain(8_050..8_300).chain(16_200..16_500) {
+        let junk = vec![0xf5; length];
+        let (frames, errors, sealed, _) = read_frames([before, &junk, behind].concat());
+        assert!(sealed, "{length} bytes");
+        assert_eq!(frames, whole, "{length} bytes");
+        let [ReadError::Damaged { offset, what, .. }] = &errors[..] else { panic!("{errors:?}") };
+        assert_eq!(*offset, begins[4]);
+        assert!(what.contains(&format!(" {length} bytes on")), "{what}");
+    }
+}
+
+#[test]
+fn junk_at_the_end_is_no_torn_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, begins) = sample(&folder.path().join("host-42-0.tcs"));
+    let end = begins[5];
+    for length in [1, 8, 39, 40, 1000] {
+        let junk = vec![7; length];
+        let (frames, errors, sealed, behind) = read_frames([&bytes[..end as usize], &junk].concat());
+        assert_eq!((frames.len(), sealed, behind), (5, false, length as u64));
+        assert!(matches!(&errors[..], [ReadError::Damaged { offset, .. }] if *offset == end), "{errors:?}");
+    }
+}
+
+#[test]
 fn bytes_behind_the_footer_are_damage() {
     let folder = tempfile::tempdir().unwrap();
     let (mut bytes, _) = sample(&folder.path().join("host-42-0.tcs"));
