@@ -1,1 +1,26 @@
-//! Helpers of the end-to-end tests.
+//! Helpers of the end-to-end tests: running real Python with and without the agent, and reading what it recorded.
+//!
+//! Two variables say with what: `TRAINCHECK_TEST_PYTHON`, a Python with what `requirements.txt` lists, and
+//! `TRAINCHECK_TEST_BIN`, the folder of `traincheck` and `libtraincheck.so`. `scripts/test` sets both.
+mod run;
+mod trace;
+
+pub use run::{Finished, agent, finish, plain, preloaded, python, repository, spawn, traincheck};
+pub use trace::{ProcessTrace, Trace};
+
+use std::path::PathBuf;
+
+/// One of the training scripts in `tests/pipelines`.
+pub fn pipeline(name: &str) -> PathBuf {
+    repository().join("tests/pipelines").join(name)
+}
+
+/// One of the small scripts in `tests/scripts`, each for one test.
+pub fn script(name: &str) -> PathBuf {
+    repository().join("tests/scripts").join(name)
+}
+
+/// A folder that is removed when the test has ended well.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("traincheck-test-").tempdir().expect("a temporary folder")
+}

@@ -1,0 +1,46 @@
+//! Recording changes nothing: every loss and every bit of the final weights is what it is without the agent.
+
+use std::path::PathBuf;
+
+use traincheck_tests::{Trace, finish, folder, pipeline, plain, preloaded, script};
+
+/// Runs `program` plainly, then in both profiles, and compares all that was printed.
+fn same(program: PathBuf, arguments: &[&str]) {
+    let expected = finish(plain().arg(&program).args(arguments)).exited(0).stdout;
+    assert!(expected.lines().count() > 5, "too little to compare: {expected}");
+    for profile in ["training", "full"] {
+        let temporary = folder();
+        let run = temporary.path().join("run");
+        let mut command = preloaded(&run);
+        command.env("TRAINCHECK_PROFILE", profile).arg(&program).args(arguments);
+        let found = finish(&mut command).exited(0).stdout;
+        // Without a trace the comparison would prove nothing.
+        assert!(Trace::read(&run).only().steps() > 0, "nothing was recorded in profile {profile}");
+        assert!(found == expected, "profile {profile}\n--- without\n{expected}\n--- with\n{found}");
+    }
+}
+
+#[test]
+fn digits() {
+    same(pipeline("digits.py"), &["--epochs", "2", "--seed", "5"]);
+}
+
+#[test]
+fn mlp() {
+    same(pipeline("mlp.py"), &["--iterations", "200"]);
+}
+
+#[test]
+fn transformer() {
+    same(pipeline("transformer.py"), &["--iterations", "8", "--batch-size", "4"]);
+}
+
+#[test]
+fn calls() {
+    same(pipeline("calls.py"), &["--iterations", "30"]);
+}
+
+#[test]
+fn writes_of_all_kinds() {
+    same(script("changes.py"), &[]);
+}

@@ -1,0 +1,144 @@
+//! Running commands, never for ever.
+
+use std::env;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A command that takes longer hangs. Training takes seconds; this leaves room for a machine that does much else.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
+
+/// What a command left.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Itself, if the command exited with `code`.
+    ///
+    /// # Panics
+    /// If it did not; the message has all that it printed.
+    #[track_caller]
+    pub fn exited(self, code: i32) -> Finished {
+        assert_eq!(
+            self.status.code(),
+            Some(code),
+            "ended with {} (signal {:?})\n--- stdout\n{}\n--- stderr\n{}",
+            self.status,
+            self.status.signal(),
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+}
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder around this crate").to_owned()
+}
+
+fn from_environment(variable: &str) -> PathBuf {
+    let Some(value) = env::var_os(variable) else {
+        panic!("{variable} is not set; run the end-to-end tests with scripts/test");
+    };
+    PathBuf::from(value)
+}
+
+/// The Python that trains.
+pub fn python() -> PathBuf {
+    from_environment("TRAINCHECK_TEST_PYTHON")
+}
+
+fn bin() -> PathBuf {
+    from_environment("TRAINCHECK_TEST_BIN")
+}
+
+/// The agent.
+pub fn agent() -> PathBuf {
+    bin().join("libtraincheck.so")
+}
+
+/// A command with nothing in its environment that could switch the agent on or change it.
+fn clean(program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(program.as_ref());
+    command.env_remove("LD_PRELOAD").env("PYTHONDONTWRITEBYTECODE", "1");
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("TRAINCHECK_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Python without the agent.
+pub fn plain() -> Command {
+    clean(python())
+}
+
+/// Python with the agent preloaded, recording into `folder`.
+pub fn preloaded(folder: &Path) -> Command {
+    let mut command = plain();
+    command.env("LD_PRELOAD", agent()).env("TRAINCHECK_RUN_DIR", folder);
+    command
+}
+
+/// The `traincheck` command.
+pub fn traincheck() -> Command {
+    clean(bin().join("traincheck"))
+}
+
+/// Starts `command` with its output in pipes.
+///
+/// # Panics
+/// If it cannot be started.
+#[track_caller]
+pub fn spawn(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
+}
+
+/// Runs `command` to its end.
+///
+/// # Panics
+/// If it cannot be started, or takes longer than five minutes.
+#[track_caller]
+pub fn finish(command: &mut Command) -> Finished {
+    let mut child = spawn(command);
+    let stdout = child.stdout.take().map(reader);
+    let stderr = child.stderr.take().map(reader);
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait().expect("a child to wait for") {
+            Some(status) => break Some(status),
+            None if begun.elapsed() > TIME_LIMIT => break None,
+            None => thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let Some(status) = status else {
+        let _ = child.kill();
+        panic!("still running after {TIME_LIMIT:?}: {command:?}");
+    };
+    let text = |reader: Option<thread::JoinHandle<String>>| {
+        reader.map_or_else(String::new, |thread| thread.join().expect("a reader that does not panic"))
+    };
+    Finished { status, stdout: text(stdout), stderr: text(stderr) }
+}
+
+fn reader(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is still worth showing.
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
