@@ -149,3 +149,63 @@ pub(super) fn each_sum(
     })?;
     if bits > max { Err(PayloadError::Range) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use capnp::message::Builder;
+
+    use super::*;
+
+    /// What a column that holds `values` reads as.
+    fn read(values: &[u64], rows: usize, max: u64) -> Result<Vec<u64>, PayloadError> {
+        let mut message = Builder::new_default();
+        put(message.init_root(), values.iter().copied());
+        let mut read = vec![0; rows];
+        each(message.get_root_as_reader()?, rows, max, |row, value| read[row] = value)?;
+        Ok(read)
+    }
+
+    fn read_deltas(values: &[u64], rows: usize, max: u64) -> Result<Vec<u64>, PayloadError> {
+        let mut message = Builder::new_default();
+        put_deltas(message.init_root(), values.iter().copied());
+        let mut read = vec![0; rows];
+        each_sum(message.get_root_as_reader()?, rows, max, |row, value| read[row] = value)?;
+        Ok(read)
+    }
+
+    #[test]
+    fn every_width_holds_its_greatest_number() {
+        for max in [0, 1, 255, 256, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, u64::MAX] {
+            for values in [vec![max], vec![max, max], vec![0, max, 1]] {
+                let all_ones = max.checked_next_power_of_two().map_or(u64::MAX, |power| power * 2 - 1);
+                assert_eq!(read(&values, values.len(), all_ones).unwrap(), values);
+                assert_eq!(read_deltas(&values, values.len(), all_ones).unwrap(), values);
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_its_field_cannot_hold_is_refused() {
+        for values in [vec![256], vec![1, 256, 2], vec![u64::MAX, 0]] {
+            assert!(matches!(read(&values, values.len(), 255), Err(PayloadError::Range)));
+            assert!(matches!(read_deltas(&values, values.len(), 255), Err(PayloadError::Range)));
+        }
+    }
+
+    #[test]
+    fn a_column_of_another_length_is_refused() {
+        for width in [1, 256, 65_536, 1 << 32] {
+            let refused = read(&[0, width], 3, u64::MAX);
+            assert!(matches!(refused, Err(PayloadError::Rows { expected: 3, found: 2 })));
+            assert!(matches!(read_deltas(&[0, width], 1, u64::MAX), Err(PayloadError::Rows { .. })));
+        }
+    }
+
+    #[test]
+    fn zigzag_is_undone() {
+        for number in [0, 1, 2, u64::MAX, 1 << 63, (1 << 63) - 1] {
+            assert_eq!(unzigzag(zigzag(number)), number);
+        }
+        assert_eq!([0_i64, -1, 1, -2].map(|number| zigzag(number as u64)), [0, 1, 2, 3]);
+    }
+}
