@@ -43,9 +43,9 @@ impl<L: Line> Sums<L> {
     /// Takes in line number `number` of the chunk.
     #[inline(always)]
     pub fn add(&mut self, number: usize, line: L) {
-        self.first = self.first.add(line.add(L::load(&KEYS.0[number])).multiply_halves());
-        self.second = self.second.add(line.add(L::load(&KEYS.0[number + 1])).multiply_halves());
-        self.plain = self.plain.add(line);
+        self.first = self.first.add_anywhere(line.add(L::load(&KEYS.0[number])).multiply_halves());
+        self.second = self.second.add_anywhere(line.add(L::load(&KEYS.0[number + 1])).multiply_halves());
+        self.plain = self.plain.add_anywhere(line);
     }
 }
 

@@ -14,6 +14,9 @@ pub trait Line: Copy {
     fn splat(word: u32) -> Self;
     /// Sum of 64-bit lanes modulo 2^64.
     fn add(self, other: Self) -> Self;
+    /// Adds every 64-bit lane of `other` to some lane of `self`, modulo 2^64: where only the total matters, it is
+    /// free which.
+    fn add_anywhere(self, other: Self) -> Self;
     /// In every 64-bit lane the product of its two halves.
     fn multiply_halves(self) -> Self;
     /// The bits that are set in both.
@@ -24,7 +27,7 @@ pub trait Line: Copy {
     fn right<const BY: u32>(self) -> Self;
     /// Lanes of `bits` bits (16, 32 or 64), added to themselves.
     fn double(self, bits: u32) -> Self;
-    /// The larger of signed lanes of `bits` bits.
+    /// The larger of signed lanes of `bits` bits. Here and below, a lane of `other` may meet any lane of `self`.
     fn max_signed(self, other: Self, bits: u32) -> Self;
     /// The larger of unsigned lanes of `bits` bits.
     fn max(self, other: Self, bits: u32) -> Self;
@@ -112,6 +115,11 @@ impl Line for Plain {
             *word = word.wrapping_add(other);
         }
         self
+    }
+
+    #[inline(always)]
+    fn add_anywhere(self, other: Self) -> Self {
+        self.add(other)
     }
 
     #[inline(always)]

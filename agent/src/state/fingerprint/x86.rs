@@ -29,6 +29,15 @@ macro_rules! halves {
     };
 }
 
+/// The same, with both halves of the second line taken into the first half of the first: AVX2 has 16 registers, too
+/// few for accumulators of two.
+macro_rules! into_one {
+    ($intrinsic:ident, $a:expr, $b:expr) => {
+        // SAFETY: `Line` asks of its users that they enable the instructions.
+        Avx2(unsafe { [$intrinsic($intrinsic($a.0[0], $b.0[0]), $b.0[1]), $a.0[1]] })
+    };
+}
+
 impl Line for Avx512 {
     #[inline(always)]
     fn load(bytes: &[u8; LINE]) -> Self {
@@ -53,6 +62,11 @@ impl Line for Avx512 {
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         wide!(_mm512_add_epi64, self, other)
+    }
+
+    #[inline(always)]
+    fn add_anywhere(self, other: Self) -> Self {
+        self.add(other)
     }
 
     #[inline(always)]
@@ -177,6 +191,11 @@ impl Line for Avx2 {
     }
 
     #[inline(always)]
+    fn add_anywhere(self, other: Self) -> Self {
+        into_one!(_mm256_add_epi64, self, other)
+    }
+
+    #[inline(always)]
     fn multiply_halves(self) -> Self {
         // SAFETY: `Line` asks of its users that they enable the instructions.
         Avx2(self.0.map(|half| unsafe { _mm256_mul_epu32(half, _mm256_srli_epi64::<32>(half)) }))
@@ -211,27 +230,27 @@ impl Line for Avx2 {
     #[inline(always)]
     fn max_signed(self, other: Self, bits: u32) -> Self {
         match bits {
-            16 => halves!(_mm256_max_epi16, self, other),
-            32 => halves!(_mm256_max_epi32, self, other),
-            _ => halves!(larger_epi64, self, other),
+            16 => into_one!(_mm256_max_epi16, self, other),
+            32 => into_one!(_mm256_max_epi32, self, other),
+            _ => into_one!(larger_epi64, self, other),
         }
     }
 
     #[inline(always)]
     fn max(self, other: Self, bits: u32) -> Self {
         match bits {
-            16 => halves!(_mm256_max_epu16, self, other),
-            32 => halves!(_mm256_max_epu32, self, other),
-            _ => halves!(larger_epu64, self, other),
+            16 => into_one!(_mm256_max_epu16, self, other),
+            32 => into_one!(_mm256_max_epu32, self, other),
+            _ => into_one!(larger_epu64, self, other),
         }
     }
 
     #[inline(always)]
     fn min(self, other: Self, bits: u32) -> Self {
         match bits {
-            16 => halves!(_mm256_min_epu16, self, other),
-            32 => halves!(_mm256_min_epu32, self, other),
-            _ => halves!(smaller_epu64, self, other),
+            16 => into_one!(_mm256_min_epu16, self, other),
+            32 => into_one!(_mm256_min_epu32, self, other),
+            _ => into_one!(smaller_epu64, self, other),
         }
     }
 
