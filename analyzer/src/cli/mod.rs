@@ -1,6 +1,8 @@
 //! The command line: one table of subcommands, and what all of them do alike with errors.
 pub mod calendar;
+mod check;
 mod collect;
+mod infer;
 mod inspect;
 
 use std::io;
@@ -27,6 +29,10 @@ enum Command {
     Collect(collect::Args),
     /// Show what a recorded run holds
     Inspect(inspect::Args),
+    /// Learn invariants from runs that are known to be good
+    Infer(infer::Args),
+    /// Check a recorded run and say what is wrong with it
+    Check(check::Args),
 }
 
 /// Runs the command that the arguments of the process name.
@@ -34,6 +40,8 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Collect(args) => return collect::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Infer(args) => infer::run(args),
+        Command::Check(args) => check::run(args),
     };
     result.unwrap_or_else(|error| {
         // Whoever closed the pipe has seen enough: `traincheck inspect RUN | head` is no failure.
