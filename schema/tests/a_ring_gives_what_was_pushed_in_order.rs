@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use common::{FileRing, entry, event, state};
 use proptest::prelude::*;
@@ -103,6 +104,8 @@ proptest! {
 fn while_it_is_read() {
     let (_folder, file) = ring(97 * GRAIN);
     const COUNT: u64 = 100_000;
+    // A consumer that has failed takes nothing more; the producer must not wait for it for ever.
+    let deadline = Instant::now() + Duration::from_secs(120);
     std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
             let mut time = 0;
@@ -114,6 +117,7 @@ fn while_it_is_read() {
                 };
                 time += u64::from(pushed);
                 if !pushed {
+                    assert!(Instant::now() < deadline, "nothing is taken");
                     std::thread::yield_now();
                 }
             }
