@@ -15,6 +15,9 @@ mod x86;
 
 pub use paths::Path;
 
+use std::ptr::NonNull;
+use std::slice;
+
 use crate::torch::view::{Dtype, TensorView};
 use hash::{Hash, Sums};
 use statistics::Statistics;
@@ -59,11 +62,12 @@ pub fn digest_on(path: Path, view: &TensorView) -> Digest {
     let bytes = view.elements() * view.dtype().size();
     let mut fold = Fold::default();
     environment::with_default(|| {
-        if bytes == 0 {
-        } else if view.is_contiguous() {
+        if view.is_contiguous() {
+            // Without elements the address means nothing, and may be null.
+            let data = if bytes == 0 { NonNull::dangling().as_ptr() } else { view.data().cast_mut() };
             // SAFETY: the maker of the view guarantees that its elements, which lie one after the other, are
             // readable. A racing writer makes the bytes a mixture; they are only ever used as plain numbers.
-            let contents = unsafe { std::slice::from_raw_parts(view.data(), bytes) };
+            let contents = unsafe { slice::from_raw_parts(data, bytes) };
             for (index, chunk) in contents.chunks(CHUNK).enumerate() {
                 path.chunk(part, index as u64, chunk, &mut fold);
             }
