@@ -193,6 +193,27 @@ fn a_damaged_ring_is_an_error_that_names_it_and_the_rest_is_read() {
     assert_eq!(*named, path);
 }
 
+#[test]
+fn a_record_that_says_it_is_longer_than_the_ring_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("host-42-r0.ring");
+    let file = FileRing::create(&path, 8 * 64, &RingInfo { pid: 42, ..RingInfo::default() });
+    for time in 0..8 {
+        file.ring.push_event(&event(time));
+    }
+    // The last one as a state, and as a dictionary entry.
+    for (kind, size) in [(200_u8, 128_u16), (201, 128), (201, 65_472), (202, 128)] {
+        damage(&path, HEADER_SIZE + 7 * 64, &size.to_le_bytes());
+        damage(&path, HEADER_SIZE + 7 * 64 + 2, &[kind]);
+        let read = read_ring_file(&path, 0).unwrap();
+        assert_eq!(read.records.len(), 7);
+        let Some(RingError::Record { position: 448, what }) = read.damage else {
+            panic!("{:?}", read.damage)
+        };
+        assert_eq!(what, "it is longer than what is left");
+    }
+}
+
 fn damage(path: &Path, at: usize, with: &[u8]) {
     use std::os::unix::fs::FileExt;
     std::fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(with, at as u64).unwrap();
