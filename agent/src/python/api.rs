@@ -24,6 +24,8 @@ macro_rules! api {
             pub float_type: Object,
             pub long_type: Object,
             pub bool_type: Object,
+            /// `&PyCell_Type`.
+            pub cell_type: Object,
             /// `Py_None`.
             pub none: Object,
         }
@@ -45,6 +47,7 @@ macro_rules! api {
                     float_type: symbol("PyFloat_Type").ok_or("PyFloat_Type")?,
                     long_type: symbol("PyLong_Type").ok_or("PyLong_Type")?,
                     bool_type: symbol("PyBool_Type").ok_or("PyBool_Type")?,
+                    cell_type: symbol("PyCell_Type").ok_or("PyCell_Type")?,
                     none: symbol("_Py_NoneStruct").ok_or("_Py_NoneStruct")?,
                 })
             }

@@ -60,18 +60,24 @@ const CODE_INSTRUCTIONS: usize = 184;
 const CODE_ARGUMENT_COUNT: usize = 56;
 
 impl Frame {
-    /// The first argument of a frame that has not run yet, or null where the function takes none.
+    /// The first argument of a frame that is about to run or, for a generator's, to go on; null where the function
+    /// takes none, or it was deleted.
     ///
     /// # Safety
-    /// A live frame at its entry; the GIL is held.
+    /// A live frame; the GIL is held.
     #[inline]
-    pub unsafe fn first_argument(&self) -> Object {
-        // SAFETY: the arguments are the first of the frame's locals; there is at least one if the code says so.
+    pub unsafe fn first_argument(&self, python: &Python) -> Object {
+        // SAFETY: the arguments are the first of the frame's locals; there is at least one if the code says so. One
+        // that a closure shares lies in a cell once the frame has run, whose content follows the object's head.
         unsafe {
-            if *self.code.cast::<u8>().add(CODE_ARGUMENT_COUNT).cast::<c_int>() > 0 {
-                self.locals_plus.as_ptr().read()
+            if *self.code.cast::<u8>().add(CODE_ARGUMENT_COUNT).cast::<c_int>() == 0 {
+                return std::ptr::null_mut();
+            }
+            let argument = self.locals_plus.as_ptr().read();
+            if !argument.is_null() && python.type_of(argument) == python.cell_type {
+                *argument.cast::<Object>().add(2)
             } else {
-                std::ptr::null_mut()
+                argument
             }
         }
     }

@@ -159,7 +159,7 @@ unsafe fn enter(
     // SAFETY: `record`'s contract: a live frame at its entry, the GIL held. `busy` keeps the hook out of whatever
     // Python code the calls below could run.
     unsafe {
-        let this = frame.first_argument();
+        let this = frame.first_argument(python);
         let function = names::function(python, info, this)?;
         let identity = std::ptr::from_ref(info) as usize;
         match function.manner {
