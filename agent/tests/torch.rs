@@ -22,7 +22,15 @@ fn python() -> PathBuf {
 /// The library that the Python side loads, built as this test was.
 fn probe() -> PathBuf {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--offline", "--package", env!("CARGO_PKG_NAME"), "--example", "torch_probe"])
+        .args([
+            "build",
+            "--quiet",
+            "--offline",
+            "--package",
+            env!("CARGO_PKG_NAME"),
+            "--example",
+            "torch_probe",
+        ])
         .status()
         .expect("cargo runs");
     assert!(built.success());
