@@ -22,8 +22,12 @@ impl Dictionary {
     /// Adds an entry. False: it was not taken, for its id is 0 or beyond [`MAX_DICTIONARY_ID`], or all texts
     /// together exceed [`MAX_DICTIONARY_TEXT`]. An id that is known keeps its first entry.
     pub fn insert(&mut self, entry: DictEntry) -> bool {
+        self.insert_within(entry, MAX_DICTIONARY_TEXT)
+    }
+
+    fn insert_within(&mut self, entry: DictEntry, max_text: usize) -> bool {
         let text_size = self.text_size + entry.text.len() + entry.file.len() + entry.type_name.len();
-        if entry.id == 0 || entry.id > MAX_DICTIONARY_ID || text_size > MAX_DICTIONARY_TEXT {
+        if entry.id == 0 || entry.id > MAX_DICTIONARY_ID || text_size > max_text {
             return false;
         }
         let id = entry.id as usize;
@@ -64,5 +68,41 @@ impl Dictionary {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: u32, text: &str) -> DictEntry {
+        DictEntry { id, text: text.to_owned(), ..DictEntry::default() }
+    }
+
+    #[test]
+    fn entries_are_found_by_id() {
+        let mut names = Dictionary::default();
+        assert!(names.is_empty());
+        assert!(names.insert(entry(7, "seven")) && names.insert(entry(2, "two")));
+        assert_eq!([0, 1, 2, 7, 8, u32::MAX].map(|id| names.text(id)), ["", "", "two", "seven", "", ""]);
+        assert_eq!(names.get(7), Some(&entry(7, "seven")));
+        assert_eq!(names.iter().map(|entry| entry.id).collect::<Vec<_>>(), [7, 2]);
+    }
+
+    #[test]
+    fn the_first_entry_of_an_id_stays() {
+        let mut names = Dictionary::default();
+        assert!(names.insert(entry(1, "first")) && names.insert(entry(1, "second")));
+        assert_eq!((names.text(1), names.len()), ("first", 1));
+    }
+
+    #[test]
+    fn what_exceeds_the_limits_is_not_taken() {
+        let mut names = Dictionary::default();
+        assert!(!names.insert(entry(0, "none")) && !names.insert(entry(MAX_DICTIONARY_ID + 1, "far")));
+        assert!(names.insert(entry(MAX_DICTIONARY_ID, "last")));
+        assert!(names.insert_within(entry(1, "12345"), 9));
+        assert!(!names.insert_within(entry(2, "6"), 9));
+        assert_eq!(names.len(), 2);
     }
 }

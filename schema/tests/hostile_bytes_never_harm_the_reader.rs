@@ -185,6 +185,26 @@ fn right_frames_wrapped_again_are_read() {
 }
 
 #[test]
+fn a_footer_that_counts_what_is_not_there_is_damage() {
+    let (bytes, begins) = &*SAMPLE;
+    let mut messages: Vec<_> = payloads(bytes, begins)
+        .into_iter()
+        .map(|(kind, message)| {
+            let size = message.len() as u32;
+            (kind, message, size)
+        })
+        .collect();
+    // A block is gone, and the frames are numbered as if it had never been.
+    messages.remove(4);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("host-42-0.tcs"), wrap(&messages)).unwrap();
+    let mut reader = Run::open(folder.path()).unwrap().processes[0].reader();
+    let (batches, errors) = common::read_all(&mut reader);
+    assert_eq!(batches.len(), 5);
+    assert!(errors.len() == 1 && errors[0].to_string().contains("the footer counts"), "{errors:?}");
+}
+
+#[test]
 fn a_payload_of_another_size_than_it_says_is_damage() {
     for (size, zeros) in [(64, 72), (72, 64), (8 << 20, 16), ((8 << 20) + 1, (8 << 20) + 1), (0, 8)] {
         let (frames, errors, ..) = read_frames(wrap(&[(3, vec![0; zeros], size)]));

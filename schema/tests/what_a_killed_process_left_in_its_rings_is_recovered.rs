@@ -194,6 +194,18 @@ fn a_damaged_ring_is_an_error_that_names_it_and_the_rest_is_read() {
 }
 
 #[test]
+fn the_ring_of_another_process_is_not_taken() {
+    let traced = Traced::start();
+    let info = RingInfo { pid: 43, ..RingInfo::default() };
+    let path = traced.folder.path().join("host-42-r7.ring");
+    let other = FileRing::create(&path, 4096, &info);
+    other.ring.push_event(&event(1));
+    let (batches, errors, ..) = traced.read();
+    assert!(batches.is_empty());
+    assert!(matches!(&errors[..], [ReadError::Ring { path: named, .. }] if *named == path), "{errors:?}");
+}
+
+#[test]
 fn a_record_that_says_it_is_longer_than_the_ring_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("host-42-r0.ring");
