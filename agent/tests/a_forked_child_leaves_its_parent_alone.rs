@@ -3,22 +3,28 @@
 mod common;
 
 use common::{event, files, info, is_inner, read, run_inner};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::time::{Duration, Instant};
 use traincheck::sink;
 use traincheck_schema::record::DictEntry;
 
-/// Runs `child` in a fork of this process, and waits for its end. True: it ended well.
-fn forked(child: impl FnOnce()) -> bool {
+/// Marks events that must not be found.
+const OF_THE_CHILD: u64 = 1 << 40;
+
+/// Runs `child` in a fork of this process, and waits for its end, which must be a good one.
+fn forked(child: impl FnOnce()) -> Result<(), String> {
     // SAFETY: the child only runs `child`, and leaves by `exit` as a forked worker would.
     unsafe {
         let pid = libc::fork();
         if pid == 0 {
-            child();
-            libc::exit(0);
+            // A panic must not reach the test harness, whose threads are not there.
+            let ended_well = catch_unwind(AssertUnwindSafe(child)).is_ok();
+            libc::exit(if ended_well { 0 } else { 1 });
         }
         let mut status = 0;
         assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
-        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+        if status == 0 { Ok(()) } else { Err(format!("the child ended with wait status {status:#x}")) }
     }
 }
 
@@ -32,18 +38,21 @@ fn a_child_records_nothing_and_touches_nothing() {
         }
         for round in 0..20 {
             let before = files(std::env::var("TRAINCHECK_RUN_DIR").unwrap().as_ref());
-            assert!(forked(|| {
+            forked(|| {
                 assert!(sink::is_inert() && traincheck::process::is_forked());
-                (0..100_000).for_each(|_| sink::emit(&event(u64::MAX)));
+                (0..100_000).for_each(|_| sink::emit(&event(OF_THE_CHILD)));
                 assert_eq!(sink::define(DictEntry::default()), 0);
                 assert_eq!(sink::text("of the child"), 0);
                 assert_eq!(sink::op(b"of::the_child", 0), 0);
                 assert!(!sink::start(info()));
                 sink::note_hook_off("hook", "in the child");
                 // The end of a thread of the child, too.
-                std::thread::spawn(|| sink::emit(&event(u64::MAX))).join().unwrap();
+                std::thread::spawn(|| sink::emit(&event(OF_THE_CHILD))).join().unwrap();
+                let begun = Instant::now();
                 sink::seal("child");
-            }));
+                assert!(begun.elapsed() < Duration::from_secs(1), "it waited for the writer of its parent");
+            })
+            .unwrap();
             assert_eq!(files(std::env::var("TRAINCHECK_RUN_DIR").unwrap().as_ref()), before);
             sink::emit(&event(1_000 + round));
         }
@@ -79,16 +88,17 @@ fn a_fork_while_all_locks_are_in_use_does_not_hang() {
                     }
                 });
             }
-            for _ in 0..100 {
-                assert!(forked(|| {
+            let ended = (0..100).try_for_each(|_| {
+                forked(|| {
                     // SAFETY: none of these has conditions. A child that hangs ends here.
                     unsafe { libc::alarm(10) };
                     sink::text("child");
                     sink::op(b"child", 0);
                     sink::emit(&event(0));
-                }));
-            }
+                })
+            });
             running.store(false, std::sync::atomic::Ordering::Relaxed);
+            ended.unwrap();
         });
         return;
     }

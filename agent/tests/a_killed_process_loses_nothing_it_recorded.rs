@@ -117,12 +117,16 @@ fn the_end_of_the_process_does_not_wait_for_a_writer_that_hangs() {
     assert!(files(folder.path()).iter().any(|name| name.ends_with(".ring")));
 }
 
-/// The id of the thread of process `pid` with this name.
+/// The id of the thread of process `pid` with this name, which it may be about to get.
 fn thread_named(pid: u32, name: &str) -> libc::pid_t {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let named = |path: &std::path::Path| {
-        std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name)
-    };
-    let thread = threads.map(|entry| entry.path()).find(|path| named(path)).unwrap();
-    thread.file_name().unwrap().to_str().unwrap().parse().unwrap()
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(10) {
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
+            if std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
+                return thread.file_name().to_str().unwrap().parse().unwrap();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("process {pid} has no thread {name}");
 }

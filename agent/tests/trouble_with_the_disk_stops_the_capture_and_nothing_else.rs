@@ -61,7 +61,9 @@ fn a_folder_that_is_read_only() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     std::fs::create_dir(&run).unwrap();
-    std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o555)).unwrap();
+    let permit = |path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    permit(folder.path(), 0o755);
+    permit(&run, 0o555);
     assert_silent(&run_inner("a_folder_that_is_read_only", &run));
     assert_eq!(files(&run), [""; 0]);
 }

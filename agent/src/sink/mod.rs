@@ -362,7 +362,8 @@ pub fn account(name: &str, value: u64) {
 }
 
 /// Writes everything there is, and the footer, and removes the rings. Whatever is emitted from now on is lost.
-/// Returns when that is done, or after two seconds. Later calls do nothing but wait for the same.
+/// Returns when that is done, or when nothing has happened for two seconds. Later calls do nothing but wait for
+/// the same.
 pub fn seal(reason: &str) {
     if process::is_forked() {
         return;

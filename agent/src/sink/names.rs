@@ -212,7 +212,7 @@ mod tests {
         buffer.copy_from_slice(b"aten::mul");
         let multiply = op(&buffer, 0);
         assert_ne!(add, multiply);
-        assert_eq!(op(&b"aten::add".to_vec(), 0), add);
+        assert_eq!(op(Vec::from(b"aten::add").as_slice(), 0), add);
         assert_ne!(op(b"aten::add", 7), add);
     }
 

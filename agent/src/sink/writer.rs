@@ -31,8 +31,9 @@ const BLOCK_BYTES: u64 = (BLOCK_EVENTS * EVENT_SIZE) as u64;
 const BLOCK_TIME: u64 = 1_000_000_000;
 /// How often the rings are looked at, if nothing else happens.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long an exit waits for the last block.
+/// How long an exit waits for a writer that does not get on, and for one that does.
 const PATIENCE: Duration = Duration::from_secs(2);
+const MOST_PATIENCE: Duration = Duration::from_secs(10);
 /// Of the thread, in bytes.
 const STACK: usize = 4 << 20;
 
@@ -40,6 +41,8 @@ const STACK: usize = 4 << 20;
 static CALL: AtomicU32 = AtomicU32::new(0);
 static CLOSING: AtomicBool = AtomicBool::new(false);
 static REASON: OnceLock<String> = OnceLock::new();
+/// Counts what the writer has got done, so that slow can be told from stuck.
+static PROGRESS: AtomicU32 = AtomicU32::new(0);
 static SPAWNED: AtomicBool = AtomicBool::new(false);
 /// The writer has ended.
 static DONE: AtomicU32 = AtomicU32::new(0);
@@ -198,6 +201,7 @@ impl Writer {
             let head = file.ring.head();
             if head > source.position {
                 rings.push(Records::read(&file.ring, source.position, head)?);
+                got_on();
             }
         }
         // After the records, for whatever they name was defined before they were pushed.
@@ -216,6 +220,7 @@ impl Writer {
             self.segment.write_block(&block.events, &block.states, &dropped, &block.positions)?;
             dropped.clear();
             self.release(&block.positions);
+            got_on();
         }
         self.retire();
         // A removed file can still be written to, on a disk that fills up for nobody.
@@ -261,6 +266,7 @@ impl Writer {
                 // SAFETY: the thread has ended, so it pushes no more; the source is forgotten below, and nobody
                 // else uses the ring of a thread.
                 unsafe { file.unmap() };
+                got_on();
             }
         }
         // Both lists are in the same order, which `pending` relies on.
@@ -277,7 +283,10 @@ impl Writer {
         self.segment.seal(&ending)?;
         // Only now: without a footer they are what is left to read.
         self.names_ring.remove();
-        self.sources.iter().filter_map(|source| source.thread.file()).for_each(RingFile::remove);
+        for file in self.sources.iter().filter_map(|source| source.thread.file()) {
+            file.remove();
+            got_on();
+        }
         Ok(())
     }
 }
@@ -336,11 +345,21 @@ pub fn close(reason: &str) {
     CALL.store(1, Ordering::Release);
     rouse(&CALL);
     let begun = now();
+    let mut last = (PROGRESS.load(Ordering::Relaxed), begun);
     while DONE.load(Ordering::Acquire) == 0 {
-        let waited = Duration::from_nanos(now().saturating_sub(begun));
-        let Some(left) = PATIENCE.checked_sub(waited).filter(|left| !left.is_zero()) else { return };
-        sleep_on(&DONE, 0, left);
+        let (progress, time) = (PROGRESS.load(Ordering::Relaxed), now());
+        if progress != last.0 {
+            last = (progress, time);
+        }
+        if time - last.1 >= PATIENCE.as_nanos() as u64 || time - begun >= MOST_PATIENCE.as_nanos() as u64 {
+            return;
+        }
+        sleep_on(&DONE, 0, PAUSE);
     }
+}
+
+fn got_on() {
+    PROGRESS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Sleeps until `word` is not `value` any more and somebody says so, for `time` at most.
