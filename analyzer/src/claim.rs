@@ -69,6 +69,11 @@ pub fn short(function: &str) -> &str {
     dots.next().map_or(function, |at| &function[at + 1..])
 }
 
+/// The class alone: `torch.optim.adamw.AdamW` is `AdamW`.
+fn class_name(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or(class)
+}
+
 /// In which sequence of calls neighbours are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -231,18 +236,20 @@ impl Claim {
                 }
             }
             Subject::After { call } => format!("after every {call} at the same level, before the next one"),
-            Subject::Root { class } => format!("in `{}`", short(class)),
-            Subject::Optimizer { class } => format!("in every step of `{}`", short(class)),
+            Subject::Root { class } => format!("in `{}`", class_name(class)),
+            Subject::Optimizer { class } => format!("in every step of `{}`", class_name(class)),
             Subject::Object { class, cadence, .. } => match cadence {
                 Cadence::OptimizerStep => {
-                    format!("between every two steps of the optimizer of a `{}`", short(class))
+                    format!("between every two steps of the optimizer of a `{}`", class_name(class))
                 }
-                Cadence::Pass => format!("in every pass over the training data, for a `{}`", short(class)),
+                Cadence::Pass => {
+                    format!("in every pass over the training data, for a `{}`", class_name(class))
+                }
                 Cadence::Once => {
-                    format!("before the second pass over the training data, for a `{}`", short(class))
+                    format!("before the second pass over the training data, for a `{}`", class_name(class))
                 }
                 Cadence::Within { steps } => {
-                    format!("within {steps} steps of the optimizer of a `{}`", short(class))
+                    format!("within {steps} steps of the optimizer of a `{}`", class_name(class))
                 }
             },
             Subject::Variable { name } => format!("in every training step, `{name}`"),

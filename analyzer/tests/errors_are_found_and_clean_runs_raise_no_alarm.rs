@@ -13,7 +13,7 @@ fn learned(script: Script) -> Invariants {
 
 fn scripts() -> Vec<Script> {
     let mut scripts = Vec::new();
-    for order in [Order::ZeroFirst, Order::ZeroBeforeBackward, Order::ZeroLast] {
+    for order in [Order::First, Order::BeforeBackward, Order::Last] {
         for style in [Style::Flat, Style::Epochs, Style::Steps] {
             for accumulate in [1, 2] {
                 for schedule in [Schedule::None, Schedule::Epoch, Schedule::Iteration] {

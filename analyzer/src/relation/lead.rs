@@ -55,7 +55,7 @@ impl Relation for Lead {
             Moment::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
             Moment::Leave(frame, cut) => {
                 if let Some(level) = self.levels.close(frame.thread, frame.call) {
-                    self.level_ended(&level, *cut, cx);
+                    self.level_ended(&level, cx.scene.depth(frame) + 1, *cut, cx);
                 }
             }
             _ => {}
@@ -81,22 +81,30 @@ impl Lead {
         if let (since, true) = level.since(id)
             && let Some(last) = level.last(id)
         {
-            self.example(since, id, last, None, cx);
+            self.example(since, id, last, cx.scene.depth(frame), None, cx);
         }
         level.push(id, frame);
         self.levels = levels;
     }
 
     /// The last call of each kind ends with its level.
-    fn level_ended(&mut self, level: &Sequence, cut: Option<Cut>, cx: &mut Cx<'_>) {
+    fn level_ended(&mut self, level: &Sequence, depth: usize, cut: Option<Cut>, cx: &mut Cx<'_>) {
         for &id in level.calls() {
             if let Some(last) = level.last(id) {
-                self.example(level.since(id).0, id, last, cut, cx);
+                self.example(level.since(id).0, id, last, depth, cut, cx);
             }
         }
     }
 
-    fn example(&mut self, since: &[CallId], id: CallId, last: &Frame, cut: Option<Cut>, cx: &mut Cx<'_>) {
+    fn example(
+        &mut self,
+        since: &[CallId],
+        id: CallId,
+        last: &Frame,
+        depth: usize,
+        cut: Option<Cut>,
+        cx: &mut Cx<'_>,
+    ) {
         let numbers = self.numbers.get_mut(&id).expect("looked up on entry");
         if !sequence::is_critical(numbers.role) {
             return;
@@ -106,8 +114,7 @@ impl Lead {
         let subject = numbers.after;
         self.held.clear();
         self.held.extend(since.iter().map(|call| self.numbers[call].called));
-        let mut window =
-            Window::new(subject, Cell::new(last.stage, last.flags, FIELDS), last, cx.scene.depth(last));
+        let mut window = Window::new(subject, Cell::new(last.stage, last.flags, FIELDS), last, depth);
         window.held = &self.held;
         window.cut = cut.or(cx.scene.lost_since(last.losses)).or(early);
         cx.window(&window);

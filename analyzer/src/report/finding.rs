@@ -105,11 +105,14 @@ fn finding<'a>(
     let proves = |b: &Broken<'a>| cause.is_none_or(|cause| cause.is_proven_by(sign(b)));
     broken.sort_by_key(|b| (!proves(b), b.invariant.level, b.first.iteration, b.first.time));
     let shown = *broken.first()?;
+    // A symptom may have been there before the cause.
     let began = broken
         .iter()
+        .filter(|b| proves(b) && b.invariant.level == shown.invariant.level)
         .map(|b| b.first.began.unwrap_or((b.first.iteration, b.first.step)))
         .min()
         .unwrap_or_default();
+    let began = (began.0.max(1), began.1);
     let mut seen = BTreeSet::new();
     let variables: Vec<&VariableNote> = broken
         .iter()

@@ -132,7 +132,7 @@ pub enum Moment<'a> {
 }
 
 /// One thread of the process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Thread {
     /// The open calls, outermost first.
     pub stack: Vec<Frame>,
@@ -140,18 +140,6 @@ pub struct Thread {
     last_left: Option<Frame>,
     role_depth: [u16; 32],
     open: FastMap<CallId, u16>,
-}
-
-impl Default for Thread {
-    fn default() -> Self {
-        Thread {
-            stack: Vec::new(),
-            look: None,
-            last_left: None,
-            role_depth: [0; 32],
-            open: FastMap::default(),
-        }
-    }
 }
 
 impl Thread {

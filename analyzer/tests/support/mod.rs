@@ -15,6 +15,11 @@ pub use record::Recorder;
 
 /// Learns from traces.
 pub fn learn(traces: &[MemoryTrace]) -> Invariants {
+    infer(references(traces))
+}
+
+/// What traces say.
+pub fn references(traces: &[MemoryTrace]) -> Vec<Reference> {
     let references = traces.iter().enumerate().map(|(number, trace)| {
         let iterations = count_iterations(&mut trace.source());
         let (evidence, passed) = read(&mut trace.source(), iterations);
@@ -27,7 +32,7 @@ pub fn learn(traces: &[MemoryTrace]) -> Invariants {
         };
         Reference { run, evidence }
     });
-    infer(references.collect())
+    references.collect()
 }
 
 /// Checks a trace.

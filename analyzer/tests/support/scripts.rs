@@ -17,11 +17,12 @@ pub enum Error {
     ZeroLearningRate,
 }
 
+/// Where gradients are cleared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Order {
-    ZeroFirst,
-    ZeroBeforeBackward,
-    ZeroLast,
+    First,
+    BeforeBackward,
+    Last,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +70,7 @@ impl Default for Script {
             loader: true,
             resume: false,
             clip: false,
-            order: Order::ZeroFirst,
+            order: Order::First,
             style: Style::Epochs,
             schedule: Schedule::Epoch,
             error: Error::None,
@@ -180,11 +181,11 @@ impl Script {
                 t.zero_grad(parts.optimizer);
             }
         };
-        let first = batch % self.accumulate == 0;
-        let last = (batch + 1) % self.accumulate == 0;
-        zero(t, Order::ZeroFirst, first);
+        let first = batch.is_multiple_of(self.accumulate);
+        let last = (batch + 1).is_multiple_of(self.accumulate);
+        zero(t, Order::First, first);
         t.forward(parts.model, 33);
-        zero(t, Order::ZeroBeforeBackward, first);
+        zero(t, Order::BeforeBackward, first);
         if self.error != Error::NoBackward {
             t.record.at(35);
             t.backward(&[parts.model]);
@@ -201,7 +202,7 @@ impl Script {
             t.record.at(38);
             t.scheduler_step(parts.scheduler.unwrap());
         }
-        zero(t, Order::ZeroLast, last);
+        zero(t, Order::Last, last);
     }
 
     fn evaluate(&self, t: &mut Torch, parts: &Parts) {

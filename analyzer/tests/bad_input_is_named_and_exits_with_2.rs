@@ -1,0 +1,112 @@
+//! `infer` and `check` on what they cannot use: every bad input is named, one line each, and the exit code is 2.
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use support::scripts::Script;
+use traincheck_analyzer::invariants::{Invariants, ReadInvariantsError};
+
+fn traincheck(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_traincheck"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("the command starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn learned() -> Invariants {
+    support::learn(&[
+        Script::default().run().finish(),
+        Script { seed: 2, ..Script::default() }.run().finish(),
+    ])
+}
+
+#[test]
+fn every_bad_run_is_named_before_infer_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    fs::create_dir(folder.path().join("junk")).unwrap();
+    fs::write(folder.path().join("junk/host-1-0.tcs"), b"this is no segment at all").unwrap();
+    fs::write(folder.path().join("file"), b"x").unwrap();
+    let (code, stdout, stderr) =
+        traincheck(&["infer", "missing", "empty", "junk", "file", "-o", "out.json"], folder.path());
+    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(stdout, "");
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines.len(), 4, "{stderr}");
+    for (line, name) in lines.iter().zip(["missing", "empty", "junk", "file"]) {
+        assert!(line.starts_with("traincheck: ") && line.contains(name), "{line}");
+    }
+    assert!(!folder.path().join("out.json").exists());
+}
+
+#[test]
+fn a_bad_run_and_bad_invariants_are_both_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, stderr) = traincheck(&["check", "missing", "-i", "nothing.json"], folder.path());
+    assert_eq!(code, Some(2));
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    assert!(stderr.contains("missing") && stderr.contains("nothing.json"), "{stderr}");
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["infer"][..], &["check"], &["check", "a", "--format", "xml"]] {
+        assert_eq!(traincheck(arguments, folder.path()).0, Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn hostile_invariants_give_clear_errors() {
+    let good = learned().to_json();
+    let edited = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1)
+    };
+    let deep = "[".repeat(100_000);
+    let cases: Vec<(String, &str)> = vec![
+        (String::new(), "not a file of invariants"),
+        ("{".into(), "not a file of invariants"),
+        ("[]".into(), "not a file of invariants"),
+        ("{}".into(), "lacks"),
+        (deep, "not a file of invariants"),
+        (edited("\"version\": 1", "\"version\": 2"), "newer"),
+        (edited("\"version\": 1,", ""), "lacks"),
+        (edited("traincheck-invariants", "other"), "lacks"),
+        (edited("\"is\": \"moves\"", "\"is\": \"stays_frozen\""), "inconsistent"),
+        (edited("\"is\": \"moves\"", "\"is\": \"explodes\""), "not a file of invariants"),
+        (edited("\"runs\"", "\"walks\""), "not a file of invariants"),
+        (edited("\"role\": \"zero_grad\"", "\"role\": \"unknown\""), "no role"),
+    ];
+    for (bytes, says) in cases {
+        let error = Invariants::parse(bytes.as_bytes(), Path::new("x.json")).expect_err(says).to_string();
+        assert!(error.contains(says) && error.contains("x.json"), "{error}, wanted: {says}");
+    }
+    let raised = good.replace("\"level\": \"notice\"", "\"level\": \"alarm\"");
+    let error = Invariants::parse(raised.as_bytes(), Path::new("x.json")).expect_err("raised by hand");
+    assert!(matches!(error, ReadInvariantsError::Inconsistent { .. }), "{error}");
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("invariants.json");
+    let invariants = learned();
+    invariants.write(&path).unwrap();
+    assert_eq!(Invariants::read(&path).unwrap(), invariants);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("taken");
+    fs::create_dir(&path).unwrap();
+    learned().write(&path).expect_err("a folder is in the way");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}

@@ -1,0 +1,264 @@
+//! Contain, cover and lead count what a plain reading of the whole trace counts.
+mod support;
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use support::Recorder;
+use traincheck_analyzer::claim::{Call, Level, Outcome, RelationName, Subject};
+use traincheck_analyzer::context::{Cell, CellSet, separate};
+use traincheck_analyzer::evidence::{Cells, RunEvidence};
+use traincheck_analyzer::infer::read;
+use traincheck_schema::record::{EventKind, Role};
+
+const FUNCTIONS: &[(&str, Role)] = &[
+    ("__main__.epoch", Role::User),
+    ("__main__.helper", Role::User),
+    ("torch.Tensor.backward", Role::Backward),
+    ("torch.autograd.backward", Role::Backward),
+    ("torch.optim.SGD.step", Role::OptimizerStep),
+    ("torch.optim.SGD.zero_grad", Role::ZeroGrad),
+    ("torch.nn.utils.clip_grad_norm_", Role::ClipGrad),
+    ("torch.internal", Role::Other),
+];
+
+/// A call and what it calls.
+#[derive(Clone, Debug)]
+struct Node {
+    function: usize,
+    calls: Vec<Node>,
+}
+
+/// A call at the top of a thread, after the beginning of an iteration or not.
+#[derive(Clone, Debug)]
+struct Top {
+    thread: u16,
+    iteration: bool,
+    node: Node,
+}
+
+fn nodes() -> impl Strategy<Value = Node> {
+    let leaf = (0..FUNCTIONS.len()).prop_map(|function| Node { function, calls: Vec::new() });
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        (0..FUNCTIONS.len(), prop::collection::vec(inner, 0..6))
+            .prop_map(|(function, calls)| Node { function, calls })
+    })
+}
+
+fn programs() -> impl Strategy<Value = Vec<Top>> {
+    let top = (0..2u16, any::<bool>(), nodes());
+    prop::collection::vec(top.prop_map(|(thread, iteration, node)| Top { thread, iteration, node }), 1..14)
+}
+
+/// A call, as the plain reading sees it: where it begins and ends in the sequence of everything.
+#[derive(Clone, Debug)]
+struct Seen {
+    function: usize,
+    thread: u16,
+    parent: usize,
+    begin: usize,
+    end: usize,
+    counts: bool,
+}
+
+#[derive(Default)]
+struct Reading {
+    calls: Vec<Seen>,
+    iterations: Vec<(usize, u16)>,
+    clock: usize,
+}
+
+impl Reading {
+    fn read(&mut self, node: &Node, thread: u16, around: &[usize], record: &mut Recorder) {
+        let (name, role) = FUNCTIONS[node.function];
+        record.enter(name, role, 0, 0);
+        self.clock += 1;
+        let number = self.calls.len();
+        let again = around.iter().any(|&outer| match role {
+            Role::User => self.calls[outer].function == node.function,
+            _ => FUNCTIONS[self.calls[outer].function].1 == role,
+        });
+        self.calls.push(Seen {
+            function: node.function,
+            thread,
+            parent: around.last().map_or(usize::MAX, |&outer| outer),
+            begin: self.clock,
+            end: 0,
+            counts: role != Role::Other && !again,
+        });
+        let inside: Vec<usize> = around.iter().copied().chain([number]).collect();
+        for call in &node.calls {
+            self.read(call, thread, &inside, record);
+        }
+        self.clock += 1;
+        self.calls[number].end = self.clock;
+        record.exit(false);
+    }
+}
+
+fn run(program: &[Top]) -> (Reading, RunEvidence) {
+    let mut record = Recorder::default();
+    record.iteration = 5;
+    let mut reading = Reading::default();
+    for top in program {
+        record.thread = top.thread;
+        if top.iteration {
+            record.iteration += 1;
+            record.event(EventKind::Iteration, 0, 0, 0, 0, 0);
+            reading.clock += 1;
+            reading.iterations.push((reading.clock, top.thread));
+        }
+        reading.read(&top.node, top.thread, &[], &mut record);
+    }
+    let trace = record.finish(5, None);
+    (reading, read(&mut trace.source(), 100).0)
+}
+
+/// How many windows there were of a subject, and in how many of them each function was called.
+type Counts = BTreeMap<Subject, (u64, BTreeMap<usize, u64>)>;
+
+fn call(function: usize) -> Call {
+    let (name, role) = FUNCTIONS[function];
+    Call { function: name.into(), role, object: None }
+}
+
+fn add(counts: &mut Counts, subject: Subject, called: impl Iterator<Item = usize>) {
+    let (total, held) = counts.entry(subject).or_default();
+    *total += 1;
+    let mut called: Vec<usize> = called.collect();
+    called.sort_unstable();
+    called.dedup();
+    for function in called {
+        *held.entry(function).or_default() += 1;
+    }
+}
+
+fn sum(cells: &Cells) -> u64 {
+    cells.values().flatten().sum()
+}
+
+fn counted(evidence: &RunEvidence, relation: RelationName) -> Counts {
+    let mut counts = Counts::new();
+    for ((name, subject), found) in &evidence.subjects {
+        if *name != relation || found.total.is_empty() {
+            continue;
+        }
+        let held = (0..FUNCTIONS.len())
+            .filter_map(|function| {
+                let cells = found.held.get(&Outcome::Called { call: call(function) })?;
+                Some((function, sum(cells)))
+            })
+            .collect();
+        counts.insert(subject.clone(), (sum(&found.total), held));
+    }
+    counts
+}
+
+fn is_critical(function: usize) -> bool {
+    !matches!(FUNCTIONS[function].1, Role::User | Role::Other)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn contain(program in programs()) {
+        let (reading, evidence) = run(&program);
+        let mut expected = Counts::new();
+        for outer in reading.calls.iter().filter(|outer| outer.counts) {
+            if !matches!(FUNCTIONS[outer.function].1, Role::User | Role::Backward | Role::OptimizerStep) {
+                continue;
+            }
+            let inside = reading.calls.iter().filter(|inner| {
+                inner.counts && inner.thread == outer.thread && inner.begin > outer.begin && inner.end < outer.end
+            });
+            add(&mut expected, Subject::Call { call: call(outer.function) }, inside.map(|inner| inner.function));
+        }
+        for pair in reading.iterations.windows(2) {
+            let [(begin, thread), (end, _)] = pair else { unreachable!() };
+            let inside: Vec<&Seen> = reading.calls.iter().filter(|call| {
+                call.thread == *thread && call.begin > *begin && call.begin < *end
+            }).collect();
+            if inside.iter().any(|call| FUNCTIONS[call.function].1 == Role::Backward) {
+                let counting = inside.iter().filter(|call| call.counts);
+                add(&mut expected, Subject::Iteration, counting.map(|call| call.function));
+            }
+        }
+        prop_assert_eq!(counted(&evidence, RelationName::Contain), expected);
+    }
+
+    #[test]
+    fn cover(program in programs()) {
+        let (reading, evidence) = run(&program);
+        let mut expected = Counts::new();
+        let critical = reading.calls.iter().filter(|call| call.counts && is_critical(call.function));
+        for later in critical {
+            let before = |other: &&Seen| other.counts && other.thread == later.thread && other.begin < later.begin;
+            let same_level: Vec<&Seen> =
+                reading.calls.iter().filter(before).filter(|other| other.parent == later.parent).collect();
+            let thread: Vec<&Seen> =
+                reading.calls.iter().filter(before).filter(|other| is_critical(other.function)).collect();
+            for (level, calls) in [(Level::Same, same_level), (Level::Thread, thread)] {
+                let last = calls.iter().rev().find(|other| other.function == later.function);
+                let since = last.map_or(0, |last| last.begin);
+                let functions: Vec<usize> =
+                    calls.iter().filter(|other| other.begin > since).map(|other| other.function).collect();
+                let call = call(later.function);
+                if level == Level::Same {
+                    let subject = Subject::Before { call: call.clone(), level, first: true };
+                    add(&mut expected, subject, functions.iter().copied());
+                }
+                if last.is_some() {
+                    add(&mut expected, Subject::Before { call, level, first: false }, functions.into_iter());
+                }
+            }
+        }
+        prop_assert_eq!(counted(&evidence, RelationName::Cover), expected);
+    }
+
+    #[test]
+    fn lead(program in programs()) {
+        let (reading, evidence) = run(&program);
+        let mut expected = Counts::new();
+        for earlier in reading.calls.iter().filter(|call| call.counts && is_critical(call.function)) {
+            let after: Vec<&Seen> = reading.calls.iter().filter(|other| {
+                other.counts
+                    && other.thread == earlier.thread
+                    && other.parent == earlier.parent
+                    && other.begin > earlier.begin
+            }).collect();
+            let next = after.iter().find(|other| other.function == earlier.function).map(|next| next.begin);
+            // Without a next one the window ends with the caller; the top of a thread has none.
+            if next.is_none() && earlier.parent == usize::MAX {
+                continue;
+            }
+            let until = next.unwrap_or(usize::MAX);
+            let called = after.iter().filter(|other| other.begin < until).map(|other| other.function);
+            add(&mut expected, Subject::After { call: call(earlier.function) }, called);
+        }
+        prop_assert_eq!(counted(&evidence, RelationName::Lead), expected);
+    }
+
+    #[test]
+    fn a_precondition_covers_no_counter_example_and_as_much_as_one_can(
+        positive in 0u64..1 << 48, negative in 0u64..1 << 48, rare in any::<bool>()
+    ) {
+        let (positive, mut negative) = (CellSet(positive), CellSet(negative));
+        if rare {
+            // Few counter-examples, as in real runs.
+            negative.0 &= negative.0 >> 7 & negative.0 >> 13 & negative.0 >> 29;
+        }
+        let found = separate(positive, negative);
+        if negative.is_empty() {
+            prop_assert_eq!(found.map(|p| p.any_of.len()), (!positive.is_empty()).then_some(0));
+        } else if let Some(found) = found {
+            prop_assert!(!found.cells().meets(negative));
+            prop_assert!(found.cells().meets(positive));
+            prop_assert!(found.any_of.len() <= 2);
+        } else {
+            // Every context is a clause of its own: nothing is found only if no context is free of counter-examples.
+            let free = (0..48).map(Cell::from_index).any(|c| positive.contains(c) && !negative.contains(c));
+            prop_assert!(!free);
+        }
+    }
+}
