@@ -169,6 +169,9 @@ fn give_up(hook: &str, why: &str) {
 
 /// torch is there: everything that is proven is switched on.
 unsafe fn arm(python: &'static Python) -> Result<(), String> {
+    // A panic of the agent's switches a hook off and says so in the trace, not on the job's stderr. The standard
+    // library is linked in, so this touches no other Rust code in the process.
+    std::panic::set_hook(Box::new(|_| {}));
     // SAFETY: `evaluate_body`'s contract: the GIL is held and no exception is set. What is run is the agent's own
     // code; it makes tensors, uses no random numbers and changes no setting.
     unsafe {
