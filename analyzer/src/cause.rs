@@ -96,8 +96,11 @@ pub const CAUSES: &[Cause] = &[
         title: "The model is trained in evaluation mode: dropout is off and batch-norm statistics stand still",
         advice: "Call `model.train()` before the training loop of every epoch, and again after every evaluation that \
                  called `model.eval()`.",
-        proof: |sign| matches!(sign.claim.outcome, Outcome::CalledInTraining { .. }),
-        symptom: |sign| sign.first.why == Why::EvaluationMode,
+        proof: |sign| {
+            matches!(sign.claim.outcome, Outcome::CalledInTraining { .. } | Outcome::BeginsInTraining)
+                || sign.first.why == Why::EvaluationMode
+        },
+        symptom: |_| false,
     },
     Cause {
         id: "frozen-parameters",

@@ -183,6 +183,8 @@ pub enum Outcome {
         /// Which.
         call: Call,
     },
+    /// The module call that begins it is in training mode.
+    BeginsInTraining,
     /// At least one parameter of the optimizer changes.
     ParameterChanges,
     /// Every parameter with a gradient is held by an optimizer.
@@ -257,6 +259,7 @@ impl Claim {
         let outcome = match &self.outcome {
             Outcome::Called { call } => format!("{call} is called"),
             Outcome::CalledInTraining { call } => format!("{call} is called in training mode"),
+            Outcome::BeginsInTraining => "the module is in training mode".into(),
             Outcome::ParameterChanges => "at least one parameter it holds changes".into(),
             Outcome::Held => "every parameter that got a gradient is held by an optimizer".into(),
             Outcome::HeldOnce => {

@@ -189,7 +189,12 @@ impl Engine<'_> {
                     && frame.counts
                     && frame.flags & flags::GRAD != 0
                 {
-                    iteration.evaluation_mode |= frame.flags & flags::MODULE_EVAL != 0;
+                    let training = frame.flags & flags::MODULE_TRAIN != 0;
+                    let evaluation = frame.flags & flags::MODULE_EVAL != 0;
+                    iteration.evaluation_mode |= evaluation;
+                    if training || evaluation {
+                        iteration.training_mode.get_or_insert(training);
+                    }
                 }
             }
             Role::Backward => {
@@ -269,6 +274,7 @@ impl Engine<'_> {
             depth,
             backward: false,
             scaler: false,
+            training_mode: None,
             evaluation_mode: false,
             stepped: Vec::new(),
         };

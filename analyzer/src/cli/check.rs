@@ -15,9 +15,11 @@ const EXIT_BAD_INPUT: u8 = 2;
 
 /// The arguments of `traincheck check`.
 #[derive(clap::Args)]
-#[command(after_help = "Exits with 0 if the run is clean, 1 if it raises alarms, and 2 if there is no verdict: the \
+#[command(
+    after_help = "Exits with 0 if the run is clean, 1 if it raises alarms, and 2 if there is no verdict: the \
                         input is bad, no alarm-level invariant was triggered, or the run is too short to decide more \
-                        than half of them.")]
+                        than half of them."
+)]
 pub struct Args {
     /// Folder of the run to check
     run: PathBuf,

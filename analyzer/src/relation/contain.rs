@@ -29,7 +29,7 @@ pub const KIND: Kind = Kind {
 fn critical(subject: &Subject, outcome: &Outcome) -> bool {
     match (subject, outcome) {
         (Subject::Update { .. }, Outcome::ParameterChanges) => true,
-        (Subject::Iteration, Outcome::CalledInTraining { .. }) => true,
+        (Subject::Iteration, Outcome::CalledInTraining { .. } | Outcome::BeginsInTraining) => true,
         // The zero_grad seen in an iteration is that of the next one in most scripts: cover speaks of it. How often a
         // scheduler steps is for lifecycle. A backward is what makes it a training iteration.
         (Subject::Iteration, Outcome::Called { call }) => {
@@ -208,7 +208,7 @@ impl Contain {
     }
 
     fn iteration_ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Cx<'_>) {
-        let Some(seen) = self.iteration.take() else { return };
+        let Some(mut seen) = self.iteration.take() else { return };
         if !iteration.backward {
             return;
         }
@@ -220,6 +220,12 @@ impl Contain {
             weak.extend(self.numbers.iter().filter_map(|(&id, numbers)| {
                 (cx.names.calls.get(id).role == Role::OptimizerStep).then_some(numbers.called)
             }));
+        }
+        let begins_in_training = cx.names.outcome(Outcome::BeginsInTraining);
+        match iteration.training_mode {
+            Some(true) => seen.add(begins_in_training),
+            Some(false) => {}
+            None => weak.push(begins_in_training),
         }
         let cell = Cell::new(0, 0, Fields::NONE);
         let mut window = Window::new(subject, cell, &iteration.frame, iteration.depth);

@@ -87,6 +87,8 @@ pub struct Iteration {
     pub backward: bool,
     /// Whether a gradient scaler's step came, which may leave out the optimizer's.
     pub scaler: bool,
+    /// Whether the module call that began it was in training mode; `None`: not known.
+    pub training_mode: Option<bool>,
     /// Whether a root module was called in evaluation mode with gradients.
     pub evaluation_mode: bool,
     /// The optimizers that stepped (dictionary ids), in order.
