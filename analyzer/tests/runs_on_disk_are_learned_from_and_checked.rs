@@ -1,0 +1,92 @@
+//! `infer` and `check` from run folders to exit codes.
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use support::scripts::{Error, Script};
+use traincheck_analyzer::source::MemoryTrace;
+use traincheck_schema::segment::{Ending, ProcessHeader, SegmentWriter};
+
+/// Writes a trace as the run of one process.
+fn write(trace: &MemoryTrace, folder: &Path, sealed: bool) {
+    fs::create_dir(folder).unwrap();
+    let header = ProcessHeader { host: "host".into(), pid: 7, ..ProcessHeader::default() };
+    let mut writer = SegmentWriter::create(&folder.join("host-7-0.tcs"), &header).unwrap();
+    writer.write_dictionary(&trace.dictionary).unwrap();
+    for batch in &trace.batches {
+        writer.write_block(&batch.events, &batch.states, &[], &[]).unwrap();
+    }
+    if sealed {
+        writer.seal(&Ending { reason: "exit".into(), ..Ending::default() }).unwrap();
+    }
+}
+
+fn traincheck(arguments: &[&str], folder: &Path, threads: &str) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_traincheck"))
+        .args(arguments)
+        .env("RAYON_NUM_THREADS", threads)
+        .current_dir(folder)
+        .output()
+        .expect("the command starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn from_folders_to_exit_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let of = |seed, epochs, error| Script { seed, epochs, error, ..Script::default() }.run().finish();
+    write(&of(1, 4, Error::None), &at("a"), true);
+    write(&of(2, 5, Error::None), &at("b"), true);
+    write(&of(3, 4, Error::None), &at("clean"), true);
+    write(&of(3, 4, Error::NoZeroGrad), &at("bad"), true);
+    write(&of(3, 4, Error::None), &at("killed"), false);
+
+    let (code, stdout, stderr) = traincheck(&["infer", "a", "b", "-o", "one.json"], folder.path(), "1");
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    let (code, ..) = traincheck(&["infer", "b", "a", "-o", "two.json"], folder.path(), "4");
+    assert_eq!(code, Some(0));
+    assert_eq!(fs::read(at("one.json")).unwrap(), fs::read(at("two.json")).unwrap());
+
+    let check = |run: &str| traincheck(&["check", run, "-i", "one.json"], folder.path(), "2");
+    let (code, stdout, _) = check("clean");
+    assert_eq!(code, Some(0), "{stdout}");
+    let (code, stdout, _) = check("bad");
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("ALARM: Gradients are not cleared"), "{stdout}");
+    let (code, stdout, _) = check("killed");
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("torn"), "{stdout}");
+    let (code, stdout, _) =
+        traincheck(&["check", "bad", "-i", "one.json", "--format", "json"], folder.path(), "2");
+    assert_eq!(code, Some(1));
+    let report: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(report["findings"][0]["cause"], "gradients-not-cleared");
+
+    let (code, _, stderr) = traincheck(&["infer", "a", "-o", "single.json"], folder.path(), "1");
+    assert_eq!(code, Some(0));
+    assert!(stderr.contains("one run only"), "{stderr}");
+}
+
+#[test]
+fn damage_in_the_middle_is_named_and_the_rest_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let of = |seed| Script { seed, epochs: 8, ..Script::default() }.run().finish();
+    write(&of(1), &at("a"), true);
+    write(&of(2), &at("b"), true);
+    write(&of(3), &at("damaged"), true);
+    let segment = at("damaged").join("host-7-0.tcs");
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8].fill(0xff);
+    fs::write(&segment, bytes).unwrap();
+    assert_eq!(traincheck(&["infer", "a", "b", "-o", "i.json"], folder.path(), "2").0, Some(0));
+    let (code, stdout, _) = traincheck(&["check", "damaged", "-i", "i.json"], folder.path(), "2");
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("host-7-0.tcs"), "{stdout}");
+}
