@@ -9,7 +9,7 @@ use super::steps::{Change, Steps};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::context::{Cell, Fields};
-use crate::names::{FastMap, SubjectId};
+use crate::names::{FastMap, OutcomeId, SubjectId};
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Look, Moment, Scene};
 use crate::sink::Window;
@@ -33,6 +33,8 @@ struct Frozen {
     steps: Steps,
     changed: FastMap<VarId, u32>,
     subjects: FastMap<VarId, SubjectId>,
+    constant: Option<OutcomeId>,
+    frozen: Option<OutcomeId>,
     evaluations: FastMap<u32, Evaluation>,
     ended: FastMap<u32, u32>,
 }
@@ -77,11 +79,11 @@ impl Frozen {
             *changed = changed.saturating_add(1);
         }
         let variable = cx.scene.variables.get(change.id);
-        let (outcome, structural) = match variable.kind {
-            VariableKind::Buffer => (Outcome::StaysConstant, true),
-            _ => (Outcome::StaysFrozen, variable.requires_grad == Some(false)),
+        let (known, outcome, structural) = match variable.kind {
+            VariableKind::Buffer => (&mut self.constant, Outcome::StaysConstant, true),
+            _ => (&mut self.frozen, Outcome::StaysFrozen, variable.requires_grad == Some(false)),
         };
-        let outcome = [cx.names.outcome(outcome)];
+        let outcome = [*known.get_or_insert_with(|| cx.names.outcome(outcome))];
         let from_the_start = *changed >= FROM_THE_START && *changed == change.ordinal;
         let frame = &change.look.frame;
         let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));

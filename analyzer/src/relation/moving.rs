@@ -10,7 +10,7 @@ use super::steps::{Change, Steps};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::context::{Cell, Fields};
-use crate::names::{FastMap, SubjectId};
+use crate::names::{FastMap, OutcomeId, SubjectId};
 use crate::scene::variables::VarId;
 use crate::scene::{Moment, Scene};
 use crate::sink::{Why, Window};
@@ -38,6 +38,7 @@ struct Moving {
     steps: Steps,
     streaks: FastMap<VarId, Streak>,
     subjects: FastMap<VarId, (SubjectId, Option<SubjectId>)>,
+    moves: Option<OutcomeId>,
 }
 
 impl Relation for Moving {
@@ -61,7 +62,7 @@ impl Moving {
             }
             streak.length = streak.length.saturating_add(1);
         }
-        let moves = [cx.names.outcome(Outcome::Moves)];
+        let moves = [*self.moves.get_or_insert_with(|| cx.names.outcome(Outcome::Moves))];
         let frame = &change.look.frame;
         let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
         window.held = if change.same { &[] } else { &moves };
