@@ -44,3 +44,26 @@ fn calls() {
 fn writes_of_all_kinds() {
     same(script("changes.py"), &[]);
 }
+
+#[test]
+fn a_resumed_run() {
+    let first = ["--epochs", "1", "--seed", "3"];
+    let second = ["--epochs", "2", "--seed", "4", "--resume"];
+    let without = folder();
+    let mut expected = String::new();
+    for arguments in [&first[..], &second] {
+        let mut command = plain();
+        command.arg(pipeline("digits.py")).args(arguments).arg("--out").arg(without.path());
+        expected += &finish(&mut command).exited(0).stdout;
+    }
+    let with = folder();
+    let mut found = String::new();
+    for (run, arguments) in [("run-1", &first[..]), ("run-2", &second)] {
+        let run = with.path().join(run);
+        let mut command = preloaded(&run);
+        command.arg(pipeline("digits.py")).args(arguments).arg("--out").arg(with.path());
+        found += &finish(&mut command).exited(0).stdout;
+        Trace::read(&run).only().assert_whole();
+    }
+    assert!(found == expected, "--- without\n{expected}\n--- with\n{found}");
+}

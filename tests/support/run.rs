@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -107,12 +108,18 @@ pub fn spawn(command: &mut Command) -> Child {
     command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
 }
 
-/// Runs `command` to its end.
+/// Held while a command runs. PyTorch's threads spin while they wait: two trainings that share the cores take many
+/// times as long as one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Runs `command` to its end, one at a time.
 ///
 /// # Panics
 /// If it cannot be started, or takes longer than five minutes.
 #[track_caller]
 pub fn finish(command: &mut Command) -> Finished {
+    // Another test that failed leaves nothing behind that could be wrong.
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut child = spawn(command);
     let stdout = child.stdout.take().map(reader);
     let stderr = child.stderr.take().map(reader);
