@@ -4,7 +4,7 @@ use crate::calls::Calls;
 use crate::gil::Gil;
 use crate::sink;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use traincheck_schema::record::{EVENT_SIZE, Event, EventKind, Stage, flags};
+use traincheck_schema::record::{Event, EventKind, Stage, flags};
 
 /// All ops are recorded in the first this many iterations ...
 const ALL_OPS_FIRST: u32 = 3;
@@ -52,21 +52,13 @@ pub fn is_sampled() -> bool {
 #[inline]
 pub fn event(kind: EventKind) -> Event {
     Event {
-        size: EVENT_SIZE as u16,
         kind: kind as u8,
         stage: STAGE.load(Ordering::Relaxed),
         flags: if is_sampled() && iteration() > 0 { flags::ALL_OPS } else { 0 },
-        thread: 0,
         time: sink::now(),
         iteration: iteration(),
         step: STEP.load(Ordering::Relaxed),
-        call: 0,
-        parent: 0,
-        name: 0,
-        site: 0,
-        object: 0,
-        reserved: 0,
-        value: 0,
+        ..Event::EMPTY
     }
 }
 

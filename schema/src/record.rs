@@ -239,6 +239,59 @@ pub const PAD_KIND: u8 = 202;
 
 const _: () = assert!(size_of::<Event>() == EVENT_SIZE && size_of::<State>() == STATE_SIZE);
 
+impl Event {
+    /// Nothing happened: what a record begins as.
+    pub const EMPTY: Event = Event {
+        size: EVENT_SIZE as u16,
+        kind: 0,
+        stage: 0,
+        flags: 0,
+        thread: 0,
+        time: 0,
+        iteration: 0,
+        step: 0,
+        call: 0,
+        parent: 0,
+        name: 0,
+        site: 0,
+        object: 0,
+        reserved: 0,
+        value: 0,
+    };
+}
+
+impl State {
+    /// Nothing was found: what a record begins as.
+    pub const EMPTY: State = State {
+        size: STATE_SIZE as u16,
+        kind: STATE_KIND,
+        stage: 0,
+        attribute: 0,
+        value_kind: 0,
+        thread: 0,
+        time: 0,
+        iteration: 0,
+        step: 0,
+        call: 0,
+        since: 0,
+        variable: 0,
+        text: 0,
+        int: 0,
+        float: 0.0,
+        hash_low: 0,
+        hash_high: 0,
+        nan: 0,
+        inf: 0,
+        zeros: 0,
+        elements: 0,
+        min: 0.0,
+        max: 0.0,
+        l2: 0.0,
+        point: 0,
+        reserved: 0,
+    };
+}
+
 /// What a dictionary entry names. Ids of all kinds come from one counter, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]

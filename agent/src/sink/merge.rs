@@ -135,58 +135,15 @@ impl Merge {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use traincheck_schema::record::{Attribute, EventKind, STATE_KIND, ValueKind};
+    use traincheck_schema::record::{Attribute, EventKind};
     use traincheck_schema::ring::{HEADER_SIZE, RingInfo};
 
     fn event(time: u64) -> Event {
-        Event {
-            size: EVENT_SIZE as u16,
-            kind: EventKind::Enter as u8,
-            stage: 0,
-            flags: 0,
-            thread: 0,
-            time,
-            iteration: 0,
-            step: 0,
-            call: 0,
-            parent: 0,
-            name: 0,
-            site: 0,
-            object: 0,
-            reserved: 0,
-            value: 0,
-        }
+        Event { kind: EventKind::Enter as u8, time, ..Event::EMPTY }
     }
 
     fn state(time: u64) -> State {
-        State {
-            size: STATE_SIZE as u16,
-            kind: STATE_KIND,
-            stage: 0,
-            attribute: Attribute::Data as u8,
-            value_kind: ValueKind::None as u8,
-            thread: 0,
-            time,
-            iteration: 0,
-            step: 0,
-            call: 0,
-            since: 0,
-            variable: 0,
-            text: 0,
-            int: 0,
-            float: 0.0,
-            hash_low: 0,
-            hash_high: 0,
-            nan: 0,
-            inf: 0,
-            zeros: 0,
-            elements: 0,
-            min: 0.0,
-            max: 0.0,
-            l2: 0.0,
-            point: 0,
-            reserved: 0,
-        }
+        State { attribute: Attribute::Data as u8, time, ..State::EMPTY }
     }
 
     /// A ring in plain memory; the memory is leaked.

@@ -335,21 +335,10 @@ pub fn note_hook_off(hook: &str, why: &str) {
         return;
     }
     emit(&Event {
-        size: 0,
         kind: EventKind::HookOff as u8,
-        stage: 0,
-        flags: 0,
-        thread: 0,
         time: now(),
-        iteration: 0,
-        step: 0,
-        call: 0,
-        parent: 0,
         name: text(&format!("{hook}: {why}")),
-        site: 0,
-        object: 0,
-        reserved: 0,
-        value: 0,
+        ..Event::EMPTY
     });
 }
 

@@ -15,9 +15,7 @@ use crate::python::names::{self, Classes};
 use crate::torch::tensor::{TensorRef, Tensors};
 use crate::{native, progress, sink};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use traincheck_schema::record::{
-    Attribute, Event, EventKind, STATE_KIND, STATE_SIZE, State, ValueKind, VariableKind, look as bits,
-};
+use traincheck_schema::record::{Attribute, Event, EventKind, State, ValueKind, VariableKind, look as bits};
 
 /// A model with fewer elements is also looked at on entry of every optimizer step: that costs next to nothing.
 const SMALL_MODEL: usize = 1 << 15;
@@ -403,32 +401,16 @@ impl Look<'_> {
 
     fn state(&self, variable: u32, attribute: Attribute, kind: ValueKind) -> State {
         State {
-            size: STATE_SIZE as u16,
-            kind: STATE_KIND,
             stage: self.event.stage,
             attribute: attribute as u8,
             value_kind: kind as u8,
-            thread: 0,
             time: self.event.time,
             iteration: self.event.iteration,
             step: self.event.step,
             call: self.event.call,
-            since: 0,
             variable,
-            text: 0,
-            int: 0,
-            float: 0.0,
-            hash_low: 0,
-            hash_high: 0,
-            nan: 0,
-            inf: 0,
-            zeros: 0,
-            elements: 0,
-            min: 0.0,
-            max: 0.0,
-            l2: 0.0,
             point: self.event.name,
-            reserved: 0,
+            ..State::EMPTY
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::column::{PayloadError, at_most, each, each_sum, put, put_deltas, unzigzag, zigzag};
 use super::types::{DropReason, Dropped, RingPosition};
-use crate::record::{EVENT_SIZE, Event, STATE_KIND, STATE_SIZE, State, ValueKind};
+use crate::record::{Event, State, ValueKind};
 use crate::trace_capnp::{block_end, events, states};
 
 /// No frame has more rows than this; a longer block is written as several frames.
@@ -93,7 +93,7 @@ pub(super) fn put_events(mut to: events::Builder<'_>, events: &[Event], end: &Bl
 
 pub(super) fn read_events(from: events::Reader<'_>) -> Result<(Vec<Event>, BlockEnd), PayloadError> {
     let n = rows(from.get_rows())?;
-    let mut events = vec![EMPTY_EVENT; n];
+    let mut events = vec![Event::EMPTY; n];
     each(from.get_kind()?, n, U8, |i, v| events[i].kind = v as u8)?;
     each(from.get_stage()?, n, U8, |i, v| events[i].stage = v as u8)?;
     each(from.get_flags()?, n, U16, |i, v| events[i].flags = v as u16)?;
@@ -160,7 +160,7 @@ pub(super) fn put_states(mut to: states::Builder<'_>, states: &[State], end: &Bl
 
 pub(super) fn read_states(from: states::Reader<'_>) -> Result<(Vec<State>, BlockEnd), PayloadError> {
     let n = rows(from.get_rows())?;
-    let mut states = vec![EMPTY_STATE; n];
+    let mut states = vec![State::EMPTY; n];
     each(from.get_stage()?, n, U8, |i, v| states[i].stage = v as u8)?;
     each(from.get_attribute()?, n, U8, |i, v| states[i].attribute = v as u8)?;
     each(from.get_value_kind()?, n, U8, |i, v| states[i].value_kind = v as u8)?;
@@ -194,50 +194,3 @@ pub(super) fn read_states(from: states::Reader<'_>) -> Result<(Vec<State>, Block
     each(tensor.get_l2()?, n, U32, |i, v| states[tensors[i]].l2 = f32::from_bits(v as u32))?;
     Ok((states, read_end(from.get_end()?)?))
 }
-
-const EMPTY_EVENT: Event = Event {
-    size: EVENT_SIZE as u16,
-    kind: 0,
-    stage: 0,
-    flags: 0,
-    thread: 0,
-    time: 0,
-    iteration: 0,
-    step: 0,
-    call: 0,
-    parent: 0,
-    name: 0,
-    site: 0,
-    object: 0,
-    reserved: 0,
-    value: 0,
-};
-
-const EMPTY_STATE: State = State {
-    size: STATE_SIZE as u16,
-    kind: STATE_KIND,
-    stage: 0,
-    attribute: 0,
-    value_kind: 0,
-    thread: 0,
-    time: 0,
-    iteration: 0,
-    step: 0,
-    call: 0,
-    since: 0,
-    variable: 0,
-    text: 0,
-    int: 0,
-    float: 0.0,
-    hash_low: 0,
-    hash_high: 0,
-    nan: 0,
-    inf: 0,
-    zeros: 0,
-    elements: 0,
-    min: 0.0,
-    max: 0.0,
-    l2: 0.0,
-    point: 0,
-    reserved: 0,
-};
