@@ -46,6 +46,16 @@ fn writes_of_all_kinds() {
 }
 
 #[test]
+fn other_ways_to_train() {
+    same(script("ways_to_train.py"), &[]);
+}
+
+#[test]
+fn recursion_exceptions_threads_tracers_and_forks() {
+    same(script("unusual_programs.py"), &[]);
+}
+
+#[test]
 fn a_resumed_run() {
     let first = ["--epochs", "1", "--seed", "3"];
     let second = ["--epochs", "2", "--seed", "4", "--resume"];
