@@ -46,6 +46,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     for run in invariants.runs.iter().filter(|run| run.iterations == 0) {
         eprintln!("traincheck: {}: nothing was trained in this run", run.name);
     }
+    for run in invariants.runs.iter().filter(|run| run.torn) {
+        eprintln!("traincheck: {}: torn, it was not sealed, as after a kill; what it holds was read", run.name);
+    }
     invariants
         .write(&args.output)
         .with_context(|| format!("{}: cannot write the invariants", args.output.display()))?;
