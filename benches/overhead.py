@@ -103,11 +103,11 @@ def print_table(rows):
     print(flush=True)
 
 
-def bench_slow_down(bench, names, pairs):
+def bench_slow_down(bench, names, pairs, profiles):
     rows = [["slow-down (first quartile of pairs)", "plain us", "slow-down", "wall", "cpu"]]
     for name in names:
         title, arguments = WORKLOADS[name]
-        variants = ["plain", *PROFILES, "plain again"]
+        variants = ["plain", *profiles, "plain again"]
         rounds = []
         # Not measured: it warms the file cache.
         bench.measure(arguments, None)
@@ -116,7 +116,7 @@ def bench_slow_down(bench, names, pairs):
             rounds.append({v: bench.measure(arguments, v if v in PROFILES else None) for v in order})
             print(f"  {title}: round {number + 1} of {pairs}", file=sys.stderr, flush=True)
         plain = statistics.median(one["plain"][0] for one in rounds) * 1e6
-        for variant in [*PROFILES, "plain again"]:
+        for variant in [*profiles, "plain again"]:
             label = "plain against plain" if variant == "plain again" else f"profile {variant}"
             ratios = [f"{ratio:.3f}" for ratio in slow_down(rounds, variant)]
             rows.append([f"{title}, {label}", f"{plain:.0f}", *ratios])
@@ -172,6 +172,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=15, help="rounds for each pipeline (15)")
     parser.add_argument("--quick", action="store_true", help="3 rounds, fewer starts: to see that it works")
     parser.add_argument("--only", choices=["slow-down", "start-up", "traces"], help="one part only")
+    parser.add_argument("--profile", action="append", choices=PROFILES, help="slow-down of this profile only")
     parser.add_argument("pipelines", nargs="*", metavar="PIPELINE", help=f"of {', '.join(WORKLOADS)}; all")
     args = parser.parse_args()
     names = args.pipelines or list(WORKLOADS)
@@ -190,7 +191,7 @@ def main():
         if args.only in (None, "start-up"):
             bench_start_up(bench, args.quick)
         if args.only in (None, "slow-down"):
-            bench_slow_down(bench, names, 3 if args.quick else args.pairs)
+            bench_slow_down(bench, names, 3 if args.quick else args.pairs, args.profile or PROFILES)
         if args.only in (None, "traces"):
             bench_traces(bench, names)
     finally:
