@@ -47,7 +47,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
         eprintln!("traincheck: {}: nothing was trained in this run", run.name);
     }
     for run in invariants.runs.iter().filter(|run| run.torn) {
-        eprintln!("traincheck: {}: torn, it was not sealed, as after a kill; what it holds was read", run.name);
+        eprintln!(
+            "traincheck: {}: torn, it was not sealed, as after a kill; what it holds was read",
+            run.name
+        );
     }
     invariants
         .write(&args.output)
