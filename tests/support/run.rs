@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -105,6 +106,15 @@ pub fn traincheck() -> Command {
 #[track_caller]
 pub fn spawn(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A shell starts what runs in the background with SIGINT ignored, and that is inherited: Python would then leave
+    // it ignored, and tests that interrupt it would wait in vain.
+    // SAFETY: `signal` may be called between fork and exec; nothing else happens there.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
 }
 
