@@ -150,7 +150,7 @@ pub enum Decision {
     /// It is not recorded, but a call made from it is a call made from the user's code.
     UserPlace,
     /// It is recorded.
-    Record(Rule, /* user code: */ bool),
+    Record(Rule),
 }
 
 /// Decides about a function from its names.
@@ -160,16 +160,16 @@ pub fn decide(profile: Profile, module: &str, qualname: &str, user_code: bool) -
         return if qualname.ends_with('>') {
             Decision::UserPlace
         } else {
-            Decision::Record(rule("", "", Role::User), true)
+            Decision::Record(rule("", "", Role::User))
         };
     }
     let known = RULES.iter().find(|rule| {
         matches(rule.module, module) && matches(rule.function, qualname) && !qualname.contains("<locals>")
     });
     match known {
-        Some(rule) => Decision::Record(*rule, false),
+        Some(rule) => Decision::Record(*rule),
         None if profile == Profile::Full && matches("torch*", module) && !qualname.ends_with('>') => {
-            Decision::Record(rule("", "", Role::Other), false)
+            Decision::Record(rule("", "", Role::Other))
         }
         None => Decision::Skip,
     }
@@ -190,7 +190,7 @@ mod tests {
 
     fn role(module: &str, qualname: &str) -> Option<Role> {
         match decide(Profile::Training, module, qualname, false) {
-            Decision::Record(rule, _) => Some(rule.role),
+            Decision::Record(rule) => Some(rule.role),
             _ => None,
         }
     }
@@ -212,6 +212,9 @@ mod tests {
             decide(Profile::Training, "__main__", "main.<locals>.<lambda>", true),
             Decision::UserPlace
         ));
-        assert!(matches!(decide(Profile::Training, "__main__", "main", true), Decision::Record(_, true)));
+        assert!(matches!(
+            decide(Profile::Training, "__main__", "main", true),
+            Decision::Record(Rule { role: Role::User, .. })
+        ));
     }
 }

@@ -72,7 +72,6 @@ api! {
     call_one_arg = "PyObject_CallOneArg": fn(Object, Object) -> Object;
     unicode_decode = "PyUnicode_DecodeFSDefault": fn(*const c_char) -> Object;
     call_no_args = "PyObject_CallNoArgs": fn(Object) -> Object;
-    import_modules = "PyImport_GetModuleDict": fn() -> Object;
     inc_ref = "Py_IncRef": fn(Object);
     dec_ref = "Py_DecRef": fn(Object);
     get_attr = "PyObject_GetAttrString": fn(Object, *const c_char) -> Object;
@@ -97,8 +96,6 @@ api! {
     unicode_intern = "PyUnicode_InternFromString": fn(*const c_char) -> Object;
     weakref_new = "PyWeakref_NewRef": fn(Object, Object) -> Object;
     weakref_get = "PyWeakref_GetObject": fn(Object) -> Object;
-    error_fetch = "PyErr_Fetch": fn(*mut Object, *mut Object, *mut Object);
-    error_restore = "PyErr_Restore": fn(Object, Object, Object);
     error_occurred = "PyErr_Occurred": fn() -> Object;
     error_clear = "PyErr_Clear": fn();
 }
@@ -241,31 +238,6 @@ impl Python {
             let text = self.text(value).to_owned();
             (self.dec_ref)(value);
             text
-        }
-    }
-
-    /// Follows attributes from a module in `sys.modules`; a new reference, or null.
-    ///
-    /// # Safety
-    /// The GIL is held.
-    pub unsafe fn find(&self, module: &CStr, attributes: &[&CStr]) -> Object {
-        // SAFETY: the caller's word; every intermediate reference is given back.
-        unsafe {
-            let mut object = (self.dict_get_string)((self.import_modules)(), module.as_ptr());
-            if object.is_null() {
-                return object;
-            }
-            (self.inc_ref)(object);
-            for name in attributes {
-                let next = (self.get_attr)(object, name.as_ptr());
-                (self.dec_ref)(object);
-                if next.is_null() {
-                    (self.error_clear)();
-                    return next;
-                }
-                object = next;
-            }
-            object
         }
     }
 

@@ -114,7 +114,7 @@ impl Codes {
             let rule = match plan::decide(self.profile, &module, &qualname, user) {
                 Decision::Skip => return None,
                 Decision::UserPlace => None,
-                Decision::Record(rule, _) => Some(rule),
+                Decision::Record(rule) => Some(rule),
             };
             let line = attribute_number(python, code, c"co_firstlineno") as u32;
             let key = (module, qualname, file, line);

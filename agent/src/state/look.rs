@@ -48,7 +48,6 @@ struct Ownership {
 #[derive(Clone, Copy)]
 struct Unreached {
     value: Object,
-    optimizer: u32,
     variable: u32,
     said: Said,
 }
@@ -247,7 +246,6 @@ impl Look<'_> {
             });
             ownership.unreached.push(Unreached {
                 value: *parameter as Object,
-                optimizer: *optimizer,
                 variable,
                 said: old.get(&variable).copied().unwrap_or_default(),
             });
@@ -261,7 +259,6 @@ impl Look<'_> {
         let none = sink::text("");
         let mut unreached = std::mem::take(&mut ownership.unreached);
         for variable in &mut unreached {
-            debug_assert!(variable.optimizer != 0);
             // SAFETY: `look`'s contract: the optimizer holds the parameter, as `holders` has just seen.
             unsafe {
                 self.variable(
