@@ -21,37 +21,61 @@ install_debian() {
     $sudo apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
-# The CPython 3.11 to train with: TRAINCHECK_PYTHON, else the first python3.11 or python3 that is one. It must be
-# able to make virtual environments, which Debian has in a package of its own.
+# find_python 3.MINOR: an interpreter of that version which can make virtual environments. TRAINCHECK_PYTHON comes
+# first, then the PATH, then what pyenv has. 3.11, which everything needs, is installed from Debian's packages where
+# there is none; fails without a word where another is missing.
 find_python() {
-    local candidate attempt
+    local version=$1 candidate attempt
     for attempt in 1 2; do
-        for candidate in "${TRAINCHECK_PYTHON:-}" python3.11 python3 /usr/bin/python3.11; do
+        for candidate in "${TRAINCHECK_PYTHON:-}" "python$version" python3 "/usr/bin/python$version" \
+            "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$version".*/bin/python; do
             [ -n "$candidate" ] || continue
-            if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+            if "$candidate" -c 'import ensurepip, sys, sysconfig, venv
+v = tuple(map(int, sys.argv[1].split(".")))
+sys.exit(sys.version_info[:2] != v or bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' "$version" 2>/dev/null; then
                 "$candidate" -c 'import sys; print(sys.executable)'
                 return
             fi
         done
-        if [ "$attempt" -eq 1 ]; then install_debian python3.11-venv || break; fi
+        [ "$version" = 3.11 ] && [ "$attempt" -eq 1 ] && install_debian python3.11-venv || break
     done
-    echo "no CPython 3.11 with the venv module was found; install one or name it in TRAINCHECK_PYTHON" >&2
     return 1
 }
 
-# Prints the python of the virtual environment for tests/requirements.txt, making the environment first if it is
-# not there. It is keyed by the requirements and the interpreter, and appears under its name only when complete.
-venv_python() {
-    local python key dir
-    python=$(find_python)
-    key=$( (cat "$root/tests/requirements.txt"; "$python" -VV; echo "$python") | sha256sum | cut -c1-16)
-    dir=$cache/venv-$key
-    if [ ! -x "$dir/bin/python" ] || [ ! -e "$dir/complete" ]; then
-        say "making the Python environment $dir (PyTorch: several GB, minutes)"
+# The installer of Python packages: it links files from one cache, so that several environments with the same
+# packages, gigabytes each, cost the disk and the network little more than one.
+uv_command() {
+    local version=0.9.11 dir
+    dir=$cache/uv-$version
+    if [ ! -e "$dir/complete" ]; then
         rm -rf "$dir"
         mkdir -p "$cache"
-        "$python" -m venv "$dir" >&2
-        "$dir/bin/pip" install --quiet --disable-pip-version-check -r "$root/tests/requirements.txt" >&2
+        "$(find_python 3.11)" -m venv "$dir" >&2
+        "$dir/bin/pip" install --quiet --disable-pip-version-check "uv==$version" >&2
+        touch "$dir/complete"
+    fi
+    echo "$dir/bin/uv"
+}
+
+# venv_python [ENVIRONMENT]: prints the python of the virtual environment for tests/environments/ENVIRONMENT.txt,
+# making the environment first if it is not there. It is keyed by the requirements and the interpreter, and appears
+# under its name only when complete. ENVIRONMENT begins with py3MINOR.
+venv_python() {
+    local environment=${1:-py311-torch2.9} requirements python version key dir uv
+    requirements=$root/tests/environments/$environment.txt
+    version=${environment#py3} version=3.${version%%-*}
+    if ! python=$(find_python "$version"); then
+        echo "no CPython $version with the venv module was found; install one or name it in TRAINCHECK_PYTHON" >&2
+        return 1
+    fi
+    key=$( (cat "$requirements"; "$python" -VV; echo "$python") | sha256sum | cut -c1-16)
+    dir=$cache/venv-$key
+    if [ ! -x "$dir/bin/python" ] || [ ! -e "$dir/complete" ]; then
+        say "making the Python environment $dir for $environment (PyTorch: several GB, minutes)"
+        uv=$(uv_command)
+        rm -rf "$dir"
+        "$python" -m venv --without-pip "$dir" >&2
+        UV_CACHE_DIR=$cache/uv-cache "$uv" pip install --quiet --python "$dir/bin/python" -r "$requirements" >&2
         touch "$dir/complete"
     fi
     echo "$dir/bin/python"

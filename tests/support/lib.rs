@@ -1,6 +1,6 @@
 //! Helpers of the end-to-end tests: running real Python with and without the agent, and reading what it recorded.
 //!
-//! Two variables say with what: `TRAINCHECK_TEST_PYTHON`, a Python with what `requirements.txt` lists, and
+//! Two variables say with what: `TRAINCHECK_TEST_PYTHON`, a Python with what `environments/py311-torch2.9.txt` lists, and
 //! `TRAINCHECK_TEST_BIN`, the folder of `traincheck` and `libtraincheck.so`. `scripts/test` sets both.
 mod run;
 mod trace;
