@@ -41,12 +41,7 @@ static CONSTRUCTOR: unsafe extern "C" fn() = constructor;
 
 /// Remembers what the start of the run will say.
 fn describe_job(python_version: String, torch_version: String, profile: Profile) {
-    let _ = JOB.set(sink::StartInfo {
-        python_version,
-        torch_version,
-        profile: profile.name().to_owned(),
-        hooks: Vec::new(),
-    });
+    let _ = JOB.set(sink::StartInfo { python_version, torch_version, profile: profile.name().to_owned() });
 }
 
 /// The first training event: from here on there is a run folder.

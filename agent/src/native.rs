@@ -41,9 +41,8 @@ pub unsafe fn install(python: &Python, known: Object, profile: Profile) {
             deep: get(c"deep"),
             meta: get(c"meta"),
         };
-        let tensors =
-            Tensors::prove(&library, &tensors).map_err(|why| sink::note_hook_off("variables", &why)).ok();
-        let modes = Modes::find(&library).map_err(|why| sink::note_hook_off("modes", &why)).ok();
+        let tensors = note("variables", "fields of TensorImpl", Tensors::prove(&library, &tensors));
+        let modes = note("modes", "getters of libtorch", Modes::find(&library));
         let op = get(c"known_op");
         let proven = dispatcher::prove(&library, || {
             let result = (python.call_no_args)(op);
@@ -53,16 +52,28 @@ pub unsafe fn install(python: &Python, known: Object, profile: Profile) {
                 (python.dec_ref)(result);
             }
         });
-        match proven.and_then(|()| dispatcher::install(&library)) {
-            Ok(()) => {
-                FULL.store(profile == Profile::Full, Ordering::Relaxed);
-                if profile == Profile::Full {
-                    dispatcher::all_ops(true);
-                }
+        let installed = proven.and_then(|()| dispatcher::install(&library));
+        if note("ops", "callbacks of RecordFunction", installed).is_some() {
+            FULL.store(profile == Profile::Full, Ordering::Relaxed);
+            if profile == Profile::Full {
+                dispatcher::all_ops(true);
             }
-            Err(why) => sink::note_hook_off("ops", &why),
         }
         let _ = NATIVE.set(Native { tensors, modes });
+    }
+}
+
+/// Says of `hook` that it is on, or why not.
+fn note<T>(hook: &str, how: &str, proven: Result<T, String>) -> Option<T> {
+    match proven {
+        Ok(proven) => {
+            sink::note_hook_on(hook, how);
+            Some(proven)
+        }
+        Err(why) => {
+            sink::note_hook_off(hook, &why);
+            None
+        }
     }
 }
 

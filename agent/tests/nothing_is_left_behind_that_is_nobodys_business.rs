@@ -82,21 +82,23 @@ fn files_are_for_their_owner_only() {
 }
 
 #[test]
-fn hooks_that_are_off_are_named_once() {
+fn hooks_are_named_once_and_what_is_off_stays_off() {
     if is_inner() {
         sink::note_hook_off("frames", "no CPython here");
         sink::note_hook_off("frames", "again");
-        let hook = |name: &str| HookInfo { name: name.into(), on: true, why: String::new() };
-        assert!(sink::start(sink::StartInfo { hooks: vec![hook("frames"), hook("ops")], ..info() }));
+        sink::note_hook_on("frames", "too late");
+        sink::note_hook_on("ops", "callbacks");
+        assert!(sink::start(info()));
         sink::note_hook_off("ops", "a callback has failed");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    run_inner("hooks_that_are_off_are_named_once", folder.path());
+    run_inner("hooks_are_named_once_and_what_is_off_stays_off", folder.path());
     let hooks = Run::open(folder.path()).unwrap().info.unwrap().hooks;
-    assert_eq!(hooks.len(), 2);
-    assert_eq!((hooks[0].on, hooks[0].why.as_str()), (false, "no CPython here"));
-    assert!(hooks[1].on, "it was on when the run was started");
+    let off = HookInfo { name: "frames".into(), why: "no CPython here".into(), ..HookInfo::default() };
+    // As it was when the run was started.
+    let on = HookInfo { name: "ops".into(), on: true, how: "callbacks".into(), ..HookInfo::default() };
+    assert_eq!(hooks, [off, on]);
     let found = common::read(folder.path());
     let notes: Vec<&str> = found.events[&0].iter().map(|event| found.names[&event.name].as_str()).collect();
     assert_eq!(notes, ["frames: no CPython here", "ops: a callback has failed"]);

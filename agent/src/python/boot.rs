@@ -205,6 +205,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
         crate::describe_job(python.version_text(), text(c"version"), profile);
         native::install(python, known, profile);
         hook::install(python)?;
+        sink::note_hook_on("python calls", "PEP 523, CPython's frame evaluator");
         if let Some(folder) = sink::choose_folder() {
             tell_children(python, known, folder);
         }

@@ -1,39 +1,43 @@
-//! What the agent knows of itself: hooks that are off, what it cost, what went wrong.
+//! What the agent knows of itself: its hooks, what it cost, what went wrong.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use traincheck_schema::run::HookInfo;
 
 struct Account {
-    hooks_off: Vec<HookInfo>,
+    hooks: Vec<HookInfo>,
     figures: Vec<(String, u64)>,
 }
 
-static ACCOUNT: Mutex<Account> = Mutex::new(Account { hooks_off: Vec::new(), figures: Vec::new() });
+static ACCOUNT: Mutex<Account> = Mutex::new(Account { hooks: Vec::new(), figures: Vec::new() });
 static TROUBLE: OnceLock<String> = OnceLock::new();
 
 fn lock() -> MutexGuard<'static, Account> {
     ACCOUNT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes that `hook` is off. False: that was known.
-pub fn hook_off(hook: &str, why: &str) -> bool {
-    let hooks = &mut lock().hooks_off;
-    let new = hooks.iter().all(|known| known.name != hook);
-    if new {
-        hooks.push(HookInfo { name: hook.into(), on: false, why: why.into() });
+/// Notes that `hook` is on. One that is known to be off stays so.
+pub fn hook_on(hook: &str, how: &str) {
+    let hooks = &mut lock().hooks;
+    if hooks.iter().all(|known| known.name != hook) {
+        hooks.push(HookInfo { name: hook.into(), on: true, how: how.into(), why: String::new() });
     }
-    new
 }
 
-/// `hooks` as they are said to be, corrected by what was noted since.
-pub fn hooks(mut hooks: Vec<HookInfo>) -> Vec<HookInfo> {
-    for off in &lock().hooks_off {
-        match hooks.iter_mut().find(|hook| hook.name == off.name) {
-            Some(hook) => hook.clone_from(off),
-            None => hooks.push(off.clone()),
-        }
+/// Notes that `hook` is off; the first reason counts. False: that was known.
+pub fn hook_off(hook: &str, why: &str) -> bool {
+    let hooks = &mut lock().hooks;
+    let off = HookInfo { name: hook.into(), on: false, how: String::new(), why: why.into() };
+    match hooks.iter_mut().find(|known| known.name == hook) {
+        Some(known) if !known.on => return false,
+        Some(known) => *known = off,
+        None => hooks.push(off),
     }
-    hooks
+    true
+}
+
+/// The hooks, on and off, in the order in which they were noted first.
+pub fn hooks() -> Vec<HookInfo> {
+    lock().hooks.clone()
 }
 
 /// Sets a figure of the account in the footer.

@@ -31,7 +31,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use threads::NO_THREAD;
 use traincheck_schema::record::{DictEntry, Event, EventKind, State};
 use traincheck_schema::ring::RingInfo;
-use traincheck_schema::run::{HookInfo, RunInfo};
+use traincheck_schema::run::RunInfo;
 use traincheck_schema::segment::{FormatVersion, ProcessHeader, SegmentWriter, WriteError};
 use writer::Writer;
 
@@ -71,8 +71,6 @@ pub struct StartInfo {
     pub torch_version: String,
     /// Name of the profile.
     pub profile: String,
-    /// The hooks, on and off. Those given to [`note_hook_off`] need not be among them.
-    pub hooks: Vec<HookInfo>,
 }
 
 /// Why a run could not be started.
@@ -219,7 +217,7 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
         python: info.python_version.clone(),
         torch: info.torch_version.clone(),
         profile: info.profile.clone(),
-        hooks: account::hooks(info.hooks),
+        hooks: account::hooks(),
     };
     folder::write_info(folder, &run).map_err(StartError::Info)?;
 
@@ -326,6 +324,14 @@ pub fn is_inert() -> bool {
 /// Why the capture stopped, if something was wrong.
 pub fn trouble() -> Option<&'static str> {
     account::what_went_wrong()
+}
+
+/// Says that `hook` is on, and how, by what interface: in `run.json`, if the run has not started. One that was
+/// switched off stays so.
+pub fn note_hook_on(hook: &str, how: &str) {
+    if !is_inert() {
+        account::hook_on(hook, how);
+    }
 }
 
 /// Says once for each `hook` that it was switched off or could not be installed: in the trace, and in `run.json`

@@ -35,6 +35,8 @@ pub struct HookInfo {
     pub name: String,
     /// Whether it was on.
     pub on: bool,
+    /// If it was: how, by what interface; else empty.
+    pub how: String,
     /// If not: why; else empty.
     pub why: String,
 }
