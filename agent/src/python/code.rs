@@ -6,6 +6,7 @@ use crate::plan::{self, Decision, Profile, Rule};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 /// A function that is recorded, or at least counts as the user's code. Leaked: code objects point to it.
 #[derive(Debug)]
@@ -47,13 +48,14 @@ const OPTIMIZED: i64 = 1;
 
 /// Decides about code objects.
 pub struct Codes {
-    extra: isize,
     profile: Profile,
     standard_library: String,
     /// By module, qualified name, file and line, so that code compiled again finds its entry.
     known: HashMap<(String, String, String, u32), &'static CodeInfo>,
 }
 
+/// The index of the agent's slot in code objects.
+static EXTRA: AtomicIsize = AtomicIsize::new(-1);
 static CODES: Gil<Option<Codes>> = Gil::new(None);
 
 impl Codes {
@@ -68,20 +70,10 @@ impl Codes {
             if extra < 0 {
                 return Err("every slot for extra data of code objects is taken".to_owned());
             }
-            CODES.with(|codes| {
-                *codes = Some(Codes { extra, profile, standard_library, known: HashMap::new() })
-            });
+            EXTRA.store(extra, Ordering::Relaxed);
+            CODES.with(|codes| *codes = Some(Codes { profile, standard_library, known: HashMap::new() }));
         }
         Ok(())
-    }
-
-    /// The index of the agent's slot in code objects, for the hot path.
-    ///
-    /// # Safety
-    /// The GIL is held.
-    pub unsafe fn extra_index() -> isize {
-        // SAFETY: the caller's word.
-        unsafe { CODES.with(|codes| codes.as_ref().map_or(-1, |codes| codes.extra)) }
     }
 
     fn is_user_file(&self, file: &str) -> bool {
@@ -142,25 +134,26 @@ impl Codes {
     }
 }
 
+/// The index of the agent's slot in code objects; negative where there is none.
+#[inline]
+pub fn extra() -> isize {
+    EXTRA.load(Ordering::Relaxed)
+}
+
 /// What is known of `code`, deciding now if it is seen for the first time; `None`: nothing of it is wanted.
 ///
 /// # Safety
-/// A live code object and the globals it runs with; the GIL is held; `extra` from [`Codes::extra_index`].
+/// A live code object and the globals it runs with; the GIL is held.
 #[inline]
-pub unsafe fn info(
-    python: &Python,
-    code: Object,
-    globals: Object,
-    extra: isize,
-) -> Option<&'static CodeInfo> {
+pub unsafe fn info(python: &Python, code: Object, globals: Object) -> Option<&'static CodeInfo> {
     let mut slot = std::ptr::null_mut();
     // SAFETY: the caller's word; the slot holds null, NOT_WANTED or a leaked CodeInfo, which only `decide` writes.
     unsafe {
-        (python.code_get_extra)(code, extra, &raw mut slot);
+        (python.code_get_extra)(code, extra(), &raw mut slot);
         if slot == NOT_WANTED {
             None
         } else if slot.is_null() {
-            decide(python, code, globals, extra)
+            decide(python, code, globals)
         } else {
             Some(&*slot.cast::<CodeInfo>())
         }
@@ -168,12 +161,12 @@ pub unsafe fn info(
 }
 
 #[cold]
-unsafe fn decide(python: &Python, code: Object, globals: Object, extra: isize) -> Option<&'static CodeInfo> {
+unsafe fn decide(python: &Python, code: Object, globals: Object) -> Option<&'static CodeInfo> {
     // SAFETY: `info`'s contract. Reading names of code objects runs no Python code.
     unsafe {
         let info = CODES.with(|codes| codes.as_mut()?.describe(python, code, globals));
         let slot = info.map_or(NOT_WANTED, |info| std::ptr::from_ref(info).cast_mut().cast());
-        if (python.code_set_extra)(code, extra, slot) != 0 {
+        if (python.code_set_extra)(code, extra(), slot) != 0 {
             (python.error_clear)();
         }
         info

@@ -2,7 +2,10 @@
 
 pub mod api;
 pub mod boot;
+mod capture;
 pub mod code;
 pub mod frame;
 pub mod hook;
 pub mod names;
+mod pep523;
+mod roles;

@@ -180,7 +180,7 @@ unsafe fn user_role(python: &Python, info: &CodeInfo, class: Object) -> Option<(
 ///
 /// # Safety
 /// `caller` is the innermost frame of the thread that runs, or null; the GIL is held.
-pub unsafe fn site(python: &Python, caller: *const Frame, extra: isize) -> (u32, bool) {
+pub unsafe fn site(python: &Python, caller: *const Frame) -> (u32, bool) {
     // SAFETY: `previous` links live frames up to null; the interpreter holds their code objects and globals.
     unsafe {
         let mut caller = caller;
@@ -188,7 +188,7 @@ pub unsafe fn site(python: &Python, caller: *const Frame, extra: isize) -> (u32,
             if caller.is_null() {
                 break;
             }
-            if let Some(info) = code::info(python, (*caller).code, (*caller).globals, extra)
+            if let Some(info) = code::info(python, (*caller).code, (*caller).globals)
                 && info.user
             {
                 return (site_id(python, &*caller, info), distance == 0);

@@ -1,0 +1,148 @@
+//! The entry and the return of a recorded call, however it was seen: what is recorded of them, and when nothing is.
+
+use super::api::{Object, Python};
+use super::code::CodeInfo;
+use super::frame::Frame;
+use super::names::{self, Function};
+use super::{hook, roles};
+use crate::calls::{self, Open};
+use crate::plan::Manner;
+use crate::{progress, sink};
+use traincheck_schema::record::{Event, EventKind, Role, Stage, flags};
+
+/// A user function called more often than this in one iteration is no longer recorded.
+const MAX_CALLS_PER_ITERATION: u32 = 64;
+
+/// A recorded call, between its entry and its return.
+pub struct Entered {
+    event: Event,
+    function: &'static Function,
+    /// `self`, with a reference of the agent's where it is needed at the return.
+    pub this: Object,
+    /// See `this`.
+    pub owns_this: bool,
+    outermost: bool,
+}
+
+/// A call is about to run. `None`: it is not recorded.
+///
+/// # Safety
+/// `frame` is live and at its entry, `caller` the frame that called it or null; the GIL is held.
+pub unsafe fn enter(
+    python: &Python,
+    caller: *const Frame,
+    frame: &Frame,
+    info: &'static CodeInfo,
+) -> Option<Entered> {
+    let calls = calls::current();
+    if calls.busy || sink::is_inert() {
+        return None;
+    }
+    // SAFETY: the caller's word. `busy` keeps the hook out of whatever
+    // Python code the calls below could run.
+    unsafe {
+        let this = frame.first_argument(python);
+        let function = names::function(python, info, this)?;
+        let identity = std::ptr::from_ref(info) as usize;
+        match function.manner {
+            Manner::NoRecursion if calls.innermost().code == identity => return None,
+            Manner::Disarm => {
+                hook::remove(python);
+                return None;
+            }
+            _ => {}
+        }
+        let (site, from_user) = names::site(python, caller);
+        if function.manner == Manner::FromUserCode && !from_user {
+            return None;
+        }
+        if function.role == Role::User && is_called_too_often(info, function) {
+            return None;
+        }
+
+        calls.busy = true;
+        let outermost = roles::is_outermost(function.role, calls);
+        let (mut modes, object) = roles::entering(python, function, this, site, outermost, calls);
+        if calls.constructions > 0 {
+            modes |= flags::IN_INIT;
+        }
+        let parent = calls.innermost().call;
+        let mut event = Event {
+            call: sink::next_call(),
+            parent,
+            name: function.name,
+            site,
+            object,
+            ..progress::event(EventKind::Enter)
+        };
+        event.flags |= modes;
+        if !calls.enter(Open { call: event.call, code: identity, site }) {
+            calls.busy = false;
+            return None;
+        }
+        sink::emit(&event);
+        roles::count(function.role, calls, true);
+        let keeps = roles::wants_self_at_return(function);
+        if keeps && !this.is_null() {
+            (python.inc_ref)(this);
+        }
+        roles::entered(python, function, &event, outermost, calls);
+        calls.busy = false;
+        Some(Entered { event, function, this, owns_this: keeps && !this.is_null(), outermost })
+    }
+}
+
+/// A recorded call has returned `result`; null: it was left by an exception.
+///
+/// # Safety
+/// The GIL is held; an exception is set exactly where `result` is null.
+pub unsafe fn leave(python: &Python, entered: Entered, result: Object) {
+    let Entered { event: begun, function, this, outermost, .. } = entered;
+    let calls = calls::current();
+    let now = progress::event(EventKind::Exit);
+    let raised = if result.is_null() { flags::RAISED } else { 0 };
+    calls.leave();
+    roles::count(function.role, calls, false);
+    sink::emit(&Event {
+        kind: EventKind::Exit as u8,
+        time: now.time,
+        stage: now.stage,
+        iteration: now.iteration,
+        step: now.step,
+        flags: begun.flags | raised,
+        ..begun
+    });
+    if function.role == Role::Save {
+        progress::set_stage_after_init(Stage::try_from(begun.stage).unwrap_or_default(), calls);
+    }
+    // With an exception set, no function of the C API may be called.
+    if result.is_null() || sink::is_inert() {
+        return;
+    }
+    calls.busy = true;
+    // SAFETY: the caller's word: no exception is set, `this` is kept alive by `enter`.
+    unsafe { roles::returned(python, &begun, function, this, outermost, result, calls) };
+    calls.busy = false;
+}
+
+/// Counts a call of a user function; true from where it is no longer recorded.
+fn is_called_too_often(info: &CodeInfo, function: &Function) -> bool {
+    let iteration = progress::iteration();
+    if info.counted_in.replace(iteration) != iteration {
+        info.calls.set(0);
+    }
+    info.calls.set(info.calls.get() + 1);
+    let too_often = info.calls.get() > MAX_CALLS_PER_ITERATION;
+    if too_often {
+        info.thinned.set(true);
+        let enclosing = calls::current().innermost().call;
+        sink::emit(&Event {
+            call: enclosing,
+            parent: enclosing,
+            name: function.name,
+            value: u64::from(info.calls.get() - 1),
+            ..progress::event(EventKind::Thinned)
+        });
+    }
+    too_often
+}

@@ -1,0 +1,144 @@
+//! How calls are seen on CPython 3.11: the frame evaluator is ours (PEP 523).
+//!
+//! The interpreter calls [`evaluate`] for every Python frame. What is not recorded is passed on after one look into
+//! the code object. Nothing of the agent's unwinds through the interpreter: the steps before and after the frame each
+//! end in a `catch_unwind` that switches the hook off. The frame itself runs outside of them, because CPython ends
+//! daemon threads by a forced unwind that must pass through.
+
+use super::api::{Object, Python};
+use super::code::{self, CodeInfo};
+use super::frame::{self, Frame};
+use super::{capture, hook};
+use crate::{calls, sink};
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// What must be left of a thread's stack for the hook to stay in: without it the interpreter needs less.
+const STACK_RESERVE: usize = 1 << 20;
+
+static ON: AtomicBool = AtomicBool::new(false);
+/// Below this address the stack of the thread that armed the agent is nearly used up. Stacks of other threads lie
+/// below it altogether: those look up their own.
+static STACK_FLOOR: AtomicUsize = AtomicUsize::new(0);
+
+/// Puts the hook in.
+///
+/// # Safety
+/// The GIL is held; `code::Codes` and `names` are installed; the layout of frames and code objects is proven.
+pub unsafe fn install(python: &Python) -> Result<(), String> {
+    // SAFETY: the caller's word.
+    unsafe {
+        let interpreter = (python.interpreter)();
+        if interpreter != (python.main_interpreter)() {
+            return Err("torch was imported in a subinterpreter".to_owned());
+        }
+        if (python.get_eval_frame)(interpreter) as usize != python.eval_frame_default as usize {
+            return Err("another frame evaluator is installed already".to_owned());
+        }
+        STACK_FLOOR.store(stack_floor(), Ordering::Relaxed);
+        ON.store(true, Ordering::Release);
+        (python.set_eval_frame)(interpreter, evaluate);
+    }
+    Ok(())
+}
+
+/// Takes the hook out, so that nothing of its cost remains.
+///
+/// # Safety
+/// The GIL is held, or no other thread exists (a fork's child).
+pub unsafe fn remove(python: &Python) {
+    if ON.swap(false, Ordering::AcqRel) {
+        // SAFETY: the caller's word. Another tool that hooked in after the agent keeps its place.
+        unsafe {
+            let interpreter = (python.main_interpreter)();
+            if (python.get_eval_frame)(interpreter) as usize == evaluate as *const () as usize {
+                (python.set_eval_frame)(interpreter, python.eval_frame_default);
+            }
+        }
+    }
+}
+
+/// See the module. The signature is CPython's.
+///
+/// # Safety
+/// Called by the interpreter, after [`install`].
+pub unsafe extern "C-unwind" fn evaluate(thread: *mut c_void, frame: *mut Frame, throw: c_int) -> Object {
+    // SAFETY: the interpreter calls with a live frame and the GIL held, after `install`, which needs `Python`.
+    unsafe {
+        let Some(python) = Python::loaded() else { return std::ptr::null_mut() };
+        let marker = 0u8;
+        if (&raw const marker as usize) < STACK_FLOOR.load(Ordering::Relaxed)
+            && is_deep(&raw const marker as usize)
+        {
+            return step_aside(python, thread, frame, throw);
+        }
+        match code::info(python, (*frame).code, (*frame).globals) {
+            // A frame into which an exception is thrown is a generator's that goes on; it has been recorded.
+            Some(info) if info.rule.is_some() && throw == 0 && !info.thinned.get() => {
+                record(python, thread, frame, info)
+            }
+            _ => (python.eval_frame_default)(thread, frame, throw),
+        }
+    }
+}
+
+#[inline(never)]
+unsafe fn record(python: &Python, thread: *mut c_void, frame: *mut Frame, info: &'static CodeInfo) -> Object {
+    // SAFETY: `evaluate`'s contract.
+    unsafe {
+        let entered =
+            hook::guarded(python, || capture::enter(python, frame::current(thread), &*frame, info)).flatten();
+        let result = (python.eval_frame_default)(thread, frame, 0);
+        if let Some(entered) = entered {
+            let (this, owns_this) = (entered.this, entered.owns_this);
+            hook::guarded(python, || capture::leave(python, entered, result));
+            if owns_this {
+                (python.dec_ref)(this);
+            }
+        }
+        result
+    }
+}
+
+/// Address below which too little is left of this thread's stack; 0 if unknown.
+fn stack_floor() -> usize {
+    // SAFETY: the attribute object is initialised by `pthread_getattr_np` before it is read, and destroyed once.
+    unsafe {
+        let mut attributes = std::mem::zeroed();
+        if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) != 0 {
+            return 0;
+        }
+        let (mut lowest, mut size) = (std::ptr::null_mut(), 0);
+        let known = libc::pthread_attr_getstack(&raw const attributes, &raw mut lowest, &raw mut size) == 0;
+        libc::pthread_attr_destroy(&raw mut attributes);
+        if known { lowest as usize + STACK_RESERVE.min(size / 2) } else { 0 }
+    }
+}
+
+#[cold]
+fn is_deep(address: usize) -> bool {
+    let calls = calls::current();
+    if calls.stack_floor == 0 {
+        calls.stack_floor = stack_floor();
+    }
+    address < calls.stack_floor
+}
+
+/// With a frame evaluator installed every Python call needs C stack, without one it does not: where little is left,
+/// the hook is out while this frame runs, so that a deep recursion ends as it would have without the agent.
+#[cold]
+unsafe fn step_aside(python: &Python, thread: *mut c_void, frame: *mut Frame, throw: c_int) -> Object {
+    // SAFETY: `evaluate`'s contract.
+    unsafe {
+        let was_on = ON.load(Ordering::Relaxed);
+        remove(python);
+        if was_on && !sink::is_inert() {
+            sink::note_hook_off("python calls in deep recursion", "the thread's stack was nearly used up");
+        }
+        let result = (python.eval_frame_default)(thread, frame, throw);
+        if was_on && !sink::is_inert() && !ON.swap(true, Ordering::AcqRel) {
+            (python.set_eval_frame)((python.main_interpreter)(), evaluate);
+        }
+        result
+    }
+}

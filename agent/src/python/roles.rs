@@ -1,0 +1,185 @@
+//! What a recorded call means by its role: what it moves on, and what is looked at, at its entry and at its return.
+
+use super::api::{Object, Python};
+use super::names::Function;
+use crate::calls::Calls;
+use crate::state::{look, objects, variables};
+use crate::{native, progress, sink};
+use traincheck_schema::record::{Event, ObjectKind, Role, Stage, flags, look as bits};
+
+/// What the role of a call about to be recorded has to say: bits for its flags, and the object it is called on.
+/// Counters do not include the call yet.
+///
+/// # Safety
+/// `this` is the live first argument or null; the GIL is held; `busy` keeps the hook out of whatever runs.
+pub unsafe fn entering(
+    python: &Python,
+    function: &Function,
+    this: Object,
+    site: u32,
+    outermost: bool,
+    calls: &mut Calls,
+) -> (u16, u32) {
+    // SAFETY: the caller's word.
+    unsafe {
+        let mut modes = native::modes();
+        let mut object = 0;
+        match (function.role, function.object) {
+            (Role::ModuleCall, _) => {
+                let training = variables::is_training(python, this);
+                modes |= if training { flags::MODULE_TRAIN } else { flags::MODULE_EVAL };
+                if outermost {
+                    modes |= flags::OUTERMOST;
+                    outermost_module_called(python, this, site, modes, calls);
+                }
+                object = variables::module_object(this);
+            }
+            (Role::ModeChange | Role::LoadState, Some(ObjectKind::Module)) => {
+                if calls.modules == 0 && calls.constructions == 0 && calls.mode_changes == 0 {
+                    variables::add_root(python, this);
+                }
+                object = variables::module_object(this);
+            }
+            (_, Some(ObjectKind::Module)) => object = variables::module_object(this),
+            (Role::LoaderNext, _) => object = objects::loader_of(this),
+            (_, Some(_)) => object = objects::id_of(python, this),
+            _ => {}
+        }
+        if function.role == Role::OptimizerInit {
+            crate::start_recording();
+        }
+        (modes, object)
+    }
+}
+
+/// What follows from the entry of a call, once it is recorded.
+///
+/// # Safety
+/// As for [`entering`].
+pub unsafe fn entered(python: &Python, function: &Function, event: &Event, outermost: bool, calls: &Calls) {
+    match function.role {
+        Role::Save => progress::set_stage_after_init(Stage::Checkpointing, calls),
+        Role::OptimizerStep if outermost && look::wants_entry_look() => {
+            // SAFETY: the caller's word.
+            unsafe { look::look(python, event, bits::PARAMETERS | bits::AT_ENTRY) };
+        }
+        _ => {}
+    }
+}
+
+/// What follows from a call that returned.
+///
+/// # Safety
+/// The GIL is held, no exception is set, `this` is alive where [`wants_self_at_return`].
+pub unsafe fn returned(
+    python: &Python,
+    begun: &Event,
+    function: &Function,
+    this: Object,
+    outermost: bool,
+    result: Object,
+    calls: &mut Calls,
+) {
+    // SAFETY: the caller's word.
+    unsafe {
+        let mut what = 0;
+        match function.role {
+            Role::Backward if outermost => {
+                progress::backward_returned(calls);
+                look::backward_returned();
+                what = bits::GRADIENTS;
+            }
+            Role::OptimizerStep if outermost => {
+                progress::optimizer_stepped();
+                what = bits::PARAMETERS | bits::BUFFERS | bits::HYPERPARAMETERS;
+            }
+            Role::ZeroGrad if calls.optimizer_steps == 0 && progress::is_sampled() => what = bits::GRADIENTS,
+            Role::ClipGrad if progress::is_sampled() => what = bits::GRADIENTS,
+            Role::SchedulerStep if calls.constructions == 0 => what = bits::HYPERPARAMETERS,
+            Role::ModeChange if outermost => {
+                if variables::is_root(this) {
+                    let stage = if variables::is_training(python, this) {
+                        Stage::Training
+                    } else {
+                        Stage::Evaluation
+                    };
+                    progress::set_stage_after_init(stage, calls);
+                }
+                what = bits::PARAMETERS | bits::BUFFERS;
+            }
+            Role::LoadState => what = bits::PARAMETERS | bits::BUFFERS,
+            Role::OptimizerInit if calls.constructions == 0 => {
+                objects::constructed(python, this, ObjectKind::Optimizer, calls);
+            }
+            Role::SchedulerInit if calls.constructions == 0 => {
+                objects::constructed(python, this, ObjectKind::Scheduler, calls);
+            }
+            Role::LoaderInit => objects::constructed(python, this, ObjectKind::Loader, calls),
+            Role::LoaderIter => objects::loader_passes(python, result, begun.object),
+            Role::Other if function.object == Some(ObjectKind::Scaler) => {
+                objects::constructed(python, this, ObjectKind::Scaler, calls);
+            }
+            // A function in which several iterations began is the user's loop.
+            Role::User if progress::iteration() >= begun.iteration + 2 => {
+                what = bits::PARAMETERS | bits::BUFFERS
+            }
+            _ => {}
+        }
+        if what != 0 && sink::is_started() {
+            look::look(python, begun, what);
+        }
+    }
+}
+
+/// An outermost module call: roots are found here, iterations begin here.
+unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, modes: u16, calls: &mut Calls) {
+    // SAFETY: `entering`'s contract.
+    unsafe {
+        let with_gradients = modes & (flags::GRAD | flags::INFERENCE) == flags::GRAD;
+        if with_gradients {
+            crate::start_recording();
+        }
+        variables::add_root(python, module);
+        if !with_gradients {
+            progress::set_stage_after_init(Stage::Evaluation, calls);
+        } else if variables::has_variables(module) {
+            look::iteration_may_begin(python, calls);
+            if progress::module_called(site, calls) {
+                native::record_all_ops(progress::is_sampled());
+            }
+        }
+    }
+}
+
+/// Whether no call that this role counts is around the one about to be entered.
+pub fn is_outermost(role: Role, calls: &Calls) -> bool {
+    match role {
+        Role::ModuleCall => calls.modules == 0,
+        Role::Backward => calls.backwards == 0,
+        Role::OptimizerStep => calls.optimizer_steps == 0,
+        Role::ModeChange => calls.mode_changes == 0,
+        _ => true,
+    }
+}
+
+/// Keeps count of open calls.
+pub fn count(role: Role, calls: &mut Calls, enters: bool) {
+    let counter = match role {
+        Role::ModuleCall => &mut calls.modules,
+        Role::Backward => &mut calls.backwards,
+        Role::OptimizerStep => &mut calls.optimizer_steps,
+        Role::ModeChange => &mut calls.mode_changes,
+        Role::OptimizerInit | Role::SchedulerInit | Role::LoaderInit => &mut calls.constructions,
+        _ => return,
+    };
+    *counter = if enters { *counter + 1 } else { counter.saturating_sub(1) };
+    if role == Role::OptimizerStep && *counter == 0 {
+        calls.iteration_in_step = false;
+    }
+}
+
+/// Whether the object that a call is made on is needed when it returns.
+pub fn wants_self_at_return(function: &Function) -> bool {
+    matches!(function.role, Role::OptimizerInit | Role::SchedulerInit | Role::LoaderInit | Role::ModeChange)
+        || function.object == Some(ObjectKind::Scaler)
+}
