@@ -42,4 +42,5 @@ extern "C" fn in_child() {
 extern "C" fn at_exit() {
     sink::account("looks_ns", look::cost());
     sink::seal("exit");
+    sink::report::finish();
 }

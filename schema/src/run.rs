@@ -3,6 +3,7 @@ mod files;
 mod info;
 mod process;
 mod recovery;
+mod report;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,6 +14,7 @@ use thiserror::Error;
 pub use crate::segment::ReadError;
 pub use info::{HookInfo, RunInfo};
 pub use process::{Batch, Process, ProcessReader, Torn};
+pub use report::{Progress, REPORT_VARIABLE, Report};
 
 use crate::segment::{FormatVersion, SegmentReader};
 

@@ -109,6 +109,18 @@ pub fn symbol(name: &str) -> Option<*mut c_void> {
     (!address.is_null() && name.len() < buffer.len()).then_some(address)
 }
 
+/// What the interpreter in this process says of its version and its build; none where there is no CPython. May be
+/// called before it is initialised.
+pub fn interpreter_version() -> Option<String> {
+    let address = symbol("Py_GetVersion")?;
+    // SAFETY: the symbol is CPython's: it takes nothing, may be called at any time, and gives a static C string.
+    let version = unsafe {
+        let version: unsafe extern "C" fn() -> *const c_char = std::mem::transmute(address);
+        CStr::from_ptr(version())
+    };
+    Some(version.to_string_lossy().into_owned())
+}
+
 static LOADED: AtomicPtr<Python> = AtomicPtr::new(std::ptr::null_mut());
 
 impl Python {

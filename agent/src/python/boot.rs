@@ -7,8 +7,9 @@
 use super::api::{Object, Python};
 use super::frame::{self, Frame};
 use super::names::Classes;
-use super::{code, hook, names};
+use super::{code, hook, names, support};
 use crate::plan::Profile;
+use crate::sink::report::{self, Progress};
 use crate::{native, sink};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -26,7 +27,15 @@ type AuditHook = unsafe extern "C" fn(*const c_char, Object, *mut c_void) -> c_i
 
 /// Waits for torch, if this process has a CPython in it. Called before `main`, when no interpreter runs yet.
 pub fn boot() {
-    let Some(add) = super::api::symbol("PySys_AddAuditHook") else { return };
+    let version = super::api::interpreter_version();
+    report::boot(version.clone());
+    let Some(version) = version else { return };
+    if let Some(why) = support::refusal(&version) {
+        return give_up("python calls", &why);
+    }
+    let Some(add) = super::api::symbol("PySys_AddAuditHook") else {
+        return give_up("python calls", "this interpreter does not export PySys_AddAuditHook");
+    };
     // SAFETY: the symbol is CPython's, which documents this signature since 3.8 and allows the call before the
     // interpreter is initialised; the hook lives as long as the process.
     unsafe {
@@ -121,11 +130,12 @@ unsafe fn executing(arguments: Object) {
         if !file.ends_with("/torch/__init__.py") || python.attribute_text(code, c"co_name") != "<module>" {
             return;
         }
-        if python.minor_version() != 11 {
-            let why = format!("CPython {} is not supported yet, only 3.11", python.version_text());
-            return give_up("python calls", &why);
-        }
         let interpreter = (python.interpreter)();
+        if interpreter != (python.main_interpreter)() {
+            // The main interpreter may yet import it.
+            let why = "torch was imported in a subinterpreter; only the main interpreter is recorded";
+            return sink::note_hook_off("subinterpreters", why);
+        }
         if (python.get_eval_frame)(interpreter) as usize != python.eval_frame_default as usize {
             return give_up("python calls", "another frame evaluator is installed already");
         }
@@ -148,10 +158,9 @@ unsafe extern "C-unwind" fn evaluate_body(thread: *mut c_void, frame: *mut Frame
             IMPORTING.store(false, Ordering::Relaxed);
             DONE.store(true, Ordering::Relaxed);
             if proven {
-                guarded(|| {
-                    if let Err(why) = arm(python) {
-                        give_up("python calls", &why);
-                    }
+                guarded(|| match arm(python) {
+                    Ok(()) => report::report(Progress::Armed, crate::JOB.get()),
+                    Err(why) => give_up("python calls", &why),
                 });
             } else {
                 give_up("python calls", "frames are not laid out as in CPython 3.11");
@@ -165,6 +174,7 @@ fn give_up(hook: &str, why: &str) {
     DONE.store(true, Ordering::Relaxed);
     IMPORTING.store(false, Ordering::Relaxed);
     sink::note_hook_off(hook, why);
+    report::report(Progress::Refused, crate::JOB.get());
 }
 
 /// torch is there: everything that is proven is switched on.

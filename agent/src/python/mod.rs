@@ -9,3 +9,4 @@ pub mod hook;
 pub mod names;
 mod pep523;
 mod roles;
+mod support;

@@ -15,6 +15,7 @@ mod folder;
 mod merge;
 mod names;
 mod quiet;
+pub mod report;
 mod ring_file;
 mod threads;
 mod writer;
