@@ -1,7 +1,7 @@
 @0xd3a1c5f07b92e846;
 # Payloads of the frames of a traincheck segment. The frame's kind says which struct is the root:
 #
-#   1 ProcessHeader   2 Dictionary   3 Events   4 States   5 Footer
+#   1 ProcessHeader   2 Dictionary   3 Events   4 States   5 Footer   6 Arguments
 #
 # What frames are, and what the fields mean, is in docs/trace-format.md. Fields are only ever added at the
 # end; a change that an older reader would misread makes a new major version of the format.
@@ -92,6 +92,7 @@ struct Events {
   site @12 :Column;
   object @13 :Column;
   value @14 :Column;
+  context @15 :Column;        # from version 1.1 on
 }
 
 struct States {
@@ -128,6 +129,25 @@ struct States {
   }
 }
 
+struct Arguments {
+  # From version 1.1 on.
+  rows @0 :UInt32;
+  end @1 :BlockEnd;
+  direction @2 :Column;
+  valueKind @3 :Column;
+  thread @4 :Column;
+  time @5 :Deltas;
+  call @6 :Deltas;
+  iteration @7 :Deltas;
+  function @8 :Column;
+  name @9 :Column;
+  text @10 :Column;
+  value @11 :Column;
+  object @12 :Column;
+  storage @13 :Column;
+  flags @14 :Column;
+}
+
 struct Footer {
   reason @0 :Text;
   monotonicNs @1 :UInt64;
@@ -138,6 +158,7 @@ struct Footer {
   entries @6 :UInt64;
   dropped @7 :UInt64;
   frameCount @8 :UInt64;
+  arguments @9 :UInt64;       # from version 1.1 on
 
   struct Cost {
     name @0 :Text;

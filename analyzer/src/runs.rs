@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use traincheck_schema::record::DictEntry;
-use traincheck_schema::run::{Process, ProcessReader, Run};
+use traincheck_schema::run::{self as schema, Process, ProcessReader, Run};
 
 use crate::check::{self, Checked};
 use crate::engine;
@@ -38,7 +38,8 @@ impl Source for RunSource {
             Ok(batch) => {
                 self.damage_in_a_row = 0;
                 let lost = batch.dropped.iter().map(|dropped| dropped.count).fold(0, u64::saturating_add);
-                Some(Ok(Batch { events: batch.events, states: batch.states, lost }))
+                let schema::Batch { events, states, arguments, .. } = batch;
+                Some(Ok(Batch { events, states, arguments, lost }))
             }
             Err(damage) => {
                 self.damage_in_a_row += 1;
@@ -57,7 +58,7 @@ impl Source for RunSource {
             if torn.bytes_after_last_frame > 0 {
                 text += &format!("; {} bytes after the last whole frame", torn.bytes_after_last_frame);
             }
-            let recovered = torn.events_recovered + torn.states_recovered;
+            let recovered = torn.events_recovered + torn.states_recovered + torn.arguments_recovered;
             if recovered > 0 {
                 text += &format!("; {recovered} records recovered from its rings");
             }

@@ -1,6 +1,6 @@
 //! Where records come from: what the engine asks of a trace, whatever it is stored in.
 
-use traincheck_schema::record::{DictEntry, Event, State};
+use traincheck_schema::record::{Argument, DictEntry, Event, State};
 
 /// Some consecutive records of one process.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +9,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// In order of time.
     pub states: Vec<State>,
+    /// What calls were given and gave back, in order of time: that of the call's enter or exit.
+    pub arguments: Vec<Argument>,
     /// How many records were lost since the batch before.
     pub lost: u64,
 }

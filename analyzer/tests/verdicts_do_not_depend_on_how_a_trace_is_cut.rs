@@ -14,7 +14,8 @@ fn in_blocks(trace: &MemoryTrace, size: usize) -> MemoryTrace {
             let from = events.first().map_or(0, |event| event.time);
             let until = batch.events.iter().map(|e| e.time).find(|&t| t > events[events.len() - 1].time);
             let states = batch.states.iter().filter(|s| s.time >= from && until.is_none_or(|u| s.time < u));
-            batches.push(Batch { events: events.to_vec(), states: states.copied().collect(), lost: 0 });
+            let states = states.copied().collect();
+            batches.push(Batch { events: events.to_vec(), states, ..Batch::default() });
         }
     }
     MemoryTrace { batches, ..trace.clone() }

@@ -17,7 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-use crate::record::{DICT_KIND, DictEntry, EVENT_SIZE, Event, PAD_KIND, STATE_KIND, STATE_SIZE, State};
+use crate::record::{
+    ARGUMENT_KIND, ARGUMENT_SIZE, Argument, DICT_KIND, DictEntry, EVENT_SIZE, Event, PAD_KIND, STATE_KIND,
+    STATE_SIZE, State,
+};
 
 mod dict;
 mod file;
@@ -34,7 +37,7 @@ pub const GRAIN: usize = 64;
 /// The first bytes of a ring.
 pub const MAGIC: [u8; 8] = *b"TCRING\r\n";
 /// Version of the layout that this crate writes; the major one must be the reader's, the minor one may be newer.
-pub const VERSION: (u16, u16) = (1, 0);
+pub const VERSION: (u16, u16) = (1, 1);
 
 // Offsets in the header page. `head` and `tail` have a cache line (and its prefetched neighbour) each.
 const AT_MAGIC: usize = 0;
@@ -69,6 +72,8 @@ pub enum RingRecord {
     Event(Event),
     /// A state; `thread` is the index of the ring.
     State(State),
+    /// An argument or result; `thread` is the index of the ring.
+    Argument(Argument),
     /// A dictionary entry.
     Dict(DictEntry),
 }
@@ -247,21 +252,37 @@ impl Ring {
     /// Appends an event. False: there was no room, and the loss was counted. `size` is set here.
     #[inline]
     pub fn push_event(&self, event: &Event) -> bool {
+        // SAFETY: an `Event` is a grain of numbers.
+        unsafe { self.push_grain(Event { size: EVENT_SIZE as u16, ..*event }) }
+    }
+
+    /// Appends an argument. False: there was no room, and the loss was counted. `size` and `kind` are set here.
+    #[inline]
+    pub fn push_argument(&self, argument: &Argument) -> bool {
+        let argument = Argument { size: ARGUMENT_SIZE as u16, kind: ARGUMENT_KIND, ..*argument };
+        // SAFETY: an `Argument` is a grain of numbers.
+        unsafe { self.push_grain(argument) }
+    }
+
+    /// Appends a record of one grain.
+    ///
+    /// # Safety
+    /// A `Record` is [`GRAIN`] bytes of numbers that begin with size and kind.
+    #[inline]
+    unsafe fn push_grain<Record>(&self, record: Record) -> bool {
+        const { assert!(size_of::<Record>() == GRAIN && align_of::<Record>() <= 8) };
         let head = self.producer.head.load(Ordering::Relaxed);
-        if head + EVENT_SIZE as u64 > self.producer.limit.load(Ordering::Relaxed)
-            && !self.has_room(head, EVENT_SIZE as u64)
+        if head + GRAIN as u64 > self.producer.limit.load(Ordering::Relaxed)
+            && !self.has_room(head, GRAIN as u64)
         {
             return self.drop_one();
         }
-        // An event is one grain, so it always fits before the end of the data area.
+        // One grain always fits before the end of the data area.
         let offset = self.producer.offset.load(Ordering::Relaxed);
         // SAFETY: `has_room` says that the consumer is done with these bytes; `offset` is a multiple of
-        // `GRAIN` below the capacity, so a whole grain fits, aligned for an `Event`.
-        unsafe {
-            let place = self.base.add(HEADER_SIZE + offset as usize).cast::<Event>();
-            place.write(Event { size: EVENT_SIZE as u16, ..*event });
-        }
-        self.publish(head, offset, EVENT_SIZE as u64);
+        // `GRAIN` below the capacity, so a whole grain fits, aligned for numbers.
+        unsafe { self.base.add(HEADER_SIZE + offset as usize).cast::<Record>().write(record) };
+        self.publish(head, offset, GRAIN as u64);
         true
     }
 
@@ -424,7 +445,7 @@ impl Ring {
                 }
             }
         };
-        let mut first = [0_u64; EVENT_SIZE / 8];
+        let mut first = [0_u64; GRAIN / 8];
         words(offset, &mut first);
         let [low, high, kind, ..] = first[0].to_ne_bytes();
         let size = u64::from(u16::from_ne_bytes([low, high]));
@@ -448,6 +469,16 @@ impl Ring {
                 (state.size, state.kind) = (STATE_SIZE as u16, STATE_KIND);
                 state.thread = self.info.index;
                 Some(RingRecord::State(state))
+            }
+            ARGUMENT_KIND => {
+                if size != ARGUMENT_SIZE as u64 {
+                    return Err("an argument has another size");
+                }
+                // SAFETY: an `Argument` is 64 bytes of numbers without padding: any bits make one.
+                let mut argument =
+                    unsafe { std::mem::transmute::<[u64; ARGUMENT_SIZE / 8], Argument>(first) };
+                argument.thread = self.info.index;
+                Some(RingRecord::Argument(argument))
             }
             DICT_KIND => {
                 let mut all = vec![0_u64; size as usize / 8];

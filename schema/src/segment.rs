@@ -20,4 +20,4 @@ pub use prose::{Footer, FrameEntry, MAX_INDEXED_FRAMES, MAX_TEXT, Totals};
 pub use reader::{Frame, SegmentReader};
 pub use source::Source;
 pub use types::{DropReason, Dropped, Ending, ProcessHeader, RingPosition};
-pub use writer::{SegmentWriter, WriteError};
+pub use writer::{Records, SegmentWriter, WriteError};

@@ -5,9 +5,9 @@ mod common;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use common::{FileRing, entry, event, state};
+use common::{FileRing, argument, entry, event, state};
 use proptest::prelude::*;
-use traincheck_schema::record::{DictEntry, Event, State};
+use traincheck_schema::record::{Argument, DictEntry, Event, State};
 use traincheck_schema::ring::{GRAIN, MAX_TEXT, RingError, RingInfo, RingRecord};
 
 const INFO: RingInfo = RingInfo { pid: 42, index: 5, thread: 4711, dictionary: false };
@@ -30,6 +30,7 @@ fn take(ring: &FileRing) -> Vec<RingRecord> {
 enum Action {
     Event(u64),
     State(u64),
+    Argument(u64),
     /// An entry whose texts have these lengths.
     Dict(usize, usize, usize),
     /// The consumer takes all there is.
@@ -40,6 +41,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         4 => any::<u64>().prop_map(Action::Event),
         2 => any::<u64>().prop_map(Action::State),
+        2 => any::<u64>().prop_map(Action::Argument),
         2 => (0..200_usize, 0..80_usize, 0..40_usize).prop_map(|(a, b, c)| Action::Dict(a, b, c)),
         1 => Just(Action::Take),
     ]
@@ -48,7 +50,7 @@ fn action() -> impl Strategy<Value = Action> {
 /// Bytes that a record takes without a pad before it.
 fn size(record: &RingRecord) -> u64 {
     match record {
-        RingRecord::Event(_) => 64,
+        RingRecord::Event(_) | RingRecord::Argument(_) => 64,
         RingRecord::State(_) => 128,
         RingRecord::Dict(entry) => {
             (32 + entry.text.len() + entry.file.len() + entry.type_name.len()).next_multiple_of(GRAIN) as u64
@@ -72,6 +74,11 @@ proptest! {
                 Action::State(n) => {
                     let state = State { thread: INFO.index, ..state(n) };
                     (RingRecord::State(state), file.ring.push_state(&State { size: 0, kind: 0, ..state }))
+                }
+                Action::Argument(n) => {
+                    let argument = Argument { thread: INFO.index, ..argument(n) };
+                    let pushed = file.ring.push_argument(&Argument { size: 0, kind: 0, ..argument });
+                    (RingRecord::Argument(argument), pushed)
                 }
                 Action::Dict(a, b, c) => {
                     let [text, file_name, type_name] = [a, b, c].map(|n| "x".repeat(n));
@@ -112,6 +119,7 @@ fn while_it_is_read() {
             while time < COUNT {
                 let pushed = match time % 7 {
                     3 => file.ring.push_state(&state(time)),
+                    4 => file.ring.push_argument(&argument(time)),
                     5 => file.ring.push_dict(&entry(time as u32, &"n".repeat(time as usize % 150))),
                     _ => file.ring.push_event(&event(time)),
                 };
@@ -128,6 +136,7 @@ fn while_it_is_read() {
                 match record {
                     RingRecord::Event(read) => assert_eq!(read, Event { thread: 5, ..event(next) }),
                     RingRecord::State(read) => assert_eq!(read, State { thread: 5, ..state(next) }),
+                    RingRecord::Argument(read) => assert_eq!(read, Argument { thread: 5, ..argument(next) }),
                     RingRecord::Dict(read) => {
                         assert_eq!(read, entry(next as u32, &"n".repeat(next as usize % 150)));
                     }

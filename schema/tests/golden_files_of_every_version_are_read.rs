@@ -1,7 +1,7 @@
-//! `tests/golden/vMAJOR.tcs` was written once, when that version of the format was made, and is never written
+//! `tests/golden/vVERSION.tcs` was written once, when that version of the format was made, and is never written
 //! again; beside it is what it says, as text. Reading it must always give that text.
 //!
-//! A new major version gets new files: `cargo test -p traincheck-schema --test golden_files_of_every_version_are_read
+//! A new version gets new files: `cargo test -p traincheck-schema --test golden_files_of_every_version_are_read
 //! -- --ignored` writes those that are missing.
 
 mod common;
@@ -10,16 +10,21 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use traincheck_schema::record::{
-    Attribute, DictEntry, DictKind, EVENT_SIZE, Event, EventKind, ObjectKind, Role, STATE_KIND, STATE_SIZE,
-    Stage, State, UnknownCase, ValueKind, VariableKind, flags, look,
+    Argument, ArgumentKind, Attribute, DictEntry, DictKind, Direction, EVENT_SIZE, Event, EventKind,
+    ObjectKind, Role, STATE_KIND, STATE_SIZE, Stage, State, UnknownCase, ValueKind, VariableKind, flags,
+    look,
 };
 use traincheck_schema::segment::{
-    BlockEnd, DropReason, Dropped, Ending, FormatVersion, Frame, RingPosition, SegmentReader, SegmentWriter,
+    BlockEnd, DropReason, Dropped, Ending, FormatVersion, Frame, Records, RingPosition, SegmentReader,
+    SegmentWriter,
 };
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
+
+/// The versions that there are files of.
+const VERSIONS: [&str; 2] = ["1", "1.1"];
 
 /// Some records of every kind.
 fn write(path: &Path) {
@@ -32,7 +37,8 @@ fn write(path: &Path) {
         Dropped { ring: 65_535, count: 1 << 33, reason: DropReason::BeforeStart },
     ];
     let positions = [RingPosition { ring: 0, position: 4096 }, RingPosition { ring: 2, position: 1 << 40 }];
-    writer.write_block(&events(), &states(), &dropped, &positions).unwrap();
+    let records = Records { events: &events(), states: &states(), arguments: &arguments() };
+    writer.write_records(records, &dropped, &positions).unwrap();
     writer.write_block(&[], &[], &[], &positions).unwrap();
     writer.write_block(&events()[..2], &[], &[], &[]).unwrap();
     let account = vec![("python frames".to_owned(), 12_345), ("fingerprints".to_owned(), u64::MAX)];
@@ -68,6 +74,9 @@ fn dictionary() -> Vec<DictEntry> {
         },
         entry(5, DictKind::Op, 0, "aten::addmm"),
         entry(6, DictKind::Text, 0, "4,7"),
+        entry(7, DictKind::Context, 0, "autocast(cpu, bfloat16) deterministic"),
+        entry(8, DictKind::Text, 0, "batch[0]"),
+        entry(9, DictKind::Text, 0, "[8, 3] float32 cpu"),
     ]
 }
 
@@ -87,10 +96,31 @@ fn events() -> Vec<Event> {
         name: 1,
         site: 2,
         object: 4,
-        reserved: 0,
+        context: if i % 2 == 0 { 0 } else { 7 },
         value: if kind == EventKind::Look { look::PARAMETERS | look::AT_ENTRY } else { i << (6 * i) },
     };
     (0..).zip(kinds).map(event).collect()
+}
+
+fn arguments() -> Vec<Argument> {
+    let kinds = (0..=255).filter_map(|kind| ArgumentKind::try_from(kind).ok());
+    let argument = |(i, value_kind): (u64, ArgumentKind)| Argument {
+        direction: Direction::try_from((i % 3) as u8).unwrap() as u8,
+        value_kind: value_kind as u8,
+        thread: (i % 3) as u16,
+        time: 5_000_000_000 + i * i * 977,
+        call: 100 - i,
+        iteration: i as u32 / 4,
+        function: 1,
+        name: 8,
+        text: if value_kind == ArgumentKind::Tensor { 9 } else { 0 },
+        value: i << (6 * i),
+        object: if value_kind == ArgumentKind::Object { 4 } else { 0 },
+        storage: i as u32,
+        flags: 1 << (i % 4),
+        ..Argument::EMPTY
+    };
+    (0..).zip(kinds).map(argument).collect()
 }
 
 fn states() -> Vec<State> {
@@ -203,6 +233,9 @@ fn dump(path: &Path) -> String {
                     .unwrap();
                     writeln!(t, "    name {} site {} object {} value {}", e.name, e.site, e.object, e.value)
                         .unwrap();
+                    if e.context != 0 {
+                        writeln!(t, "    context {}", e.context).unwrap();
+                    }
                 }
                 dump_end(t, &end);
             }
@@ -237,6 +270,20 @@ fn dump(path: &Path) -> String {
                 }
                 dump_end(t, &end);
             }
+            Frame::Arguments(arguments, end) => {
+                writeln!(t, "arguments").unwrap();
+                for a in arguments {
+                    let direction = case(Direction::try_from(a.direction));
+                    let kind = case(ArgumentKind::try_from(a.value_kind));
+                    writeln!(t, "  {} {direction} {} of {} thread {}", a.time, a.name, a.function, a.thread)
+                        .unwrap();
+                    writeln!(t, "    iteration {} call {}", a.iteration, a.call).unwrap();
+                    writeln!(t, "    {kind} value {:#x} text {} object {}", a.value, a.text, a.object)
+                        .unwrap();
+                    writeln!(t, "    storage {} flags {:#x}", a.storage, a.flags).unwrap();
+                }
+                dump_end(t, &end);
+            }
             Frame::Footer(footer) => {
                 writeln!(t, "footer: {} at {}", footer.ending.reason, footer.ending.monotonic_ns).unwrap();
                 for (name, value) in &footer.ending.account {
@@ -250,6 +297,9 @@ fn dump(path: &Path) -> String {
                 )
                 .unwrap();
                 writeln!(t, "  {} dropped, {} frames", totals.dropped, totals.frames).unwrap();
+                if totals.arguments > 0 {
+                    writeln!(t, "  {} arguments", totals.arguments).unwrap();
+                }
                 for f in &footer.frames {
                     // Without offsets: they depend on how well the payloads were compressed.
                     writeln!(t, "  kind {} rows {} times {}-{}", f.kind, f.rows, f.first_time, f.last_time)
@@ -266,11 +316,16 @@ fn dump(path: &Path) -> String {
 
 #[test]
 fn as_they_were_written() {
-    for major in 1..=FormatVersion::CURRENT.major {
-        let expected = std::fs::read_to_string(golden(&format!("v{major}.txt"))).unwrap();
-        let found = dump(&golden(&format!("v{major}.tcs")));
-        assert!(found == expected, "version {major} is read as\n{found}");
+    for version in VERSIONS {
+        let expected = std::fs::read_to_string(golden(&format!("v{version}.txt"))).unwrap();
+        let found = dump(&golden(&format!("v{version}.tcs")));
+        assert!(found == expected, "version {version} is read as\n{found}");
     }
+}
+
+#[test]
+fn the_newest_is_that_which_is_written() {
+    assert_eq!(VERSIONS.last().copied(), Some(FormatVersion::CURRENT.to_string().as_str()));
 }
 
 #[test]
@@ -278,14 +333,14 @@ fn and_what_is_written_now_says_the_same_as_the_newest() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("host-42-0.tcs");
     write(&path);
-    let golden = golden(&format!("v{}.tcs", FormatVersion::CURRENT.major));
+    let golden = golden(&format!("v{}.tcs", FormatVersion::CURRENT));
     assert_eq!(dump(&path), dump(&golden));
 }
 
 #[test]
 #[ignore = "writes the golden files of a new version"]
 fn write_those_that_are_missing() {
-    let name = format!("v{}", FormatVersion::CURRENT.major);
+    let name = format!("v{}", FormatVersion::CURRENT);
     let path = golden(&format!("{name}.tcs"));
     if !path.exists() {
         write(&path);

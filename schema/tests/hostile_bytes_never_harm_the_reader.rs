@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::damage::{reseal, wrap};
-use common::{FileRing, entry, event, sample, state};
+use common::{FileRing, argument, entry, event, sample, sample_with_arguments, state};
 use proptest::prelude::*;
 use traincheck_schema::ring::RingInfo;
 use traincheck_schema::run::Run;
@@ -51,6 +51,12 @@ fn read_frames(
 static SAMPLE: LazyLock<(Vec<u8>, Vec<u64>)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     sample(&folder.path().join("host-42-0.tcs"))
+});
+
+/// Likewise, with arguments.
+static ARGUMENTS: LazyLock<(Vec<u8>, Vec<u64>)> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    sample_with_arguments(&folder.path().join("host-42-0.tcs"))
 });
 
 /// The uncompressed payloads of a segment that is right.
@@ -97,12 +103,13 @@ proptest! {
 
     #[test]
     fn any_bytes_in_a_message(
-        frame in 0..9_usize,
-        kind in 0..7_u8,
+        frame in 0..12_usize,
+        kind in 0..8_u8,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
     ) {
-        let (bytes, begins) = &*SAMPLE;
-        let (own, mut message) = payloads(bytes, begins)[frame].clone();
+        let mut all = payloads(&SAMPLE.0, &SAMPLE.1);
+        all.extend(payloads(&ARGUMENTS.0, &ARGUMENTS.1));
+        let (own, mut message) = all[frame].clone();
         for (at, byte) in changes {
             let at = at.index(message.len());
             message[at] = byte;
@@ -130,11 +137,12 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let ring_path = folder.path().join("host-42-r0.ring");
         let info = RingInfo { pid: 42, ..RingInfo::default() };
-        let ring = FileRing::create(&ring_path, 40 * 64, &info);
+        let ring = FileRing::create(&ring_path, 50 * 64, &info);
         for time in 0..10 {
             ring.ring.push_event(&event(time));
             ring.ring.push_dict(&entry(time as u32 + 1, "name"));
             ring.ring.push_state(&state(time));
+            ring.ring.push_argument(&argument(time));
         }
         let mut files = [SAMPLE.0.clone(), SAMPLE.0.clone(), std::fs::read(&ring_path).unwrap()];
         for (file, at, byte) in changes {
@@ -237,7 +245,7 @@ fn rows_and_entries_that_a_message_says_it_has_are_not_allocated() {
     for rows in [16_385_u32, u32::MAX] {
         let mut message = [[0, 0, 0, 0, 2, 0, 0, 0], [0, 0, 0, 0, 1, 0, 0, 0], [0; 8]].concat();
         message[16..20].copy_from_slice(&rows.to_le_bytes());
-        for kind in [3, 4] {
+        for kind in [3, 4, 6] {
             let (_, errors, ..) = read_frames(wrap(&[(kind, message.clone(), 24)]));
             assert!(errors[0].to_string().contains("rows, more than"), "{errors:?}");
         }

@@ -4,12 +4,15 @@ mod common;
 
 use std::path::Path;
 
-use common::{any_entry, any_event, any_state, bits, entry, event, header, read_all, state};
+use common::{
+    any_argument, any_entry, any_event, any_state, argument, bits, entry, event, header, read_all, state,
+};
 use proptest::prelude::*;
-use traincheck_schema::record::{DictEntry, Event, State};
+use traincheck_schema::record::{Argument, DictEntry, Event, State};
 use traincheck_schema::run::Run;
 use traincheck_schema::segment::{
-    DropReason, Dropped, Ending, Frame, MAX_ROWS, RingPosition, SegmentReader, SegmentWriter, WriteError,
+    DropReason, Dropped, Ending, Frame, MAX_ROWS, Records, RingPosition, SegmentReader, SegmentWriter,
+    WriteError,
 };
 
 fn frames(path: &Path) -> Vec<Frame> {
@@ -21,25 +24,30 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_events_and_states(
+    fn any_records(
         events in prop::collection::vec(any_event(), 0..200),
         states in prop::collection::vec(any_state(), 0..100),
+        arguments in prop::collection::vec(any_argument(), 0..100),
     ) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host-1-0.tcs");
         let mut writer = SegmentWriter::create(&path, &header()).unwrap();
-        writer.write_block(&events, &states, &[], &[]).unwrap();
+        let records = Records { events: &events, states: &states, arguments: &arguments };
+        writer.write_records(records, &[], &[]).unwrap();
         writer.seal(&Ending::default()).unwrap();
 
         let (mut read_events, mut read_states): (Vec<Event>, Vec<State>) = (Vec::new(), Vec::new());
+        let mut read_arguments: Vec<Argument> = Vec::new();
         for frame in frames(&path) {
             match frame {
                 Frame::Events(rows, _) => read_events.extend(rows),
                 Frame::States(rows, _) => read_states.extend(rows),
+                Frame::Arguments(rows, _) => read_arguments.extend(rows),
                 _ => {}
             }
         }
         prop_assert_eq!(read_events, events);
+        prop_assert_eq!(read_arguments, arguments);
         let bits_of = |states: &[State]| states.iter().map(bits).collect::<Vec<_>>();
         prop_assert_eq!(bits_of(&read_states), bits_of(&states));
     }
@@ -99,6 +107,36 @@ fn header_losses_positions_and_ending() {
     assert_eq!(reader.header(), Some(&header()));
     assert_eq!(reader.ending(), Some(&ending));
     assert_eq!(reader.torn(), None);
+}
+
+/// A reader of version 1.0 passes over frames of arguments. What it reads of a block must be its end, too.
+#[test]
+fn the_end_of_a_block_is_never_on_its_arguments() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("host-42-0.tcs");
+    let mut writer = SegmentWriter::create(&path, &header()).unwrap();
+    let positions = [RingPosition { ring: 7, position: 640 }];
+    let arguments = vec![argument(3); MAX_ROWS + 1];
+    for events in [&[][..], &[event(2)]] {
+        let records = Records { events, arguments: &arguments, ..Records::default() };
+        writer.write_records(records, &[], &positions).unwrap();
+    }
+    writer.seal(&Ending::default()).unwrap();
+    let ends: Vec<(u8, bool)> = frames(&path)
+        .iter()
+        .filter_map(|frame| match frame {
+            Frame::Arguments(_, end) => Some((6, end.more)),
+            Frame::Events(_, end) => Some((3, end.more)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ends, [(6, true), (6, true), (3, false), (6, true), (6, true), (3, false)]);
+
+    let mut reader = Run::open(folder.path()).unwrap().processes[0].reader();
+    let (batches, errors) = read_all(&mut reader);
+    assert!(errors.is_empty() && reader.ending().is_some(), "{errors:?}");
+    assert_eq!(batches.len(), 2);
+    assert!(batches.iter().all(|batch| batch.arguments == arguments));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What happens before the run is started is kept in memory: it becomes the first block, or nothing.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use traincheck_schema::record::{Event, State};
+use traincheck_schema::record::{Argument, Event, State};
 
 /// How many records are kept. Those beyond are counted.
 pub const MOST_RECORDS: usize = 16_384;
@@ -12,15 +12,17 @@ pub struct Early {
     pub events: Vec<Event>,
     /// States, likewise.
     pub states: Vec<State>,
+    /// Arguments and results, likewise.
+    pub arguments: Vec<Argument>,
     /// How many more there were.
     pub lost: u64,
 }
 
 impl Early {
-    const EMPTY: Early = Early { events: Vec::new(), states: Vec::new(), lost: 0 };
+    const EMPTY: Early = Early { events: Vec::new(), states: Vec::new(), arguments: Vec::new(), lost: 0 };
 
     fn has_room(&mut self) -> bool {
-        let room = self.events.len() + self.states.len() < MOST_RECORDS;
+        let room = self.events.len() + self.states.len() + self.arguments.len() < MOST_RECORDS;
         self.lost += u64::from(!room);
         room
     }
@@ -36,6 +38,13 @@ impl Early {
     pub fn keep_state(&mut self, state: &State, thread: u16) {
         if self.has_room() {
             self.states.push(State { thread, ..*state });
+        }
+    }
+
+    /// Keeps an argument of the thread with this number.
+    pub fn keep_argument(&mut self, argument: &Argument, thread: u16) {
+        if self.has_room() {
+            self.arguments.push(Argument { thread, ..*argument });
         }
     }
 

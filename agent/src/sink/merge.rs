@@ -3,7 +3,7 @@
 //! Each ring is read in the order in which it was filled, so that a block ends at one position in each ring:
 //! everything before it is written, nothing behind it is.
 
-use traincheck_schema::record::{EVENT_SIZE, Event, STATE_SIZE, State};
+use traincheck_schema::record::{ARGUMENT_SIZE, Argument, EVENT_SIZE, Event, STATE_SIZE, State};
 use traincheck_schema::ring::{Ring, RingError, RingRecord};
 use traincheck_schema::segment::RingPosition;
 
@@ -15,6 +15,7 @@ pub struct Records {
     capacity: u64,
     events: std::vec::IntoIter<Event>,
     states: std::vec::IntoIter<State>,
+    arguments: std::vec::IntoIter<Argument>,
     /// Which kind comes when.
     order: std::vec::IntoIter<Kind>,
     taken: bool,
@@ -24,6 +25,7 @@ pub struct Records {
 enum Kind {
     Event,
     State,
+    Argument,
 }
 
 impl Records {
@@ -31,6 +33,7 @@ impl Records {
     pub fn read(ring: &Ring, from: u64, to: u64) -> Result<Records, RingError> {
         let mut events = Vec::with_capacity(usize::try_from(to - from).unwrap_or(0) / EVENT_SIZE);
         let mut states = Vec::new();
+        let mut arguments = Vec::new();
         let mut order = Vec::with_capacity(events.capacity());
         ring.read(from, to, |record| match record {
             RingRecord::Event(event) => {
@@ -41,6 +44,10 @@ impl Records {
                 states.push(state);
                 order.push(Kind::State);
             }
+            RingRecord::Argument(argument) => {
+                arguments.push(argument);
+                order.push(Kind::Argument);
+            }
             // These are in a ring of their own.
             RingRecord::Dict(_) => {}
         })?;
@@ -50,6 +57,7 @@ impl Records {
             capacity: ring.capacity() as u64,
             events: events.into_iter(),
             states: states.into_iter(),
+            arguments: arguments.into_iter(),
             order: order.into_iter(),
             taken: false,
         })
@@ -61,6 +69,7 @@ impl Records {
         let time = match kind {
             Kind::Event => self.events.as_slice().first()?.time,
             Kind::State => self.states.as_slice().first()?.time,
+            Kind::Argument => self.arguments.as_slice().first()?.time,
         };
         Some((kind, time))
     }
@@ -84,6 +93,8 @@ pub struct Block {
     pub events: Vec<Event>,
     /// Its states, likewise.
     pub states: Vec<State>,
+    /// Its arguments, likewise.
+    pub arguments: Vec<Argument>,
     /// Up to where the rings are in this block and those before, for the rings that have a part in this one.
     pub positions: Vec<RingPosition>,
 }
@@ -91,7 +102,7 @@ pub struct Block {
 impl Block {
     /// Nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.states.is_empty()
+        self.events.is_empty() && self.states.is_empty() && self.arguments.is_empty()
     }
 }
 
@@ -107,7 +118,7 @@ impl Merge {
     /// The earliest records, at most `limit` of each kind.
     pub fn next_block(&mut self, limit: usize) -> Block {
         let mut block = Block::default();
-        while block.events.len() < limit && block.states.len() < limit {
+        while block.events.len() < limit && block.states.len() < limit && block.arguments.len() < limit {
             let fronts =
                 self.0.iter_mut().filter_map(|records| records.front().map(|front| (front, records)));
             let Some(((kind, _), records)) = fronts.min_by_key(|((_, time), _)| *time) else { break };
@@ -119,6 +130,10 @@ impl Merge {
                 Kind::State => {
                     block.states.extend(records.states.next());
                     records.advance(STATE_SIZE);
+                }
+                Kind::Argument => {
+                    block.arguments.extend(records.arguments.next());
+                    records.advance(ARGUMENT_SIZE);
                 }
             }
         }
@@ -142,6 +157,10 @@ mod tests {
         Event { kind: EventKind::Enter as u8, time, ..Event::EMPTY }
     }
 
+    fn argument(time: u64) -> Argument {
+        Argument { time, ..Argument::EMPTY }
+    }
+
     fn state(time: u64) -> State {
         State { attribute: Attribute::Data as u8, time, ..State::EMPTY }
     }
@@ -158,22 +177,22 @@ mod tests {
         /// Whatever is pushed comes out once, in the order of time, and the positions are those of the ring.
         #[test]
         fn blocks_end_where_the_rings_say(
-            rounds in prop::collection::vec((prop::collection::vec((0..3_usize, any::<bool>()), 0..30), 1..9_usize), 1..20)
+            rounds in prop::collection::vec((prop::collection::vec((0..3_usize, 0..3_u8), 0..30), 1..9_usize), 1..20)
         ) {
             let rings = [ring(0, 33), ring(1, 65), ring(2, 128)];
             let mut written = [0; 3];
             let mut time = 0;
             for (pushes, limit) in rounds {
                 let mut expected = Vec::new();
-                for (which, is_event) in pushes {
+                for (which, kind) in pushes {
                     time += 1;
-                    let fits = if is_event {
-                        rings[which].push_event(&event(time))
-                    } else {
-                        rings[which].push_state(&state(time))
+                    let fits = match kind {
+                        0 => rings[which].push_event(&event(time)),
+                        1 => rings[which].push_state(&state(time)),
+                        _ => rings[which].push_argument(&argument(time)),
                     };
                     if fits {
-                        expected.push((time, which as u16, is_event));
+                        expected.push((time, which as u16, kind));
                     }
                 }
                 let heads: Vec<u64> = rings.iter().map(Ring::head).collect();
@@ -185,9 +204,10 @@ mod tests {
                     if block.is_empty() {
                         break;
                     }
-                    prop_assert!(block.events.len() <= limit && block.states.len() <= limit);
-                    let mut here: Vec<_> = block.events.iter().map(|event| (event.time, event.thread, true)).collect();
-                    here.extend(block.states.iter().map(|state| (state.time, state.thread, false)));
+                    prop_assert!([block.events.len(), block.states.len(), block.arguments.len()].iter().all(|n| *n <= limit));
+                    let mut here: Vec<_> = block.events.iter().map(|event| (event.time, event.thread, 0)).collect();
+                    here.extend(block.states.iter().map(|state| (state.time, state.thread, 1)));
+                    here.extend(block.arguments.iter().map(|argument| (argument.time, argument.thread, 2)));
                     here.sort_unstable();
                     found.extend(here);
                     for position in block.positions {

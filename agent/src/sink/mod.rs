@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use threads::NO_THREAD;
-use traincheck_schema::record::{DictEntry, Event, EventKind, State};
+use traincheck_schema::record::{Argument, DictEntry, Event, EventKind, State};
 use traincheck_schema::ring::RingInfo;
 use traincheck_schema::run::RunInfo;
 use traincheck_schema::segment::{FormatVersion, ProcessHeader, SegmentWriter, WriteError};
@@ -146,6 +146,16 @@ pub fn emit_state(state: &State) {
     match PHASE.load(Ordering::Relaxed) {
         RECORDING => threads::push(|ring| ring.push_state(state)),
         WAITING => keep(|early, thread| early.keep_state(state, thread), || emit_state(state)),
+        _ => {}
+    }
+}
+
+/// Records what a call was given or gave back. Its `thread` is filled in.
+#[inline]
+pub fn emit_argument(argument: &Argument) {
+    match PHASE.load(Ordering::Relaxed) {
+        RECORDING => threads::push(|ring| ring.push_argument(argument)),
+        WAITING => keep(|early, thread| early.keep_argument(argument, thread), || emit_argument(argument)),
         _ => {}
     }
 }

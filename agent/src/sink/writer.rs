@@ -21,7 +21,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use traincheck_schema::record::{DictEntry, EVENT_SIZE};
 use traincheck_schema::ring::RingError;
-use traincheck_schema::segment::{DropReason, Dropped, Ending, RingPosition, SegmentWriter, WriteError};
+use traincheck_schema::segment::{
+    DropReason, Dropped, Ending, Records as Rows, RingPosition, SegmentWriter, WriteError,
+};
 
 /// How many events make a block.
 const BLOCK_EVENTS: usize = 4096;
@@ -118,10 +120,11 @@ impl Writer {
         let names_position = self.write_names()?;
         let mut dropped = Vec::new();
         note(&mut dropped, NO_THREAD, early.lost, &mut 0, DropReason::BeforeStart);
-        if early.events.is_empty() && early.states.is_empty() && dropped.is_empty() {
+        let Early { events, states, arguments, .. } = early;
+        if events.is_empty() && states.is_empty() && arguments.is_empty() && dropped.is_empty() {
             return Ok(());
         }
-        self.segment.write_block(&early.events, &early.states, &dropped, &[names_position])
+        self.segment.write_records(Rows { events, states, arguments }, &dropped, &[names_position])
     }
 
     /// Starts the thread.
@@ -217,7 +220,8 @@ impl Writer {
                 break;
             }
             block.positions.push(names_position);
-            self.segment.write_block(&block.events, &block.states, &dropped, &block.positions)?;
+            let rows = Rows { events: &block.events, states: &block.states, arguments: &block.arguments };
+            self.segment.write_records(rows, &dropped, &block.positions)?;
             dropped.clear();
             self.release(&block.positions);
             got_on();

@@ -69,7 +69,7 @@ pub fn event(sequence: u64) -> Event {
         name: (sequence % 50) as u32 + 1,
         site: (sequence % 7) as u32,
         object: (sequence % 3) as u32,
-        reserved: 0,
+        context: 0,
         value: sequence,
     }
 }

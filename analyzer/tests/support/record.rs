@@ -122,7 +122,7 @@ impl Recorder {
             name,
             site,
             object,
-            reserved: 0,
+            context: 0,
             value,
         });
     }

@@ -12,7 +12,7 @@ mod damage;
 
 fuzz_target!(|data: &[u8]| {
     let Some((how, rest)) = data.split_first() else { return };
-    let bytes = match how % 8 {
+    let bytes = match how % 9 {
         0 => rest.to_vec(),
         1 | 2 => {
             let mut bytes = rest.to_vec();

@@ -14,7 +14,7 @@ fn main() -> std::io::Result<()> {
     fs::create_dir_all(&folder)?;
     let scratch = tempfile::tempdir()?;
     let (bytes, begins) = records::sample(&scratch.path().join("host-42-0.tcs"));
-    let golden = fs::read(root.join("../tests/golden/v1.tcs"))?;
+    let golden = fs::read(root.join("../tests/golden/v1.1.tcs"))?;
     for (name, segment) in [("sample", &bytes), ("golden", &golden)] {
         for how in [0, 1] {
             fs::write(folder.join(format!("{name}-{how}")), [&[how], &segment[..]].concat())?;
@@ -36,6 +36,7 @@ fn main() -> std::io::Result<()> {
     for time in 0..6 {
         ring.push_event(&records::event(time));
         ring.push_state(&records::state(time));
+        ring.push_argument(&records::argument(time));
         ring.push_dict(&records::entry(1, "torch.optim.adamw.AdamW.step"));
         if time < 5 {
             ring.release(ring.head());

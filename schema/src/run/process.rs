@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{files, recovery};
 use crate::dictionary::Dictionary;
-use crate::record::{Event, State};
+use crate::record::{Argument, Event, State};
 use crate::segment::{
     BlockEnd, DropReason, Dropped, Ending, Footer, Frame, ProcessHeader, ReadError, SegmentReader, Totals,
 };
@@ -74,6 +74,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// States.
     pub states: Vec<State>,
+    /// Arguments and results of calls.
+    pub arguments: Vec<Argument>,
     /// What is missing since the batch before.
     pub dropped: Vec<Dropped>,
     /// These were never written to a segment: they were found in the rings of a process that did not end well.
@@ -82,7 +84,11 @@ pub struct Batch {
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.states.is_empty() && self.dropped.is_empty()
+        self.rows() == 0 && self.dropped.is_empty()
+    }
+
+    fn rows(&self) -> usize {
+        self.events.len() + self.states.len() + self.arguments.len()
     }
 
     /// Sorted by time. Usually it is already.
@@ -92,6 +98,9 @@ impl Batch {
         }
         if !self.states.is_sorted_by_key(|state| state.time) {
             self.states.sort_by_key(|state| state.time);
+        }
+        if !self.arguments.is_sorted_by_key(|argument| argument.time) {
+            self.arguments.sort_by_key(|argument| argument.time);
         }
         self
     }
@@ -106,6 +115,8 @@ pub struct Torn {
     pub events_recovered: u64,
     /// States found in the rings.
     pub states_recovered: u64,
+    /// Arguments and results found in the rings.
+    pub arguments_recovered: u64,
 }
 
 /// How far the segments say that each ring was written.
@@ -315,6 +326,11 @@ impl ProcessReader {
                 append(&mut self.block.states, states);
                 end
             }
+            Frame::Arguments(arguments, end) => {
+                self.counted.arguments += arguments.len() as u64;
+                append(&mut self.block.arguments, arguments);
+                end
+            }
             Frame::Footer(footer) => return self.take_footer(*footer),
             Frame::Unknown(_) => return Ok(Step::On),
         };
@@ -326,8 +342,7 @@ impl ProcessReader {
             }
             self.block.dropped.extend(end.dropped);
         }
-        let rows = self.block.events.len() + self.block.states.len();
-        if (more && rows < MAX_BATCH_ROWS) || self.block.is_empty() {
+        if (more && self.block.rows() < MAX_BATCH_ROWS) || self.block.is_empty() {
             return Ok(Step::On);
         }
         Ok(Step::Batch(std::mem::take(&mut self.block).sorted()))
@@ -365,6 +380,7 @@ impl ProcessReader {
         };
         self.torn.events_recovered = recovered.batch.events.len() as u64;
         self.torn.states_recovered = recovered.batch.states.len() as u64;
+        self.torn.arguments_recovered = recovered.batch.arguments.len() as u64;
         for batch in [cut_off, recovered.batch] {
             if !batch.is_empty() {
                 self.waiting.push_back(Ok(batch));

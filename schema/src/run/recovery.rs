@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Process;
 use super::process::{Batch, Progress};
 use crate::dictionary::Dictionary;
-use crate::record::{Event, State};
+use crate::record::{Argument, Event, State};
 use crate::ring::{self, RecoveredRing, RingError, RingRecord};
 use crate::segment::{DropReason, Dropped, ReadError};
 
@@ -31,6 +31,7 @@ pub(super) fn recover(
     found.batch.recovered = true;
     let known_events: HashSet<_> = cut_off.events.iter().map(event_key).collect();
     let known_states: HashSet<_> = cut_off.states.iter().map(state_key).collect();
+    let known_arguments: HashSet<_> = cut_off.arguments.iter().map(argument_key).collect();
 
     for path in &process.rings {
         let mut failed = |source| found.errors.push(ReadError::Ring { path: path.clone(), source });
@@ -54,8 +55,10 @@ pub(super) fn recover(
             match record {
                 RingRecord::Event(event) if known_events.contains(&event_key(&event)) => {}
                 RingRecord::State(state) if known_states.contains(&state_key(&state)) => {}
+                RingRecord::Argument(argument) if known_arguments.contains(&argument_key(&argument)) => {}
                 RingRecord::Event(event) => found.batch.events.push(event),
                 RingRecord::State(state) => found.batch.states.push(state),
+                RingRecord::Argument(argument) => found.batch.arguments.push(argument),
                 // An entry that cannot be taken names nothing that could be looked up.
                 RingRecord::Dict(entry) => _ = dictionary.insert(entry),
             }
@@ -80,4 +83,8 @@ fn event_key(event: &Event) -> (u64, u64, u16, u8, u32) {
 
 fn state_key(state: &State) -> (u64, u64, u16, u8, u32) {
     (state.time, state.call, state.thread, state.attribute, state.variable)
+}
+
+fn argument_key(argument: &Argument) -> (u64, u64, u16, u8, u8, u32) {
+    (argument.time, argument.call, argument.thread, argument.direction, argument.value_kind, argument.name)
 }

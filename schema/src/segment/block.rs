@@ -1,9 +1,9 @@
-//! Events and states as columns.
+//! Events, states and arguments as columns.
 
 use super::column::{PayloadError, at_most, each, each_sum, put, put_deltas, unzigzag, zigzag};
 use super::types::{DropReason, Dropped, RingPosition};
-use crate::record::{Event, State, ValueKind};
-use crate::trace_capnp::{block_end, events, states};
+use crate::record::{Argument, Event, State, ValueKind};
+use crate::trace_capnp::{arguments, block_end, events, states};
 
 /// No frame has more rows than this; a longer block is written as several frames.
 pub const MAX_ROWS: usize = 16_384;
@@ -88,7 +88,8 @@ pub(super) fn put_events(mut to: events::Builder<'_>, events: &[Event], end: &Bl
     put(to.reborrow().init_name(), rows.clone().map(|e| e.name.into()));
     put(to.reborrow().init_site(), rows.clone().map(|e| e.site.into()));
     put(to.reborrow().init_object(), rows.clone().map(|e| e.object.into()));
-    put(to.init_value(), rows.map(|e| e.value));
+    put(to.reborrow().init_value(), rows.clone().map(|e| e.value));
+    put(to.init_context(), rows.map(|e| e.context.into()));
 }
 
 pub(super) fn read_events(from: events::Reader<'_>) -> Result<(Vec<Event>, BlockEnd), PayloadError> {
@@ -107,6 +108,7 @@ pub(super) fn read_events(from: events::Reader<'_>) -> Result<(Vec<Event>, Block
     each(from.get_site()?, n, U32, |i, v| events[i].site = v as u32)?;
     each(from.get_object()?, n, U32, |i, v| events[i].object = v as u32)?;
     each(from.get_value()?, n, U64, |i, v| events[i].value = v)?;
+    each(from.get_context()?, n, U32, |i, v| events[i].context = v as u32)?;
     Ok((events, read_end(from.get_end()?)?))
 }
 
@@ -193,4 +195,42 @@ pub(super) fn read_states(from: states::Reader<'_>) -> Result<(Vec<State>, Block
     each(tensor.get_max()?, n, U32, |i, v| states[tensors[i]].max = f32::from_bits(v as u32))?;
     each(tensor.get_l2()?, n, U32, |i, v| states[tensors[i]].l2 = f32::from_bits(v as u32))?;
     Ok((states, read_end(from.get_end()?)?))
+}
+
+pub(super) fn put_arguments(mut to: arguments::Builder<'_>, arguments: &[Argument], end: &BlockEnd) {
+    let rows = arguments.iter();
+    to.set_rows(arguments.len() as u32);
+    put_end(to.reborrow().init_end(), end);
+    put(to.reborrow().init_direction(), rows.clone().map(|a| a.direction.into()));
+    put(to.reborrow().init_value_kind(), rows.clone().map(|a| a.value_kind.into()));
+    put(to.reborrow().init_thread(), rows.clone().map(|a| a.thread.into()));
+    put_deltas(to.reborrow().init_time(), rows.clone().map(|a| a.time));
+    put_deltas(to.reborrow().init_call(), rows.clone().map(|a| a.call));
+    put_deltas(to.reborrow().init_iteration(), rows.clone().map(|a| a.iteration.into()));
+    put(to.reborrow().init_function(), rows.clone().map(|a| a.function.into()));
+    put(to.reborrow().init_name(), rows.clone().map(|a| a.name.into()));
+    put(to.reborrow().init_text(), rows.clone().map(|a| a.text.into()));
+    put(to.reborrow().init_value(), rows.clone().map(|a| a.value));
+    put(to.reborrow().init_object(), rows.clone().map(|a| a.object.into()));
+    put(to.reborrow().init_storage(), rows.clone().map(|a| a.storage.into()));
+    put(to.init_flags(), rows.map(|a| a.flags.into()));
+}
+
+pub(super) fn read_arguments(from: arguments::Reader<'_>) -> Result<(Vec<Argument>, BlockEnd), PayloadError> {
+    let n = rows(from.get_rows())?;
+    let mut arguments = vec![Argument::EMPTY; n];
+    each(from.get_direction()?, n, U8, |i, v| arguments[i].direction = v as u8)?;
+    each(from.get_value_kind()?, n, U8, |i, v| arguments[i].value_kind = v as u8)?;
+    each(from.get_thread()?, n, U16, |i, v| arguments[i].thread = v as u16)?;
+    each_sum(from.get_time()?, n, U64, |i, v| arguments[i].time = v)?;
+    each_sum(from.get_call()?, n, U64, |i, v| arguments[i].call = v)?;
+    each_sum(from.get_iteration()?, n, U32, |i, v| arguments[i].iteration = v as u32)?;
+    each(from.get_function()?, n, U32, |i, v| arguments[i].function = v as u32)?;
+    each(from.get_name()?, n, U32, |i, v| arguments[i].name = v as u32)?;
+    each(from.get_text()?, n, U32, |i, v| arguments[i].text = v as u32)?;
+    each(from.get_value()?, n, U64, |i, v| arguments[i].value = v)?;
+    each(from.get_object()?, n, U32, |i, v| arguments[i].object = v as u32)?;
+    each(from.get_storage()?, n, U32, |i, v| arguments[i].storage = v as u32)?;
+    each(from.get_flags()?, n, U16, |i, v| arguments[i].flags = v as u16)?;
+    Ok((arguments, read_end(from.get_end()?)?))
 }

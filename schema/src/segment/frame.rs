@@ -29,7 +29,7 @@ pub struct FormatVersion {
 
 impl FormatVersion {
     /// The version that this crate writes. It reads this major version, older and newer minor ones included.
-    pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+    pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 }
 
 impl fmt::Display for FormatVersion {
@@ -52,12 +52,16 @@ pub enum FrameKind {
     States = 4,
     /// The end.
     Footer = 5,
+    /// Arguments and results of a block. Since version 1.1.
+    Arguments = 6,
 }
 
 impl FrameKind {
     pub(super) fn of(number: u8) -> Option<FrameKind> {
-        use FrameKind::{Dictionary, Events, Footer, ProcessHeader, States};
-        [ProcessHeader, Dictionary, Events, States, Footer].into_iter().find(|kind| *kind as u8 == number)
+        use FrameKind::{Arguments, Dictionary, Events, Footer, ProcessHeader, States};
+        [ProcessHeader, Dictionary, Events, States, Footer, Arguments]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
     }
 }
 

@@ -23,7 +23,7 @@ pub struct FrameEntry {
     pub offset: u64,
     /// Number of its [`FrameKind`](super::FrameKind).
     pub kind: u8,
-    /// Events, states or entries in it.
+    /// Events, states, arguments or entries in it.
     pub rows: u32,
     /// Least time in it, nanoseconds; 0 where it has none.
     pub first_time: u64,
@@ -42,6 +42,8 @@ pub struct Totals {
     pub events: u64,
     /// States.
     pub states: u64,
+    /// Arguments and results.
+    pub arguments: u64,
     /// Dictionary entries.
     pub entries: u64,
     /// Records that were dropped.
@@ -164,6 +166,7 @@ pub(super) fn put_footer(mut to: footer::Builder<'_>, footer: &Footer) {
     to.set_entries(footer.totals.entries);
     to.set_dropped(footer.totals.dropped);
     to.set_frame_count(footer.totals.frames);
+    to.set_arguments(footer.totals.arguments);
 }
 
 pub(super) fn read_footer(from: footer::Reader<'_>) -> Result<Footer, PayloadError> {
@@ -188,6 +191,7 @@ pub(super) fn read_footer(from: footer::Reader<'_>) -> Result<Footer, PayloadErr
     let totals = Totals {
         events: from.get_events(),
         states: from.get_states(),
+        arguments: from.get_arguments(),
         entries: from.get_entries(),
         dropped: from.get_dropped(),
         frames: from.get_frame_count(),

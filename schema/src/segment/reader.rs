@@ -8,7 +8,7 @@ use capnp::serialize::{BufferSegments, read_message_from_flat_slice};
 use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::Decompressor;
 
-use super::block::{BlockEnd, read_events, read_states};
+use super::block::{BlockEnd, read_arguments, read_events, read_states};
 use super::column::PayloadError;
 use super::error::ReadError;
 use super::frame::{
@@ -18,7 +18,7 @@ use super::frame::{
 use super::prose::{Footer, read_dictionary, read_footer, read_process_header};
 use super::source::Source;
 use super::types::ProcessHeader;
-use crate::record::{DictEntry, Event, State};
+use crate::record::{Argument, DictEntry, Event, State};
 
 /// How much is read at once when looking for the next frame behind damage, in bytes.
 const SCAN_SIZE: usize = 8 << 10;
@@ -34,6 +34,8 @@ pub enum Frame {
     Events(Vec<Event>, BlockEnd),
     /// States.
     States(Vec<State>, BlockEnd),
+    /// Arguments and results.
+    Arguments(Vec<Argument>, BlockEnd),
     /// The end of a sealed segment.
     Footer(Box<Footer>),
     /// A frame of a newer minor version; its kind.
@@ -291,6 +293,10 @@ impl<S: Source> SegmentReader<S> {
             FrameKind::States => {
                 let (states, end) = read_states(message.get_root()?)?;
                 Frame::States(states, end)
+            }
+            FrameKind::Arguments => {
+                let (arguments, end) = read_arguments(message.get_root()?)?;
+                Frame::Arguments(arguments, end)
             }
             FrameKind::Footer => Frame::Footer(Box::new(read_footer(message.get_root()?)?)),
         })

@@ -10,7 +10,7 @@ use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::Compressor;
 
-use super::block::{BlockEnd, MAX_RINGS, MAX_ROWS, put_events, put_states};
+use super::block::{BlockEnd, MAX_RINGS, MAX_ROWS, put_arguments, put_events, put_states};
 use super::frame::{
     FRAME_HEADER_SIZE, FormatVersion, FrameHeader, FrameKind, MAX_PAYLOAD, encode_file_header,
 };
@@ -19,7 +19,7 @@ use super::prose::{
     put_process_header,
 };
 use super::{Dropped, Ending, ProcessHeader, RingPosition};
-use crate::record::{DictEntry, Event, State};
+use crate::record::{Argument, DictEntry, Event, State};
 use crate::ring::cut;
 
 /// Fast enough to be invisible beside a training step; higher levels gain little on columns.
@@ -49,6 +49,23 @@ pub enum WriteError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// The records of a block.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Records<'a> {
+    /// Events.
+    pub events: &'a [Event],
+    /// States.
+    pub states: &'a [State],
+    /// Arguments and results.
+    pub arguments: &'a [Argument],
+}
+
+impl Records<'_> {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.states.is_empty() && self.arguments.is_empty()
+    }
 }
 
 /// Writes one segment, frame by frame, each with one `write(2)`.
@@ -130,14 +147,27 @@ impl SegmentWriter {
         dropped: &[Dropped],
         positions: &[RingPosition],
     ) -> Result<(), WriteError> {
+        self.write_records(Records { events, states, arguments: &[] }, dropped, positions)
+    }
+
+    /// As [`SegmentWriter::write_block`], with records of every kind.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_records(
+        &mut self,
+        records: Records<'_>,
+        dropped: &[Dropped],
+        positions: &[RingPosition],
+    ) -> Result<(), WriteError> {
         let (dropped, positions) =
             (&dropped[..dropped.len().min(MAX_RINGS)], &positions[..positions.len().min(MAX_RINGS)]);
-        if events.is_empty() && states.is_empty() && dropped.is_empty() && positions.is_empty() {
+        if records.is_empty() && dropped.is_empty() && positions.is_empty() {
             return Ok(());
         }
         let (offset, frames, totals) = (self.offset, self.index.len(), self.totals);
         let end = BlockEnd { more: false, dropped: dropped.to_vec(), positions: positions.to_vec() };
-        let written = self.write_rows(events, states, end);
+        let written = self.write_rows(records, end);
         if written.is_err() && self.offset > offset {
             // Frames that say there is more to come would be taken for a part of the next block.
             self.broken |= self.file.set_len(offset).is_err();
@@ -151,9 +181,14 @@ impl SegmentWriter {
     }
 
     /// Writes the frames of a block, `last` on the last of them.
-    fn write_rows(&mut self, events: &[Event], states: &[State], last: BlockEnd) -> Result<(), WriteError> {
+    fn write_rows(&mut self, records: Records<'_>, last: BlockEnd) -> Result<(), WriteError> {
+        let Records { events, states, arguments } = records;
         let mut end = BlockEnd { more: true, ..BlockEnd::default() };
-        // A block that has nothing but an end is a frame of no events.
+        // A reader of version 1.0 passes over arguments, so they come first: what it would miss is no end.
+        for piece in arguments.chunks(MAX_ROWS) {
+            self.write_arguments(piece, &end)?;
+        }
+        // A block that has neither events nor states ends with a frame of no events.
         let none: &[Event] = &[];
         let no_rows = (events.is_empty() && states.is_empty()).then_some(none);
         let mut pieces = events.chunks(MAX_ROWS).chain(no_rows).peekable();
@@ -188,6 +223,15 @@ impl SegmentWriter {
         let entry = entry(states.iter().map(|state| (state.time, state.iteration)));
         self.write_frame(FrameKind::States, &message, entry)?;
         self.totals.states += states.len() as u64;
+        Ok(())
+    }
+
+    fn write_arguments(&mut self, arguments: &[Argument], end: &BlockEnd) -> Result<(), WriteError> {
+        let mut message = builder(arguments.len() * 48);
+        put_arguments(message.init_root(), arguments, end);
+        let entry = entry(arguments.iter().map(|argument| (argument.time, argument.iteration)));
+        self.write_frame(FrameKind::Arguments, &message, entry)?;
+        self.totals.arguments += arguments.len() as u64;
         Ok(())
     }
 

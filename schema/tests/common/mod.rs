@@ -9,9 +9,10 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use proptest::prelude::*;
-pub use records::{entry, event, header, sample, state};
+pub use records::{argument, entry, event, header, sample, sample_with_arguments, state};
 use traincheck_schema::record::{
-    Attribute, DictEntry, DictKind, EVENT_SIZE, Event, EventKind, STATE_KIND, STATE_SIZE, State, ValueKind,
+    Argument, Attribute, DictEntry, DictKind, EVENT_SIZE, Event, EventKind, STATE_KIND, STATE_SIZE, State,
+    ValueKind,
 };
 use traincheck_schema::ring::{Ring, RingInfo};
 use traincheck_schema::run::{Batch, ProcessReader, ReadError};
@@ -19,7 +20,7 @@ use traincheck_schema::segment::ProcessHeader;
 
 /// Any event. Call ids are below 2^62, as the format promises.
 pub fn any_event() -> impl Strategy<Value = Event> {
-    let ids = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>());
+    let ids = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>());
     let bytes = (1..200_u8, any::<u8>(), any::<u16>(), any::<u16>());
     let wide = (any::<u64>(), 0..1_u64 << 62, 0..1_u64 << 62, any::<u64>());
     (bytes, wide, ids).prop_map(|((kind, stage, flags, thread), (time, call, parent, value), ids)| Event {
@@ -35,8 +36,31 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         name: ids.2,
         site: ids.3,
         object: ids.4,
+        context: ids.5,
         value,
         ..event(0)
+    })
+}
+
+/// Any argument.
+pub fn any_argument() -> impl Strategy<Value = Argument> {
+    let bytes = (any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>());
+    let wide = (0..1_u64 << 62, 0..1_u64 << 62, any::<u64>());
+    (bytes, wide, any::<[u32; 6]>()).prop_map(|(bytes, (time, call, value), ids)| Argument {
+        direction: bytes.0,
+        value_kind: bytes.1,
+        thread: bytes.2,
+        flags: bytes.3,
+        time,
+        call,
+        value,
+        iteration: ids[0],
+        function: ids[1],
+        name: ids[2],
+        text: ids[3],
+        object: ids[4],
+        storage: ids[5],
+        ..Argument::EMPTY
     })
 }
 

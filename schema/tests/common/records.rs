@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use traincheck_schema::record::{
-    Attribute, DictEntry, DictKind, EVENT_SIZE, Event, EventKind, STATE_KIND, STATE_SIZE, State, ValueKind,
+    ARGUMENT_KIND, ARGUMENT_SIZE, Argument, ArgumentKind, Attribute, DictEntry, DictKind, EVENT_SIZE, Event,
+    EventKind, STATE_KIND, STATE_SIZE, State, ValueKind,
 };
 use traincheck_schema::segment::{
-    DropReason, Dropped, Ending, FILE_HEADER_SIZE, ProcessHeader, RingPosition, SegmentWriter,
+    DropReason, Dropped, Ending, FILE_HEADER_SIZE, ProcessHeader, Records, RingPosition, SegmentWriter,
 };
 
 pub fn event(time: u64) -> Event {
@@ -24,7 +25,7 @@ pub fn event(time: u64) -> Event {
         name: 1,
         site: 2,
         object: 0,
-        reserved: 0,
+        context: 0,
         value: 0,
     }
 }
@@ -57,6 +58,21 @@ pub fn state(time: u64) -> State {
         l2: 8.0,
         point: 1,
         reserved: 0,
+    }
+}
+
+pub fn argument(time: u64) -> Argument {
+    Argument {
+        size: ARGUMENT_SIZE as u16,
+        kind: ARGUMENT_KIND,
+        value_kind: ArgumentKind::Int as u8,
+        time,
+        call: time,
+        iteration: (time / 1000) as u32,
+        function: 1,
+        name: 3,
+        value: time.wrapping_neg(),
+        ..Argument::EMPTY
     }
 }
 
@@ -101,5 +117,16 @@ pub fn sample(path: &Path) -> (Vec<u8>, Vec<u64>) {
     }
     begins.push(writer.bytes_written());
     writer.seal(&Ending { reason: "exit".to_owned(), monotonic_ns: 5, account: Vec::new() }).unwrap();
+    (std::fs::read(path).unwrap(), begins)
+}
+
+/// A small sealed segment with arguments, and where its frames begin.
+pub fn sample_with_arguments(path: &Path) -> (Vec<u8>, Vec<u64>) {
+    let mut writer = SegmentWriter::create(path, &header()).unwrap();
+    let mut begins = vec![FILE_HEADER_SIZE as u64, writer.bytes_written()];
+    let arguments: Vec<Argument> = (0..20).map(|i| argument(10_000 + i * 37)).collect();
+    writer.write_records(Records { arguments: &arguments, ..Records::default() }, &[], &[]).unwrap();
+    begins.push(writer.bytes_written());
+    writer.seal(&Ending::default()).unwrap();
     (std::fs::read(path).unwrap(), begins)
 }
