@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use traincheck::sink::{self, StartInfo};
 use traincheck::state::fingerprint;
-use traincheck::torch::dispatcher::{self, Modes};
+use traincheck::torch::dispatcher;
 use traincheck::torch::library::Libtorch;
+use traincheck::torch::modes::Modes;
 use traincheck::torch::tensor::{KnownTensors, TensorRef, Tensors};
 
 static TENSORS: OnceLock<Tensors> = OnceLock::new();

@@ -3,8 +3,9 @@
 use crate::plan::Profile;
 use crate::python::api::{Object, Python};
 use crate::sink;
-use crate::torch::dispatcher::{self, Modes};
+use crate::torch::dispatcher;
 use crate::torch::library::Libtorch;
+use crate::torch::modes::{Modes, Now};
 use crate::torch::tensor::{KnownTensors, Tensors};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,16 +43,22 @@ pub unsafe fn install(python: &Python, known: Object, profile: Profile) {
             meta: get(c"meta"),
         };
         let tensors = note("variables", "fields of TensorImpl", Tensors::prove(&library, &tensors));
-        let modes = note("modes", "getters of libtorch", Modes::find(&library));
-        let op = get(c"known_op");
-        let proven = dispatcher::prove(&library, || {
-            let result = (python.call_no_args)(op);
+        let call = |name: &std::ffi::CStr| {
+            let result = (python.call_no_args)(get(name));
             if result.is_null() {
                 (python.error_clear)();
             } else {
                 (python.dec_ref)(result);
             }
-        });
+        };
+        let mut modes = note("modes", "getters of libtorch", Modes::find(&library));
+        if let Some(modes) = &mut modes {
+            let set = |on| call(if on { c"known_modes" } else { c"own_modes" });
+            for (what, why) in modes.prove_contexts(&library, set) {
+                sink::note_hook_off(what, &why);
+            }
+        }
+        let proven = dispatcher::prove(&library, || call(c"known_op"));
         let installed = proven.and_then(|()| dispatcher::install(&library));
         if note("ops", "callbacks of RecordFunction", installed).is_some() {
             FULL.store(profile == Profile::Full, Ordering::Relaxed);
@@ -83,10 +90,10 @@ pub fn tensors() -> Option<&'static Tensors> {
     NATIVE.get().and_then(|native| native.tensors.as_ref())
 }
 
-/// The modes of this thread, as bits of [`traincheck_schema::record::flags`].
+/// The modes of this thread.
 #[inline]
-pub fn modes() -> u16 {
-    NATIVE.get().and_then(|native| native.modes.as_ref()).map_or(0, Modes::flags)
+pub fn modes() -> Now {
+    NATIVE.get().and_then(|native| native.modes.as_ref()).map_or_else(Now::default, |modes| modes.now(false))
 }
 
 /// Records every op from here on, or only user scopes. In the full profile it is always every op.

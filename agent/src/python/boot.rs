@@ -263,6 +263,17 @@ deep = torch.arange(14)[2:].reshape(1, 2, 1, 3, 1, 2)
 meta = torch.empty(2, 3, device='meta')
 def known_op():
     return torch.arange(4) + 1
+def known_modes():
+    own[:] = torch.is_autocast_enabled('cpu'), torch.get_autocast_dtype('cpu'), torch.get_default_dtype()
+    torch.set_autocast_enabled('cpu', True)
+    torch.set_autocast_dtype('cpu', torch.float16)
+    torch.set_default_dtype(torch.float64)
+def own_modes():
+    if own:
+        torch.set_autocast_enabled('cpu', own[0])
+        torch.set_autocast_dtype('cpu', own[1])
+        torch.set_default_dtype(own[2])
+own = []
 def tell_children(folder):
     os.environ['TRAINCHECK_RUN_DIR'] = folder
 ";

@@ -62,7 +62,7 @@ pub unsafe fn enter(
 
         calls.busy = true;
         let outermost = roles::is_outermost(function.role, calls);
-        let (mut modes, object) = roles::entering(python, function, this, site, outermost, calls);
+        let (mut modes, context, object) = roles::entering(python, function, this, site, outermost, calls);
         if calls.constructions > 0 {
             modes |= flags::IN_INIT;
         }
@@ -73,6 +73,7 @@ pub unsafe fn enter(
             name: function.name,
             site,
             object,
+            context,
             ..progress::event(EventKind::Enter)
         };
         event.flags |= modes;

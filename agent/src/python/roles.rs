@@ -7,7 +7,8 @@ use crate::state::{look, objects, variables};
 use crate::{native, progress, sink};
 use traincheck_schema::record::{Event, ObjectKind, Role, Stage, flags, look as bits};
 
-/// What the role of a call about to be recorded has to say: bits for its flags, and the object it is called on.
+/// What the role of a call about to be recorded has to say: bits for its flags, its context, and the object it is
+/// called on.
 /// Counters do not include the call yet.
 ///
 /// # Safety
@@ -19,10 +20,11 @@ pub unsafe fn entering(
     site: u32,
     outermost: bool,
     calls: &mut Calls,
-) -> (u16, u32) {
+) -> (u16, u32, u32) {
     // SAFETY: the caller's word.
     unsafe {
-        let mut modes = native::modes();
+        let now = native::modes();
+        let mut modes = now.flags;
         let mut object = 0;
         match (function.role, function.object) {
             (Role::ModuleCall, _) => {
@@ -48,7 +50,7 @@ pub unsafe fn entering(
         if function.role == Role::OptimizerInit {
             crate::start_recording();
         }
-        (modes, object)
+        (modes, now.context(), object)
     }
 }
 

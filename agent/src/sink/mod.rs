@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use threads::NO_THREAD;
-use traincheck_schema::record::{Argument, DictEntry, Event, EventKind, State};
+use traincheck_schema::record::{Argument, DictEntry, DictKind, Event, EventKind, State};
 use traincheck_schema::ring::RingInfo;
 use traincheck_schema::run::RunInfo;
 use traincheck_schema::segment::{FormatVersion, ProcessHeader, SegmentWriter, WriteError};
@@ -182,6 +182,11 @@ pub fn define(entry: DictEntry) -> u32 {
 /// The id of `text`, the same for the same text; 0 as in [`define`].
 pub fn text(text: &str) -> u32 {
     if is_inert() { 0 } else { names::text(text) }
+}
+
+/// The id of a context that is defined for the first time; 0 as in [`define`].
+pub fn context(text: String) -> u32 {
+    define(DictEntry { kind: DictKind::Context as u8, text, ..DictEntry::default() })
 }
 
 /// The id of the op `name` in this RecordFunction scope, the same for the same content; 0 as in [`define`].

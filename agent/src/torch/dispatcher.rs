@@ -12,9 +12,9 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use traincheck_schema::record::{EventKind, flags};
+use traincheck_schema::record::EventKind;
 
-use super::library::{Autocast, Callback, Libtorch, ModeFunctions, RecordFunction};
+use super::library::{Callback, Libtorch, RecordFunction};
 use super::open_ops::{self, Op};
 use crate::{calls, native, progress, sink};
 
@@ -120,7 +120,9 @@ unsafe extern "C-unwind" fn start<const SCOPE: u8>(
             (name, (installed.functions.is_async)(function))
         };
         let mut event = progress::event(EventKind::OpEnter);
-        event.flags |= native::modes();
+        let modes = native::modes();
+        event.flags |= modes.flags;
+        event.context = modes.context();
         event.name = sink::op(name, SCOPE);
         event.call = sink::next_call();
         // Calls are numbered in order, so of two that are open in one thread the later is the inner one.
@@ -147,7 +149,9 @@ unsafe extern "C-unwind" fn end<const SCOPE: u8>(function: *const c_void, _conte
     guarded(|_| {
         let Some(op) = open_ops::leave(function as usize) else { return };
         let mut event = progress::event(EventKind::OpExit);
-        event.flags |= native::modes();
+        let modes = native::modes();
+        event.flags |= modes.flags;
+        event.context = modes.context();
         event.name = op.name;
         event.call = op.call;
         event.parent = op.parent;
@@ -245,33 +249,4 @@ unsafe extern "C-unwind" fn probe_start<const SCOPE: u8>(
 
 unsafe extern "C-unwind" fn probe_end(_function: *const c_void, _context: *mut c_void) {
     SEEN.ended.fetch_add(1, Ordering::AcqRel);
-}
-
-/// Reads the modes of the calling thread.
-#[derive(Clone, Copy)]
-pub struct Modes(ModeFunctions);
-
-impl Modes {
-    /// The reason where this version does not export them.
-    pub fn find(library: &Libtorch) -> Result<Modes, String> {
-        library.modes.clone().map(Modes)
-    }
-
-    /// [`flags::GRAD`], [`flags::INFERENCE`] and [`flags::AUTOCAST`] (for the CPU or for CUDA) of this thread.
-    #[inline]
-    pub fn flags(&self) -> u16 {
-        /// `c10::DeviceType`.
-        const CPU: i8 = 0;
-        const CUDA: i8 = 1;
-        // SAFETY: getters of thread-local flags; those that take a device know these two.
-        let (grad, inference, autocast) = unsafe {
-            let autocast = match self.0.autocast {
-                Autocast::ByDevice(is_enabled) => is_enabled(CPU) || is_enabled(CUDA),
-                Autocast::Apart(on_cpu, on_cuda) => on_cpu() || on_cuda(),
-            };
-            ((self.0.grad)(), (self.0.inference)(), autocast)
-        };
-        let bit = |on: bool, flag: u16| if on { flag } else { 0 };
-        bit(grad, flags::GRAD) | bit(inference, flags::INFERENCE) | bit(autocast, flags::AUTOCAST)
-    }
 }

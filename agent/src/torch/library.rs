@@ -72,6 +72,75 @@ pub enum Autocast {
     Apart(unsafe extern "C-unwind" fn() -> bool, unsafe extern "C-unwind" fn() -> bool),
 }
 
+/// What contexts are read with. Each for itself, for none needs another.
+pub struct Contexts {
+    /// `at::autocast::get_autocast_dtype(DeviceType)`: a `c10::ScalarType`.
+    pub autocast_dtype: Result<unsafe extern "C-unwind" fn(i8) -> i8, String>,
+    /// `c10::get_default_dtype_as_scalartype()`.
+    pub default_dtype: Result<unsafe extern "C-unwind" fn() -> i8, String>,
+    /// Of `at::Context`.
+    pub process: Result<ContextFunctions, String>,
+}
+
+/// Of `at::Context`, whose address comes first.
+#[derive(Clone, Copy)]
+pub struct ContextFunctions {
+    /// `at::globalContext()`.
+    pub global: unsafe extern "C-unwind" fn() -> *const c_void,
+    /// The constructor.
+    pub construct: unsafe extern "C-unwind" fn(*mut c_void),
+    /// `deterministicAlgorithms`.
+    pub deterministic: unsafe extern "C-unwind" fn(*const c_void) -> bool,
+    /// `deterministicAlgorithmsWarnOnly`.
+    pub warn_only: unsafe extern "C-unwind" fn(*const c_void) -> bool,
+    /// `setDeterministicAlgorithms`.
+    pub set_deterministic: unsafe extern "C-unwind" fn(*mut c_void, bool, bool),
+    /// The getter throws in newer versions, so what matters is where the setter writes.
+    pub set_matmul_precision: Result<SetMatmulPrecision, &'static str>,
+}
+
+/// `setFloat32MatmulPrecision`: 0 is highest, 1 high, 2 medium.
+#[derive(Clone, Copy)]
+pub enum SetMatmulPrecision {
+    /// Takes the number.
+    ByNumber(unsafe extern "C-unwind" fn(*mut c_void, i32)),
+    /// From torch 2.9 on: takes a `std::string`.
+    ByName(unsafe extern "C-unwind" fn(*mut c_void, *const StdString)),
+}
+
+/// `std::string` of libstdc++ since GCC 5, as far as a constant one is read.
+#[repr(C)]
+pub struct StdString {
+    data: *const c_char,
+    length: usize,
+    inside: [u8; 16],
+}
+
+impl SetMatmulPrecision {
+    /// Calls it.
+    ///
+    /// # Safety
+    /// `context` is an `at::Context`; the precision is 0, 1 or 2.
+    pub unsafe fn call(self, context: *mut c_void, precision: u32) {
+        // SAFETY: the caller's guarantee; the text is only read, and known.
+        unsafe {
+            match self {
+                SetMatmulPrecision::ByNumber(set) => set(context, precision as i32),
+                SetMatmulPrecision::ByName(set) => {
+                    let name = match precision {
+                        0 => c"highest",
+                        1 => c"high",
+                        _ => c"medium",
+                    };
+                    let name =
+                        StdString { data: name.as_ptr(), length: name.to_bytes().len(), inside: [0; 16] };
+                    set(context, &raw const name);
+                }
+            }
+        }
+    }
+}
+
 /// The capabilities of the libtorch in this process; for one that is missing, why.
 pub struct Libtorch {
     /// Recording of ops.
@@ -80,6 +149,8 @@ pub struct Libtorch {
     pub tensors: Result<TensorFunctions, String>,
     /// Modes of threads.
     pub modes: Result<ModeFunctions, String>,
+    /// What contexts are made of.
+    pub contexts: Contexts,
 }
 
 impl Libtorch {
@@ -95,6 +166,7 @@ impl Libtorch {
                 record_function: record_function(&cpu),
                 tensors: tensors(&core),
                 modes: modes(&core, &cpu),
+                contexts: contexts(&core, &cpu),
             })
         }
     }
@@ -149,6 +221,37 @@ unsafe fn modes(core: &Library, cpu: &Library) -> Result<ModeFunctions, String> 
             inference: core.function(c"_ZN3c1013InferenceMode10is_enabledEv")?,
             autocast,
         })
+    }
+}
+
+/// # Safety
+/// As for [`record_function`], for both.
+unsafe fn contexts(core: &Library, cpu: &Library) -> Contexts {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        let process = || {
+            let by_number =
+                cpu.function(c"_ZN2at7Context25setFloat32MatmulPrecisionENS_22Float32MatmulPrecisionE");
+            let by_name = cpu.function(
+                c"_ZN2at7Context25setFloat32MatmulPrecisionERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+            );
+            Ok(ContextFunctions {
+                global: cpu.function(c"_ZN2at13globalContextEv")?,
+                construct: cpu.function(c"_ZN2at7ContextC1Ev")?,
+                deterministic: cpu.function(c"_ZNK2at7Context23deterministicAlgorithmsEv")?,
+                warn_only: cpu.function(c"_ZNK2at7Context31deterministicAlgorithmsWarnOnlyEv")?,
+                set_deterministic: cpu.function(c"_ZN2at7Context26setDeterministicAlgorithmsEbb")?,
+                set_matmul_precision: by_number
+                    .map(SetMatmulPrecision::ByNumber)
+                    .or_else(|_| by_name.map(SetMatmulPrecision::ByName))
+                    .map_err(|_| "libtorch exports no setter that is known"),
+            })
+        };
+        Contexts {
+            autocast_dtype: cpu.function(c"_ZN2at8autocast18get_autocast_dtypeEN3c1010DeviceTypeE"),
+            default_dtype: core.function(c"_ZN3c1031get_default_dtype_as_scalartypeEv"),
+            process: process(),
+        }
     }
 }
 

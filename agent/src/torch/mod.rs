@@ -3,6 +3,7 @@
 pub mod dispatcher;
 pub mod library;
 mod memory;
+pub mod modes;
 mod open_ops;
 pub mod tensor;
 pub mod view;
