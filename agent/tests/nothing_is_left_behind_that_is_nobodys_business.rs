@@ -65,8 +65,9 @@ fn secrets_given_as_arguments_or_environment_reach_no_file() {
 #[test]
 fn files_are_for_their_owner_only() {
     if is_inner() {
-        // SAFETY: sets a mask of this process; the widest, so that the modes asked for are the modes had.
-        unsafe { libc::umask(0) };
+        let mask = std::env::var("MASK").unwrap().parse().unwrap();
+        // SAFETY: sets a mask of this process.
+        unsafe { libc::umask(mask) };
         assert!(sink::start(info()));
         sink::emit(&event(0));
         let folder = std::path::PathBuf::from(std::env::var("TRAINCHECK_RUN_DIR").unwrap());
@@ -77,8 +78,13 @@ fn files_are_for_their_owner_only() {
         names.iter().for_each(|name| assert_eq!(mode(&folder.join(name)), 0o600, "{name}"));
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    run_inner("files_are_for_their_owner_only", &folder.path().join("above/run"));
+    // One that takes nothing away, and one that takes everything.
+    for (mask, run) in [(0, "above/run"), (0o777, "run")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = inner("files_are_for_their_owner_only", &folder.path().join(run));
+        let output = command.env("MASK", mask.to_string()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //! - [`record`]: the records themselves, the same in memory, in a ring and to a reader.
 //! - [`ring`]: shared memory between a traced thread and the writer; survives the death of the process.
 //! - [`segment`]: append-only files of checksummed frames, what is left when the process has ended.
+//! - [`own_file`]: how the files of a traced process are opened, so that they are not in its way.
 //! - [`run`]: a folder of segments and rings, read as one run.
 //!
 //! `docs/trace-format.md` describes the bytes for somebody who writes a reader of their own.
 pub mod dictionary;
+pub mod own_file;
 pub mod record;
 pub mod ring;
 pub mod run;

@@ -1,13 +1,14 @@
 //! The folder of the run and `run.json`.
 
 use super::command::Command;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
+use traincheck_schema::own_file;
 use traincheck_schema::run::RunInfo;
 
 /// Names the folder, for this process and its children.
@@ -42,9 +43,16 @@ pub fn choose() -> Option<&'static Path> {
     Some(folder)
 }
 
-/// Makes `folder` with everything above it. What is new is for its owner only.
+/// Makes `folder` with everything above it. What is new is for its owner only, whatever the mask of the process.
 pub fn create(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    if let Some(above) = folder.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(above)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => std::fs::set_permissions(folder, Permissions::from_mode(0o700)),
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes `run.json`, unless another process has. It appears whole or not at all.
@@ -67,7 +75,7 @@ pub fn write_info(folder: &Path, info: &RunInfo) -> io::Result<()> {
 fn write_new(path: &Path, info: &RunInfo) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(info)?;
     text.push(b'\n');
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(&text)
+    own_file::create(path, OpenOptions::new().write(true))?.write_all(&text)
 }
 
 /// The short name of this machine, fit for a file name: the reader takes it for what is before the first `-`.

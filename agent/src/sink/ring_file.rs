@@ -4,8 +4,8 @@ use super::quiet::quietly;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use traincheck_schema::own_file;
 use traincheck_schema::ring::{Ring, RingInfo};
 
 /// How long a ring is, in bytes: room for 65,000 events.
@@ -46,7 +46,7 @@ impl RingFile {
     }
 
     fn map(draft: &Path, info: &RingInfo) -> io::Result<(Ring, *mut libc::c_void)> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(draft)?;
+        let file = own_file::create(draft, OpenOptions::new().read(true).write(true))?;
         allocate(&file)?;
         // SAFETY: a new mapping at an address that the kernel chooses; the file is as long as it.
         let base = unsafe {

@@ -1,8 +1,6 @@
 //! Writing a segment.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use capnp::message::{Builder, HeapAllocator};
@@ -19,6 +17,7 @@ use super::prose::{
     put_process_header,
 };
 use super::{Dropped, Ending, ProcessHeader, RingPosition};
+use crate::own_file::OwnFile;
 use crate::record::{Argument, DictEntry, Event, State};
 use crate::ring::cut;
 
@@ -73,7 +72,7 @@ impl Records<'_> {
 /// Nothing is written when it is dropped: without [`SegmentWriter::seal`] the segment has no footer and is
 /// read as torn.
 pub struct SegmentWriter {
-    file: File,
+    file: OwnFile,
     path: PathBuf,
     offset: u64,
     /// A write failed half-way and its beginning could not be taken back: writing on would be damage.
@@ -93,7 +92,7 @@ impl SegmentWriter {
     pub fn create(path: &Path, header: &ProcessHeader) -> Result<Self, WriteError> {
         let failed = |source| WriteError::Create { path: path.to_owned(), source };
         let compressor = Compressor::new(COMPRESSION_LEVEL).map_err(failed)?;
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        let file = OwnFile::create(path).map_err(failed)?;
         let mut writer = SegmentWriter {
             file,
             path: path.to_owned(),
@@ -170,7 +169,7 @@ impl SegmentWriter {
         let written = self.write_rows(records, end);
         if written.is_err() && self.offset > offset {
             // Frames that say there is more to come would be taken for a part of the next block.
-            self.broken |= self.file.set_len(offset).is_err();
+            self.broken |= self.file.cut(offset).is_err();
             (self.offset, self.totals) = (offset, totals);
             self.index.truncate(frames);
         }
@@ -300,8 +299,8 @@ impl SegmentWriter {
             checksum: xxh3_64(&self.frame[payload_at..]),
         };
         self.frame[header_at..payload_at].copy_from_slice(&header.encode());
-        if let Err(error) = self.file.write_all(&self.frame) {
-            self.broken = self.file.set_len(self.offset).is_err();
+        if let Err(error) = self.file.append(&self.frame) {
+            self.broken = self.file.cut(self.offset).is_err();
             return Err(error);
         }
         self.offset += self.frame.len() as u64;
