@@ -22,6 +22,13 @@ const SECRET_NAMES: [&str; 14] = [
     "pass", "pwd", "secret", "token", "key", "auth", "cred", "pin", "otp", "session", "cookie", "cert",
     "account", "user",
 ];
+/// Those of them that training also counts: the number behind `--max-tokens` or `--key-dim` is no secret.
+const COUNTABLE: [&str; 5] = ["token", "key", "user", "session", "auth"];
+/// Words of a name that make a number behind it an amount.
+const AMOUNTS: [&str; 22] = [
+    "max", "min", "num", "n", "total", "count", "per", "limit", "size", "len", "length", "dim", "dims",
+    "heads", "ratio", "rate", "prob", "dropout", "freq", "interval", "workers", "threads",
+];
 
 /// The command line of this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +97,7 @@ impl Command {
             Script::File(at) | Script::Module(at) | Script::Code(at) => at,
         };
         let mut kept = Vec::new();
-        let mut secret_next = false;
+        let mut before = Value::Plain;
         for (at, argument) in self.arguments.iter().take(MOST_ARGUMENTS).enumerate() {
             let is_code = self.script == Script::Code(at);
             if at == 0 || at == script && !is_code {
@@ -98,77 +105,100 @@ impl Command {
             } else if is_code {
                 kept.push(REDACTED.into());
             } else {
-                let (text, secret) = redact(argument, secret_next);
+                let (text, next) = redact(argument, before);
                 kept.push(text);
-                secret_next = secret;
+                before = next;
                 continue;
             }
-            secret_next = false;
+            before = Value::Plain;
         }
         kept
     }
 }
 
-/// What is kept of one argument: a number, a boolean, the name of an option (with its value if that is one of
-/// these), a path of a Python file. `secret`: it follows an option whose value is nobody's business. Also gives
-/// back whether this argument is such an option.
-fn redact(argument: &str, secret: bool) -> (String, bool) {
-    if is_plain(argument) && !secret {
-        return (argument.into(), false);
+/// What may be known of the value of an option, going by its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Value {
+    /// Numbers, booleans and paths of Python files.
+    Plain,
+    /// No more than whether it is on.
+    Secret,
+}
+
+impl Value {
+    /// Whether `text` may be kept as such a value.
+    fn may_be(self, text: &str) -> bool {
+        is_boolean(text) || self == Value::Plain && is_numeric(text)
     }
-    if argument == "--" {
-        return (argument.into(), false);
+}
+
+/// What is kept of one argument: a number, a boolean, the name of an option (with its value if that is one of
+/// these), a path of a Python file. `value`: what it may be where it belongs to the option before it. Also gives
+/// back what the argument behind it may be.
+fn redact(argument: &str, value: Value) -> (String, Value) {
+    if value.may_be(argument) || argument == "--" {
+        return (argument.into(), Value::Plain);
     }
     if let Some(option) = argument.strip_prefix("--") {
-        let (name, value) = match option.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
+        let (name, glued) = match option.split_once('=') {
+            Some((name, glued)) => (name, Some(glued)),
             None => (option, None),
         };
         if !is_name(name) {
-            return (format!("--{REDACTED}"), true);
+            return (format!("--{REDACTED}"), Value::Secret);
         }
-        let secret = is_secret(name);
-        return match value {
-            None => (argument.into(), secret),
-            Some(value) if is_plain(value) && !secret => (argument.into(), false),
-            Some(_) => (format!("--{name}={REDACTED}"), false),
+        let value = value_of(name);
+        return match glued {
+            None => (argument.into(), value),
+            Some(glued) if value.may_be(glued) => (argument.into(), Value::Plain),
+            Some(_) => (format!("--{name}={REDACTED}"), Value::Plain),
         };
     }
     if let Some(option) = argument.strip_prefix('-') {
         // Behind one letter may stand its value (`-phunter2`), so no more than the letter is taken for a name.
         let mut letters = option.chars();
         let Some(letter) = letters.next().filter(char::is_ascii_alphabetic) else {
-            return (REDACTED.into(), false);
+            return (REDACTED.into(), Value::Plain);
         };
-        let rest = letters.as_str();
-        return if rest.is_empty() {
-            (argument.into(), matches!(letter, 'p' | 'P' | 'k' | 'K' | 't' | 'T'))
+        let secret = matches!(letter, 'p' | 'P' | 'k' | 'K' | 't' | 'T');
+        return if letters.as_str().is_empty() {
+            (argument.into(), if secret { Value::Secret } else { Value::Plain })
         } else {
-            (format!("-{letter}{REDACTED}"), false)
+            (format!("-{letter}{REDACTED}"), Value::Plain)
         };
     }
-    if secret {
-        return (REDACTED.into(), false);
+    if value == Value::Secret {
+        return (REDACTED.into(), Value::Plain);
     }
     // `trainer.lr=0.1`; with any other value even the left side may be one half of a secret.
-    if let Some((name, value)) = argument.split_once('=')
+    if let Some((name, glued)) = argument.split_once('=')
         && is_name(name.trim_start_matches('+'))
-        && is_plain(value)
-        && !is_secret(name)
+        && value_of(name).may_be(glued)
     {
-        return (argument.into(), false);
+        return (argument.into(), Value::Plain);
     }
-    if argument.ends_with(".py") && argument.len() < 256 {
-        return (argument.into(), false);
+    if is_python_file(argument) {
+        return (argument.into(), Value::Plain);
     }
-    (REDACTED.into(), false)
+    (REDACTED.into(), Value::Plain)
 }
 
-/// A number, several with commas between them, or a boolean.
-fn is_plain(value: &str) -> bool {
-    let boolean =
-        ["true", "false", "yes", "no", "on", "off"].iter().any(|word| value.eq_ignore_ascii_case(word));
-    boolean || !value.is_empty() && value.split(',').count() <= 8 && value.split(',').all(is_number)
+fn is_boolean(value: &str) -> bool {
+    ["true", "false", "yes", "no", "on", "off"].iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// A number, or several with commas between them.
+fn is_numeric(value: &str) -> bool {
+    !value.is_empty() && value.split(',').count() <= 8 && value.split(',').all(is_number)
+}
+
+/// A path, and no address with a password in it, nor anything with parameters.
+fn is_python_file(argument: &str) -> bool {
+    argument.ends_with(".py")
+        && argument.len() < 256
+        && argument
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | ' ' | '+' | ','))
 }
 
 fn is_number(text: &str) -> bool {
@@ -186,9 +216,11 @@ fn is_name(name: &str) -> bool {
         && name.bytes().filter(u8::is_ascii_digit).count() <= 4
 }
 
-fn is_secret(name: &str) -> bool {
+fn value_of(name: &str) -> Value {
     let name = name.to_ascii_lowercase();
-    SECRET_NAMES.iter().any(|part| name.contains(part))
+    let is_amount = name.split(['-', '_', '.']).any(|word| AMOUNTS.contains(&word));
+    let mut secrets = SECRET_NAMES.iter().filter(|part| name.contains(**part));
+    if secrets.all(|part| is_amount && COUNTABLE.contains(part)) { Value::Plain } else { Value::Secret }
 }
 
 /// Where in the arguments of an interpreter the thing to run stands.
@@ -243,7 +275,8 @@ mod tests {
     #[test]
     fn what_is_on_the_list_is_kept() {
         let line = "/usr/bin/python3.11 -u /home/ann/train.py --lr 1e-4 --epochs=3 --amp True -j 8 --gpus 0,1 -1 \
-                    model.depth=12 --resume";
+                    model.depth=12 --resume --max-tokens 512 --num_key_value_heads=8 --pin-memory true data.max_tokens=1e6 \
+                    --tokens-per-batch 4096 tools/second.py";
         assert_eq!(command(line).redacted().join(" "), line.split_whitespace().collect::<Vec<_>>().join(" "));
     }
 
@@ -251,11 +284,12 @@ mod tests {
     fn nothing_else_is_kept() {
         let line = "python train.py --api-key sk-live-51H --token=hf_abcdef -phunter2 --password 12345 \
                     --db=postgres://bob:s3cret@host/x s3cr3t c2VjcmV0cGFzcw== --name ann --AKIAIOSFODNN7EXAMPLE12345 \
-                    wandb.entity=acme 4111111111111111 -k 99 key=17";
+                    wandb.entity=acme 4111111111111111 -k 99 key=17 --account-number 66 --max-password 77 --per-user-pin 88 \
+                    --max-token-key=hf_abcdef --num-tokens hf_abcdef https://bob:s3cret@host/x.py?key=hf_abcdef.py";
         let redacted = command(line).redacted().join(" ");
         for secret in [
             "sk-live", "hf_", "hunter2", "12345", "bob", "s3cret", "s3cr3t", "c2Vj", "ann", "AKIA", "acme",
-            "4111", "99", "17",
+            "4111", "99", "17", "66", "77", "88",
         ] {
             assert!(!redacted.contains(secret), "{secret} is left in {redacted}");
         }
