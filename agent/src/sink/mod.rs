@@ -291,7 +291,12 @@ fn write_beginning(
         early.take()
     };
     writer.write_early(&early).map_err(StartError::Segment)?;
-    writer.spawn().map_err(StartError::Thread)
+    writer.spawn().map_err(|(writer, error)| {
+        let error = StartError::Thread(error);
+        stop(error.to_string());
+        let _ = writer.give_up(&error.to_string());
+        error
+    })
 }
 
 /// What the names of the files of this process begin with. A folder can hold files of an earlier process of the

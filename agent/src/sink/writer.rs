@@ -127,8 +127,8 @@ impl Writer {
         self.segment.write_records(Rows { events, states, arguments }, &dropped, &[names_position])
     }
 
-    /// Starts the thread.
-    pub fn spawn(self) -> io::Result<()> {
+    /// Starts the thread. If there can be none, the writer comes back with the reason.
+    pub fn spawn(self) -> Result<(), (Box<Writer>, io::Error)> {
         let argument = Box::into_raw(Box::new(self));
         // SAFETY: the sets and the attributes are initialised before they are used; the pointers are to locals.
         let error = unsafe {
@@ -151,8 +151,8 @@ impl Writer {
         };
         if error != 0 {
             // SAFETY: it came from a box above, and there is no thread that took it.
-            drop(unsafe { Box::from_raw(argument) });
-            return Err(io::Error::from_raw_os_error(error));
+            let writer = unsafe { Box::from_raw(argument) };
+            return Err((writer, io::Error::from_raw_os_error(error)));
         }
         SPAWNED.store(true, Ordering::Release);
         Ok(())
@@ -276,6 +276,13 @@ impl Writer {
         // Both lists are in the same order, which `pending` relies on.
         self.sources.retain(|source| !source.ended);
         threads::forget(|thread| ended.contains(&std::ptr::from_ref(thread)));
+    }
+
+    /// Ends a run whose writer has no thread, with what there is. Nothing is pushed any more.
+    pub fn give_up(mut self, reason: &str) -> Result<(), WriteError> {
+        // A ring that is damaged leaves less to write.
+        let _ = self.write();
+        self.close(reason)
     }
 
     /// Writes the footer and removes the rings.
