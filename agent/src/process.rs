@@ -39,7 +39,9 @@ extern "C" fn in_child() {
     hook::leave_child();
 }
 
-extern "C" fn at_exit() {
+/// Seals the run at the end of the process, or of its interpreter, whichever comes first. The second time nothing is
+/// left to do.
+pub extern "C" fn at_exit() {
     sink::account("looks_ns", look::cost());
     sink::seal("exit");
     sink::report::finish();

@@ -216,12 +216,27 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
         native::install(python, known, profile);
         hook::install(python)?;
         sink::note_hook_on("python calls", "PEP 523, CPython's frame evaluator");
+        seal_when_python_ends();
         if let Some(folder) = sink::choose_folder() {
             tell_children(python, known, folder);
         }
         (python.dec_ref)(known);
     }
     Ok(())
+}
+
+/// After an interrupt that nobody has caught, Python takes itself down in good order and then dies by the signal, so
+/// that the exit handlers of the process never run. By then its own have run, and no Python code can follow.
+fn seal_when_python_ends() {
+    type AtExit = unsafe extern "C" fn(extern "C" fn()) -> c_int;
+    if let Some(register) = super::api::symbol("Py_AtExit") {
+        // SAFETY: the symbol is CPython's, which documents this signature; it calls the handler at most once, as the
+        // last thing of `Py_FinalizeEx`. Without a free place the process seals the run at its exit, if it has one.
+        unsafe {
+            let register: AtExit = std::mem::transmute(register);
+            register(crate::process::at_exit);
+        }
+    }
 }
 
 /// Names the run folder in `os.environ`, which Python has copied from the environment at its start, so that the
