@@ -38,6 +38,19 @@ fn answer(result: Result<(), String>) -> *const c_char {
     }
 }
 
+/// Proves the getters of modes.
+///
+/// # Safety
+/// `switch` makes the switches that [`Modes::prove`] asks for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_prove_modes(switch: unsafe extern "C-unwind" fn(usize)) -> *const c_char {
+    // SAFETY: the caller's guarantee.
+    let prove = || Modes::prove(&Libtorch::find()?, |number| unsafe { switch(number) });
+    answer(prove().map(|modes| {
+        let _ = MODES.set(modes);
+    }))
+}
+
 /// Proves the layout of tensors.
 ///
 /// # Safety
@@ -46,7 +59,6 @@ fn answer(result: Result<(), String>) -> *const c_char {
 pub unsafe extern "C" fn probe_prove_tensors(known: &KnownTensors) -> *const c_char {
     answer((|| {
         let library = Libtorch::find()?;
-        let _ = MODES.set(Modes::find(&library)?);
         // SAFETY: the caller's guarantee.
         let _ = TENSORS.set(unsafe { Tensors::prove(&library, known)? });
         Ok(())
@@ -150,15 +162,16 @@ pub unsafe extern "C" fn probe_time(object: *mut c_void, nanoseconds: &mut [f64;
 /// Proves the callbacks of ops, installs them and starts a run.
 ///
 /// # Safety
-/// `known` runs `torch.arange(4) + 1`.
+/// `known` runs `torch.arange(4) + 1` and the known scope.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn probe_start_ops(known: unsafe extern "C-unwind" fn()) -> *const c_char {
     answer((|| {
         let library = Libtorch::find()?;
         // SAFETY: the caller's guarantee.
         unsafe {
-            dispatcher::prove(&library, || known())?;
-            dispatcher::install(&library)?;
+            let proven = dispatcher::prove(&library, || known());
+            dispatcher::install(&library, &proven)?;
+            proven.nodes()?;
         }
         sink::choose_folder();
         if sink::start(StartInfo::default()) { Ok(()) } else { Err(format!("{:?}", sink::trouble())) }
@@ -172,7 +185,7 @@ pub unsafe extern "C" fn probe_start_ops(known: unsafe extern "C-unwind" fn()) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn probe_prove_ops(known: unsafe extern "C-unwind" fn()) -> *const c_char {
     // SAFETY: the caller's guarantee.
-    answer((|| unsafe { dispatcher::prove(&Libtorch::find()?, || known()) })())
+    answer((|| unsafe { dispatcher::prove(&Libtorch::find()?, || known()).nodes() })())
 }
 
 /// Switches recording of all ops.

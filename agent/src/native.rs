@@ -43,28 +43,41 @@ pub unsafe fn install(python: &Python, known: Object, profile: Profile) {
             meta: get(c"meta"),
         };
         let tensors = note("variables", "fields of TensorImpl", Tensors::prove(&library, &tensors));
-        let call = |name: &std::ffi::CStr| {
-            let result = (python.call_no_args)(get(name));
+        let call = |function: Object| {
+            let result = (python.call_no_args)(function);
             if result.is_null() {
                 (python.error_clear)();
             } else {
                 (python.dec_ref)(result);
             }
         };
-        let mut modes = note("modes", "getters of libtorch", Modes::find(&library));
+        let switches = get(c"known_switches");
+        let modes = Modes::prove(&library, |number| {
+            call((python.list_get)(switches, number as isize));
+        });
+        let mut modes = note("modes", "getters of libtorch", modes);
         if let Some(modes) = &mut modes {
-            let set = |on| call(if on { c"known_modes" } else { c"own_modes" });
+            let set = |on| call(get(if on { c"known_modes" } else { c"own_modes" }));
             for (what, why) in modes.prove_contexts(&library, set) {
                 sink::note_hook_off(what, &why);
             }
         }
-        let proven = dispatcher::prove(&library, || call(c"known_op"));
-        let installed = proven.and_then(|()| dispatcher::install(&library));
-        if note("ops", "callbacks of RecordFunction", installed).is_some() {
-            FULL.store(profile == Profile::Full, Ordering::Relaxed);
-            if profile == Profile::Full {
-                dispatcher::all_ops(true);
-            }
+        let proven = dispatcher::prove(&library, || {
+            call(get(c"known_op"));
+            call(get(c"known_scope"));
+        });
+        let installed = dispatcher::install(&library, &proven);
+        let how = "callbacks of RecordFunction";
+        for (hook, proven) in [
+            ("user scopes", proven.scopes.clone()),
+            ("ops", proven.ops.clone()),
+            ("autograd nodes", proven.nodes()),
+        ] {
+            note(hook, how, proven.and(installed.clone()));
+        }
+        FULL.store(profile == Profile::Full, Ordering::Relaxed);
+        if profile == Profile::Full {
+            dispatcher::all_ops(true);
         }
         let _ = NATIVE.set(Native { tensors, modes });
     }

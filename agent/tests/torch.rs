@@ -7,8 +7,17 @@ use std::process::Command;
 use traincheck_schema::record::{DictKind, Event, EventKind};
 use traincheck_schema::run::Run;
 
-/// The Python with PyTorch that the scripts of the repository make.
-fn python() -> PathBuf {
+/// The Python with PyTorch that the scripts of the repository make, and the further ones that `scripts/test` names.
+fn pythons() -> Vec<PathBuf> {
+    let further = ["TRAINCHECK_TEST_PYTHON_312", "TRAINCHECK_TEST_PYTHON_313"];
+    let further = further.iter().filter_map(|name| std::env::var_os(name).map(PathBuf::from));
+    std::iter::once(default_python()).chain(further).collect()
+}
+
+fn default_python() -> PathBuf {
+    if let Some(named) = std::env::var_os("TRAINCHECK_TEST_PYTHON") {
+        return PathBuf::from(named);
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
     let output = Command::new("bash")
         .args(["-c", ". scripts/lib.sh && venv_python"])
@@ -40,8 +49,8 @@ fn probe() -> PathBuf {
 }
 
 /// Runs a script of `tests/torch` and asserts that it printed this line and nothing else.
-fn run(script: &str, arguments: &[&str], folder: &Path, line: &str) {
-    let output = Command::new(python())
+fn run(python: &Path, script: &str, arguments: &[&str], folder: &Path, line: &str) {
+    let output = Command::new(python)
         .args(["-W", "ignore"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch").join(script))
         .arg(probe())
@@ -56,14 +65,18 @@ fn run(script: &str, arguments: &[&str], folder: &Path, line: &str) {
 
 #[test]
 fn tensors_are_read_as_numpy_reads_them_and_nothing_is_printed() {
-    let folder = tempfile::tempdir().expect("a folder");
-    run("tensors.py", &[], &folder.path().join("run"), "read");
+    for python in pythons() {
+        let folder = tempfile::tempdir().expect("a folder");
+        run(&python, "tensors.py", &[], &folder.path().join("run"), "read");
+    }
 }
 
 #[test]
-fn a_proof_that_sees_no_ops_is_refused() {
-    let folder = tempfile::tempdir().expect("a folder");
-    run("ops.py", &["nothing"], &folder.path().join("run"), "refused");
+fn a_proof_that_does_not_see_what_it_should_is_refused() {
+    for python in pythons() {
+        let folder = tempfile::tempdir().expect("a folder");
+        run(&python, "ops.py", &["nothing"], &folder.path().join("run"), "refused");
+    }
 }
 
 struct Recorded {
@@ -108,11 +121,15 @@ impl Recorded {
 
 #[test]
 fn ops_are_recorded_with_their_names_ends_and_nesting() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let folder = folder.path().join("run");
-    run("ops.py", &[], &folder, "ran");
-    let run = Recorded::read(&folder);
+    for python in pythons() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path().join("run");
+        run(&python, "ops.py", &[], &folder, "ran");
+        check_ops(&Recorded::read(&folder));
+    }
+}
 
+fn check_ops(run: &Recorded) {
     // Every op that began has ended, once, and is itself at its end.
     let mut begun: HashMap<u64, &Event> =
         run.of_kind(EventKind::OpEnter).map(|event| (event.call, event)).collect();

@@ -263,6 +263,7 @@ unsafe fn tell_children(python: &Python, known: Object, folder: &std::path::Path
 /// What the proofs compare with, and what names are taken from.
 const KNOWN: &CStr = c"
 import os, torch
+from torch.autograd.profiler import record_function
 from torch.nn import Module, Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -289,6 +290,25 @@ def own_modes():
         torch.set_autocast_dtype('cpu', own[1])
         torch.set_default_dtype(own[2])
 own = []
+def known_scope():
+    with record_function('traincheck: a known scope'):
+        pass
+no_grad = torch.no_grad()
+inference = torch.inference_mode()
+def autocast(on):
+    # Not the context manager: it asks for CUDA devices, after which a process can no longer be forked and use them.
+    try:
+        torch.set_autocast_enabled('cpu', on)
+    except TypeError:
+        torch.set_autocast_cpu_enabled(on)
+known_switches = [
+    lambda: no_grad.__enter__(),
+    lambda: no_grad.__exit__(None, None, None),
+    lambda: inference.__enter__(),
+    lambda: inference.__exit__(None, None, None),
+    lambda: autocast(True),
+    lambda: autocast(False),
+]
 def tell_children(folder):
     os.environ['TRAINCHECK_RUN_DIR'] = folder
 ";

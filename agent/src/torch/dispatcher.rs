@@ -10,7 +10,7 @@ use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use traincheck_schema::record::EventKind;
 
@@ -27,8 +27,8 @@ const USER_SCOPE: u8 = 7;
 
 struct Installed {
     functions: RecordFunction,
-    /// Handles of the callbacks for ops and for autograd nodes.
-    all_ops: [u64; 2],
+    /// Handles of the callbacks for ops and for autograd nodes, where they were proven.
+    all_ops: [Option<u64>; 2],
 }
 
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
@@ -37,11 +37,11 @@ static ALL_OPS: AtomicBool = AtomicBool::new(false);
 /// A callback panicked: nothing is recorded any more.
 static BROKEN: AtomicBool = AtomicBool::new(false);
 
-/// Records user scopes from here on, and what [`all_ops`] asks for.
+/// Records user scopes from here on, and what [`all_ops`] asks for, as far as it was proven.
 ///
 /// # Safety
-/// [`prove`] succeeded with the same library.
-pub unsafe fn install(library: &Libtorch) -> Result<(), String> {
+/// [`prove`] gave `proven` for the same library.
+pub unsafe fn install(library: &Libtorch, proven: &Proven) -> Result<(), String> {
     let functions = library.record_function.clone()?;
     if INSTALLED.get().is_some() {
         return Ok(());
@@ -50,16 +50,17 @@ pub unsafe fn install(library: &Libtorch) -> Result<(), String> {
     // SAFETY: the layout of the callback was proven. The callbacks for all ops are disabled before anything can
     // depend on them; disabling takes the same path as enabling and throws nothing for a handle that exists.
     let all_ops = unsafe {
-        (functions.add)(callback(start::<USER_SCOPE>, end::<USER_SCOPE>, USER_SCOPE));
-        let ops = (functions.add)(callback(start::<FUNCTION>, end::<FUNCTION>, FUNCTION));
-        (functions.disable)(ops);
-        let nodes = (functions.add)(callback(
-            start::<BACKWARD_FUNCTION>,
-            end::<BACKWARD_FUNCTION>,
-            BACKWARD_FUNCTION,
-        ));
-        (functions.disable)(nodes);
-        [ops, nodes]
+        if proven.scopes.is_ok() {
+            (functions.add)(callback(start::<USER_SCOPE>, end::<USER_SCOPE>, USER_SCOPE));
+        }
+        let add_disabled = |callback: Callback| {
+            let handle = (functions.add)(callback);
+            (functions.disable)(handle);
+            handle
+        };
+        let ops = callback(start::<FUNCTION>, end::<FUNCTION>, FUNCTION);
+        let nodes = callback(start::<BACKWARD_FUNCTION>, end::<BACKWARD_FUNCTION>, BACKWARD_FUNCTION);
+        [proven.ops.is_ok().then(|| add_disabled(ops)), proven.nodes().is_ok().then(|| add_disabled(nodes))]
     };
     let _ = INSTALLED.set(Installed { functions, all_ops });
     Ok(())
@@ -71,7 +72,7 @@ pub fn all_ops(on: bool) {
     if ALL_OPS.swap(on, Ordering::Relaxed) == on {
         return;
     }
-    for handle in installed.all_ops {
+    for handle in installed.all_ops.into_iter().flatten() {
         // SAFETY: the handle exists as long as the process; libtorch takes a lock of its own.
         unsafe {
             if on {
@@ -167,60 +168,120 @@ fn guarded(body: impl FnOnce(&Installed)) {
     }
     let Some(installed) = INSTALLED.get() else { return };
     if catch_unwind(AssertUnwindSafe(|| body(installed))).is_err() && !BROKEN.swap(true, Ordering::Relaxed) {
-        sink::note_hook_off("ops", "a callback failed; this is a defect of traincheck");
+        for hook in ["ops", "autograd nodes", "user scopes"] {
+            sink::note_hook_off(hook, "a callback failed; this is a defect of traincheck");
+        }
     }
 }
 
-/// What the callback of the proof saw.
-struct Seen {
+/// What was proven of the callbacks; of what was not, why.
+#[derive(Debug)]
+pub struct Proven {
+    /// Ops.
+    pub ops: Result<(), String>,
+    /// User scopes.
+    pub scopes: Result<(), String>,
+}
+
+impl Proven {
+    /// Autograd nodes. No backward is run for a proof: it would start the threads of the engine. Their scope lies
+    /// between the two that are proven, so it is where it was if both are.
+    pub fn nodes(&self) -> Result<(), String> {
+        self.ops.clone().and_then(|()| self.scopes.clone())
+    }
+
+    fn nothing(why: &str) -> Proven {
+        Proven { ops: Err(why.to_owned()), scopes: Err(why.to_owned()) }
+    }
+}
+
+/// The name of the user scope that the proof has to see.
+pub const KNOWN_SCOPE: &CStr = c"traincheck: a known scope";
+
+/// What the callbacks of a proof use and see.
+struct Probe {
+    functions: RecordFunction,
     arange: AtomicU32,
     add: AtomicU32,
+    /// Of functions.
     begun: AtomicU32,
     ended: AtomicU32,
-    /// Ops that were announced as user scopes.
+    scope: AtomicU32,
+    /// Of user scopes.
+    scopes_ended: AtomicU32,
+    /// Ops that were announced as user scopes, and the known scope where it was announced as an op.
     misplaced: AtomicU32,
 }
 
-static SEEN: Seen = Seen {
-    arange: AtomicU32::new(0),
-    add: AtomicU32::new(0),
-    begun: AtomicU32::new(0),
-    ended: AtomicU32::new(0),
-    misplaced: AtomicU32::new(0),
-};
-static PROBE: OnceLock<RecordFunction> = OnceLock::new();
+/// That of the proof that is being made. Callbacks may yet run in other threads when it is over, so it is never freed.
+static PROBE: AtomicPtr<Probe> = AtomicPtr::new(ptr::null_mut());
 
-/// Proves that callbacks are laid out and called as this file believes: while `run_known` runs
-/// `torch.arange(4) + 1`, both ops have to be seen by their names, each with an end, and none as a user scope.
+/// Proves that callbacks are laid out and called as this file believes: while `run_known` runs `torch.arange(4) + 1`
+/// and a user scope called [`KNOWN_SCOPE`], the ops and the scope have to be seen by their names, each with an end,
+/// and neither as the other.
 ///
 /// # Safety
 /// The library's symbols are what their names say. `run_known` may run Python code.
-pub unsafe fn prove(library: &Libtorch, run_known: impl FnOnce()) -> Result<(), String> {
+pub unsafe fn prove(library: &Libtorch, run_known: impl FnOnce()) -> Proven {
     if !cfg!(target_arch = "x86_64") {
-        return Err("how this processor passes C++ objects is not known here".to_owned());
+        return Proven::nothing("how this processor passes C++ objects is not known here");
     }
-    let functions = library.record_function.clone()?;
-    PROBE.set(functions).map_err(|_| "the proof was made before")?;
+    match &library.record_function {
+        // SAFETY: the caller's word.
+        Ok(functions) => unsafe { prove_callbacks(*functions, run_known) },
+        Err(why) => Proven::nothing(why),
+    }
+}
+
+/// # Safety
+/// As for [`prove`].
+unsafe fn prove_callbacks(functions: RecordFunction, run_known: impl FnOnce()) -> Proven {
+    let new = || AtomicU32::new(0);
+    let probe: &'static Probe = Box::leak(Box::new(Probe {
+        functions,
+        arange: new(),
+        add: new(),
+        begun: new(),
+        ended: new(),
+        scope: new(),
+        scopes_ended: new(),
+        misplaced: new(),
+    }));
+    PROBE.store(ptr::from_ref(probe).cast_mut(), Ordering::Release);
     // SAFETY: the struct is passed as the x86-64 C++ ABI passes a trivially copyable class of its size, in memory.
     // Should its fields lie otherwise in this version, the probes are called for other scopes, or not at all.
     unsafe {
-        let ops = (functions.add)(callback(probe_start::<FUNCTION>, probe_end, FUNCTION));
-        let scopes = (functions.add)(callback(probe_start::<USER_SCOPE>, probe_end, USER_SCOPE));
+        let ops = (functions.add)(callback(probe_start::<FUNCTION>, probe_end::<FUNCTION>, FUNCTION));
+        let scopes =
+            (functions.add)(callback(probe_start::<USER_SCOPE>, probe_end::<USER_SCOPE>, USER_SCOPE));
         run_known();
         (functions.remove)(ops);
         (functions.remove)(scopes);
     }
     let count = |counter: &AtomicU32| counter.load(Ordering::Acquire);
-    if count(&SEEN.arange) == 0 || count(&SEEN.add) == 0 {
-        return Err("known ops were not seen by their names".to_owned());
+    if count(&probe.misplaced) != 0 {
+        return Proven::nothing("ops and user scopes are not told apart");
     }
-    if count(&SEEN.misplaced) != 0 {
-        return Err("ops were announced as user scopes".to_owned());
-    }
-    if count(&SEEN.ended) < 2 || count(&SEEN.ended) > count(&SEEN.begun) {
-        return Err("known ops began and did not end".to_owned());
-    }
-    Ok(())
+    let ops = if count(&probe.arange) == 0 || count(&probe.add) == 0 {
+        Err("known ops were not seen by their names".to_owned())
+    } else if count(&probe.ended) < 2 || count(&probe.ended) > count(&probe.begun) {
+        Err("known ops began and did not end".to_owned())
+    } else {
+        Ok(())
+    };
+    let scopes = if count(&probe.scope) == 0 {
+        Err("a known user scope was not seen by its name".to_owned())
+    } else if count(&probe.scopes_ended) == 0 {
+        Err("a known user scope began and did not end".to_owned())
+    } else {
+        Ok(())
+    };
+    Proven { ops, scopes }
+}
+
+fn probe() -> Option<&'static Probe> {
+    // SAFETY: null or a box that was leaked.
+    unsafe { PROBE.load(Ordering::Acquire).as_ref() }
 }
 
 /// # Safety
@@ -231,22 +292,31 @@ unsafe extern "C-unwind" fn probe_start<const SCOPE: u8>(
 ) -> *mut *mut c_void {
     // SAFETY: as in `start`.
     unsafe { context.write(ptr::null_mut()) };
-    if let Some(functions) = PROBE.get() {
+    if let Some(probe) = probe() {
         // SAFETY: as in `start`.
-        let name = unsafe { (functions.name)(function) };
+        let name = unsafe { (probe.functions.name)(function) };
         // SAFETY: as in `start`.
         let name = if name.is_null() { c"" } else { unsafe { CStr::from_ptr(name) } };
+        let count = |counter: &AtomicU32, seen: bool| counter.fetch_add(u32::from(seen), Ordering::AcqRel);
         if SCOPE == FUNCTION {
-            SEEN.begun.fetch_add(1, Ordering::AcqRel);
-            SEEN.arange.fetch_add(u32::from(name == c"aten::arange"), Ordering::AcqRel);
-            SEEN.add.fetch_add(u32::from(name == c"aten::add"), Ordering::AcqRel);
+            count(&probe.begun, true);
+            count(&probe.arange, name == c"aten::arange");
+            count(&probe.add, name == c"aten::add");
+            count(&probe.misplaced, name == KNOWN_SCOPE);
         } else {
-            SEEN.misplaced.fetch_add(u32::from(name.to_bytes().starts_with(b"aten::")), Ordering::AcqRel);
+            count(&probe.scope, name == KNOWN_SCOPE);
+            count(&probe.misplaced, name.to_bytes().starts_with(b"aten::"));
         }
     }
     context
 }
 
-unsafe extern "C-unwind" fn probe_end(_function: *const c_void, _context: *mut c_void) {
-    SEEN.ended.fetch_add(1, Ordering::AcqRel);
+unsafe extern "C-unwind" fn probe_end<const SCOPE: u8>(_function: *const c_void, _context: *mut c_void) {
+    if let Some(probe) = probe() {
+        let ended = if SCOPE == FUNCTION { &probe.ended } else { &probe.scopes_ended };
+        ended.fetch_add(1, Ordering::AcqRel);
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,6 +172,23 @@ impl Libtorch {
     }
 }
 
+#[cfg(test)]
+impl Libtorch {
+    /// One that has nothing.
+    pub fn empty(why: &str) -> Libtorch {
+        Libtorch {
+            record_function: Err(why.to_owned()),
+            tensors: Err(why.to_owned()),
+            modes: Err(why.to_owned()),
+            contexts: Contexts {
+                autocast_dtype: Err(why.to_owned()),
+                default_dtype: Err(why.to_owned()),
+                process: Err(why.to_owned()),
+            },
+        }
+    }
+}
+
 /// # Safety
 /// `cpu` is a libtorch_cpu of a version that declares the symbols as this file does.
 unsafe fn record_function(cpu: &Library) -> Result<RecordFunction, String> {

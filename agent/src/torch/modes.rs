@@ -73,10 +73,26 @@ mod at {
 /// The number of a type fits in six bits.
 const DTYPE: u32 = 0x3f;
 
+/// What the modes have to be after each of the switches that a proof is made with: no gradients and back, inference
+/// and back, autocast for the CPU and back. Before the first of them they are as at the start of a thread.
+pub const SWITCHES: [u16; 6] =
+    [0, flags::GRAD, flags::INFERENCE, flags::GRAD, flags::GRAD | flags::AUTOCAST, flags::GRAD];
+
 impl Modes {
-    /// The reason where this version does not export them. Contexts come with [`Modes::prove_contexts`].
-    pub fn find(library: &Libtorch) -> Result<Modes, String> {
-        Ok(Modes { functions: library.modes.clone()?, contexts: Contexts::default() })
+    /// The getters, after each of [`SWITCHES`] was seen through them; the reason where this version does not export
+    /// them, or one was not seen. Contexts come with [`Modes::prove_contexts`].
+    pub fn prove(library: &Libtorch, mut switch: impl FnMut(usize)) -> Result<Modes, String> {
+        let modes = Modes { functions: library.modes.clone()?, contexts: Contexts::default() };
+        if modes.flags() != flags::GRAD {
+            return Err("the modes are not those of a thread that has changed none".to_owned());
+        }
+        let mut proven = true;
+        for (number, expected) in SWITCHES.into_iter().enumerate() {
+            // All of them, even after one that was not seen: every second undoes the one before.
+            switch(number);
+            proven &= modes.flags() == expected;
+        }
+        if proven { Ok(modes) } else { Err("known modes were not seen as what they are".to_owned()) }
     }
 
     /// Finds what makes contexts, and proves it: while `set(true)` has run, autocast is on for the CPU in float16 and
@@ -328,6 +344,7 @@ fn text(context: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     #[test]
     fn a_context_lists_what_is_set_in_a_fixed_order() {
@@ -355,5 +372,58 @@ mod tests {
         assert_eq!(now.context(), id);
         assert_eq!(define(now.context), id);
         assert_eq!(Now::default().context(), 0);
+    }
+
+    thread_local! {
+        static NOW: Cell<u16> = const { Cell::new(flags::GRAD) };
+    }
+
+    unsafe extern "C-unwind" fn grad() -> bool {
+        NOW.get() & flags::GRAD != 0
+    }
+
+    unsafe extern "C-unwind" fn inference() -> bool {
+        NOW.get() & flags::INFERENCE != 0
+    }
+
+    unsafe extern "C-unwind" fn autocast(device: i8) -> bool {
+        device == 0 && NOW.get() & flags::AUTOCAST != 0
+    }
+
+    fn library(grad: unsafe extern "C-unwind" fn() -> bool) -> Libtorch {
+        let autocast = Autocast::ByDevice(autocast);
+        Libtorch {
+            modes: Ok(ModeFunctions { grad, inference, autocast }),
+            ..Libtorch::empty("not used here")
+        }
+    }
+
+    #[test]
+    fn getters_are_believed_once_they_have_shown_every_switch() {
+        NOW.set(flags::GRAD);
+        let modes = Modes::prove(&library(grad), |number| NOW.set(SWITCHES[number])).expect("proven");
+        NOW.set(flags::INFERENCE);
+        assert_eq!(modes.flags(), flags::INFERENCE);
+    }
+
+    #[test]
+    fn a_getter_that_says_something_else_is_not_believed_and_everything_is_switched_back() {
+        NOW.set(flags::GRAD);
+        // Gradients are not seen to be off.
+        let lying = library(autocast_on_cuda_as_grad);
+        let why = Modes::prove(&lying, |number| NOW.set(SWITCHES[number])).err().expect("a reason");
+        assert_eq!(why, "known modes were not seen as what they are");
+        assert_eq!(NOW.get(), flags::GRAD);
+    }
+
+    unsafe extern "C-unwind" fn autocast_on_cuda_as_grad() -> bool {
+        true
+    }
+
+    #[test]
+    fn nothing_is_switched_in_a_thread_that_has_modes_of_its_own() {
+        NOW.set(flags::GRAD | flags::AUTOCAST);
+        let why = Modes::prove(&library(grad), |_| panic!("switched")).err().expect("a reason");
+        assert!(why.starts_with("the modes are not those"), "{why}");
     }
 }

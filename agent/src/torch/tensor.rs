@@ -19,6 +19,9 @@ const INLINE_DIMENSIONS: usize = 5;
 /// More dimensions than any tensor has.
 const MAX_DIMENSIONS: usize = 64;
 
+/// Where in a set of dispatch keys those of devices are, and in some versions one or two more.
+const DEVICES: usize = 0xffff;
+
 /// Python tensor objects with known properties, which the layout is found with.
 #[derive(Clone, Copy)]
 pub struct KnownTensors {
@@ -384,17 +387,18 @@ unsafe fn find_layout(functions: &TensorFunctions, known: &KnownTensors) -> Resu
                     .is_some_and(|[number, index, present]| number > 0 && (index, present) == (-1, 1))
         })
         .ok_or("where a tensor keeps its device was not found")?;
-    // The keys of a device are one bit each of the low 16. Of the others `a` and `meta` share most: autocast, for
-    // one, knows host memory and not meta.
+    // The keys of devices are one bit each of the lowest, host memory the first; 15 of them in torch 2.6, 16 in 2.9.
+    // Of the others, which say what is done with a tensor, `a` and `meta` share most: autocast, for one, knows host
+    // memory and not meta.
     let keys = (device.next_multiple_of(8)..storage_offset + 96)
         .step_by(8)
         .find(|offset| {
             let keys = tensors.map(|tensor| word(tensor + offset).unwrap_or(0));
-            let differ = keys[0] ^ keys[5];
+            let (host, meta) = (keys[0] & DEVICES, keys[5] & DEVICES);
             keys[..5].iter().all(|of_one| *of_one == keys[0])
-                && keys[0] >> 16 != 0
-                && (differ & 0xffff).count_ones() == 2
-                && (keys[0] & 0xffff).count_ones() == 1
+                && host & !meta == 1
+                && (meta & !host).count_ones() == 1
+                && keys[0] & keys[5] != 0
         })
         .ok_or("where a tensor keeps its dispatch keys was not found")?;
     let plain_keys = word(a + keys).unwrap_or(0) as u64;
@@ -402,3 +406,6 @@ unsafe fn find_layout(functions: &TensorFunctions, known: &KnownTensors) -> Resu
         Layout { in_object, storage, dimensions, storage_offset, scalar_type, device, keys, data, length };
     Ok((layout, plain_keys))
 }
+
+#[cfg(test)]
+mod tests;

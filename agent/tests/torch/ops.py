@@ -13,20 +13,38 @@ agent.probe_start_ops.restype = agent.probe_prove_ops.restype = ctypes.c_char_p
 Callback = ctypes.PYFUNCTYPE(None)
 
 
+
 def all_ops(on):
     agent.probe_all_ops(ctypes.c_bool(on))
 
 
+def known_op():
+    torch.arange(4) + 1
+
+
+def known_scope(name="traincheck: a known scope"):
+    with record_function(name):
+        pass
+
+
 if len(sys.argv) > 2:
-    # A proof that does not see what it should.
-    why = agent.probe_prove_ops(Callback(lambda: None))
-    assert why == b"known ops were not seen by their names", why
+    # Proofs that do not see what they should.
+    for known, reason in [
+        (lambda: None, b"known ops were not seen by their names"),
+        (known_scope, b"known ops were not seen by their names"),
+        (known_op, b"a known user scope was not seen by its name"),
+        (lambda: (known_op(), known_scope("another")), b"a known user scope was not seen by its name"),
+        (lambda: (known_op(), known_scope("aten::add")), b"ops and user scopes are not told apart"),
+        (lambda: (known_op(), known_scope()), None),
+    ]:
+        why = agent.probe_prove_ops(Callback(known))
+        assert why == reason, (why, reason)
     print("refused")
     sys.exit()
 
 with record_function("before the start"):
     pass
-why = agent.probe_start_ops(Callback(lambda: torch.arange(4) + 1))
+why = agent.probe_start_ops(Callback(lambda: (known_op(), known_scope())))
 assert why is None, why
 
 x = torch.ones(3, requires_grad=True)

@@ -24,7 +24,7 @@ class Known(ctypes.Structure):
     _fields_ = [(name, ctypes.py_object) for name in ("a", "b", "c", "p", "deep", "meta")]
 
 
-for name in ("probe_prove_tensors", "probe_look", "probe_look_grad"):
+for name in ("probe_prove_tensors", "probe_prove_modes", "probe_look", "probe_look_grad"):
     getattr(agent, name).restype = ctypes.c_char_p
 agent.probe_modes.restype = ctypes.c_uint32
 
@@ -200,6 +200,22 @@ refuse("storage that is too short", short, "its storage is not there")
 refuse("a type that is not known", torch.empty(3, dtype=torch.uint4), "its elements are of type 33")
 
 GRAD, AUTOCAST, INFERENCE = 1, 8, 16
+contexts = [torch.no_grad(), torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16)]
+
+
+def switch(number):
+    context = contexts[number // 2]
+    context.__exit__(None, None, None) if number % 2 else context.__enter__()
+
+
+Switch = ctypes.PYFUNCTYPE(None, ctypes.c_size_t)
+with torch.no_grad():
+    why = agent.probe_prove_modes(Switch(switch))
+assert why == b"the modes are not those of a thread that has changed none", why
+why = agent.probe_prove_modes(Switch(lambda number: None))
+assert why == b"known modes were not seen as what they are", why
+why = agent.probe_prove_modes(Switch(switch))
+assert why is None, why
 assert agent.probe_modes() == GRAD
 with torch.no_grad():
     assert agent.probe_modes() == 0
