@@ -1,4 +1,5 @@
-//! Recording changes nothing: every loss and every bit of the final weights is what it is without the agent.
+//! Recording changes nothing: every loss, every gradient, every bit of the weights and the states of all random
+//! number generators are what they are without the agent.
 
 use std::path::PathBuf;
 
@@ -6,9 +7,14 @@ use traincheck_tests::{Trace, finish, folder, pipeline, plain, preloaded, script
 
 /// Runs `program` plainly, then in both profiles, and compares all that was printed.
 fn same(program: PathBuf, arguments: &[&str]) {
+    same_in(&["training", "full"], program, arguments);
+}
+
+/// As [`same`], in these profiles.
+fn same_in(profiles: &[&str], program: PathBuf, arguments: &[&str]) {
     let expected = finish(plain().arg(&program).args(arguments)).exited(0).stdout;
     assert!(expected.lines().count() > 5, "too little to compare: {expected}");
-    for profile in ["training", "full"] {
+    for profile in profiles {
         let temporary = folder();
         let run = temporary.path().join("run");
         let mut command = preloaded(&run);
@@ -33,6 +39,27 @@ fn mlp() {
 #[test]
 fn transformer() {
     same(pipeline("transformer.py"), &["--iterations", "8", "--batch-size", "4"]);
+}
+
+#[test]
+fn language_model() {
+    same(pipeline("rnn.py"), &["--epochs", "2", "--steps", "10", "--seed", "1"]);
+}
+
+#[test]
+fn adversaries() {
+    same(pipeline("gan.py"), &["--epochs", "2", "--steps", "10", "--seed", "2"]);
+}
+
+#[test]
+fn trainer_of_transformers() {
+    same_in(&["training"], pipeline("hf_trainer.py"), &["--steps", "25", "--seed", "3"]);
+}
+
+#[test]
+#[ignore = "transformers is slow to import; scripts/test --all runs it"]
+fn trainer_of_transformers_in_full() {
+    same_in(&["full"], pipeline("hf_trainer.py"), &["--steps", "41", "--accumulation", "2"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ resuming. `--bug` builds in one of five silent errors: the program runs to its e
 
 import argparse
 import os
+import random
 
 import numpy
 import sklearn.datasets
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from pipeline import Meter, report, report_weights
+from pipeline import Meter, report, report_gradients, report_rng, report_weights
 
 BUGS = ["none", "no-zero-grad", "stale-optimizer", "no-scheduler-step", "frozen-backbone", "eval-mode"]
 
@@ -131,6 +132,8 @@ def main():
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
+    random.seed(args.seed)
+    numpy.random.seed(args.seed)
     train_loader, test_loader = load_data(args.batch_size, args.workers)
 
     model = Net(dropout=args.dropout)
@@ -160,6 +163,8 @@ def main():
         if checkpoint:
             save_checkpoint(checkpoint, model, optimizer, scheduler, epoch)
         print(f"epoch {epoch + 1}: mean loss {mean:.4f}, accuracy {accuracy:.4f}", flush=True)
+        report_gradients(model)
+        report_rng()
     meter.finish()
     report_weights(model)
 

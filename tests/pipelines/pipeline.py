@@ -3,7 +3,11 @@
 import hashlib
 import json
 import os
+import random
 import time
+
+import numpy
+import torch
 
 
 def report(name, value):
@@ -18,6 +22,27 @@ def report_weights(model):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     print(f"weights {digest.hexdigest()}", flush=True)
+
+
+def report_gradients(model):
+    """Prints a digest of the gradient of every parameter; one without is told from one that is all zero."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(name.encode())
+        if parameter.grad is not None:
+            digest.update(parameter.grad.cpu().contiguous().numpy().tobytes())
+    print(f"gradients {digest.hexdigest()}", flush=True)
+
+
+def report_rng():
+    """Prints digests of where the random streams stand: PyTorch's, Python's and numpy's."""
+    streams = {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "python": repr(random.getstate()).encode(),
+        "numpy": repr([part.tobytes() if hasattr(part, "tobytes") else part for part in numpy.random.get_state()]).encode(),
+    }
+    for name, state in streams.items():
+        print(f"rng of {name} {hashlib.sha256(state).hexdigest()}", flush=True)
 
 
 class Meter:

@@ -2,13 +2,15 @@
 
 import argparse
 import pathlib
+import random
 import sysconfig
 
+import numpy
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pipeline import Meter, report, report_weights
+from pipeline import Meter, report, report_gradients, report_rng, report_weights
 
 # Modules that every CPython has, in a fixed order, so that the text is the same in every run.
 SOURCES = ["argparse", "ast", "bdb", "calendar", "codecs", "copy", "csv", "datetime", "decimal", "difflib", "dis"]
@@ -86,6 +88,8 @@ def main():
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
+    random.seed(args.seed)
+    numpy.random.seed(args.seed)
     model = GPT(128, args.context)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 10))
@@ -101,6 +105,8 @@ def main():
         report("loss", loss.item())
         meter.tick()
     meter.finish()
+    report_gradients(model)
+    report_rng()
     report_weights(model)
 
 
