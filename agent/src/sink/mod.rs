@@ -47,6 +47,8 @@ const OFF: u8 = 2;
 static PHASE: AtomicU8 = AtomicU8::new(WAITING);
 static LAST_CALL: AtomicU64 = AtomicU64::new(0);
 static STARTING: Mutex<()> = Mutex::new(());
+/// The length of the ring of the dictionary, in bytes.
+const NAMES_RING_SIZE: usize = 4 << 20;
 static PLACE: OnceLock<Place> = OnceLock::new();
 
 /// Where the files of this process are.
@@ -241,7 +243,8 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
     let (parent, thread) = unsafe { (libc::getppid(), libc::gettid()) };
     let ring =
         RingInfo { pid, index: NO_THREAD, thread: u64::from(thread.cast_unsigned()), dictionary: true };
-    let names_ring = RingFile::create(place.path("names.ring"), &ring).map_err(StartError::Ring)?;
+    let names_ring =
+        RingFile::create(place.path("names.ring"), NAMES_RING_SIZE, &ring).map_err(StartError::Ring)?;
     let names_ring: &'static RingFile = Box::leak(Box::new(names_ring));
     let started = write_beginning(
         place,

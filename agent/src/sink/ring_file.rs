@@ -8,34 +8,25 @@ use std::path::{Path, PathBuf};
 use traincheck_schema::own_file;
 use traincheck_schema::ring::{Ring, RingInfo};
 
-/// How long a ring is, in bytes: room for 65,000 events.
-pub const RING_SIZE: usize = 4 << 20;
-
 /// A ring with the file that it is in.
 pub struct RingFile {
-    /// The ring. Not to be used any more after [`RingFile::unmap`].
+    /// The ring. Its mapping is never ended.
     pub ring: Ring,
-    base: *mut libc::c_void,
     path: PathBuf,
 }
 
-// SAFETY: `base` is an address that is only used to unmap; the ring itself is shareable.
-unsafe impl Send for RingFile {}
-// SAFETY: as above.
-unsafe impl Sync for RingFile {}
-
 impl RingFile {
-    /// Makes the file `path`, which must not exist, and a ring in it.
+    /// Makes the file `path`, which must not exist, and a ring of `size` bytes in it.
     ///
     /// The blocks are allocated before the file is mapped: on a full disk this fails here, where a mapping
     /// without blocks behind it would kill the process at its first store.
-    pub fn create(path: PathBuf, info: &RingInfo) -> io::Result<RingFile> {
+    pub fn create(path: PathBuf, size: usize, info: &RingInfo) -> io::Result<RingFile> {
         quietly(|| {
             // Under its own name the file appears only as a whole ring.
             let draft = path.with_extension("ring-new");
-            let made = RingFile::map(&draft, info).and_then(|(ring, base)| {
+            let made = RingFile::map(&draft, size, info).and_then(|ring| {
                 let placed = std::fs::rename(&draft, &path);
-                let file = RingFile { ring, base, path };
+                let file = RingFile { ring, path };
                 placed.map(|()| file)
             });
             if made.is_err() {
@@ -45,14 +36,14 @@ impl RingFile {
         })
     }
 
-    fn map(draft: &Path, info: &RingInfo) -> io::Result<(Ring, *mut libc::c_void)> {
+    fn map(draft: &Path, size: usize, info: &RingInfo) -> io::Result<Ring> {
         let file = own_file::create(draft, OpenOptions::new().read(true).write(true))?;
-        allocate(&file)?;
+        allocate(&file, size)?;
         // SAFETY: a new mapping at an address that the kernel chooses; the file is as long as it.
         let base = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                RING_SIZE,
+                size,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED,
                 file.as_raw_fd(),
@@ -62,32 +53,22 @@ impl RingFile {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the mapping is fresh, zeroed, page-aligned and `RING_SIZE` long, and known to nobody else. It
-        // stays until `unmap`.
-        let ring = unsafe { Ring::format(base.cast(), RING_SIZE, info) };
-        Ok((ring, base))
+        // SAFETY: the mapping is fresh, zeroed, page-aligned and `size` long, and known to nobody else. It
+        // stays as long as the process.
+        Ok(unsafe { Ring::format(base.cast(), size, info) })
     }
 
     /// Removes the file. The mapping stays, so pushing stays harmless.
     pub fn remove(&self) {
         let _ = std::fs::remove_file(&self.path);
     }
-
-    /// Ends the mapping.
-    ///
-    /// # Safety
-    /// The thread that pushes has ended or will push no more, and the ring is not used any more.
-    pub unsafe fn unmap(&self) {
-        // SAFETY: `base` is a mapping of `RING_SIZE` bytes; the caller guarantees that nobody uses it.
-        unsafe { libc::munmap(self.base, RING_SIZE) };
-    }
 }
 
-/// Makes `file` [`RING_SIZE`] bytes long, with blocks on the disk for all of them.
-fn allocate(file: &File) -> io::Result<()> {
+/// Makes `file` `size` bytes long, with blocks on the disk for all of them.
+fn allocate(file: &File, size: usize) -> io::Result<()> {
     loop {
         // SAFETY: a call on an open descriptor.
-        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, RING_SIZE as libc::off_t) } {
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, size as libc::off_t) } {
             0 => return Ok(()),
             libc::EINTR => {}
             error => return Err(io::Error::from_raw_os_error(error)),

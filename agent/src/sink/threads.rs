@@ -1,9 +1,13 @@
 //! The threads of the process and their rings.
 //!
-//! A thread gets its number at its first record and its ring at its first record after the start. On the way of
-//! every later record there is one thread-local word, the pointer to the producer; it has no destructor, for
-//! registering one takes a lock that is not reset in a forked child. That a thread ended is learned from a
-//! pthread key, which is made in the constructor.
+//! A thread gets its number at its first record and its ring at its first record after the start. When it ends, a
+//! later one goes on under its number and in its ring: a program that starts a thread for every batch has two. There
+//! are [`MOST_THREADS`] numbers, and later rings are smaller, for where there are many threads each records little;
+//! together the rings are bounded ([`ring_size`]). What threads beyond that record is lost, and counted.
+//!
+//! On the way of every record but the first there is one thread-local word, the pointer to the producer; it has no
+//! destructor, for registering one takes a lock that is not reset in a forked child. That a thread ended is learned
+//! from a pthread key, which is made in the constructor.
 
 use super::names::content_hash;
 use super::ring_file::RingFile;
@@ -11,7 +15,7 @@ use super::writer;
 use crate::process;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use traincheck_schema::ring::{Ring, RingInfo};
 
@@ -29,24 +33,45 @@ const NO_PRODUCER: *const Producer = ptr::without_provenance(1);
 static KEY: AtomicU32 = AtomicU32::new(NO_KEY);
 const NO_KEY: u32 = u32::MAX;
 
-static NEXT_INDEX: AtomicU32 = AtomicU32::new(0);
+/// How many threads can record at a time.
+pub const MOST_THREADS: u16 = 128;
 
-/// Threads that the writer has to look after.
-static THREADS: Mutex<Vec<&'static Thread>> = Mutex::new(Vec::new());
+/// The length of the ring with this number, in bytes: 4 MiB, room for 65,000 events, for the first four; those of
+/// all [`MOST_THREADS`] are 56 MiB.
+pub const fn ring_size(index: u16) -> usize {
+    match index {
+        0..4 => 4 << 20,
+        4..16 => 1 << 20,
+        _ => 256 << 10,
+    }
+}
 
-/// One thread of the process that has given at least one record. Never freed.
+/// The numbers that were given.
+struct Numbers {
+    /// All, by number. The writer looks after them.
+    all: Vec<&'static Thread>,
+    /// Those whose thread has ended.
+    free: Vec<&'static Thread>,
+}
+
+static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { all: Vec::new(), free: Vec::new() });
+
+/// Stands for all threads that found no number free.
+static WITHOUT_NUMBER: Thread = Thread::new(NO_THREAD);
+
+/// A number, and the thread of the process that has it now. Never freed.
 pub struct Thread {
     /// By order of first records.
     pub index: u16,
     producer: OnceLock<Producer>,
-    ended: AtomicBool,
     /// Records that were given while the thread could have no ring.
     lost: AtomicU64,
     /// Used by the thread itself only.
     ops: UnsafeCell<Option<Box<OpCache>>>,
 }
 
-// SAFETY: everything but `ops` is shareable; `ops` is touched by the thread itself only (see `own_ops`).
+// SAFETY: everything but `ops` is shareable; `ops` is touched by the thread that has the number only, and not at all
+// of `WITHOUT_NUMBER`.
 unsafe impl Sync for Thread {}
 
 /// The ring of a thread and when to wake the writer for it.
@@ -57,14 +82,13 @@ pub struct Producer {
 }
 
 impl Thread {
+    const fn new(index: u16) -> Thread {
+        Thread { index, producer: OnceLock::new(), lost: AtomicU64::new(0), ops: UnsafeCell::new(None) }
+    }
+
     /// Its ring, if it has one.
     pub fn file(&self) -> Option<&RingFile> {
         self.producer.get().map(|producer| &producer.file)
-    }
-
-    /// It will push no more.
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
     }
 
     /// How many of its records were lost because it has no ring.
@@ -88,11 +112,14 @@ unsafe extern "C" fn thread_ended(thread: *mut libc::c_void) {
         return;
     }
     PRODUCER.set(NO_PRODUCER);
-    // SAFETY: the values of the key are pointers to leaked `Thread`s, set by `current`.
-    let thread = unsafe { &*thread.cast::<Thread>() };
-    // SAFETY: this runs on the thread itself, which is in no other function of this module.
-    unsafe { *thread.ops.get() = None };
-    thread.ended.store(true, Ordering::Release);
+    // SAFETY: the values of the key are pointers to `Thread`s that live for ever, set by `introduce`.
+    let thread: &'static Thread = unsafe { &*thread.cast::<Thread>() };
+    if thread.index != NO_THREAD {
+        // SAFETY: this runs on the thread itself, which is in no other function of this module.
+        unsafe { *thread.ops.get() = None };
+        // Whoever takes it from the list sees all that this thread did to the ring: both hold the lock.
+        lock().free.push(thread);
+    }
 }
 
 /// The calling thread; none where it cannot be had (too early, or the thread is about to end).
@@ -101,7 +128,7 @@ fn current() -> Option<&'static Thread> {
     if key == NO_KEY {
         return None;
     }
-    // SAFETY: `key` is a key; its values are null or pointers to leaked `Thread`s.
+    // SAFETY: `key` is a key; its values are null or pointers to `Thread`s that live for ever.
     let known = unsafe { libc::pthread_getspecific(key).cast::<Thread>().as_ref() };
     known.or_else(|| introduce(key))
 }
@@ -111,17 +138,25 @@ fn introduce(key: u32) -> Option<&'static Thread> {
     if PRODUCER.get() == NO_PRODUCER {
         return None;
     }
-    let index = NEXT_INDEX.fetch_add(1, Ordering::Relaxed);
-    let thread: &'static Thread = Box::leak(Box::new(Thread {
-        index: u16::try_from(index).unwrap_or(NO_THREAD),
-        producer: OnceLock::new(),
-        ended: AtomicBool::new(false),
-        lost: AtomicU64::new(0),
-        ops: UnsafeCell::new(None),
-    }));
+    let thread = lock().take().unwrap_or(&WITHOUT_NUMBER);
     // SAFETY: `key` is a key.
     let set = unsafe { libc::pthread_setspecific(key, ptr::from_ref(thread).cast()) };
+    // Where the end of the thread will not be learned the number stays with it.
     (set == 0).then_some(thread)
+}
+
+impl Numbers {
+    /// A number for the calling thread, if one is left. The lowest first: its ring is the largest.
+    fn take(&mut self) -> Option<&'static Thread> {
+        let lowest = self.free.iter().enumerate().min_by_key(|(_, thread)| thread.index).map(|(at, _)| at);
+        if let Some(at) = lowest {
+            return Some(self.free.swap_remove(at));
+        }
+        let index = u16::try_from(self.all.len()).ok().filter(|index| *index < MOST_THREADS)?;
+        let thread: &'static Thread = Box::leak(Box::new(Thread::new(index)));
+        self.all.push(thread);
+        Some(thread)
+    }
 }
 
 /// The number of the calling thread.
@@ -134,8 +169,7 @@ pub fn current_index() -> u16 {
 pub fn push(push: impl FnOnce(&Ring) -> bool) {
     let producer = PRODUCER.get();
     if producer > NO_PRODUCER {
-        // SAFETY: any other value was set by this thread from a leaked `Thread`. The mapping is ended only after
-        // the thread is, and `thread_ended` clears the pointer.
+        // SAFETY: any other value was set by this thread from a `Thread`, which lives for ever, as does its mapping.
         let producer = unsafe { &*producer };
         push(&producer.file.ring);
         let head = producer.file.ring.head();
@@ -170,45 +204,48 @@ fn first_push(push: impl FnOnce(&Ring) -> bool) {
         thread.lost.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    // From here on the writer looks after it, be it only for its losses.
-    lock().push(thread);
-    match super::ring_path(&format!("r{}", thread.index)) {
-        Some(path) if thread.index != NO_THREAD => {
-            // SAFETY: no arguments, cannot fail.
-            let id = unsafe { libc::gettid() };
-            let info = RingInfo {
-                pid: std::process::id(),
-                index: thread.index,
-                thread: u64::from(id.cast_unsigned()),
-                dictionary: false,
-            };
-            if let Ok(file) = RingFile::create(path, &info) {
-                let half = file.ring.capacity() as u64 / 2;
-                let producer =
-                    thread.producer.get_or_init(|| Producer { file, wake_at: AtomicU64::new(half) });
-                PRODUCER.set(producer);
-                push(&producer.file.ring);
-                return;
-            }
-        }
-        _ => {}
-    }
-    PRODUCER.set(NO_PRODUCER);
-    thread.lost.fetch_add(1, Ordering::Relaxed);
+    let Some(producer) = thread.producer.get().or_else(|| thread.make_producer()) else {
+        PRODUCER.set(NO_PRODUCER);
+        thread.lost.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    PRODUCER.set(producer);
+    push(&producer.file.ring);
 }
 
-fn lock() -> MutexGuard<'static, Vec<&'static Thread>> {
-    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+impl Thread {
+    /// A ring for this number, which has none; none where it cannot be made.
+    fn make_producer(&'static self) -> Option<&'static Producer> {
+        if self.index == NO_THREAD {
+            return None;
+        }
+        let path = super::ring_path(&format!("r{}", self.index))?;
+        // SAFETY: no arguments, cannot fail.
+        let id = unsafe { libc::gettid() };
+        let info = RingInfo {
+            pid: std::process::id(),
+            index: self.index,
+            thread: u64::from(id.cast_unsigned()),
+            dictionary: false,
+        };
+        let file = RingFile::create(path, ring_size(self.index), &info).ok()?;
+        let half = file.ring.capacity() as u64 / 2;
+        Some(self.producer.get_or_init(|| Producer { file, wake_at: AtomicU64::new(half) }))
+    }
+}
+
+fn lock() -> MutexGuard<'static, Numbers> {
+    NUMBERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives the threads to look after that are new since `known` of them were, to the writer.
 pub fn since(known: usize, mut each: impl FnMut(&'static Thread)) {
-    lock().iter().skip(known).for_each(|thread| each(thread));
+    lock().all.iter().skip(known).for_each(|thread| each(thread));
 }
 
-/// Takes threads off the list. The order of the others stays.
-pub fn forget(gone: impl Fn(&Thread) -> bool) {
-    lock().retain(|thread| !gone(thread));
+/// How many records were lost of threads that found no number free.
+pub fn lost_without_number() -> u64 {
+    WITHOUT_NUMBER.lost()
 }
 
 const CACHED_OPS: usize = 256;
@@ -225,7 +262,7 @@ struct CachedOp {
 
 /// The id of an op from the cache of the thread, else from `define`, which also gives a lasting copy of the name.
 pub fn cached_op(name: &[u8], scope: u8, define: impl FnOnce() -> (u32, &'static [u8])) -> u32 {
-    let Some(thread) = current() else { return define().0 };
+    let Some(thread) = current().filter(|thread| thread.index != NO_THREAD) else { return define().0 };
     // SAFETY: `thread` is the calling thread's, and no reference to its cache outlives this function, which does
     // not call itself (`define` only takes the lock of the names).
     let cache = unsafe { &mut *thread.ops.get() };

@@ -89,8 +89,6 @@ struct Source {
     /// Losses that are in the segment: for want of room, for want of a ring.
     dropped: u64,
     lost: u64,
-    /// The thread had ended before the records were looked at last.
-    ended: bool,
 }
 
 /// The state of the writer.
@@ -99,6 +97,8 @@ pub struct Writer {
     path: PathBuf,
     names_ring: &'static RingFile,
     names_lost: u64,
+    /// Losses that are in the segment of threads without a number.
+    others_lost: u64,
     sources: Vec<Source>,
     last_block: u64,
 }
@@ -107,7 +107,15 @@ impl Writer {
     /// A writer to `segment`, which is the file `path`.
     pub fn new(segment: SegmentWriter, path: &Path, names_ring: &'static RingFile) -> Writer {
         let path = path.into();
-        Writer { segment, path, names_ring, names_lost: 0, sources: Vec::new(), last_block: now() }
+        Writer {
+            segment,
+            path,
+            names_ring,
+            names_lost: 0,
+            others_lost: 0,
+            sources: Vec::new(),
+            last_block: now(),
+        }
     }
 
     /// Writes `names`, which were defined before the ring of the dictionary was in use.
@@ -182,7 +190,7 @@ impl Writer {
     fn pending(&mut self) -> u64 {
         let sources = &mut self.sources;
         threads::since(sources.len(), |thread| {
-            sources.push(Source { thread, position: 0, dropped: 0, lost: 0, ended: false });
+            sources.push(Source { thread, position: 0, dropped: 0, lost: 0 });
         });
         let pending =
             |source: &Source| source.thread.file().map_or(0, |file| file.ring.head() - source.position);
@@ -195,8 +203,7 @@ impl Writer {
         let mut dropped = Vec::new();
         let mut rings = Vec::new();
         for source in &mut self.sources {
-            // In this order: what is seen of the end and of losses came before the last record that is seen.
-            source.ended = source.thread.has_ended();
+            // In this order: what is seen of losses came before the last record that is seen.
             let index = source.thread.index;
             note(&mut dropped, index, source.thread.lost(), &mut source.lost, DropReason::DiskFull);
             let Some(file) = source.thread.file() else { continue };
@@ -210,6 +217,9 @@ impl Writer {
         // After the records, for whatever they name was defined before they were pushed.
         let names_position = self.write_names()?;
         note(&mut dropped, NO_THREAD, names::lost(), &mut self.names_lost, DropReason::DictionaryFull);
+
+        let others = threads::lost_without_number();
+        note(&mut dropped, NO_THREAD, others, &mut self.others_lost, DropReason::RingFull);
 
         // Records are missing somewhere between these, so these are one block.
         let limit = if dropped.is_empty() { BLOCK_EVENTS } else { usize::MAX };
@@ -226,7 +236,6 @@ impl Writer {
             self.release(&block.positions);
             got_on();
         }
-        self.retire();
         // A removed file can still be written to, on a disk that fills up for nobody.
         if self.path.exists() { Ok(()) } else { Err(Stop::FolderGone) }
     }
@@ -251,31 +260,6 @@ impl Writer {
                 file.ring.release(written.position);
             }
         }
-    }
-
-    /// Removes the rings of the threads that have ended: everything from them has been written.
-    fn retire(&mut self) {
-        if self.sources.iter().all(|source| !source.ended) {
-            return;
-        }
-        let ended: Vec<*const Thread> = self
-            .sources
-            .iter()
-            .filter(|source| source.ended)
-            .map(|source| std::ptr::from_ref(source.thread))
-            .collect();
-        for source in self.sources.iter().filter(|source| source.ended) {
-            if let Some(file) = source.thread.file() {
-                file.remove();
-                // SAFETY: the thread has ended, so it pushes no more; the source is forgotten below, and nobody
-                // else uses the ring of a thread.
-                unsafe { file.unmap() };
-                got_on();
-            }
-        }
-        // Both lists are in the same order, which `pending` relies on.
-        self.sources.retain(|source| !source.ended);
-        threads::forget(|thread| ended.contains(&std::ptr::from_ref(thread)));
     }
 
     /// Ends a run whose writer has no thread, with what there is. Nothing is pushed any more.
