@@ -94,6 +94,7 @@ api! {
     bytes_size = "PyBytes_Size": fn(Object) -> isize;
     unicode_as_utf8 = "PyUnicode_AsUTF8AndSize": fn(Object, *mut isize) -> *const c_char;
     unicode_intern = "PyUnicode_InternFromString": fn(*const c_char) -> Object;
+    function_new = "PyCFunction_NewEx": fn(Object, Object, Object) -> Object;
     weakref_new = "PyWeakref_NewRef": fn(Object, Object) -> Object;
     weakref_get = "PyWeakref_GetObject": fn(Object) -> Object;
     error_occurred = "PyErr_Occurred": fn() -> Object;

@@ -2,10 +2,13 @@
 
 use super::api::{Object, Python};
 use crate::gil::Gil;
+use crate::hash::FastHasher;
 use crate::plan::{self, Decision, Profile, Rule};
+use crate::sink;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::hash::Hasher;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
 /// A function that is recorded, or at least counts as the user's code. Leaked: code objects point to it.
@@ -50,9 +53,16 @@ const OPTIMIZED: i64 = 1;
 pub struct Codes {
     profile: Profile,
     standard_library: String,
-    /// By module, qualified name, file and line, so that code compiled again finds its entry.
-    known: HashMap<(String, String, String, u32), &'static CodeInfo>,
+    /// By all that tells where an instruction is, so that code compiled again finds its entry.
+    known: HashMap<Key, &'static CodeInfo>,
 }
+
+/// Module, qualified name, file, first line, and a hash of the table of lines: code that was rewritten, as
+/// torch.compile does, has another.
+type Key = (String, String, String, u32, u64);
+
+/// More functions than any script has; those beyond are not recorded.
+const MOST_FUNCTIONS: usize = 1 << 14;
 
 /// The index of the agent's slot in code objects.
 static EXTRA: AtomicIsize = AtomicIsize::new(-1);
@@ -109,11 +119,16 @@ impl Codes {
                 Decision::Record(rule) => Some(rule),
             };
             let line = attribute_number(python, code, c"co_firstlineno") as u32;
-            let key = (module, qualname, file, line);
+            let key = (module, qualname, file, line, line_table_hash(python, code));
             if let Some(info) = self.known.get(&key) {
                 return Some(info);
             }
-            let (module, qualname, file, _) = key.clone();
+            if self.known.len() >= MOST_FUNCTIONS {
+                let why = format!("there are more than {MOST_FUNCTIONS}: those beyond are not recorded");
+                sink::note_hook_off("further Python functions", &why);
+                return None;
+            }
+            let (module, qualname, file, ..) = key.clone();
             let info: &'static CodeInfo = Box::leak(Box::new(CodeInfo {
                 rule,
                 user,
@@ -184,6 +199,27 @@ unsafe fn attribute_number(python: &Python, object: Object, name: &std::ffi::CSt
         let number = (python.long_as_long)(value);
         (python.dec_ref)(value);
         number
+    }
+}
+
+/// A hash of where each instruction of a code object comes from.
+unsafe fn line_table_hash(python: &Python, code: Object) -> u64 {
+    // SAFETY: the callers': live code object, GIL held; the attribute is a bytes object, whose new reference is
+    // given back.
+    unsafe {
+        let table = (python.get_attr)(code, c"co_linetable".as_ptr());
+        if table.is_null() {
+            (python.error_clear)();
+            return 0;
+        }
+        let size = (python.bytes_size)(table);
+        let bytes = (python.bytes_as_string)(table);
+        let mut hasher = FastHasher::default();
+        if size > 0 && !bytes.is_null() {
+            hasher.write(std::slice::from_raw_parts(bytes.cast::<u8>(), size as usize));
+        }
+        (python.dec_ref)(table);
+        hasher.finish()
     }
 }
 

@@ -10,3 +10,4 @@ pub mod names;
 mod pep523;
 mod roles;
 mod support;
+mod types;

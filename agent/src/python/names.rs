@@ -3,10 +3,12 @@
 use super::api::{Object, Python};
 use super::code::{self, CodeInfo};
 use super::frame::Frame;
+use super::types;
 use crate::gil::Gil;
 use crate::hash::FastMap;
 use crate::plan::Manner;
 use crate::sink;
+use std::collections::{HashMap, HashSet};
 use traincheck_schema::record::{DictEntry, DictKind, ObjectKind, Role};
 
 /// A function as it is called on objects of one type: `AdamW.step` is another than `SGD.step`.
@@ -40,16 +42,25 @@ pub struct Classes {
 #[derive(Default)]
 struct Names {
     classes: Option<Classes>,
-    /// By type. The names keep a reference to the type, so that its address is not used again.
+    /// By type. What is kept of a type goes with it, see [`types`]: its address may be used again.
     types: FastMap<usize, &'static str>,
-    /// By code info and type of self (0: does not matter).
-    functions: FastMap<(usize, usize), &'static Function>,
-    /// By code object and instruction. A reference to the code object is kept, for the same reason.
+    /// By type, then by code info.
+    functions: FastMap<usize, Vec<(&'static CodeInfo, &'static Function)>>,
+    /// By code info and instruction.
     sites: FastMap<(usize, i32), u32>,
+    /// The names of types, each once: many types can have one name.
+    type_names: HashSet<&'static str>,
+    /// By code info, role, and the name of the type: again, many types can have one name.
+    defined: HashMap<(usize, Role, String), &'static Function>,
 }
 
 /// More places than any script has; what lies beyond has no place.
 const MAX_SITES: usize = 1 << 16;
+/// More names of types than any script has; those beyond are called [`OTHER_TYPE`].
+const MAX_TYPE_NAMES: usize = 1 << 14;
+const OTHER_TYPE: &str = "(other)";
+/// More functions than any script has, told by the type of `self`; those beyond are not recorded.
+const MAX_FUNCTIONS: usize = 1 << 15;
 /// How far up the user's code is looked for.
 const MAX_LIBRARY_FRAMES: usize = 64;
 
@@ -87,13 +98,50 @@ pub unsafe fn type_name(python: &Python, class: Object) -> &'static str {
         }
         let module = python.attribute_text(class, c"__module__");
         let qualname = python.attribute_text(class, c"__qualname__");
-        let name: &'static str = Box::leak(
-            if module.is_empty() || module == "builtins" { qualname } else { format!("{module}.{qualname}") }
-                .into_boxed_str(),
-        );
-        (python.inc_ref)(class);
-        NAMES.with(|names| names.as_mut().map(|names| names.types.insert(class as usize, name)));
+        let name =
+            if module.is_empty() || module == "builtins" { qualname } else { format!("{module}.{qualname}") };
+        let followed = types::follow(python, class);
+        NAMES.with(|names| {
+            let Some(names) = names else { return OTHER_TYPE };
+            let name = names.type_name(name);
+            if followed {
+                names.types.insert(class as usize, name);
+            }
+            name
+        })
+    }
+}
+
+impl Names {
+    fn type_name(&mut self, name: String) -> &'static str {
+        if let Some(known) = self.type_names.get(name.as_str()) {
+            return known;
+        }
+        if self.type_names.len() >= MAX_TYPE_NAMES {
+            return OTHER_TYPE;
+        }
+        let name: &'static str = Box::leak(name.into_boxed_str());
+        self.type_names.insert(name);
         name
+    }
+}
+
+/// A type has gone: another may come to lie at its address.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn forget_type(class: usize) {
+    // SAFETY: the caller's word.
+    unsafe {
+        NAMES.with(|names| {
+            let Some(names) = names else { return };
+            names.types.remove(&class);
+            for (info, _) in names.functions.remove(&class).unwrap_or_default() {
+                if info.last.get().0 == class {
+                    info.last.set((0, None));
+                }
+            }
+        });
     }
 }
 
@@ -120,11 +168,14 @@ pub unsafe fn function(python: &Python, info: &'static CodeInfo, this: Object) -
 #[cold]
 unsafe fn resolve(python: &Python, info: &'static CodeInfo, class: Object) -> Option<&'static Function> {
     let rule = info.rule?;
-    let key = (std::ptr::from_ref(info) as usize, class as usize);
     // SAFETY: `function`'s contract.
     unsafe {
-        if let Some(known) = NAMES.with(|names| names.as_ref()?.functions.get(&key).copied()) {
-            return Some(known);
+        let known = NAMES.with(|names| {
+            let of_class = names.as_ref()?.functions.get(&(class as usize))?;
+            of_class.iter().find(|(known, _)| std::ptr::eq(*known, info)).map(|(_, function)| *function)
+        });
+        if known.is_some() {
+            return known;
         }
         let method = if rule.role == Role::ModuleCall { "__call__" } else { &info.function };
         let text = if class.is_null() {
@@ -142,17 +193,49 @@ unsafe fn resolve(python: &Python, info: &'static CodeInfo, class: Object) -> Op
             return None;
         }
         let (role, object) = user_role(python, info, class).unwrap_or((rule.role, rule.object));
+        // The class is followed, if it can be, since its name was asked for above.
+        let followed = NAMES
+            .with(|names| names.as_ref().is_some_and(|names| names.types.contains_key(&(class as usize))));
+        NAMES.with(|names| {
+            let names = names.as_mut()?;
+            let function = names.define(info, role, object, rule.manner, text)?;
+            if followed {
+                names.functions.entry(class as usize).or_default().push((info, function));
+            }
+            Some(function)
+        })
+    }
+}
+
+impl Names {
+    /// The function of this name, which is defined the first time.
+    fn define(
+        &mut self,
+        info: &'static CodeInfo,
+        role: Role,
+        object: Option<ObjectKind>,
+        manner: Manner,
+        text: String,
+    ) -> Option<&'static Function> {
+        let key = (std::ptr::from_ref(info) as usize, role, text);
+        if let Some(known) = self.defined.get(&key) {
+            return Some(known);
+        }
+        if self.defined.len() >= MAX_FUNCTIONS {
+            let why = format!("there are more than {MAX_FUNCTIONS}: those beyond are not recorded");
+            sink::note_hook_off("further methods of further types", &why);
+            return None;
+        }
         let name = sink::define(DictEntry {
             kind: DictKind::Function as u8,
             detail: role as u16,
             line: info.line,
-            text,
+            text: key.2.clone(),
             file: info.file.clone(),
             ..DictEntry::default()
         });
-        let function: &'static Function =
-            Box::leak(Box::new(Function { name, role, object, manner: rule.manner }));
-        NAMES.with(|names| names.as_mut().map(|names| names.functions.insert(key, function)));
+        let function: &'static Function = Box::leak(Box::new(Function { name, role, object, manner }));
+        self.defined.insert(key, function);
         Some(function)
     }
 }
@@ -199,11 +282,11 @@ pub unsafe fn site(python: &Python, caller: *const Frame) -> (u32, bool) {
     }
 }
 
-unsafe fn site_id(python: &Python, frame: &Frame, info: &CodeInfo) -> u32 {
+unsafe fn site_id(python: &Python, frame: &Frame, info: &'static CodeInfo) -> u32 {
     // SAFETY: `site`'s contract.
     unsafe {
         let instruction = frame.instruction();
-        let key = (frame.code as usize, instruction);
+        let key = (std::ptr::from_ref(info) as usize, instruction);
         let known = NAMES
             .with(|names| names.as_ref().map(|names| (names.sites.get(&key).copied(), names.sites.len())));
         match known {
@@ -219,7 +302,6 @@ unsafe fn site_id(python: &Python, frame: &Frame, info: &CodeInfo) -> u32 {
             file: info.file.clone(),
             ..DictEntry::default()
         });
-        (python.inc_ref)(frame.code);
         NAMES.with(|names| names.as_mut().map(|names| names.sites.insert(key, site)));
         site
     }

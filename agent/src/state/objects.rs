@@ -32,9 +32,16 @@ struct Objects {
     iterators: FastMap<usize, (Object, u32)>,
     /// How many of each class name there were.
     counts: HashMap<String, u32>,
-    /// By id.
+    /// By id, of the objects that are followed.
     names: FastMap<u32, String>,
+    /// With this many objects it is time to drop those that are gone.
+    crowded_at: usize,
 }
+
+/// A program can construct any number of objects and throw them away: with so many it is time to look who is gone.
+const CROWDED: usize = 64;
+/// More names of classes than any script has; objects of those beyond are not numbered.
+const MAX_CLASS_NAMES: usize = 1 << 14;
 
 static OBJECTS: Gil<Option<Objects>> = Gil::new(None);
 
@@ -53,6 +60,9 @@ pub unsafe fn define(python: &Python, class: Object, kind: ObjectKind) -> (u32, 
         let type_name = names::type_name(python, class);
         let short = type_name.rsplit('.').next().unwrap_or(type_name);
         let count = with(|objects| {
+            if objects.counts.len() >= MAX_CLASS_NAMES && !objects.counts.contains_key(short) {
+                return 1;
+            }
             let count = objects.counts.entry(short.to_owned()).or_insert(0);
             *count += 1;
             *count
@@ -65,7 +75,6 @@ pub unsafe fn define(python: &Python, class: Object, kind: ObjectKind) -> (u32, 
             type_name: type_name.to_owned(),
             ..DictEntry::default()
         });
-        with(|objects| objects.names.insert(id, text.clone()));
         (id, text)
     }
 }
@@ -131,8 +140,10 @@ pub unsafe fn constructed(python: &Python, object: Object, kind: ObjectKind, cal
         if weak.is_null() {
             return;
         }
-        let (id, _) = define(python, python.type_of(object), kind);
+        drop_gone(python);
+        let (id, name) = define(python, python.type_of(object), kind);
         let old = with(|objects| {
+            objects.names.insert(id, name);
             if kind == ObjectKind::Optimizer {
                 objects.optimizers.retain(|address| *address != object as usize);
                 objects.optimizers.push(object as usize);
@@ -140,6 +151,7 @@ pub unsafe fn constructed(python: &Python, object: Object, kind: ObjectKind, cal
             objects.by_address.insert(object as usize, Tracked { weak, id, kind })
         });
         if let Some(old) = old {
+            with(|objects| objects.names.remove(&old.id));
             (python.dec_ref)(old.weak);
         }
         let optimizer = if kind == ObjectKind::Scheduler {
@@ -151,6 +163,35 @@ pub unsafe fn constructed(python: &Python, object: Object, kind: ObjectKind, cal
             0
         };
         say_created(id, u64::from(optimizer), calls);
+    }
+}
+
+/// Forgets the objects that are gone, now and then.
+unsafe fn drop_gone(python: &Python) {
+    // SAFETY: `constructed`'s contract. Giving back a weak reference runs no Python code.
+    unsafe {
+        let gone: Vec<Tracked> = with(|objects| {
+            if objects.by_address.len() < objects.crowded_at.max(CROWDED) {
+                return Vec::new();
+            }
+            let mut gone = Vec::new();
+            objects.by_address.retain(|address, tracked| {
+                let alive = is_alive(python, tracked.weak, *address);
+                if !alive {
+                    gone.push(*tracked);
+                }
+                alive
+            });
+            // A loop over a loader that nobody else holds goes on without it, under its name.
+            for tracked in gone.iter().filter(|tracked| tracked.kind != ObjectKind::Loader) {
+                objects.names.remove(&tracked.id);
+            }
+            objects.crowded_at = 2 * objects.by_address.len();
+            gone
+        });
+        for tracked in gone {
+            (python.dec_ref)(tracked.weak);
+        }
     }
 }
 
