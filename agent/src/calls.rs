@@ -122,8 +122,15 @@ impl Calls {
         self.depth = self.depth.saturating_sub(1);
     }
 
-    /// Whether the call with this id is open.
-    pub fn is_open(&self, call: u64) -> bool {
-        self.open.get(..self.depth).is_some_and(|open| open.iter().any(|open| open.call == call))
+    /// How many calls are open.
+    #[inline]
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The open calls, outermost first.
+    #[inline]
+    pub fn open(&self) -> &[Open] {
+        self.open.get(..self.depth).unwrap_or_default()
     }
 }

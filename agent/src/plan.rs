@@ -45,6 +45,8 @@ pub enum Manner {
     NoRecursion,
     /// Only calls that the user's own code makes: library code uses it all the time.
     FromUserCode,
+    /// Never recorded, although a later rule speaks of it.
+    Never,
     /// Never recorded: the process that calls it does not train, and recording ends there.
     Disarm,
 }
@@ -137,9 +139,21 @@ const RULES: &[Rule] = &[
     from_user("torch.distributed.*", "*", Role::Distributed),
     rule("torch.serialization", "save", Role::Save),
     rule("torch.serialization", "load", Role::Load),
+    rule("safetensors.torch", "save_file", Role::Save),
+    rule("transformers.modeling_utils", "PreTrainedModel.save_pretrained", Role::Save),
+    rule("transformers.trainer", "Trainer._save_checkpoint", Role::Save),
+    rule("*.trainer.trainer", "Trainer.save_checkpoint", Role::Save),
+    rule("accelerate.accelerator", "Accelerator.save_state", Role::Save),
+    // The loops of libraries: that they return tells that another loop begins.
+    rule("transformers.trainer", "Trainer.train", Role::Other),
+    rule("*.trainer.trainer", "Trainer.fit", Role::Other),
+    rule("ignite.engine.engine", "Engine.run", Role::Other),
     from_user("torch.random", "manual_seed", Role::Seed),
     from_user("torch.random", "seed", Role::Seed),
     from_user("random", "Random.seed", Role::Seed),
+    // Optimizers of other libraries. Accelerate's only wraps one, whose step it leaves out while it accumulates.
+    Rule { manner: Manner::Never, ..rule("accelerate.optimizer", "*", Role::Other) },
+    method("*", "*.step", Role::OptimizerStep, ObjectKind::Optimizer),
 ];
 
 /// What to do with a function.
@@ -167,6 +181,7 @@ pub fn decide(profile: Profile, module: &str, qualname: &str, user_code: bool) -
         matches(rule.module, module) && matches(rule.function, qualname) && !qualname.contains("<locals>")
     });
     match known {
+        Some(rule) if rule.manner == Manner::Never => Decision::Skip,
         Some(rule) => Decision::Record(*rule),
         None if profile == Profile::Full && matches("torch*", module) && !qualname.ends_with('>') => {
             Decision::Record(rule("", "", Role::Other))
@@ -204,6 +219,8 @@ mod tests {
         assert_eq!(role("torch.optim.lr_scheduler", "StepLR.__init__"), Some(Role::SchedulerInit));
         assert_eq!(role("torch.optim.lr_scheduler", "StepLR.get_lr"), None);
         assert_eq!(role("torch.nn.modules.conv", "Conv2d.forward"), None);
+        assert_eq!(role("transformers.optimization", "Adafactor.step"), Some(Role::OptimizerStep));
+        assert_eq!(role("accelerate.optimizer", "AcceleratedOptimizer.step"), None);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use crate::calls::Calls;
 use crate::gil::Gil;
 use crate::sink;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::state::variables;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, EventKind, Stage, flags};
 
 /// All ops are recorded in the first this many iterations ...
@@ -15,19 +16,44 @@ static ITERATION: AtomicU32 = AtomicU32::new(0);
 static STEP: AtomicU32 = AtomicU32::new(0);
 static STAGE: AtomicU8 = AtomicU8::new(Stage::Init as u8);
 
-/// What is remembered to tell where the next iteration begins.
+/// What is remembered to tell where the next iteration begins, and what evaluation is.
 #[derive(Default)]
 struct Anchor {
-    /// Places from which outermost modules were called before the first backward of the current iteration.
+    /// Places from which outermost modules were called since the iteration began.
     sites: Vec<u32>,
-    /// The call around the one that began the iteration; 0: the top of the thread.
-    enclosing: u64,
+    /// How many of these were there when the last backward of the iteration returned.
+    closed: usize,
+    /// Places that have begun an iteration because they repeated.
+    repeated: Vec<u32>,
+    /// Calls that were open where the iteration began, outermost first.
+    around: Vec<u64>,
+    /// Object ids of the outermost modules called with gradients since it began.
+    modules: Vec<u32>,
     backward: bool,
     stepped: bool,
+    /// How many iterations in a row have had no step before this one.
+    micro_step: u32,
+    /// A backward has run in this job, not only `torch.autograd.grad`.
+    any_backward: bool,
 }
 
-static ANCHOR: Gil<Anchor> =
-    Gil::new(Anchor { sites: Vec::new(), enclosing: 0, backward: false, stepped: false });
+/// Of each kind of thing that is remembered of one iteration, no more than this many.
+const MAX_REMEMBERED: usize = 64;
+
+static ANCHOR: Gil<Option<Anchor>> = Gil::new(None);
+
+/// The innermost call in which the last two iterations began: the loop. 0: there is none.
+static LOOP: AtomicU64 = AtomicU64::new(0);
+/// In place of its id: the loop has returned.
+const RETURNED: u64 = u64::MAX;
+
+/// Backward calls that are open, in all threads.
+static BACKWARDS: AtomicU32 = AtomicU32::new(0);
+
+unsafe fn with<R>(use_it: impl FnOnce(&mut Anchor) -> R) -> R {
+    // SAFETY: the callers hold the GIL, and what they do in here runs no Python code.
+    unsafe { ANCHOR.with(|anchor| use_it(anchor.get_or_insert_with(Anchor::default))) }
+}
 
 /// The iteration, from 1; 0 before the first.
 #[inline]
@@ -77,46 +103,121 @@ pub fn set_stage_after_init(to: Stage, calls: &Calls) {
     }
 }
 
-/// An outermost module is about to be called with gradients enabled, from `site`. True if that begins an iteration,
-/// which is then the current one.
+/// An outermost module is about to be called with gradients enabled, from `site`; it is in training mode or not. True
+/// if that begins an iteration, which is then the current one.
 ///
-/// It does where a place repeats that was seen since the iteration began and a backward lies in between; or where,
-/// after a backward, the call that enclosed the beginning has returned: another loop has begun. A first call that
-/// no backward follows (a dry run) is therefore no anchor for what comes. Inside one optimizer step (a closure that
-/// is evaluated several times) at most one iteration begins.
+/// It does where a backward has run since the iteration began and
+/// - a place repeats that had been called from before that backward, or that has repeated in an earlier iteration (the
+///   loop takes turns with another); or
+/// - the call in which the last two iterations began has returned: another loop has begun. Not in evaluation mode,
+///   though: models are also evaluated with gradients enabled.
+///
+/// Places tell more than functions: a loop may call helpers, and a helper may call several models. A first call that
+/// no backward follows (a dry run) begins the first iteration and no other. Inside one optimizer step (a closure that
+/// is evaluated several times) at most one iteration begins; inside a backward (activations computed again), none.
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn module_called(site: u32, calls: &mut Calls) -> bool {
-    let enclosing = calls.innermost().call;
-    if calls.optimizer_steps > 0 && calls.iteration_in_step {
+pub unsafe fn module_called(site: u32, module: u32, training: bool, calls: &mut Calls) -> bool {
+    // Where there is a device, backward runs in threads of its own, in which nothing of the script's is open.
+    if calls.backwards > 0 || calls.depth() == 0 && BACKWARDS.load(Ordering::Relaxed) > 0 {
         return false;
     }
+    let may_begin = calls.optimizer_steps == 0 || !calls.iteration_in_step;
     // SAFETY: the caller's word; nothing in here runs Python code.
-    let begins = unsafe {
-        ANCHOR.with(|anchor| {
-            let repeats = anchor.sites.contains(&site);
-            let loop_returned = anchor.enclosing != 0 && !calls.is_open(anchor.enclosing);
-            let begins = iteration() == 0 || (anchor.backward && (repeats || loop_returned));
+    let begun = unsafe {
+        with(|anchor| {
+            let repeats = anchor.sites.iter().take(anchor.closed).any(|seen| *seen == site)
+                || anchor.repeated.contains(&site);
+            let loop_returned = LOOP.load(Ordering::Relaxed) == RETURNED && training;
+            let begins = may_begin && (iteration() == 0 || anchor.backward && (repeats || loop_returned));
             if begins {
-                anchor.sites.clear();
-                anchor.enclosing = enclosing;
-                anchor.backward = false;
-                anchor.stepped = false;
+                if repeats {
+                    remember(&mut anchor.repeated, site);
+                }
+                anchor.begin(calls);
             }
-            if !anchor.backward && !anchor.sites.contains(&site) && anchor.sites.len() < 64 {
-                anchor.sites.push(site);
-            }
-            begins
+            remember(&mut anchor.sites, site);
+            remember(&mut anchor.modules, module);
+            begins.then_some(anchor.micro_step)
         })
     };
-    if begins {
+    if let Some(micro_step) = begun {
         calls.iteration_in_step = calls.optimizer_steps > 0;
         ITERATION.fetch_add(1, Ordering::Relaxed);
         set_stage(Stage::Training, calls);
-        sink::emit(&Event { call: enclosing, parent: enclosing, site, ..event(EventKind::Iteration) });
+        let call = calls.innermost().call;
+        let value = u64::from(micro_step);
+        sink::emit(&Event { call, parent: call, site, value, ..event(EventKind::Iteration) });
+    } else if training {
+        set_stage_after_init(Stage::Training, calls);
     }
-    begins
+    begun.is_some()
+}
+
+fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if list.len() < MAX_REMEMBERED && !list.contains(&item) {
+        list.push(item);
+    }
+}
+
+impl Anchor {
+    fn begin(&mut self, calls: &Calls) {
+        let shared = self.around.iter().zip(calls.open()).take_while(|(id, open)| **id == open.call).count();
+        LOOP.store(shared.checked_sub(1).map_or(0, |last| self.around[last]), Ordering::Relaxed);
+        self.around.clear();
+        self.around.extend(calls.open().iter().map(|open| open.call));
+        self.micro_step = if self.stepped || iteration() == 0 { 0 } else { self.micro_step + 1 };
+        self.sites.clear();
+        self.modules.clear();
+        self.closed = 0;
+        self.backward = false;
+        self.stepped = false;
+    }
+
+    fn gradients_computed(&mut self) {
+        self.backward = true;
+        self.closed = self.sites.len();
+    }
+}
+
+/// An outermost module is about to be called without gradients. It is evaluated if the current iteration trains it and
+/// its backward has run. Before that, and if it is another, it may as well be a teacher whose answer is learned from:
+/// then the stage stays as it is.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn module_called_without_gradients(module: u32, calls: &Calls) {
+    if iteration() == 0 || stage() == Stage::Evaluation {
+        return;
+    }
+    // SAFETY: the caller's word; nothing in here runs Python code.
+    let evaluates = unsafe {
+        with(|anchor| {
+            anchor.backward
+                && (anchor.modules.contains(&module) || variables::share_root(&anchor.modules, module))
+        })
+    };
+    if evaluates {
+        set_stage(Stage::Evaluation, calls);
+    }
+}
+
+/// A recorded call has returned.
+#[inline]
+pub fn call_returned(call: u64) {
+    if LOOP.load(Ordering::Relaxed) == call {
+        LOOP.store(RETURNED, Ordering::Relaxed);
+    }
+}
+
+/// A backward has been entered, or left in whatever way.
+pub fn backward_open(enters: bool) {
+    if enters {
+        BACKWARDS.fetch_add(1, Ordering::Relaxed);
+    } else {
+        BACKWARDS.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// An outermost backward has returned.
@@ -125,18 +226,44 @@ pub unsafe fn module_called(site: u32, calls: &mut Calls) -> bool {
 /// The GIL is held.
 pub unsafe fn backward_returned(calls: &Calls) {
     // SAFETY: the caller's word.
-    unsafe { ANCHOR.with(|anchor| anchor.backward = true) };
+    unsafe {
+        with(|anchor| {
+            anchor.any_backward = true;
+            anchor.gradients_computed();
+        });
+    }
     set_stage_after_init(Stage::Training, calls);
 }
 
-/// An outermost optimizer step has returned: the first of an iteration counts.
+/// `torch.autograd.grad` has returned. True if that was the backward of the iteration, which it is in jobs that know no
+/// other; in all others it is part of the loss (a gradient penalty, inner steps).
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn gradients_returned() -> bool {
+    // SAFETY: the caller's word.
+    unsafe {
+        with(|anchor| {
+            if !anchor.any_backward {
+                anchor.gradients_computed();
+            }
+            !anchor.any_backward
+        })
+    }
+}
+
+/// An outermost optimizer step has returned: the first of an iteration counts. One before the first iteration (to
+/// have the optimizer make its state) does not.
 ///
 /// # Safety
 /// The GIL is held.
 pub unsafe fn optimizer_stepped() {
+    if iteration() == 0 {
+        return;
+    }
     // SAFETY: the caller's word.
     unsafe {
-        ANCHOR.with(|anchor| {
+        with(|anchor| {
             if !anchor.stepped {
                 anchor.stepped = true;
                 STEP.fetch_add(1, Ordering::Relaxed);

@@ -37,9 +37,9 @@ pub enum Stage {
     Init = 0,
     /// In an iteration.
     Training = 1,
-    /// After `Module.eval()` or in an outermost module call without gradients.
+    /// After `Module.eval()`, or from a call without gradients of a model that the iteration has trained.
     Evaluation = 2,
-    /// In `torch.save`.
+    /// In `torch.save`, and what calls it in libraries.
     Checkpointing = 3,
 }
 
@@ -55,7 +55,8 @@ pub enum EventKind {
     OpEnter = 3,
     /// It ended.
     OpExit = 4,
-    /// Iteration `iteration` begins here: the next event is the module call that began it.
+    /// Iteration `iteration` begins here: the next event is the module call that began it. `value`: its micro-step,
+    /// that is how many iterations in a row have had no step before it.
     Iteration = 5,
     /// The stage changed to `stage`.
     Stage = 6,

@@ -103,6 +103,7 @@ pub unsafe fn leave(python: &Python, entered: Entered, result: Object) {
     let now = progress::event(EventKind::Exit);
     let raised = if result.is_null() { flags::RAISED } else { 0 };
     calls.leave();
+    progress::call_returned(begun.call);
     roles::count(function.role, calls, false);
     sink::emit(&Event {
         kind: EventKind::Exit as u8,

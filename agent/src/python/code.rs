@@ -36,7 +36,7 @@ pub struct CodeInfo {
     pub calls: Cell<u32>,
     /// See `calls`.
     pub counted_in: Cell<u32>,
-    /// The type of `self` in the last call and what it resolved to: calls come in runs.
+    /// The type of `self` in the last call (all ones before it) and what it resolved to: calls come in runs.
     pub last: Cell<(usize, Option<&'static super::names::Function>)>,
 }
 
@@ -141,7 +141,7 @@ impl Codes {
                 thinned: Cell::new(false),
                 calls: Cell::new(0),
                 counted_in: Cell::new(0),
-                last: Cell::new((0, None)),
+                last: Cell::new((usize::MAX, None)),
             }));
             self.known.insert(key, info);
             Some(info)

@@ -156,12 +156,12 @@ pub unsafe fn function(python: &Python, info: &'static CodeInfo, this: Object) -
         let class =
             if info.has_self && !this.is_null() { python.type_of(this) } else { std::ptr::null_mut() };
         let (last, function) = info.last.get();
-        if last == class as usize && function.is_some() {
+        if last == class as usize {
             return function;
         }
-        let function = resolve(python, info, class)?;
-        info.last.set((class as usize, Some(function)));
-        Some(function)
+        let function = resolve(python, info, class);
+        info.last.set((class as usize, function));
+        function
     }
 }
 

@@ -91,6 +91,7 @@ pub unsafe fn returned(
                 look::backward_returned();
                 what = bits::GRADIENTS;
             }
+            Role::AutogradGrad if progress::gradients_returned() => look::backward_returned(),
             Role::OptimizerStep if outermost => {
                 progress::optimizer_stepped();
                 what = bits::PARAMETERS | bits::BUFFERS | bits::HYPERPARAMETERS;
@@ -142,11 +143,13 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
             crate::start_recording();
         }
         variables::add_root(python, module);
+        let object = variables::module_object(module);
         if !with_gradients {
-            progress::set_stage_after_init(Stage::Evaluation, calls);
+            progress::module_called_without_gradients(object, calls);
         } else if variables::has_variables(module) {
             look::iteration_may_begin(python, calls);
-            if progress::module_called(site, calls) {
+            let training = modes & flags::MODULE_TRAIN != 0;
+            if progress::module_called(site, object, training, calls) {
                 native::record_all_ops(progress::is_sampled());
             }
         }
@@ -175,6 +178,9 @@ pub fn count(role: Role, calls: &mut Calls, enters: bool) {
         _ => return,
     };
     *counter = if enters { *counter + 1 } else { counter.saturating_sub(1) };
+    if role == Role::Backward {
+        progress::backward_open(enters);
+    }
     if role == Role::OptimizerStep && *counter == 0 {
         calls.iteration_in_step = false;
     }

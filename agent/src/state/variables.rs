@@ -178,6 +178,22 @@ pub unsafe fn is_root(module: Object) -> bool {
     unsafe { with(|variables| variables.roots.iter().any(|root| root.address == module as usize)) }
 }
 
+/// Whether a root reaches the module `one` (an object id) and one of `others`.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn share_root(others: &[u32], one: u32) -> bool {
+    // SAFETY: the caller's word.
+    unsafe {
+        with(|variables| {
+            variables.roots.iter().any(|root| {
+                let reaches = |id: u32| root.id == id || root.ids.values().any(|below| *below == id);
+                reaches(one) && others.iter().any(|other| reaches(*other))
+            })
+        })
+    }
+}
+
 /// Whether the module is a root with variables, or lies below one.
 ///
 /// # Safety

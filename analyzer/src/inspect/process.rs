@@ -42,6 +42,8 @@ pub struct ProcessSummary {
     pub iterations_with_backward: u32,
     /// In how many an optimizer stepped.
     pub steps: u32,
+    /// In how many none did: accumulation of gradients, steps left out.
+    pub micro_steps: u32,
     /// From the beginning of one iteration to that of the next; none with fewer than two.
     pub iteration_ns: Option<Spread>,
     /// Time in each stage.
@@ -162,6 +164,7 @@ impl ProcessSummary {
             iterations: tally.iterations(),
             iterations_with_backward: tally.iterations_with_backward(),
             steps: tally.steps(),
+            micro_steps: tally.iterations().saturating_sub(tally.steps()),
             iteration_ns: tally.iteration_ns(),
             stages: tally.stages(),
             functions: tally.functions(dictionary),

@@ -102,6 +102,8 @@ pub struct StageTime {
     pub stage: String,
     /// How long, nanoseconds.
     pub ns: u64,
+    /// How many modules were called, with no other module call around them.
+    pub calls: u64,
 }
 
 /// How a quantity is spread.
@@ -155,6 +157,7 @@ pub struct Tally {
     begins: Vec<(u32, u64)>,
     stage_since: Option<(Stage, u64)>,
     stage_ns: [u64; STAGES.len()],
+    stage_calls: [u64; STAGES.len()],
     open: HashMap<u64, Open>,
     functions: HashMap<u32, Count>,
     ops: HashMap<u32, Count>,
@@ -197,6 +200,11 @@ impl Tally {
             EventKind::Enter => {
                 self.functions.entry(event.name).or_default().calls += 1;
                 self.open.insert(event.call, Open { name: event.name, since: event.time, inner_ns: 0 });
+                if event.flags & flags::OUTERMOST != 0
+                    && let Some(calls) = self.stage_calls.get_mut(usize::from(event.stage))
+                {
+                    *calls += 1;
+                }
                 let backward =
                     dictionary.get(event.name).is_some_and(|entry| entry.detail == Role::Backward as u16);
                 if backward && event.iteration > 0 && self.backward != Some(event.iteration) {
@@ -330,7 +338,11 @@ impl Tally {
         STAGES
             .into_iter()
             .filter(|stage| ns[*stage as usize] > 0)
-            .map(|stage| StageTime { stage: lower(stage), ns: ns[stage as usize] })
+            .map(|stage| StageTime {
+                stage: lower(stage),
+                ns: ns[stage as usize],
+                calls: self.stage_calls[stage as usize],
+            })
             .collect()
     }
 

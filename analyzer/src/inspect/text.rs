@@ -50,11 +50,15 @@ fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<(
         with if with == process.iterations => String::new(),
         with => format!(" ({with} with a backward pass)"),
     };
+    let micro = match process.micro_steps {
+        0 => String::new(),
+        without => format!(", {without} micro-steps"),
+    };
     row(
         out,
         "did",
         &format!(
-            "{} iterations{iterations}, {} steps in {}",
+            "{} iterations{iterations}, {} steps{micro} in {}",
             process.iterations,
             process.steps,
             time(process.recorded_ns)
@@ -63,8 +67,14 @@ fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<(
     if let Some(spread) = process.iteration_ns {
         row(out, "iteration", &format!("median {}, p95 {}", time(spread.median), time(spread.p95)))?;
     }
-    let stages: Vec<_> =
-        process.stages.iter().map(|stage| format!("{} {}", stage.stage, time(stage.ns))).collect();
+    let stages: Vec<_> = process
+        .stages
+        .iter()
+        .map(|stage| match stage.calls {
+            0 => format!("{} {}", stage.stage, time(stage.ns)),
+            calls => format!("{} {} ({calls} calls of models)", stage.stage, time(stage.ns)),
+        })
+        .collect();
     if !stages.is_empty() {
         row(out, "stages", &stages.join(", "))?;
     }
