@@ -1,5 +1,6 @@
 //! The `traincheck` command.
 mod cli;
+mod doctor;
 mod inspect;
 
 use std::process::ExitCode;

@@ -216,6 +216,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
         native::install(python, known, profile);
         hook::install(python)?;
         sink::note_hook_on("python calls", "PEP 523, CPython's frame evaluator");
+        sink::note_hook_on("loader workers", "left alone: the hooks are taken out in them");
         seal_when_python_ends();
         if let Some(folder) = sink::choose_folder() {
             tell_children(python, known, folder);

@@ -23,7 +23,7 @@ const EXIT_NOT_STARTED: u8 = 125;
 /// Names the agent to preload.
 const AGENT_VARIABLE: &str = "TRAINCHECK_AGENT";
 /// Names the folder of the run; the agent reads it.
-const RUN_DIR_VARIABLE: &str = "TRAINCHECK_RUN_DIR";
+pub(super) const RUN_DIR_VARIABLE: &str = "TRAINCHECK_RUN_DIR";
 /// File name of the agent.
 const AGENT_FILE: &str = "libtraincheck.so";
 /// Where runs go that were given no folder.
@@ -73,7 +73,7 @@ fn say_where(folder: &Path) {
     let line = if holds_a_run(folder) {
         format!("traincheck: recorded in {}\n", folder.display())
     } else {
-        "traincheck: nothing was recorded, because nothing trained\n".to_owned()
+        "traincheck: nothing was recorded: nothing trained, or nothing could be hooked (traincheck doctor says which)\n".to_owned()
     };
     // If nobody reads stderr any more there is nobody to tell.
     let _ = io::stderr().write_all(line.as_bytes());
@@ -86,7 +86,7 @@ fn holds_a_run(folder: &Path) -> bool {
 }
 
 /// The agent: from the environment, beside this program, or where an installation has its libraries.
-fn find_agent() -> Result<PathBuf> {
+pub(super) fn find_agent() -> Result<PathBuf> {
     let agent = if let Some(path) = env::var_os(AGENT_VARIABLE).filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
         path.canonicalize().with_context(|| format!("{AGENT_VARIABLE} names no file: {}", path.display()))?
@@ -148,16 +148,26 @@ fn new_name() -> String {
 
 /// Starts the command with the agent preloaded.
 fn start(command: &[OsString], agent: &Path, folder: &Path) -> Result<Child> {
+    // clap has seen to it that there is at least one.
+    let program = &command[0];
+    let mut child = Command::new(program);
+    child.args(&command[1..]).env("LD_PRELOAD", preload(agent)).env(RUN_DIR_VARIABLE, folder);
+    spawn(&mut child)
+}
+
+/// The value of `LD_PRELOAD` that adds the agent.
+pub(super) fn preload(agent: &Path) -> OsString {
     let mut preload = agent.as_os_str().to_owned();
     if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
         preload.push(":");
         preload.push(others);
     }
-    // clap has seen to it that there is at least one.
-    let program = &command[0];
+    preload
+}
+
+/// Starts a child for [`wait`], which from here on deals with signals.
+pub(super) fn spawn(child: &mut Command) -> Result<Child> {
     let mask = block_signals();
-    let mut child = Command::new(program);
-    child.args(&command[1..]).env("LD_PRELOAD", preload).env(RUN_DIR_VARIABLE, folder);
     // SAFETY: between fork and exec it makes one call, which is async-signal-safe, with a set that is initialised.
     unsafe {
         child.pre_exec(move || match libc::sigprocmask(libc::SIG_SETMASK, &mask, std::ptr::null_mut()) {
@@ -165,7 +175,7 @@ fn start(command: &[OsString], agent: &Path, folder: &Path) -> Result<Child> {
             _ => Err(io::Error::last_os_error()),
         });
     }
-    child.spawn().with_context(|| format!("cannot start {}", program.display()))
+    child.spawn().with_context(|| format!("cannot start {}", child.get_program().display()))
 }
 
 /// Signals that ask a job to end, or to save what it has.
@@ -204,7 +214,7 @@ fn block_signals() -> libc::sigset_t {
 ///
 /// A signal from the terminal has gone to the child already, as to everybody in the foreground: only those sent
 /// to this process alone are passed on. Ours is the exit code of the child, or 128 and the signal that ended it.
-fn wait(child: &mut Child) -> io::Result<u8> {
+pub(super) fn wait(child: &mut Child) -> io::Result<u8> {
     let set = signals();
     loop {
         if let Some(status) = child.try_wait()? {

@@ -2,6 +2,7 @@
 pub mod calendar;
 mod check;
 mod collect;
+mod doctor;
 mod infer;
 mod inspect;
 
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Run a command and record what its training does
     Collect(collect::Args),
+    /// Say what of a Python, or of a program, can be recorded, and what cannot and why
+    Doctor(doctor::Args),
     /// Show what a recorded run holds
     Inspect(inspect::Args),
     /// Learn invariants from runs that are known to be good
@@ -39,6 +42,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Collect(args) => return collect::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Infer(args) => infer::run(args),
         Command::Check(args) => check::run(args),
