@@ -1,0 +1,69 @@
+//! Patterns of function names.
+
+use std::fmt;
+
+/// A name, `package.module.Class.method`, in which each `*` stands for any text, dots included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with it, if it can match no name.
+    pub fn new(text: &str) -> Result<Pattern, String> {
+        const FORM: &str = "write names as in `package.module.Class.method`, with `*` for any text";
+        if text.is_empty() {
+            return Err(format!("an empty pattern matches nothing; {FORM}"));
+        }
+        // `<locals>` and `<lambda>` are parts of names.
+        let wrong = |c: &char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '*' | '<' | '>'));
+        if let Some(wrong) = text.chars().find(wrong) {
+            return Err(format!("{text:?} has {wrong:?} in it, which is in no name; {FORM}"));
+        }
+        Ok(Pattern(text.to_owned()))
+    }
+
+    /// Whether it matches all of `name`. Takes time in proportion to the product of the lengths at most.
+    pub fn matches(&self, name: &str) -> bool {
+        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
+        let (mut at, mut seen) = (0, 0);
+        // Where the last star is, and how much of the name it has taken: it takes more if what follows fails.
+        let mut star = None;
+        while seen < name.len() {
+            match pattern.get(at) {
+                Some(b'*') => {
+                    star = Some((at, seen));
+                    at += 1;
+                }
+                Some(byte) if *byte == name[seen] => {
+                    at += 1;
+                    seen += 1;
+                }
+                _ => {
+                    let Some((place, taken)) = star else { return false };
+                    star = Some((place, taken + 1));
+                    at = place + 1;
+                    seen = taken + 1;
+                }
+            }
+        }
+        pattern[at..].iter().all(|byte| *byte == b'*')
+    }
+
+    /// Whether it names one function and no others.
+    pub fn is_exact(&self) -> bool {
+        !self.0.contains('*')
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
