@@ -15,12 +15,13 @@ pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod python;
+pub mod settings;
 pub mod sink;
 pub mod state;
 pub mod torch;
 
-use plan::Profile;
 use std::sync::OnceLock;
+use traincheck_schema::run::SettingInfo;
 
 /// What the start of a run says about the job. Known once torch is imported.
 static JOB: OnceLock<sink::StartInfo> = OnceLock::new();
@@ -40,8 +41,9 @@ unsafe extern "C" fn constructor() {
 static CONSTRUCTOR: unsafe extern "C" fn() = constructor;
 
 /// Remembers what the start of the run will say.
-fn describe_job(python_version: String, torch_version: String, profile: Profile) {
-    let _ = JOB.set(sink::StartInfo { python_version, torch_version, profile: profile.name().to_owned() });
+fn describe_job(python_version: String, torch_version: String, settings: Vec<SettingInfo>) {
+    let profile = settings::get().profile.name().to_owned();
+    let _ = JOB.set(sink::StartInfo { python_version, torch_version, profile, settings });
 }
 
 /// The first training event: from here on there is a run folder.

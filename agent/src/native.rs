@@ -1,14 +1,14 @@
 //! libtorch, as far as it was proven at start-up. What failed the proof is off, and the trace says so.
 
-use crate::plan::Profile;
 use crate::python::api::{Object, Python};
-use crate::sink;
 use crate::torch::dispatcher;
 use crate::torch::library::Libtorch;
 use crate::torch::modes::{Modes, Now};
 use crate::torch::tensor::{KnownTensors, Tensors};
+use crate::{settings, sink};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use traincheck_settings::Profile;
 
 struct Native {
     tensors: Option<Tensors>,
@@ -16,6 +16,8 @@ struct Native {
 }
 
 static NATIVE: OnceLock<Native> = OnceLock::new();
+/// Ops are recorded.
+static OPS: AtomicBool = AtomicBool::new(false);
 /// Every op is recorded, not only in sampled iterations.
 static FULL: AtomicBool = AtomicBool::new(false);
 
@@ -23,7 +25,7 @@ static FULL: AtomicBool = AtomicBool::new(false);
 ///
 /// # Safety
 /// The GIL is held, no exception is set, torch is imported.
-pub unsafe fn install(python: &Python, known: Object, profile: Profile) {
+pub unsafe fn install(python: &Python, known: Object) {
     let library = match Libtorch::find() {
         Ok(library) => library,
         Err(why) => {
@@ -62,6 +64,11 @@ pub unsafe fn install(python: &Python, known: Object, profile: Profile) {
                 sink::note_hook_off(what, &why);
             }
         }
+        let _ = NATIVE.set(Native { tensors, modes });
+        let profile = settings::get().profile;
+        if profile == Profile::Minimal {
+            return sink::note_hook_off("ops", "the profile is minimal");
+        }
         let proven = dispatcher::prove(&library, || {
             call(get(c"known_op"));
             call(get(c"known_scope"));
@@ -75,11 +82,11 @@ pub unsafe fn install(python: &Python, known: Object, profile: Profile) {
         ] {
             note(hook, how, proven.and(installed.clone()));
         }
+        OPS.store(proven.ops.is_ok() && installed.is_ok(), Ordering::Relaxed);
         FULL.store(profile == Profile::Full, Ordering::Relaxed);
         if profile == Profile::Full {
             dispatcher::all_ops(true);
         }
-        let _ = NATIVE.set(Native { tensors, modes });
     }
 }
 
@@ -111,7 +118,12 @@ pub fn modes() -> Now {
 
 /// Records every op from here on, or only user scopes. In the full profile it is always every op.
 pub fn record_all_ops(on: bool) {
-    if !FULL.load(Ordering::Relaxed) {
+    if records_ops() && !FULL.load(Ordering::Relaxed) {
         dispatcher::all_ops(on);
     }
+}
+
+/// Whether ops are recorded at all.
+pub fn records_ops() -> bool {
+    OPS.load(Ordering::Relaxed)
 }

@@ -4,37 +4,7 @@
 //! leave the code of the original under its own name, which is what is matched here.
 
 use traincheck_schema::record::{ObjectKind, Role};
-
-/// How much is recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// The Python surface that matters for correctness, the user's own functions, user scopes, state.
-    #[default]
-    Training,
-    /// Every Python function of `torch`, and every op.
-    Full,
-}
-
-impl Profile {
-    /// Reads `TRAINCHECK_PROFILE`. A name that is not known gives the default and a reason.
-    pub fn from_environment() -> (Profile, Option<String>) {
-        match std::env::var("TRAINCHECK_PROFILE").as_deref() {
-            Err(_) | Ok("" | "training") => (Profile::Training, None),
-            Ok("full") => (Profile::Full, None),
-            Ok(other) => {
-                (Profile::Training, Some(format!("TRAINCHECK_PROFILE={other} is neither training nor full")))
-            }
-        }
-    }
-
-    /// The name under which the trace keeps it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Profile::Training => "training",
-            Profile::Full => "full",
-        }
-    }
-}
+use traincheck_settings::{Profile, Settings};
 
 /// What is special about how a function is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +13,8 @@ pub enum Manner {
     Plain,
     /// A call directly inside a recorded call of the same code is not recorded: recursion over submodules.
     NoRecursion,
+    /// Until one iteration calls it too often: it is not known what it does, or how often.
+    Thinned,
     /// Only calls that the user's own code makes: library code uses it all the time.
     FromUserCode,
     /// Never recorded, although a later rule speaks of it.
@@ -85,7 +57,7 @@ const SCALER: &str = "torch.amp.grad_scaler";
 const GRAD_MODE: &str = "torch.autograd.grad_mode";
 const LOADER: &str = "torch.utils.data.dataloader";
 
-/// First match wins.
+/// First match wins; those of any module (`*...`) come after all others, and not for the user's own code.
 const RULES: &[Rule] = &[
     Rule {
         manner: Manner::Plain,
@@ -168,26 +140,98 @@ pub enum Decision {
 }
 
 /// Decides about a function from its names.
-pub fn decide(profile: Profile, module: &str, qualname: &str, user_code: bool) -> Decision {
-    if user_code {
-        // Comprehensions, lambdas and class bodies are part of the function around them.
-        return if qualname.ends_with('>') {
-            Decision::UserPlace
-        } else {
-            Decision::Record(rule("", "", Role::User))
-        };
-    }
-    let known = RULES.iter().find(|rule| {
-        matches(rule.module, module) && matches(rule.function, qualname) && !qualname.contains("<locals>")
-    });
-    match known {
-        Some(rule) if rule.manner == Manner::Never => Decision::Skip,
-        Some(rule) => Decision::Record(*rule),
-        None if profile == Profile::Full && matches("torch*", module) && !qualname.ends_with('>') => {
-            Decision::Record(rule("", "", Role::Other))
+pub fn decide(settings: &Settings, module: &str, qualname: &str, user_code: bool) -> Decision {
+    // Most processes set no patterns; then names need not be put together.
+    let name = if settings.include.is_empty() && settings.exclude.is_empty() {
+        String::new()
+    } else {
+        format!("{module}.{qualname}")
+    };
+    match wanted(settings, module, qualname, &name, user_code) {
+        Some(rule) if !(rule.manner != Manner::Disarm && is_excluded(settings, &name, rule.role)) => {
+            Decision::Record(rule)
         }
-        None => Decision::Skip,
+        _ if user_code => Decision::UserPlace,
+        _ => Decision::Skip,
     }
+}
+
+/// How a function is recorded that nobody excludes; `None`: it is not. What is known of a function comes before
+/// whose it is, so that PyTorch in a folder of the user's does what PyTorch does.
+fn wanted(settings: &Settings, module: &str, qualname: &str, name: &str, user_code: bool) -> Option<Rule> {
+    // Comprehensions, lambdas and bodies of classes are part of the function around them.
+    if qualname.ends_with('>') {
+        return None;
+    }
+    let is_included = || settings.include.iter().any(|pattern| pattern.matches(name));
+    let extra = || {
+        let mut rules = settings.rules.iter();
+        let found = rules.find(|rule| rule.module.matches(module) && rule.function.matches(qualname))?;
+        let manner = if found.role == Role::User { Manner::Thinned } else { Manner::Plain };
+        Some(Rule { manner, ..rule("", "", found.role) })
+    };
+    let known = |of_any_module: bool| {
+        RULES
+            .iter()
+            .find(|rule| {
+                rule.module.starts_with('*') == of_any_module
+                    && matches(rule.module, module)
+                    && matches(rule.function, qualname)
+                    && !qualname.contains("<locals>")
+            })
+            .copied()
+    };
+    let known = known(false)
+        .or_else(extra)
+        .or_else(|| if user_code { None } else { known(true) })
+        .or_else(|| user_code.then_some(Rule { manner: Manner::Thinned, ..rule("", "", Role::User) }));
+    match known {
+        Some(rule) if rule.manner == Manner::Never => None,
+        Some(rule) if settings.profile != Profile::Minimal => Some(rule),
+        Some(rule) if is_minimal(&rule) => Some(Rule {
+            // Of modules only the outermost.
+            manner: if rule.role == Role::ModuleCall { Manner::NoRecursion } else { rule.manner },
+            ..rule
+        }),
+        Some(rule) if is_included() => Some(rule),
+        None if is_included() => Some(Rule { manner: Manner::Thinned, ..rule("", "", Role::Other) }),
+        None if settings.profile == Profile::Full && matches("torch*", module) => {
+            Some(rule("", "", Role::Other))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the profile `minimal` records it: what iterations, stages and the looks at variables come from.
+fn is_minimal(rule: &Rule) -> bool {
+    rule.manner == Manner::Disarm
+        || rule.object == Some(ObjectKind::Scaler)
+        || matches!(
+            rule.role,
+            Role::ModuleCall
+                | Role::ModeChange
+                | Role::Backward
+                | Role::AutogradGrad
+                | Role::OptimizerInit
+                | Role::OptimizerStep
+                | Role::SchedulerInit
+                | Role::SchedulerStep
+                | Role::ScalerStep
+                | Role::LoadState
+                | Role::Load
+                | Role::Save
+                | Role::Distributed
+        )
+}
+
+/// Whether the settings exclude the function `name`. What iterations, steps and stages are derived from is only
+/// excluded by its full name.
+pub fn is_excluded(settings: &Settings, name: &str, role: Role) -> bool {
+    let is_essential = matches!(
+        role,
+        Role::ModuleCall | Role::ModeChange | Role::Backward | Role::OptimizerInit | Role::OptimizerStep
+    );
+    settings.exclude.iter().any(|pattern| (!is_essential || pattern.is_exact()) && pattern.matches(name))
 }
 
 /// Whether `pattern`, with a `*` for anything at its end or its beginning, matches `name`.
@@ -202,12 +246,21 @@ fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use traincheck_settings::{ExtraRule, Pattern};
 
-    fn role(module: &str, qualname: &str) -> Option<Role> {
-        match decide(Profile::Training, module, qualname, false) {
+    fn pattern(text: &str) -> Pattern {
+        Pattern::new(text).unwrap()
+    }
+
+    fn found(settings: &Settings, module: &str, qualname: &str, user_code: bool) -> Option<Role> {
+        match decide(settings, module, qualname, user_code) {
             Decision::Record(rule) => Some(rule.role),
             _ => None,
         }
+    }
+
+    fn role(module: &str, qualname: &str) -> Option<Role> {
+        found(&Settings::default(), module, qualname, false)
     }
 
     #[test]
@@ -225,13 +278,70 @@ mod tests {
 
     #[test]
     fn a_lambda_of_the_user_is_a_place_but_no_call() {
-        assert!(matches!(
-            decide(Profile::Training, "__main__", "main.<locals>.<lambda>", true),
-            Decision::UserPlace
-        ));
-        assert!(matches!(
-            decide(Profile::Training, "__main__", "main", true),
-            Decision::Record(Rule { role: Role::User, .. })
-        ));
+        let settings = Settings::default();
+        assert!(matches!(decide(&settings, "__main__", "main.<locals>.<lambda>", true), Decision::UserPlace));
+        assert_eq!(found(&settings, "__main__", "main", true), Some(Role::User));
+    }
+
+    #[test]
+    fn what_users_call_as_others_do_is_theirs() {
+        let settings = Settings::default();
+        assert_eq!(found(&settings, "lib.engine", "Engine.step", false), Some(Role::OptimizerStep));
+        assert_eq!(found(&settings, "mine.engine", "Engine.step", true), Some(Role::User));
+    }
+
+    #[test]
+    fn pytorch_is_pytorch_wherever_it_lies() {
+        let settings = Settings::default();
+        let found = found(&settings, "torch.optim.adamw", "AdamW.step", true);
+        assert_eq!(found, Some(Role::OptimizerStep));
+    }
+
+    #[test]
+    fn what_is_included_is_recorded_and_what_is_excluded_is_not() {
+        let settings = Settings {
+            include: vec![pattern("lib.*")],
+            exclude: vec![pattern("lib.noise.*"), pattern("__main__.log"), pattern("torch.*")],
+            ..Settings::default()
+        };
+        assert_eq!(found(&settings, "lib.engine", "Engine.run", false), Some(Role::Other));
+        assert_eq!(found(&settings, "lib.noise", "Engine.run", false), None);
+        assert_eq!(found(&settings, "lib.engine", "run.<locals>.<lambda>", false), None);
+        assert!(matches!(decide(&settings, "__main__", "log", true), Decision::UserPlace));
+        assert_eq!(found(&settings, "torch.serialization", "save", false), None);
+    }
+
+    #[test]
+    fn what_iterations_depend_on_is_only_excluded_by_its_full_name() {
+        let all = Settings { exclude: vec![pattern("*")], ..Settings::default() };
+        assert_eq!(found(&all, "torch._tensor", "Tensor.backward", false), Some(Role::Backward));
+        let loader = ("torch.utils.data._utils.worker", "_worker_loop");
+        assert!(matches!(decide(&all, loader.0, loader.1, false), Decision::Record(_)));
+        let named =
+            Settings { exclude: vec![pattern("torch._tensor.Tensor.backward")], ..Settings::default() };
+        assert_eq!(found(&named, "torch._tensor", "Tensor.backward", false), None);
+    }
+
+    #[test]
+    fn minimal_has_what_iterations_and_states_need() {
+        let minimal = Settings { profile: Profile::Minimal, ..Settings::default() };
+        assert_eq!(found(&minimal, "torch.optim.adamw", "AdamW.step", false), Some(Role::OptimizerStep));
+        assert_eq!(found(&minimal, "torch.optim.optimizer", "Optimizer.zero_grad", false), None);
+        assert!(matches!(decide(&minimal, "__main__", "main", true), Decision::UserPlace));
+        let more = Settings { include: vec![pattern("*.zero_grad"), pattern("__main__.*")], ..minimal };
+        assert_eq!(found(&more, "torch.optim.optimizer", "Optimizer.zero_grad", false), Some(Role::ZeroGrad));
+        assert_eq!(found(&more, "__main__", "main", true), Some(Role::User));
+    }
+
+    #[test]
+    fn a_rule_of_the_settings_gives_a_role_to_what_has_none() {
+        let extra = |function, role| ExtraRule { module: pattern("*"), function: pattern(function), role };
+        let settings = Settings {
+            rules: vec![extra("Engine.step", Role::OptimizerStep), extra("*", Role::Other)],
+            ..Settings::default()
+        };
+        assert_eq!(found(&settings, "lib.engine", "Engine.step", false), Some(Role::OptimizerStep));
+        assert_eq!(found(&settings, "lib.engine", "Engine.run", true), Some(Role::Other));
+        assert_eq!(found(&settings, "torch._tensor", "Tensor.backward", false), Some(Role::Backward));
     }
 }

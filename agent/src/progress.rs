@@ -2,18 +2,17 @@
 
 use crate::calls::Calls;
 use crate::gil::Gil;
-use crate::sink;
 use crate::state::variables;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::{native, settings, sink};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, EventKind, Stage, flags};
-
-/// All ops are recorded in the first this many iterations ...
-const ALL_OPS_FIRST: u32 = 3;
-/// ... and then in one of this many.
-const ALL_OPS_EVERY: u32 = 100;
 
 static ITERATION: AtomicU32 = AtomicU32::new(0);
 static STEP: AtomicU32 = AtomicU32::new(0);
+/// The current iteration is one of those that are sampled: decided where it begins.
+static SAMPLED: AtomicBool = AtomicBool::new(true);
+/// [`flags::ALL_OPS`] in an iteration in which every op is recorded, else 0.
+static ALL_OPS: AtomicU16 = AtomicU16::new(0);
 static STAGE: AtomicU8 = AtomicU8::new(Stage::Init as u8);
 
 /// What is remembered to tell where the next iteration begins, and what evaluation is.
@@ -70,8 +69,17 @@ pub fn stage() -> Stage {
 /// Whether the current iteration is one in which every op is recorded (and what else is sampled).
 #[inline]
 pub fn is_sampled() -> bool {
-    let iteration = iteration();
-    iteration <= ALL_OPS_FIRST || iteration.is_multiple_of(ALL_OPS_EVERY)
+    SAMPLED.load(Ordering::Relaxed)
+}
+
+/// Decides whether `iteration`, which begins, is sampled: the first ones are, then one of so many.
+fn sample(iteration: u32) {
+    let settings = settings::get();
+    let sampled = iteration <= settings.sample_first
+        || (settings.sample_every != 0 && iteration.is_multiple_of(settings.sample_every));
+    SAMPLED.store(sampled, Ordering::Relaxed);
+    let all_ops = if sampled && native::records_ops() { flags::ALL_OPS } else { 0 };
+    ALL_OPS.store(all_ops, Ordering::Relaxed);
 }
 
 /// An event of now, with iteration, step and stage filled in.
@@ -80,7 +88,7 @@ pub fn event(kind: EventKind) -> Event {
     Event {
         kind: kind as u8,
         stage: STAGE.load(Ordering::Relaxed),
-        flags: if is_sampled() && iteration() > 0 { flags::ALL_OPS } else { 0 },
+        flags: ALL_OPS.load(Ordering::Relaxed),
         time: sink::now(),
         iteration: iteration(),
         step: STEP.load(Ordering::Relaxed),
@@ -144,7 +152,7 @@ pub unsafe fn module_called(site: u32, module: u32, training: bool, calls: &mut 
     };
     if let Some(micro_step) = begun {
         calls.iteration_in_step = calls.optimizer_steps > 0;
-        ITERATION.fetch_add(1, Ordering::Relaxed);
+        sample(ITERATION.fetch_add(1, Ordering::Relaxed) + 1);
         set_stage(Stage::Training, calls);
         let call = calls.innermost().call;
         let value = u64::from(micro_step);

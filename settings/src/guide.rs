@@ -34,7 +34,8 @@ does: a setting that is wrong keeps its default (of a list, only the wrong entry
 which and why is in the trace and in `run.json`, where `traincheck inspect` shows it. The settings in force and where
 each of them was set are there, too.
 
-In variables and options the entries of a list are separated by commas; an option can also be given several times.
+In variables and options the entries of a list are separated by commas, and an option can also be given several times; a
+path with a comma in it goes into the file.
 
 | setting | values | default | variable | option of `collect` | in the file |
 |---|---|---|---|---|---|

@@ -8,9 +8,8 @@ use super::api::{Object, Python};
 use super::frame::{self, Frame};
 use super::names::Classes;
 use super::{code, hook, names, support};
-use crate::plan::Profile;
 use crate::sink::report::{self, Progress};
-use crate::{native, sink};
+use crate::{native, settings, sink};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -207,13 +206,10 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
             (python.inc_ref)(class);
         }
         names::install(classes);
-        let (profile, unknown) = Profile::from_environment();
-        if let Some(why) = unknown {
-            sink::note_hook_off("profile", &why);
-        }
-        code::Codes::install(python, profile, text(c"standard_library"))?;
-        crate::describe_job(python.version_text(), text(c"version"), profile);
-        native::install(python, known, profile);
+        let in_force = settings::load();
+        code::Codes::install(python, text(c"standard_library"))?;
+        crate::describe_job(python.version_text(), text(c"version"), in_force);
+        native::install(python, known);
         hook::install(python)?;
         sink::note_hook_on("python calls", "PEP 523, CPython's frame evaluator");
         sink::note_hook_on("loader workers", "left alone: the hooks are taken out in them");

@@ -7,11 +7,8 @@ use super::names::{self, Function};
 use super::{hook, roles};
 use crate::calls::{self, Open};
 use crate::plan::Manner;
-use crate::{progress, sink};
+use crate::{progress, settings, sink};
 use traincheck_schema::record::{Event, EventKind, Role, Stage, flags};
-
-/// A user function called more often than this in one iteration is no longer recorded.
-const MAX_CALLS_PER_ITERATION: u32 = 64;
 
 /// A recorded call, between its entry and its return.
 pub struct Entered {
@@ -56,7 +53,7 @@ pub unsafe fn enter(
         if function.manner == Manner::FromUserCode && !from_user {
             return None;
         }
-        if function.role == Role::User && is_called_too_often(info, function) {
+        if function.manner == Manner::Thinned && is_called_too_often(info, function) {
             return None;
         }
 
@@ -127,14 +124,14 @@ pub unsafe fn leave(python: &Python, entered: Entered, result: Object) {
     calls.busy = false;
 }
 
-/// Counts a call of a user function; true from where it is no longer recorded.
+/// Counts a call of a function that is thinned; true from where it is no longer recorded.
 fn is_called_too_often(info: &CodeInfo, function: &Function) -> bool {
     let iteration = progress::iteration();
     if info.counted_in.replace(iteration) != iteration {
         info.calls.set(0);
     }
     info.calls.set(info.calls.get() + 1);
-    let too_often = info.calls.get() > MAX_CALLS_PER_ITERATION;
+    let too_often = info.calls.get() > settings::get().max_calls_per_iteration;
     if too_often {
         info.thinned.set(true);
         let enclosing = calls::current().innermost().call;

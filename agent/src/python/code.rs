@@ -3,8 +3,8 @@
 use super::api::{Object, Python};
 use crate::gil::Gil;
 use crate::hash::FastHasher;
-use crate::plan::{self, Decision, Profile, Rule};
-use crate::sink;
+use crate::plan::{self, Decision, Rule};
+use crate::{settings, sink};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -51,7 +51,6 @@ const OPTIMIZED: i64 = 1;
 
 /// Decides about code objects.
 pub struct Codes {
-    profile: Profile,
     standard_library: String,
     /// By all that tells where an instruction is, so that code compiled again finds its entry.
     known: HashMap<Key, &'static CodeInfo>,
@@ -73,7 +72,7 @@ impl Codes {
     ///
     /// # Safety
     /// The GIL is held.
-    pub unsafe fn install(python: &Python, profile: Profile, standard_library: String) -> Result<(), String> {
+    pub unsafe fn install(python: &Python, standard_library: String) -> Result<(), String> {
         // SAFETY: the caller's word.
         unsafe {
             let extra = (python.request_code_extra)(std::ptr::null());
@@ -81,17 +80,21 @@ impl Codes {
                 return Err("every slot for extra data of code objects is taken".to_owned());
             }
             EXTRA.store(extra, Ordering::Relaxed);
-            CODES.with(|codes| *codes = Some(Codes { profile, standard_library, known: HashMap::new() }));
+            CODES.with(|codes| *codes = Some(Codes { standard_library, known: HashMap::new() }));
         }
         Ok(())
     }
 
-    fn is_user_file(&self, file: &str) -> bool {
-        !(file.is_empty()
-            || file.starts_with('<')
-            || file.contains("/site-packages/")
-            || file.contains("/dist-packages/")
-            || file.starts_with(&self.standard_library))
+    /// Whether code of `file` in `module` is the user's own: not installed, or declared to be it.
+    fn is_user_code(&self, file: &str, module: &str) -> bool {
+        let is_installed = || {
+            file.contains("/site-packages/")
+                || file.contains("/dist-packages/")
+                || file.starts_with(&self.standard_library)
+        };
+        !file.is_empty()
+            && !file.starts_with('<')
+            && (!is_installed() || settings::get().user_code.iter().any(|root| root.holds(file, module)))
     }
 
     unsafe fn describe(
@@ -105,7 +108,7 @@ impl Codes {
             let module = python.text((python.dict_get_string)(globals, c"__name__".as_ptr())).to_owned();
             let qualname = python.attribute_text(code, c"co_qualname");
             let file = python.attribute_text(code, c"co_filename");
-            let user = self.is_user_file(&file);
+            let user = self.is_user_code(&file, &module);
             // The body of a class is no call that anybody wrote.
             if user
                 && !qualname.ends_with('>')
@@ -113,7 +116,7 @@ impl Codes {
             {
                 return None;
             }
-            let rule = match plan::decide(self.profile, &module, &qualname, user) {
+            let rule = match plan::decide(settings::get(), &module, &qualname, user) {
                 Decision::Skip => return None,
                 Decision::UserPlace => None,
                 Decision::Record(rule) => Some(rule),

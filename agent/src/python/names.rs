@@ -6,8 +6,8 @@ use super::frame::Frame;
 use super::types;
 use crate::gil::Gil;
 use crate::hash::FastMap;
-use crate::plan::Manner;
-use crate::sink;
+use crate::plan::{self, Manner, Rule};
+use crate::{settings, sink};
 use std::collections::{HashMap, HashSet};
 use traincheck_schema::record::{DictEntry, DictKind, ObjectKind, Role};
 
@@ -44,8 +44,8 @@ struct Names {
     classes: Option<Classes>,
     /// By type. What is kept of a type goes with it, see [`types`]: its address may be used again.
     types: FastMap<usize, &'static str>,
-    /// By type, then by code info.
-    functions: FastMap<usize, Vec<(&'static CodeInfo, &'static Function)>>,
+    /// By type, then by code info; none: it is not recorded.
+    functions: FastMap<usize, Vec<(&'static CodeInfo, Option<&'static Function>)>>,
     /// By code info and instruction.
     sites: FastMap<(usize, i32), u32>,
     /// The names of types, each once: many types can have one name.
@@ -138,7 +138,7 @@ pub unsafe fn forget_type(class: usize) {
             names.types.remove(&class);
             for (info, _) in names.functions.remove(&class).unwrap_or_default() {
                 if info.last.get().0 == class {
-                    info.last.set((0, None));
+                    info.last.set((usize::MAX, None));
                 }
             }
         });
@@ -174,9 +174,31 @@ unsafe fn resolve(python: &Python, info: &'static CodeInfo, class: Object) -> Op
             let of_class = names.as_ref()?.functions.get(&(class as usize))?;
             of_class.iter().find(|(known, _)| std::ptr::eq(*known, info)).map(|(_, function)| *function)
         });
-        if known.is_some() {
+        if let Some(known) = known {
             return known;
         }
+        let function = describe(python, info, class, rule);
+        NAMES.with(|names| {
+            let names = names.as_mut()?;
+            // The class is followed, if it can be, once its name was asked for.
+            if names.types.contains_key(&(class as usize)) {
+                names.functions.entry(class as usize).or_default().push((info, function));
+            }
+            Some(())
+        });
+        function
+    }
+}
+
+/// The function that code which is recorded by `rule` is on objects of `class` (null: does not matter).
+unsafe fn describe(
+    python: &Python,
+    info: &'static CodeInfo,
+    class: Object,
+    rule: Rule,
+) -> Option<&'static Function> {
+    // SAFETY: `function`'s contract.
+    unsafe {
         let method = if rule.role == Role::ModuleCall { "__call__" } else { &info.function };
         let text = if class.is_null() {
             format!("{}.{}", info.module, info.qualname)
@@ -192,18 +214,16 @@ unsafe fn resolve(python: &Python, info: &'static CodeInfo, class: Object) -> Op
         } {
             return None;
         }
-        let (role, object) = user_role(python, info, class).unwrap_or((rule.role, rule.object));
-        // The class is followed, if it can be, since its name was asked for above.
-        let followed = NAMES
-            .with(|names| names.as_ref().is_some_and(|names| names.types.contains_key(&(class as usize))));
-        NAMES.with(|names| {
-            let names = names.as_mut()?;
-            let function = names.define(info, role, object, rule.manner, text)?;
-            if followed {
-                names.functions.entry(class as usize).or_default().push((info, function));
-            }
-            Some(function)
-        })
+        let (role, object) = match own_role(python, info, class) {
+            Some((role, object)) => (role, Some(object)),
+            None => (rule.role, rule.object.or_else(|| followed_as(python, rule.role, class))),
+        };
+        if plan::is_excluded(settings::get(), &text, role) {
+            return None;
+        }
+        // What has a role of its own is not thinned.
+        let manner = if role == rule.role { rule.manner } else { Manner::Plain };
+        NAMES.with(|names| names.as_mut()?.define(info, role, object, manner, text))
     }
 }
 
@@ -241,20 +261,31 @@ impl Names {
 }
 
 /// Optimizers and schedulers that the user wrote do what their base class says, not what user functions do.
-unsafe fn user_role(python: &Python, info: &CodeInfo, class: Object) -> Option<(Role, Option<ObjectKind>)> {
-    if !info.user || class.is_null() {
+unsafe fn own_role(python: &Python, info: &CodeInfo, class: Object) -> Option<(Role, ObjectKind)> {
+    if !info.user {
         return None;
     }
-    // SAFETY: `resolve`'s contract: a live type, the GIL is held.
+    let roles: &[Role] = match info.function.as_str() {
+        "step" => &[Role::OptimizerStep, Role::SchedulerStep],
+        "zero_grad" => &[Role::ZeroGrad],
+        _ => return None,
+    };
+    // SAFETY: `resolve`'s contract.
+    roles.iter().find_map(|role| Some((*role, unsafe { followed_as(python, *role, class) }?)))
+}
+
+/// What an object of `class` is followed as, where a function with this role is its method.
+unsafe fn followed_as(python: &Python, role: Role, class: Object) -> Option<ObjectKind> {
+    // SAFETY: `resolve`'s contract: a live type or null, the GIL is held.
     unsafe {
         let classes = classes()?;
-        let is = |base: Object| !base.is_null() && (python.is_subtype)(class, base) != 0;
-        match info.function.as_str() {
-            "step" if is(classes.optimizer) => Some((Role::OptimizerStep, Some(ObjectKind::Optimizer))),
-            "zero_grad" if is(classes.optimizer) => Some((Role::ZeroGrad, Some(ObjectKind::Optimizer))),
-            "step" if is(classes.scheduler) => Some((Role::SchedulerStep, Some(ObjectKind::Scheduler))),
-            _ => None,
-        }
+        let (base, kind) = match role {
+            Role::OptimizerStep | Role::ZeroGrad => (classes.optimizer, ObjectKind::Optimizer),
+            Role::SchedulerStep => (classes.scheduler, ObjectKind::Scheduler),
+            _ => return None,
+        };
+        let is = !class.is_null() && !base.is_null() && (python.is_subtype)(class, base) != 0;
+        is.then_some(kind)
     }
 }
 

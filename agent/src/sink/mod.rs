@@ -32,7 +32,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use threads::NO_THREAD;
 use traincheck_schema::record::{Argument, DictEntry, DictKind, Event, EventKind, State};
 use traincheck_schema::ring::RingInfo;
-use traincheck_schema::run::RunInfo;
+use traincheck_schema::run::{RunInfo, SettingInfo};
 use traincheck_schema::segment::{FormatVersion, ProcessHeader, SegmentWriter, WriteError};
 use writer::Writer;
 
@@ -74,6 +74,8 @@ pub struct StartInfo {
     pub torch_version: String,
     /// Name of the profile.
     pub profile: String,
+    /// The settings in force.
+    pub settings: Vec<SettingInfo>,
 }
 
 /// Why a run could not be started.
@@ -235,6 +237,7 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
         python: info.python_version.clone(),
         torch: info.torch_version.clone(),
         profile: info.profile.clone(),
+        settings: info.settings,
         hooks: account::hooks(),
     };
     folder::write_info(folder, &run).map_err(StartError::Info)?;

@@ -1,6 +1,6 @@
 //! `traincheck collect`: runs a command with the agent preloaded.
 //!
-//! It only sets two variables of the environment and stands aside: stdin, stdout and stderr are the child's,
+//! It only sets variables of the environment and stands aside: stdin, stdout and stderr are the child's,
 //! signals reach it, and its exit code is ours.
 
 use std::env;
@@ -16,7 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
-use super::{calendar, complain};
+use super::settings::Options;
+use super::{EXIT_TROUBLE, calendar, complain};
 
 /// Exit code if the agent or the command could not be started; no exit code of the command itself.
 const EXIT_NOT_STARTED: u8 = 125;
@@ -32,14 +33,14 @@ const RUNS_FOLDER: &str = "traincheck-runs";
 /// The arguments of `traincheck collect`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exits as the command does (128 + n if signal n ended it), or with 125 if the agent or the \
-                        command could not be started.\n\nThe agent is the file that TRAINCHECK_AGENT names, else \
-                        libtraincheck.so beside this program, else in ../lib/."
+    after_help = "Exits as the command does (128 + n if signal n ended it), with 125 if the agent or the \
+                        command could not be started, or with 2 if a setting is wrong.\n\nThe agent is the file that TRAINCHECK_AGENT names, else \
+                        libtraincheck.so beside this program, else in ../lib/.\n\nSettings come from options, variables, and the file \
+                        traincheck.toml in the working directory: see docs/configuration.md."
 )]
 pub struct Args {
-    /// Folder to record into: new or empty [default: TRAINCHECK_RUN_DIR, else one under ./traincheck-runs]
-    #[arg(short, long, value_name = "DIR")]
-    output: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Options,
     /// The command, as it would be typed without traincheck
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -47,9 +48,17 @@ pub struct Args {
 
 /// Runs the command; the exit code is the child's.
 pub fn run(args: Args) -> ExitCode {
+    let settings = args.settings.load();
+    if !settings.problems.is_empty() {
+        for problem in settings.problems {
+            complain(&problem.into());
+        }
+        return ExitCode::from(EXIT_TROUBLE);
+    }
+    let variables = args.settings.variables(settings.file);
     let started = find_agent()
-        .and_then(|agent| Ok((agent, run_folder(args.output.as_deref())?)))
-        .and_then(|(agent, folder)| Ok((start(&args.command, &agent, &folder)?, folder)));
+        .and_then(|agent| Ok((agent, run_folder(args.settings.path("run_dir"))?)))
+        .and_then(|(agent, folder)| Ok((start(&args.command, &agent, &folder, variables)?, folder)));
     let (mut child, folder) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -147,11 +156,16 @@ fn new_name() -> String {
 }
 
 /// Starts the command with the agent preloaded.
-fn start(command: &[OsString], agent: &Path, folder: &Path) -> Result<Child> {
+fn start(
+    command: &[OsString],
+    agent: &Path,
+    folder: &Path,
+    variables: Vec<(&str, OsString)>,
+) -> Result<Child> {
     // clap has seen to it that there is at least one.
     let program = &command[0];
     let mut child = Command::new(program);
-    child.args(&command[1..]).env("LD_PRELOAD", preload(agent)).env(RUN_DIR_VARIABLE, folder);
+    child.args(&command[1..]).env("LD_PRELOAD", preload(agent)).env(RUN_DIR_VARIABLE, folder).envs(variables);
     spawn(&mut child)
 }
 

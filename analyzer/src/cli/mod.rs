@@ -5,6 +5,7 @@ mod collect;
 mod doctor;
 mod infer;
 mod inspect;
+mod settings;
 
 use std::io;
 use std::process::ExitCode;

@@ -22,6 +22,9 @@ pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
             &format!("{}, Python {}, PyTorch {}", info.host, known(&info.python), known(&info.torch)),
         )?;
         row(out, "agent", &format!("{}, profile {}", known(&info.agent_version), known(&info.profile)))?;
+        for setting in info.settings.iter().filter(|setting| setting.from != "default") {
+            row(out, "setting", &format!("{} = {} ({})", setting.name, setting.value, setting.from))?;
+        }
         row(out, "started", &calendar::moment(info.started_wall_ns / 1_000_000_000).to_string())?;
         for hook in info.hooks.iter().filter(|hook| !hook.on) {
             row(out, "off", &format!("{}: {}", hook.name, hook.why))?;

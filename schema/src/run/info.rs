@@ -23,8 +23,22 @@ pub struct RunInfo {
     pub torch: String,
     /// Name of the profile.
     pub profile: String,
+    /// The settings in force.
+    pub settings: Vec<SettingInfo>,
     /// What was recorded with, and what could not be.
     pub hooks: Vec<HookInfo>,
+}
+
+/// A setting and its value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SettingInfo {
+    /// Its name.
+    pub name: String,
+    /// Its value; empty: none.
+    pub value: String,
+    /// Where it was set: `FILE:LINE`, the name of a variable, or `default`.
+    pub from: String,
 }
 
 /// One way of recording.
