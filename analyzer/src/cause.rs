@@ -3,7 +3,7 @@
 use traincheck_schema::record::Role;
 
 use crate::check::Violation;
-use crate::claim::{Claim, Outcome, RelationName, Subject};
+use crate::claim::{Claim, Living, Outcome, Subject};
 use crate::sink::Why;
 
 /// A violated claim.
@@ -78,8 +78,9 @@ pub const CAUSES: &[Cause] = &[
         advice: "Call `optimizer.step()` after `loss.backward()` (or `scaler.step(optimizer)` with a gradient scaler), \
                  and look for a condition that skips it.",
         proof: |sign| {
-            (lacks(sign, Role::OptimizerStep) || lacks(sign, Role::ScalerStep))
-                && !after_or_in(sign, Role::SchedulerStep)
+            is_idle(sign, Living::Optimizer)
+                || (lacks(sign, Role::OptimizerStep) || lacks(sign, Role::ScalerStep))
+                    && !after_or_in(sign, Role::SchedulerStep)
         },
         symptom: |sign| lacks(sign, Role::OptimizerStep) || lacks(sign, Role::ScalerUpdate),
     },
@@ -123,7 +124,7 @@ pub const CAUSES: &[Cause] = &[
         title: "A learning-rate scheduler was constructed and does not step: the learning rate stays as it is",
         advice: "Call `scheduler.step()` at the cadence of the reference runs (see the invariant: per optimizer step, \
                  or once per pass over the data).",
-        proof: |sign| sign.claim.relation == RelationName::Lifecycle,
+        proof: |sign| is_idle(sign, Living::Scheduler),
         symptom: |sign| lacks(sign, Role::SchedulerStep),
     },
     Cause {
@@ -183,13 +184,19 @@ pub const CAUSES: &[Cause] = &[
         advice: "Every iteration needs `scaler.scale(loss).backward()`, `scaler.step(optimizer)` and \
                  `scaler.update()`, and `scaler.unscale_(optimizer)` before clipping.",
         proof: |sign| {
-            [Role::ScalerScale, Role::ScalerUnscale, Role::ScalerStep, Role::ScalerUpdate]
-                .into_iter()
-                .any(|role| lacks(sign, role))
+            is_idle(sign, Living::Scaler)
+                || [Role::ScalerScale, Role::ScalerUnscale, Role::ScalerStep, Role::ScalerUpdate]
+                    .into_iter()
+                    .any(|role| lacks(sign, role))
         },
         symptom: |_| false,
     },
 ];
+
+/// Whether an object of this kind did not get its method.
+fn is_idle(sign: Sign<'_>, of: Living) -> bool {
+    matches!(&sign.claim.subject, Subject::Object { kind, .. } if *kind == of)
+}
 
 /// Whether what is missing is a call of this role.
 fn lacks(sign: Sign<'_>, role: Role) -> bool {

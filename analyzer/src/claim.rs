@@ -94,7 +94,7 @@ pub enum Cadence {
     Pass,
     /// Before the second pass over the data begins.
     Once,
-    /// Within so many steps of its optimizer, where no pass over data is known.
+    /// Within so many steps of its optimizer (an optimizer itself: iterations), where no pass over data is known.
     Within {
         /// How many.
         steps: u32,
@@ -240,7 +240,7 @@ impl Claim {
             Subject::After { call } => format!("after every {call} at the same level, before the next one"),
             Subject::Root { class } => format!("in `{}`", class_name(class)),
             Subject::Optimizer { class } => format!("in every step of `{}`", class_name(class)),
-            Subject::Object { class, cadence, .. } => match cadence {
+            Subject::Object { kind, class, cadence } => match cadence {
                 Cadence::OptimizerStep => {
                     format!("between every two steps of the optimizer of a `{}`", class_name(class))
                 }
@@ -249,6 +249,9 @@ impl Claim {
                 }
                 Cadence::Once => {
                     format!("before the second pass over the training data, for a `{}`", class_name(class))
+                }
+                Cadence::Within { steps } if *kind == Living::Optimizer => {
+                    format!("within {steps} iterations with a backward, for a `{}`", class_name(class))
                 }
                 Cadence::Within { steps } => {
                     format!("within {steps} steps of the optimizer of a `{}`", class_name(class))

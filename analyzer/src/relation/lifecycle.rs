@@ -3,6 +3,10 @@
 //! A scheduler steps between any two steps of its optimizer, or in every pass over the training data, or at least
 //! once before the second pass. The strongest cadence that holds in all references is kept. What counts against a run
 //! is an object that never got its method; one that got it and then stopped may have been meant to.
+//!
+//! An optimizer counts against a run only while none at all has stepped: one that is constructed and put aside for
+//! another is no error. This says what no other relation can where gradients are accumulated in a loop without a
+//! function around it: there most iterations lack a step.
 
 use traincheck_schema::record::{ObjectKind, Role};
 
@@ -20,9 +24,10 @@ pub const KIND: Kind = Kind {
     structural: true,
     fields: |_| Fields::NONE,
     critical: |subject, _| match subject {
-        // ReduceLROnPlateau needs a metric: it does not step where evaluation is switched off. That an optimizer or
-        // scaler is idle shows in the iterations that lack its step.
+        // ReduceLROnPlateau needs a metric: it does not step where evaluation is switched off. That a scaler is idle
+        // shows in the iterations that lack its step.
         Subject::Object { kind: Living::Scheduler, class, .. } => !class.ends_with("ReduceLROnPlateau"),
+        Subject::Object { kind: Living::Optimizer, .. } => true,
         _ => false,
     },
 };
@@ -31,6 +36,9 @@ pub const KIND: Kind = Kind {
 const LONGEST: u32 = 20;
 /// The shortest.
 const SHORTEST: u32 = 2;
+/// The shortest stretch of iterations for a first step of an optimizer: a run may accumulate over more batches than
+/// the references.
+const SHORTEST_OF_OPTIMIZERS: u32 = 4;
 
 /// An object that is to get its method.
 #[derive(Debug)]
@@ -42,6 +50,7 @@ struct Life {
     optimizer: u32,
     created: Mark,
     last_call: Option<u64>,
+    /// Steps of its optimizer; of an optimizer itself, iterations that had a backward.
     steps: u32,
     last_step: Option<Mark>,
     first_pass: Option<u32>,
@@ -78,6 +87,7 @@ impl Relation for Lifecycle {
         match moment {
             Moment::Created(object, of, time) => self.created(*object, *of, *time, cx),
             Moment::Enter(frame) => self.enter(frame, cx),
+            Moment::IterationEnded(iteration, _) if iteration.backward => self.iterated(&iteration.frame, cx),
             Moment::Leave(frame, cut) if frame.target.role == Role::LoaderNext => {
                 self.next_returned(frame, *cut == Some(Cut::Raised));
             }
@@ -106,7 +116,7 @@ impl Lifecycle {
             last_step: None,
             first_pass: None,
             once_decided: false,
-            undecided_within: SHORTEST,
+            undecided_within: if kind == Living::Optimizer { SHORTEST_OF_OPTIMIZERS } else { SHORTEST },
         });
     }
 
@@ -138,7 +148,7 @@ impl Lifecycle {
         for life in self.lives.iter_mut().filter(|life| life.kind == kind && life.id == frame.object) {
             life.last_call = Some(frame.time);
             // Decided for good: within every longer stretch as well.
-            if kind == Living::Scheduler {
+            if kind != Living::Scaler {
                 for power in std::mem::replace(&mut life.undecided_within, LONGEST + 1)..=LONGEST {
                     window(life, Cadence::Within { steps: 1 << power }, true, None, frame, cx);
                 }
@@ -156,14 +166,14 @@ impl Lifecycle {
                 let cut = cx.scene.lost_since(mark.losses).or(Scene::too_early(frame.iteration, life.steps));
                 window(life, Cadence::OptimizerStep, held, cut, frame, cx);
             }
-            life.steps = life.steps.saturating_add(1);
             life.last_step = Some(Mark { time: frame.time, losses: cx.scene.losses });
-            if life.undecided_within <= LONGEST && life.steps > 1 << life.undecided_within {
-                let steps = 1 << life.undecided_within;
-                life.undecided_within += 1;
-                let cut = cx.scene.lost_since(life.created.losses);
-                window(life, Cadence::Within { steps }, false, cut, frame, cx);
-            }
+            life.has_waited(frame, cx);
+        }
+    }
+
+    fn iterated(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        for life in self.lives.iter_mut().filter(|life| life.kind == Living::Optimizer) {
+            life.has_waited(frame, cx);
         }
     }
 
@@ -208,13 +218,27 @@ impl Lifecycle {
     }
 }
 
+impl Life {
+    /// One more of the steps within which it is to get its method has gone by.
+    fn has_waited(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        self.steps = self.steps.saturating_add(1);
+        if self.undecided_within <= LONGEST && self.steps > 1 << self.undecided_within {
+            let steps = 1 << self.undecided_within;
+            self.undecided_within += 1;
+            let cut = cx.scene.lost_since(self.created.losses);
+            window(self, Cadence::Within { steps }, false, cut, frame, cx);
+        }
+    }
+}
+
 fn window(life: &Life, cadence: Cadence, held: bool, cut: Option<Cut>, frame: &Frame, cx: &mut Cx<'_>) {
     let subject = Subject::Object { kind: life.kind, class: life.class.clone(), cadence };
     let subject = cx.names.subject(RelationName::Lifecycle, subject);
     let stepped = [cx.names.outcome(Outcome::Stepped)];
     let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
     window.held = if held { &stepped } else { &[] };
-    window.weak = if life.last_call.is_some() { &stepped } else { &[] };
+    let others = life.kind == Living::Optimizer && !cx.scene.stepped.is_empty();
+    window.weak = if life.last_call.is_some() || others { &stepped } else { &[] };
     window.cut = cut;
     cx.window(&window);
 }
