@@ -42,6 +42,14 @@ impl Finished {
         );
         self
     }
+
+    /// Fails unless this and `expected` ended in the same way with the same output.
+    #[track_caller]
+    pub fn assert_same(&self, expected: &Finished) {
+        assert_eq!(self.status, expected.status, "{}", self.stderr);
+        assert_eq!(self.stdout, expected.stdout);
+        assert_eq!(self.stderr, expected.stderr);
+    }
 }
 
 /// The root of the repository.

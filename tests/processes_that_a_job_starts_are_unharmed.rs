@@ -1,0 +1,35 @@
+//! Forks in mid-training, pools, shells, workers, and another program in the place of the job: all give what they would
+//! without the agent, and the traces are those of the job and of its successor.
+
+use traincheck_tests::{Trace, finish, folder, plain, preloaded, script};
+
+/// `methods`: ways to start workers of a loader besides fork.
+fn unharmed(methods: &[&str]) {
+    let expected = finish(plain().arg(script("processes.py")).args(methods)).exited(0);
+    let temporary = folder();
+    let run = temporary.path().join("run");
+    finish(preloaded(&run).arg(script("processes.py")).args(methods)).assert_same(&expected);
+
+    // Both have the same process id: one has become the other.
+    let trace = Trace::read(&run);
+    let [job, successor] = trace.processes.as_slice() else {
+        panic!("processes: {:?}", trace.processes.len())
+    };
+    assert_eq!(job.header.pid, successor.header.pid);
+    // It had no time to seal its trace, and nothing is missing from it all the same.
+    assert!(job.torn.is_some() && job.dropped.is_empty(), "{:?}", job.dropped);
+    assert_eq!(job.iterations(), 8);
+    successor.assert_whole();
+    assert_eq!(successor.iterations(), 5);
+}
+
+#[test]
+fn forks_pools_shells_and_exec() {
+    unharmed(&[]);
+}
+
+#[test]
+#[ignore = "each worker imports PyTorch anew; scripts/test --all runs it"]
+fn workers_that_are_not_forked() {
+    unharmed(&["spawn", "forkserver"]);
+}

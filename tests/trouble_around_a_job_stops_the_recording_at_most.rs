@@ -1,0 +1,139 @@
+//! No room, no folder, no descriptors, no threads, hardly any memory: the job prints, and ends, as it does without the
+//! agent, and what was recorded until then can be read.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use traincheck_tests::{Finished, Trace, agent, finish, folder, plain, preloaded, script};
+
+const ITERATIONS: [&str; 1] = ["400"];
+
+/// Runs `command` with these things happening, which print nothing.
+fn train(command: &mut Command, happens: &[&str]) -> Finished {
+    finish(command.arg(script("hardship.py")).args(ITERATIONS).args(happens))
+}
+
+#[test]
+fn of_every_kind() {
+    let expected = train(&mut plain(), &[]).exited(0);
+    let temporary = folder();
+    let at = |name: &str| temporary.path().join(name);
+
+    // A file is in the place of the folder, and the job has neither a home nor a place for temporary files.
+    fs::write(at("file"), "").unwrap();
+    let run = at("file/run");
+    let mut command = preloaded(&run);
+    train(command.env_remove("HOME").env("TMPDIR", at("missing")), &[]).assert_same(&expected);
+    assert_eq!(fs::read(at("file")).unwrap(), b"");
+
+    // The folder goes.
+    let run = at("removed");
+    train(&mut preloaded(&run), &["removed_folder:200"]).assert_same(&expected);
+    assert!(!run.exists(), "it was made again");
+
+    // No descriptor is left when the recording is to begin.
+    let run = at("descriptors");
+    train(&mut preloaded(&run), &["few_descriptors", "few_descriptors_end:200"]).assert_same(&expected);
+
+    // No thread for the writer: the run says so and is closed with what there was.
+    let run = at("threads");
+    let mut command = preloaded(&run);
+    command.env("LD_PRELOAD", preloads(&[no_thread(temporary.path()).as_path(), &agent()]));
+    train(&mut command, &[]).assert_same(&expected);
+    let process = Trace::read(&run).only();
+    let ending = process.ending.expect("a sealed trace");
+    assert!(ending.reason.contains("no thread for the writer"), "{}", ending.reason);
+
+    // Some address space, and less than the agent would like to have.
+    for spare in ["100", "6"] {
+        let run = at(&format!("memory-{spare}"));
+        let mut command = preloaded(&run);
+        train(command.env("SPARE_MIB", spare), &["little_memory"]).assert_same(&expected);
+    }
+}
+
+#[test]
+fn a_full_disk() {
+    // Not even a ring fits; two rings do, and little more.
+    let expected = train(&mut plain(), &[]).exited(0);
+    for (size, starts) in [("2m", false), ("8276k", true)] {
+        let Some(disk) = Disk::mount(size) else { return };
+        let run = disk.0.path().join("run");
+        let mut command = preloaded(&run);
+        train(command.env("TRAINCHECK_PROFILE", "full"), &[]).assert_same(&expected);
+        if starts {
+            let process = Trace::read(&run).only();
+            // There may or may not be room for the end.
+            let is_full = process.ending.is_none_or(|ending| ending.reason.contains("No space left"));
+            assert!(is_full, "it had room");
+            assert!(process.events.iter().any(|event| event.iteration > 0));
+        }
+    }
+}
+
+#[test]
+fn another_allocator_beside_it() {
+    let jemalloc = Path::new("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2");
+    if !jemalloc.exists() {
+        eprintln!("skipped: the Debian package libjemalloc2 is not installed");
+        return;
+    }
+    let expected = train(plain().env("LD_PRELOAD", jemalloc), &["threads:5"]).exited(0);
+    let temporary = folder();
+    for (name, order) in [("before", [jemalloc, &agent()]), ("after", [&agent(), jemalloc])] {
+        let run = temporary.path().join(name);
+        let mut command = preloaded(&run);
+        command.env("LD_PRELOAD", preloads(&order));
+        train(&mut command, &["threads:5"]).assert_same(&expected);
+        Trace::read(&run).only().assert_whole();
+    }
+}
+
+fn preloads(libraries: &[&Path]) -> String {
+    let paths: Vec<_> = libraries.iter().map(|library| library.display().to_string()).collect();
+    paths.join(":")
+}
+
+/// A library that lets the agent have no thread.
+fn no_thread(folder: &Path) -> PathBuf {
+    let library = folder.join("no_thread.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(script("no_thread.c")).arg("-ldl");
+    finish(&mut compiler).exited(0);
+    library
+}
+
+/// A small file system of its own.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// None where this user may not mount one.
+    fn mount(size: &str) -> Option<Disk> {
+        let folder = folder();
+        let (target, options) = (path(folder.path()), CString::new(format!("size={size}")).unwrap());
+        // SAFETY: the strings are C strings that outlive the call.
+        let mounted = unsafe {
+            let (name, kind) = (c"traincheck".as_ptr(), c"tmpfs".as_ptr());
+            libc::mount(name, target.as_ptr(), kind, 0, options.as_ptr().cast())
+        };
+        if mounted != 0 {
+            eprintln!("skipped: no file system can be mounted here");
+            return None;
+        }
+        Some(Disk(folder))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // SAFETY: the string is a C string that outlives the call.
+        unsafe { libc::umount(path(self.0.path()).as_ptr()) };
+    }
+}
+
+fn path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap()
+}
