@@ -50,9 +50,14 @@ const LOOPS: &[Loop] = &[
     of("several_losses", 4, 4, 16, 0),
     of("truncated", 4, 4, 12, 0),
     of("reinforce", 5, 5, 21, 0),
+    // Acting with what the iteration before has trained, without gradients, is taken for evaluation.
+    of("deep_q", 9, 9, 22, 8),
+    of("proximal", 12, 12, 17, 5),
     of("recomputed", 4, 4, 16, 0),
     of("meta", 3, 3, 18, 0),
     of("closures", 4, 4, ANY, 0),
+    of("sharpness", 4, 4, 8, 0),
+    of("scaled", 5, 4, 5, 0),
     of("clears_last", 5, 5, 5, 0),
     // Two and three modules are called by a forward that is called itself.
     of("forward_itself", 4, 4, 8, 0),
@@ -70,6 +75,7 @@ const LOOPS: &[Loop] = &[
     of("epochs_in_functions", 12, 12, 12, 6),
     of("gradients_in_evaluation", 12, 12, 12, 6),
     of("gradients_in_evaluation_of_functions", 12, 12, 12, 6),
+    of("average_in_evaluation", 12, 12, 12, 6),
     of("training_mode_in_evaluation", 12, 12, 12, 6),
     // Gradients and training mode on: this can only be taken for training. In a function of its own it begins an
     // iteration, which the next epoch goes on with and the last one leaves without a step.
@@ -84,6 +90,7 @@ const TRAINERS: &[Loop] = &[
     of("accelerated", 10, 3, 10, 0),
     of("by_an_optimizer_of_a_library", 4, 4, 4, 0),
     of("lightning", 10, 6, 10, 4),
+    of("lightning_by_hand", 5, 5, 20, 0),
     of("transformer", 10, 6, 10, 4),
 ];
 

@@ -3,6 +3,7 @@
 What is to be counted in each of them is written down in `iterations_and_steps_are_counted_in_every_kind_of_loop.rs`.
 """
 
+import copy
 import io
 import random
 import sys
@@ -262,6 +263,33 @@ def reinforce():
         update(optimizer, -torch.stack(logs).sum() * sum(rewards))
 
 
+def deep_q():
+    """Acts without gradients, and learns from the fourth step on."""
+    model, optimizer = linear(4, 2)
+    target, _ = linear(4, 2)
+    for index in range(12):
+        with torch.no_grad():
+            model(torch.randn(4)).argmax().item()
+        if index >= 3:
+            x = batch()
+            chosen = model(x).max(1).values
+            with torch.no_grad():
+                best = target(x).max(1).values
+            update(optimizer, F.mse_loss(chosen, best))
+
+
+def proximal():
+    """Two rounds: five actions without gradients, then two passes over three minibatches."""
+    policy, optimizer = linear(4, 2)
+    for _ in range(2):
+        with torch.no_grad():
+            old = [policy(batch()).log_softmax(1) for _ in range(5)]
+        for _ in range(2):
+            for minibatch in range(3):
+                new = policy(batch()).log_softmax(1)
+                update(optimizer, -(new - old[minibatch]).exp().clamp(0.8, 1.2).mean())
+
+
 def recomputed():
     """Activations are computed again in each of two backward passes on one line."""
     model, optimizer = linear()
@@ -318,6 +346,52 @@ def closures():
 
     for _ in range(4):
         optimizer.step(evaluate)
+
+
+class Sharpness(torch.optim.Optimizer):
+    """Climbs, and takes the gradient from there: two backward passes for each step."""
+
+    def __init__(self, parameters, base):
+        super().__init__(parameters, {})
+        self.base = base(self.param_groups, lr=0.01)
+
+    @torch.no_grad()
+    def climb(self):
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["climbed"] = 0.05 * parameter.grad
+            parameter.add_(self.state[parameter]["climbed"])
+        self.zero_grad()
+
+    @torch.no_grad()
+    def descend(self):
+        for parameter in self.param_groups[0]["params"]:
+            parameter.sub_(self.state[parameter]["climbed"])
+        self.base.step()
+        self.zero_grad()
+
+
+def sharpness():
+    model = nn.Linear(4, 4)
+    optimizer = Sharpness(model.parameters(), torch.optim.SGD)
+    for _ in range(4):
+        x = batch()
+        model(x).pow(2).mean().backward()
+        optimizer.climb()
+        model(x).pow(2).mean().backward()
+        optimizer.descend()
+
+
+def scaled():
+    """The scaler leaves out the step of the batch whose gradient is infinite."""
+    model, optimizer = linear()
+    scaler = torch.amp.GradScaler("cpu")
+    for index in range(5):
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model(batch()).pow(2).mean() * (float("inf") if index == 2 else 1.0)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
 
 
 def clears_last():
@@ -526,6 +600,18 @@ def gradients_in_evaluation_of_functions():
     for _ in range(3):
         train()
         test()
+
+
+def average_in_evaluation():
+    average = copy.deepcopy(linear()[0])
+
+    def evaluate(_):
+        average.eval()
+        with torch.no_grad():
+            for _ in range(2):
+                average(batch())
+
+    epochs(evaluate)
 
 
 def training_mode_in_evaluation():

@@ -84,6 +84,42 @@ def lightning():
     trainer.fit(Regression(), DataLoader(numbers(5), batch_size=BATCH), DataLoader(numbers(2), batch_size=BATCH))
 
 
+def lightning_by_hand():
+    """Two optimizers in one training step."""
+    import pytorch_lightning as pl
+
+    class Adversaries(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+            self.generator = torch.nn.Linear(3, 3)
+            self.critic = torch.nn.Linear(3, 1)
+
+        def training_step(self, batch, _):
+            of_critic, of_generator = self.optimizers()
+            real = self.critic(batch[0])
+            fake = self.generator(torch.randn_like(batch[0]))
+            of_critic.zero_grad()
+            self.manual_backward(self.critic(fake.detach()).mean() - real.mean())
+            of_critic.step()
+            of_generator.zero_grad()
+            self.manual_backward(-self.critic(fake).mean())
+            of_generator.step()
+
+        def configure_optimizers(self):
+            return [torch.optim.Adam(model.parameters()) for model in (self.critic, self.generator)]
+
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Adversaries(), DataLoader(numbers(5), batch_size=BATCH))
+
+
 def transformer():
     """Two epochs of five batches, a step every two and one at the end, two batches evaluated and a checkpoint after
     each epoch."""
