@@ -77,7 +77,7 @@ const RULES: &[Rule] = &[
     method(SCHEDULER, "*.step", Role::SchedulerStep, ObjectKind::Scheduler),
     method(SCHEDULER, "*.load_state_dict", Role::LoadState, ObjectKind::Scheduler),
     method(SCHEDULER, "*.state_dict", Role::StateDict, ObjectKind::Scheduler),
-    rule("torch.optim.swa_utils", "AveragedModel.update_parameters", Role::Other),
+    method("torch.optim.swa_utils", "AveragedModel.update_parameters", Role::Other, ObjectKind::Module),
     method(OPTIMIZERS, "Optimizer.__init__", Role::OptimizerInit, ObjectKind::Optimizer),
     method(OPTIMIZERS, "Optimizer.add_param_group", Role::OptimizerInit, ObjectKind::Optimizer),
     method(OPTIMIZERS, "Optimizer.zero_grad", Role::ZeroGrad, ObjectKind::Optimizer),

@@ -63,7 +63,8 @@ pub enum EventKind {
     /// The object `object` was constructed (optimizer, scheduler, loader, scaler, root module); `value`: for an
     /// optimizer or scheduler with an optimizer, that optimizer's object id, else 0.
     Created = 7,
-    /// Variables were looked at; [`State`] records of it carry the same `call` and time. `value`: [`look`] bits.
+    /// Variables were looked at; [`State`] records of it carry the same `call` and time. `value`: [`look`] bits. States
+    /// of kinds of variables from [`VariableKind::OptimizerState`] on belong to none.
     /// `name`: the function at whose entry or return it was (0: the end of an iteration).
     Look = 8,
     /// The function `name` is called too often and is no longer recorded from here on; `value`: calls so far.
@@ -139,7 +140,7 @@ pub enum Attribute {
     HeldBy = 5,
     /// Which root modules reach it, [`ValueKind::Text`]: object ids as above; empty: none (an optimizer holds it).
     ReachedFrom = 6,
-    /// A hyperparameter of an optimizer's group (the variable is of [`VariableKind::Hyperparameter`]).
+    /// What a variable that is no tensor is: a number, a flag, a text. A tensor without dimensions counts as a number.
     Value = 7,
     /// Its shape and dtype as text, `[64, 3, 3, 3] float32`.
     Shape = 8,
@@ -520,6 +521,22 @@ pub enum VariableKind {
     Hyperparameter = 3,
     /// The `training` flag of a root module: `Net.training`.
     Mode = 4,
+    /// What an optimizer keeps for a parameter: `AdamW.state[Net.conv1.weight].exp_avg`.
+    OptimizerState = 5,
+    /// A number, flag or text of a scheduler: `StepLR.last_epoch`, `StepLR.base_lrs[0]`.
+    SchedulerState = 6,
+    /// The same of a `GradScaler`: `GradScaler._scale`.
+    ScalerState = 7,
+    /// The state of a stream of random numbers: `torch.default_generator`, `random`, `numpy.random`.
+    Rng = 8,
+    /// What a backward pass began at: `loss`; from the second place that calls backward on `loss#2`.
+    Loss = 9,
+    /// A tensor or array of what a loader gave: `DataLoader.batch[0]`, `DataLoader.batch['x']`.
+    Batch = 10,
+    /// The worker that made a batch, `DataLoader.worker`, and its seed, `DataLoader.worker[1].seed`.
+    Worker = 11,
+    /// An attribute that somebody set on a parameter: `Net.conv1.weight.tensor_model_parallel`.
+    ParameterAttribute = 12,
 }
 
 /// What a [`DictKind::Object`] is.
@@ -585,7 +602,10 @@ from_number!(ArgumentKind: u8 {
     None, Bool, Int, Float, Text, Tensor, Object, Container, Truncated, Redacted, BigInt,
 });
 from_number!(DictKind: u8 { Function, Site, Variable, Object, Op, Text, Context });
-from_number!(VariableKind: u16 { Parameter, Buffer, Unreached, Hyperparameter, Mode });
+from_number!(VariableKind: u16 {
+    Parameter, Buffer, Unreached, Hyperparameter, Mode, OptimizerState, SchedulerState, ScalerState, Rng, Loss, Batch,
+    Worker, ParameterAttribute,
+});
 from_number!(ObjectKind: u16 { Module, Optimizer, Scheduler, Loader, Scaler });
 from_number!(Role: u16 {
     Other, User, ModuleCall, ModeChange, Backward, AutogradGrad, OptimizerStep, ZeroGrad, OptimizerInit,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use traincheck_schema::dictionary::Dictionary;
-use traincheck_schema::record::{Event, EventKind, Role, State};
+use traincheck_schema::record::{Attribute, Event, EventKind, Role, State, VariableKind};
 use traincheck_schema::run::{Run, Torn};
 use traincheck_schema::segment::{Dropped, Ending, ProcessHeader};
 
@@ -108,6 +108,26 @@ impl ProcessTrace {
     /// The name of `id`.
     pub fn name(&self, id: u32) -> &str {
         self.dictionary.text(id)
+    }
+
+    /// What was found of the variable with this name, in the order of time; of one attribute.
+    pub fn states_of(&self, name: &str, attribute: Attribute) -> Vec<&State> {
+        self.states
+            .iter()
+            .filter(|state| state.attribute == attribute as u8 && self.name(state.variable) == name)
+            .collect()
+    }
+
+    /// The names of the variables of a kind, in the order in which they were found.
+    pub fn variables(&self, kind: VariableKind) -> Vec<&str> {
+        let mut names = Vec::new();
+        for state in &self.states {
+            let Some(entry) = self.dictionary.get(state.variable) else { continue };
+            if entry.detail == kind as u16 && !names.contains(&entry.text.as_str()) {
+                names.push(entry.text.as_str());
+            }
+        }
+        names
     }
 
     /// Whether a function of this name was entered.

@@ -12,6 +12,33 @@ pub type Object = *mut c_void;
 /// CPython's frame evaluator (PEP 523): thread state, frame, and whether an exception is thrown into the frame.
 pub type EvalFrame = unsafe extern "C-unwind" fn(*mut c_void, *mut super::frame::Frame, c_int) -> Object;
 
+/// `Py_buffer`, part of the stable ABI.
+#[repr(C)]
+pub struct Buffer {
+    /// The first element.
+    pub data: *const u8,
+    /// The exporter, with a reference.
+    pub object: Object,
+    /// Bytes, if it were contiguous.
+    pub bytes: isize,
+    /// Bytes of an element.
+    pub item_size: isize,
+    /// Whether it may not be written to.
+    pub read_only: c_int,
+    /// How many dimensions.
+    pub dimensions: c_int,
+    /// What an element is, in the language of Python's `struct`.
+    pub format: *const c_char,
+    /// Sizes of the dimensions.
+    pub shape: *const isize,
+    /// Distances in bytes.
+    pub strides: *const isize,
+    /// Not asked for.
+    pub suboffsets: *const isize,
+    /// The exporter's own.
+    pub internal: *mut c_void,
+}
+
 macro_rules! api {
     ($($field:ident = $symbol:literal : fn($($argument:ty),*) $(-> $result:ty)?;)+) => {
         /// The functions, each named after its C symbol. All but those whose comment says otherwise need the GIL.
@@ -95,6 +122,10 @@ api! {
     unicode_as_utf8 = "PyUnicode_AsUTF8AndSize": fn(Object, *mut isize) -> *const c_char;
     unicode_intern = "PyUnicode_InternFromString": fn(*const c_char) -> Object;
     function_new = "PyCFunction_NewEx": fn(Object, Object, Object) -> Object;
+    module_dict = "PyImport_GetModuleDict": fn() -> Object;
+    capsule_pointer = "PyCapsule_GetPointer": fn(Object, *const c_char) -> *mut c_void;
+    get_buffer = "PyObject_GetBuffer": fn(Object, *mut Buffer, c_int) -> c_int;
+    release_buffer = "PyBuffer_Release": fn(*mut Buffer);
     weakref_new = "PyWeakref_NewRef": fn(Object, Object) -> Object;
     weakref_get = "PyWeakref_GetObject": fn(Object) -> Object;
     error_occurred = "PyErr_Occurred": fn() -> Object;
@@ -210,6 +241,24 @@ impl Python {
         unsafe { self.has_type_flag(object, 1 << 26) }
     }
 
+    /// Whether it is an int (a bool, too).
+    ///
+    /// # Safety
+    /// Live or null; the GIL is held.
+    pub unsafe fn is_int(&self, object: Object) -> bool {
+        // SAFETY: the caller's word.
+        unsafe { self.has_type_flag(object, 1 << 24) }
+    }
+
+    /// Whether it is a str.
+    ///
+    /// # Safety
+    /// Live or null; the GIL is held.
+    pub unsafe fn is_str(&self, object: Object) -> bool {
+        // SAFETY: the caller's word.
+        unsafe { self.has_type_flag(object, 1 << 28) }
+    }
+
     unsafe fn has_type_flag(&self, object: Object, flag: std::ffi::c_ulong) -> bool {
         // SAFETY: the callers'.
         !object.is_null() && unsafe { (self.type_flags)(self.type_of(object)) } & flag != 0
@@ -272,6 +321,24 @@ impl Python {
                 (self.error_clear)();
             }
             (self.dec_ref)(dict);
+            value
+        }
+    }
+
+    /// The entry `name` of the instance dict of `object`; borrowed, or null. Runs no Python code.
+    ///
+    /// # Safety
+    /// `object` is live; the GIL is held.
+    pub unsafe fn instance_attribute(&self, object: Object, name: &CStr) -> Object {
+        // SAFETY: the caller's word; the reference to the interned name is given back.
+        unsafe {
+            let key = (self.unicode_intern)(name.as_ptr());
+            if key.is_null() {
+                (self.error_clear)();
+                return key;
+            }
+            let value = self.instance_get(object, key);
+            (self.dec_ref)(key);
             value
         }
     }

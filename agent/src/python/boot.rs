@@ -9,6 +9,7 @@ use super::frame::{self, Frame};
 use super::names::Classes;
 use super::{code, hook, names, support};
 use crate::sink::report::{self, Progress};
+use crate::state::rng;
 use crate::{native, settings, sink};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -197,9 +198,16 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
             scheduler: get(c"LRScheduler"),
             parameter: get(c"Parameter"),
             tensor: get(c"Tensor"),
+            user_dict: get(c"UserDict"),
         };
-        for class in [classes.module, classes.optimizer, classes.scheduler, classes.parameter, classes.tensor]
-        {
+        for class in [
+            classes.module,
+            classes.optimizer,
+            classes.scheduler,
+            classes.parameter,
+            classes.tensor,
+            classes.user_dict,
+        ] {
             if class.is_null() {
                 return Err("torch has not the classes that every torch has".to_owned());
             }
@@ -209,6 +217,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
         let in_force = settings::load();
         code::Codes::install(python, text(c"standard_library"))?;
         crate::describe_job(python.version_text(), text(c"version"), in_force);
+        rng::install(python);
         native::install(python, known);
         hook::install(python)?;
         sink::note_hook_on("python calls", "PEP 523, CPython's frame evaluator");
@@ -261,6 +270,7 @@ unsafe fn tell_children(python: &Python, known: Object, folder: &std::path::Path
 const KNOWN: &CStr = c"
 import os, torch
 from torch.autograd.profiler import record_function
+from collections import UserDict
 from torch.nn import Module, Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler

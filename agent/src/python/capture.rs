@@ -84,7 +84,7 @@ pub unsafe fn enter(
         if keeps && !this.is_null() {
             (python.inc_ref)(this);
         }
-        roles::entered(python, function, &event, outermost, calls);
+        roles::entered(python, function, this, &event, outermost, calls);
         calls.busy = false;
         Some(Entered { event, function, this, owns_this: keeps && !this.is_null(), outermost })
     }

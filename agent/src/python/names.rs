@@ -37,6 +37,8 @@ pub struct Classes {
     pub parameter: Object,
     /// `torch.Tensor`.
     pub tensor: Object,
+    /// `collections.UserDict`, which tokenizers return.
+    pub user_dict: Object,
 }
 
 #[derive(Default)]

@@ -3,9 +3,9 @@
 use super::api::{Object, Python};
 use super::names::Function;
 use crate::calls::Calls;
-use crate::state::{look, objects, variables};
+use crate::state::{batch, look, loss, objects, rng, variables};
 use crate::{native, progress, sink};
-use traincheck_schema::record::{Event, ObjectKind, Role, Stage, flags, look as bits};
+use traincheck_schema::record::{Event, ObjectKind, Role, Stage, VariableKind, flags, look as bits};
 
 /// What the role of a call about to be recorded has to say: bits for its flags, its context, and the object it is
 /// called on.
@@ -36,10 +36,15 @@ pub unsafe fn entering(
                 }
                 object = variables::module_object(this);
             }
-            (Role::ModeChange | Role::LoadState, Some(ObjectKind::Module)) => {
+            (Role::ModeChange | Role::LoadState | Role::ZeroGrad, Some(ObjectKind::Module)) => {
                 if calls.modules == 0 && calls.constructions == 0 && calls.mode_changes == 0 {
                     variables::add_root(python, this);
                 }
+                object = variables::module_object(this);
+            }
+            // An average of a model is seldom called before the training has ended.
+            (Role::Other, Some(ObjectKind::Module)) if calls.modules == 0 && calls.constructions == 0 => {
+                variables::add_root(python, this);
                 object = variables::module_object(this);
             }
             (_, Some(ObjectKind::Module)) => object = variables::module_object(this),
@@ -58,14 +63,26 @@ pub unsafe fn entering(
 ///
 /// # Safety
 /// As for [`entering`].
-pub unsafe fn entered(python: &Python, function: &Function, event: &Event, outermost: bool, calls: &Calls) {
-    match function.role {
-        Role::Save => progress::set_stage_after_init(Stage::Checkpointing, calls),
-        Role::OptimizerStep if outermost && look::wants_entry_look() => {
-            // SAFETY: the caller's word.
-            unsafe { look::look(python, event, bits::PARAMETERS | bits::AT_ENTRY) };
+pub unsafe fn entered(
+    python: &Python,
+    function: &Function,
+    this: Object,
+    event: &Event,
+    outermost: bool,
+    calls: &Calls,
+) {
+    // SAFETY: the caller's word.
+    unsafe {
+        match function.role {
+            Role::Save => progress::set_stage_after_init(Stage::Checkpointing, calls),
+            Role::OptimizerStep if outermost && look::wants_entry_look() => {
+                look::look(python, event, bits::PARAMETERS | bits::AT_ENTRY);
+            }
+            Role::Backward if outermost && sink::is_started() => loss::look(python, event, this),
+            Role::LoaderIter if sink::is_started() => rng::pass_begins(python, event, this),
+            Role::LoaderNext if sink::is_started() => batch::expect(python, this),
+            _ => {}
         }
-        _ => {}
     }
 }
 
@@ -85,6 +102,7 @@ pub unsafe fn returned(
     // SAFETY: the caller's word.
     unsafe {
         let mut what = 0;
+        let mut then_optimizer_state = false;
         match function.role {
             Role::Backward if outermost => {
                 progress::backward_returned(calls);
@@ -95,10 +113,20 @@ pub unsafe fn returned(
             Role::OptimizerStep if outermost => {
                 progress::optimizer_stepped();
                 what = bits::PARAMETERS | bits::BUFFERS | bits::HYPERPARAMETERS;
+                then_optimizer_state = progress::is_sampled() || look::is_first_step(begun.object);
             }
             Role::ZeroGrad if calls.optimizer_steps == 0 && progress::is_sampled() => what = bits::GRADIENTS,
             Role::ClipGrad if progress::is_sampled() => what = bits::GRADIENTS,
-            Role::SchedulerStep if calls.constructions == 0 => what = bits::HYPERPARAMETERS,
+            Role::SchedulerStep if calls.constructions == 0 => {
+                what = bits::HYPERPARAMETERS;
+                look::attributes(python, begun, this, VariableKind::SchedulerState);
+            }
+            Role::ScalerUpdate => look::attributes(python, begun, this, VariableKind::ScalerState),
+            Role::LoaderNext if sink::is_started() => {
+                batch::look(python, begun, result);
+                batch::came(python, begun, this);
+            }
+            Role::Seed => rng::seeded(python, begun),
             Role::ModeChange if outermost => {
                 if variables::is_root(this) {
                     let stage = if variables::is_training(python, this) {
@@ -110,12 +138,23 @@ pub unsafe fn returned(
                 }
                 what = bits::PARAMETERS | bits::BUFFERS;
             }
-            Role::LoadState => what = bits::PARAMETERS | bits::BUFFERS,
+            Role::LoadState => {
+                what = bits::PARAMETERS | bits::BUFFERS;
+                match function.object {
+                    Some(ObjectKind::Optimizer) => then_optimizer_state = true,
+                    Some(ObjectKind::Scheduler) => {
+                        look::attributes(python, begun, this, VariableKind::SchedulerState);
+                    }
+                    _ => {}
+                }
+            }
             Role::OptimizerInit if calls.constructions == 0 => {
                 objects::constructed(python, this, ObjectKind::Optimizer, calls);
             }
             Role::SchedulerInit if calls.constructions == 0 => {
                 objects::constructed(python, this, ObjectKind::Scheduler, calls);
+                let object = objects::id_of(python, this);
+                look::attributes(python, &Event { object, ..*begun }, this, VariableKind::SchedulerState);
             }
             Role::LoaderInit => objects::constructed(python, this, ObjectKind::Loader, calls),
             Role::LoaderIter => objects::loader_passes(python, result, begun.object),
@@ -130,6 +169,9 @@ pub unsafe fn returned(
         }
         if what != 0 && sink::is_started() {
             look::look(python, begun, what);
+            if then_optimizer_state {
+                look::optimizer_state(python, begun);
+            }
         }
     }
 }
@@ -151,6 +193,10 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
             let training = modes & flags::MODULE_TRAIN != 0;
             if progress::module_called(site, object, training, calls) {
                 native::record_all_ops(progress::is_sampled());
+                if progress::is_sampled() && sink::is_started() {
+                    let call = calls.innermost().call;
+                    rng::look(python, &Event { call, ..Event::EMPTY });
+                }
             }
         }
     }
@@ -188,6 +234,8 @@ pub fn count(role: Role, calls: &mut Calls, enters: bool) {
 
 /// Whether the object that a call is made on is needed when it returns.
 pub fn wants_self_at_return(function: &Function) -> bool {
-    matches!(function.role, Role::OptimizerInit | Role::SchedulerInit | Role::LoaderInit | Role::ModeChange)
-        || function.object == Some(ObjectKind::Scaler)
+    matches!(
+        function.role,
+        Role::OptimizerInit | Role::SchedulerInit | Role::LoaderInit | Role::LoaderNext | Role::ModeChange
+    ) || matches!(function.object, Some(ObjectKind::Scaler | ObjectKind::Scheduler))
 }

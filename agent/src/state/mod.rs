@@ -1,6 +1,16 @@
-//! What the variables of a training job hold, and how it is looked at.
+//! The state of a job: its variables, and looks at them.
 
+pub mod attributes;
+pub mod batch;
 pub mod fingerprint;
+pub mod hyperparameters;
+pub mod known;
 pub mod look;
+pub mod loss;
 pub mod objects;
+pub mod optimizer_state;
+pub mod ownership;
+pub mod point;
+pub mod rng;
+pub mod value;
 pub mod variables;

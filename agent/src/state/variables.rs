@@ -1,7 +1,7 @@
 //! The variables of a job: parameters and buffers of root modules, found by walking from the module itself.
 //!
 //! A root is a module that is called with no other module call around it, or whose mode is changed, or that loads a
-//! state, and that no known root reaches. Roots are held weakly and walked anew at every look, so parameters that are
+//! state, clears its gradients or follows another as an average, and that no known root reaches. Roots are held weakly and walked anew at every look, so parameters that are
 //! replaced or made late are seen, and no tensor lives longer than it would without the agent. (Weak references to
 //! tensors are no way: `torch.utils.swap_tensors` refuses tensors that have one.) What a walk costs is a few dict
 //! look-ups a module; names are only built where a walk finds something else than the last one did.
@@ -269,15 +269,39 @@ pub unsafe fn add_root(python: &Python, module: Object) {
     }
 }
 
+/// Names of parameters, by variable id: other variables are called after them.
+static NAMES: Gil<Option<FastMap<u32, String>>> = Gil::new(None);
+
 /// Variables say who they are.
-pub fn define(text: String, kind: VariableKind, owner: u32) -> u32 {
-    sink::define(DictEntry {
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn define(text: String, kind: VariableKind, owner: u32) -> u32 {
+    let is_parameter = matches!(kind, VariableKind::Parameter | VariableKind::Unreached);
+    let name = is_parameter.then(|| text.clone());
+    let id = sink::define(DictEntry {
         kind: DictKind::Variable as u8,
         detail: kind as u16,
         owner,
         text,
         ..DictEntry::default()
-    })
+    });
+    if let Some(name) = name {
+        // SAFETY: the caller's word.
+        unsafe { NAMES.with(|names| names.get_or_insert_with(FastMap::default).insert(id, name)) };
+    }
+    id
+}
+
+/// The name of a parameter, by its variable id.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn name(variable: u32) -> String {
+    // SAFETY: the caller's word.
+    unsafe {
+        NAMES.with(|names| names.as_ref().and_then(|names| names.get(&variable).cloned()).unwrap_or_default())
+    }
 }
 
 /// The type of the module proper, below wrappers.
@@ -454,11 +478,12 @@ impl Visit for Name<'_> {
     }
 
     fn tensor(&mut self, item: Item) {
-        // SAFETY: as above.
-        let name = self.full(Some(unsafe { self.python.text(item.key) }));
         let owner = self.root.id;
-        let variable =
-            *self.root.ids.entry(name).or_insert_with_key(|name| define(name.clone(), item.kind, owner));
+        // SAFETY: as above.
+        let variable = unsafe {
+            let name = self.full(Some(self.python.text(item.key)));
+            *self.root.ids.entry(name).or_insert_with_key(|name| define(name.clone(), item.kind, owner))
+        };
         self.root.slots.push(Slot {
             kind: item.kind,
             variable,

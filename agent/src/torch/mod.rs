@@ -2,7 +2,7 @@
 
 pub mod dispatcher;
 pub mod library;
-mod memory;
+pub(crate) mod memory;
 pub mod modes;
 mod open_ops;
 pub mod tensor;

@@ -379,14 +379,22 @@ impl Tally {
                 let detail = dictionary.get(id).map(|entry| VariableKind::try_from(entry.detail));
                 Variable {
                     name: name(id, dictionary),
-                    kind: detail.and_then(Result::ok).map_or_else(|| "unknown".to_owned(), lower),
+                    kind: detail.and_then(Result::ok).map_or_else(|| "unknown".to_owned(), words),
                     shape: dictionary.text(seen.shape).to_owned(),
                     looks: seen.looks,
                     changes: seen.changes,
                     gradient_looks: seen.gradient_looks,
                     gradients: seen.gradients,
                     requires_grad: seen.requires_grad,
-                    last: seen.last.map_or_else(String::new, |state| value(&state, dictionary)),
+                    last: seen.last.map_or_else(String::new, |state| match detail {
+                        // Of the state of a random stream and of a batch it matters whether it is the same.
+                        Some(Ok(VariableKind::Rng)) => format!("hash {:08x}", state.hash_low >> 32),
+                        Some(Ok(VariableKind::Batch)) if state.value_kind == ValueKind::Tensor as u8 => {
+                            let hash = state.hash_low >> 32;
+                            format!("{}, hash {hash:08x}", value(&state, dictionary))
+                        }
+                        _ => value(&state, dictionary),
+                    }),
                 }
             })
             .collect()
@@ -489,6 +497,18 @@ fn reason(reason: DropReason) -> &'static str {
         DropReason::BeforeStart => "it happened before the recording began",
         DropReason::Unknown => "unknown",
     }
+}
+
+/// `OptimizerState` as `optimizer state`.
+fn words(case: impl fmt::Debug) -> String {
+    let mut text = String::new();
+    for letter in format!("{case:?}").chars() {
+        if letter.is_uppercase() && !text.is_empty() {
+            text.push(' ');
+        }
+        text.extend(letter.to_lowercase());
+    }
+    text
 }
 
 /// `Training` as `training`.

@@ -58,7 +58,6 @@ impl Steps {
 fn applies(variable: &Variable, look: &Look, scene: &Scene) -> bool {
     let stepper = look.frame.object;
     match variable.kind {
-        VariableKind::Hyperparameter | VariableKind::Mode => false,
         VariableKind::Unreached => variable.is_held_by(stepper),
         VariableKind::Parameter if variable.held_by.as_ref().is_some_and(|holders| !holders.is_empty()) => {
             variable.is_held_by(stepper)
@@ -68,5 +67,6 @@ fn applies(variable: &Variable, look: &Look, scene: &Scene) -> bool {
             .as_ref()
             .and_then(|iteration| iteration.stepped.first())
             .is_none_or(|&first| first == stepper),
+        _ => false,
     }
 }

@@ -154,6 +154,14 @@ fn variable(note: &VariableNote) -> Value {
         VariableKind::Unreached => "unreached_parameter",
         VariableKind::Hyperparameter => "hyperparameter",
         VariableKind::Mode => "mode",
+        VariableKind::OptimizerState => "optimizer_state",
+        VariableKind::SchedulerState => "scheduler_state",
+        VariableKind::ScalerState => "scaler_state",
+        VariableKind::Rng => "rng",
+        VariableKind::Loss => "loss",
+        VariableKind::Batch => "batch",
+        VariableKind::Worker => "worker",
+        VariableKind::ParameterAttribute => "parameter_attribute",
     };
     let (gradient, norm) = match note.gradient {
         Gradient::Unknown => ("unknown", None),

@@ -144,7 +144,8 @@ impl Variables {
         if let Some(known) = self.index.get(&id) {
             return *known;
         }
-        let number = dictionary::variable(id, source).map(|(name, kind, owner)| {
+        let followed = dictionary::variable(id, source).filter(|(_, kind, _)| is_followed(*kind));
+        let number = followed.map(|(name, kind, owner)| {
             let number = self.all.len() as VarId;
             self.by_owner.entry(owner).or_default().push(number);
             self.all.push(Variable {
@@ -209,6 +210,26 @@ impl Variables {
             Attribute::Storage | Attribute::Shape => {}
         }
         Some(Change { variable: id, attribute, now })
+    }
+}
+
+/// Whether relations ask for variables of this kind. What they do not ask for must not reach them: contents change at
+/// every step that are nobody's parameters.
+fn is_followed(kind: VariableKind) -> bool {
+    match kind {
+        VariableKind::Parameter
+        | VariableKind::Buffer
+        | VariableKind::Unreached
+        | VariableKind::Hyperparameter
+        | VariableKind::Mode => true,
+        VariableKind::OptimizerState
+        | VariableKind::SchedulerState
+        | VariableKind::ScalerState
+        | VariableKind::Rng
+        | VariableKind::Loss
+        | VariableKind::Batch
+        | VariableKind::Worker
+        | VariableKind::ParameterAttribute => false,
     }
 }
 

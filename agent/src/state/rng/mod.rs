@@ -1,0 +1,150 @@
+//! Streams of random numbers: a fingerprint of the state of each, read where it lies. Nothing is drawn.
+//!
+//! PyTorch's default generator on the CPU, Python's `random`, numpy's global one, and the generators that loaders were
+//! given. Generators of devices are not read: their state is not in host memory in any form that could be proven.
+
+mod numpy;
+mod python;
+mod torch;
+
+use super::fingerprint::{Digest, digest};
+use super::known::{Key, Name, with};
+use super::objects;
+use super::point::Point;
+use crate::gil::Gil;
+use crate::python::api::{Object, Python};
+use crate::sink;
+use crate::torch::view::{Dtype, TensorView};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use traincheck_schema::record::{Event, VariableKind};
+
+/// The state of a Mersenne twister, the numbers that go with it, and what was drawn in advance.
+type Bytes = [u8; 2560];
+
+/// Calls that seed are looked at this often in one iteration: a dataset may seed for every sample.
+const SEEDS_PER_ITERATION: u32 = 4;
+
+#[derive(Default)]
+struct Streams {
+    torch: Option<torch::Stream>,
+    python: Option<python::Stream>,
+    numpy: numpy::Stream,
+}
+
+static STREAMS: Gil<Option<Streams>> = Gil::new(None);
+
+/// Proves what can be read; what cannot stays off, and the trace says why.
+///
+/// # Safety
+/// The GIL is held, no exception is set, torch is imported.
+pub unsafe fn install(python: &Python) {
+    // SAFETY: the caller's word. What is run is the agent's own code, on generators of its own.
+    unsafe {
+        let torch =
+            torch::Stream::prove(python).map_err(|why| sink::note_hook_off("torch generators", &why)).ok();
+        let random = python::Stream::prove(python).map_err(|why| sink::note_hook_off("random", &why)).ok();
+        STREAMS.with(|streams| {
+            *streams = Some(Streams { torch, python: random, numpy: numpy::Stream::default() })
+        });
+    }
+}
+
+/// A pass over a loader begins: looks at all streams, and at the generator that the loader was given.
+///
+/// # Safety
+/// A live object or null; the GIL is held and no exception is set.
+pub unsafe fn pass_begins(python: &Python, call: &Event, loader: Object) {
+    // SAFETY: the caller's word.
+    unsafe {
+        look(python, call);
+        if loader.is_null() || call.object == 0 {
+            return;
+        }
+        let generator = python.instance_attribute(loader, c"generator");
+        let found = STREAMS.with(|streams| {
+            let stream = streams.as_ref()?.torch.as_ref()?;
+            if generator.is_null() { None } else { stream.read(python, generator) }
+        });
+        if let Some(found) = found {
+            let text = || format!("{}.generator", objects::name(call.object));
+            let name = Name { kind: VariableKind::Rng, owner: call.object, text: &text };
+            let key = Key::of(VariableKind::Rng, call.object);
+            with(|known| known.contents(&Point::now(call), key, &name, Some(found)));
+        }
+    }
+}
+
+/// A call that seeds has returned.
+///
+/// # Safety
+/// As [`look`].
+pub unsafe fn seeded(python: &Python, call: &Event) {
+    static LAST: AtomicU64 = AtomicU64::new(u64::MAX);
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    if LAST.swap(u64::from(call.iteration), Ordering::Relaxed) != u64::from(call.iteration) {
+        COUNT.store(0, Ordering::Relaxed);
+    }
+    if COUNT.fetch_add(1, Ordering::Relaxed) < SEEDS_PER_ITERATION {
+        // SAFETY: the caller's word.
+        unsafe { look(python, call) };
+    }
+}
+
+/// Looks at all streams.
+///
+/// # Safety
+/// The GIL is held, no exception is set, the thread's calls are marked busy.
+pub unsafe fn look(python: &Python, call: &Event) {
+    // SAFETY: the caller's word. Where code runs to find and prove numpy's stream, it is outside of `STREAMS`.
+    unsafe {
+        let numpy = STREAMS.with(|streams| streams.as_ref().map(|streams| streams.numpy));
+        let Some(numpy) = numpy else { return };
+        let numpy = numpy.found(python);
+        let found = STREAMS.with(|streams| {
+            let streams = streams.as_mut()?;
+            streams.numpy = numpy;
+            let torch = streams.torch.as_ref().and_then(|stream| stream.read_default(python));
+            let random = streams.python.as_ref().and_then(|stream| stream.read(python));
+            Some([torch, random])
+        });
+        let Some([torch, random]) = found else { return };
+        let point = Point::now(call);
+        let found =
+            [("torch.default_generator", torch), ("random", random), ("numpy.random", numpy.read(python))];
+        for (number, (stream, found)) in found.into_iter().enumerate() {
+            if found.is_some() {
+                let text = || stream.to_owned();
+                let name = Name { kind: VariableKind::Rng, owner: 0, text: &text };
+                let key = Key::of(VariableKind::Rng, 0).with(number as u64);
+                with(|known| known.contents(&point, key, &name, found));
+            }
+        }
+    }
+}
+
+/// Collects the bytes of a state.
+struct Collect {
+    bytes: Bytes,
+    length: usize,
+}
+
+impl Collect {
+    fn new() -> Collect {
+        Collect { bytes: [0; 2560], length: 0 }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(bytes);
+            self.length = end;
+        }
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        let size = [self.length as i64];
+        // SAFETY: the bytes are this object's own.
+        let view = unsafe { TensorView::new(Dtype::U8, self.bytes.as_ptr(), &size, &[1]) };
+        view.map(|view| digest(&view))
+    }
+}

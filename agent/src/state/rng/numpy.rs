@@ -1,0 +1,152 @@
+//! numpy's global stream, behind `numpy.random.rand` and the like, if the program has imported it.
+//!
+//! Its bit generator tells where its state lies through a capsule that is part of numpy's C interface: a pointer to a
+//! `bitgen_t`, whose first field points to 624 words and a position. A normal sample that was drawn in advance is not
+//! part of it.
+
+use super::Collect;
+use crate::python::api::{Object, Python};
+use crate::sink;
+use crate::state::fingerprint::Digest;
+use std::ffi::CStr;
+
+const SIZE: usize = 4 * 624 + 4;
+
+/// Reads it, once it is there.
+#[derive(Clone, Copy, Default)]
+pub enum Stream {
+    /// Not imported yet.
+    #[default]
+    Absent,
+    /// Not as it should be.
+    Off,
+    /// Proven: the global `RandomState` (a reference that is never given back), and the type of its bit generator.
+    Here(Object, Object),
+}
+
+/// A stream in a known state. It runs when `numpy.random` has been imported.
+const KNOWN: &CStr = c"
+import sys
+known = sys.modules['numpy.random.mtrand'].RandomState(20240229)
+known.random_sample(5)
+name, words, position = known.get_state()[:3]
+state = words.astype('<u4').tobytes() + int(position).to_bytes(4, 'little')
+";
+
+impl Stream {
+    /// What it is now: looks whether the module has been imported meanwhile.
+    ///
+    /// # Safety
+    /// The GIL is held and no exception is set; the thread's calls are marked busy.
+    pub unsafe fn found(self, python: &Python) -> Stream {
+        let Stream::Absent = self else { return self };
+        // SAFETY: the caller's word. What is looked up is borrowed from dicts that keep it.
+        unsafe {
+            let module = (python.dict_get_string)((python.module_dict)(), c"numpy.random.mtrand".as_ptr());
+            if module.is_null() {
+                return Stream::Absent;
+            }
+            let global = python.instance_attribute(module, c"_rand");
+            if global.is_null() {
+                // Still being imported.
+                return Stream::Absent;
+            }
+            match prove(python, global) {
+                Some(class) => {
+                    (python.inc_ref)(global);
+                    Stream::Here(global, class)
+                }
+                None => {
+                    sink::note_hook_off("numpy.random", "its state lies in another place");
+                    Stream::Off
+                }
+            }
+        }
+    }
+
+    /// Its state.
+    ///
+    /// # Safety
+    /// The GIL is held and no exception is set.
+    pub unsafe fn read(self, python: &Python) -> Option<Digest> {
+        let Stream::Here(global, class) = self else { return None };
+        // SAFETY: the caller's word; the global `RandomState` is kept.
+        unsafe {
+            let bytes = bytes(python, global, class)?;
+            let mut state = Collect::new();
+            state.add(&bytes);
+            state.digest()
+        }
+    }
+}
+
+/// The type of the bit generator, if a stream of the same types is read as numpy tells it.
+unsafe fn prove(python: &Python, global: Object) -> Option<Object> {
+    // SAFETY: `found`'s contract.
+    unsafe {
+        let namespace = python.run(KNOWN);
+        if namespace.is_null() {
+            return None;
+        }
+        let known = (python.dict_get_string)(namespace, c"known".as_ptr());
+        let told = (python.dict_get_string)(namespace, c"state".as_ptr());
+        let class = if !known.is_null() && python.type_of(known) == python.type_of(global) {
+            generator_class(python, known)
+        } else {
+            None
+        };
+        let proven = class.filter(|class| {
+            !told.is_null()
+                && (python.bytes_size)(told) == SIZE as isize
+                && bytes(python, known, *class).is_some_and(|found| {
+                    found == std::slice::from_raw_parts((python.bytes_as_string)(told).cast::<u8>(), SIZE)
+                })
+        });
+        (python.dec_ref)(namespace);
+        proven
+    }
+}
+
+unsafe fn generator_class(python: &Python, state: Object) -> Option<Object> {
+    // SAFETY: `prove`'s contract. The attribute is a field of a type in C.
+    unsafe {
+        let generator = (python.get_attr)(state, c"_bit_generator".as_ptr());
+        if generator.is_null() {
+            (python.error_clear)();
+            return None;
+        }
+        let class = python.type_of(generator);
+        (python.dec_ref)(generator);
+        Some(class)
+    }
+}
+
+/// Words and position of a `RandomState` whose bit generator is of the type `class`.
+unsafe fn bytes(python: &Python, state: Object, class: Object) -> Option<[u8; SIZE]> {
+    // SAFETY: the callers': a live `RandomState`, the GIL held, no exception set. Both attributes are fields of types
+    // in C; the `RandomState` keeps the bit generator, and that its state.
+    unsafe {
+        let generator = (python.get_attr)(state, c"_bit_generator".as_ptr());
+        if generator.is_null() {
+            (python.error_clear)();
+            return None;
+        }
+        let mut found = None;
+        if python.type_of(generator) == class {
+            let capsule = (python.get_attr)(generator, c"capsule".as_ptr());
+            if !capsule.is_null() {
+                let interface =
+                    (python.capsule_pointer)(capsule, c"BitGenerator".as_ptr()).cast::<*const u8>();
+                if !interface.is_null() && !(*interface).is_null() {
+                    found = Some((*interface).cast::<[u8; SIZE]>().read());
+                }
+                (python.dec_ref)(capsule);
+            }
+            if !(python.error_occurred)().is_null() {
+                (python.error_clear)();
+            }
+        }
+        (python.dec_ref)(generator);
+        found
+    }
+}
