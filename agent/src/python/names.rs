@@ -52,8 +52,8 @@ struct Names {
     sites: FastMap<(usize, i32), u32>,
     /// The names of types, each once: many types can have one name.
     type_names: HashSet<&'static str>,
-    /// By code info, role, and the name of the type: again, many types can have one name.
-    defined: HashMap<(usize, Role, String), &'static Function>,
+    /// By what the dictionary says of them: again, many types can have one name, and so can many code objects.
+    defined: HashMap<(Role, String, String, u32), &'static Function>,
 }
 
 /// More places than any script has; what lies beyond has no place.
@@ -239,7 +239,7 @@ impl Names {
         manner: Manner,
         text: String,
     ) -> Option<&'static Function> {
-        let key = (std::ptr::from_ref(info) as usize, role, text);
+        let key = (role, text, info.file.clone(), info.line);
         if let Some(known) = self.defined.get(&key) {
             return Some(known);
         }
@@ -252,8 +252,8 @@ impl Names {
             kind: DictKind::Function as u8,
             detail: role as u16,
             line: info.line,
-            text: key.2.clone(),
-            file: info.file.clone(),
+            text: key.1.clone(),
+            file: key.2.clone(),
             ..DictEntry::default()
         });
         let function: &'static Function = Box::leak(Box::new(Function { name, role, object, manner }));

@@ -74,7 +74,10 @@ pub unsafe extern "C-unwind" fn evaluate(thread: *mut c_void, frame: *mut Frame,
         }
         match code::info(python, (*frame).code, (*frame).globals) {
             // A frame into which an exception is thrown is a generator's that goes on; it has been recorded.
-            Some(info) if info.rule.is_some() && throw == 0 && !info.thinned.get() => {
+            // Another evaluator that lies on top still calls this one after it was taken out.
+            Some(info)
+                if info.rule.is_some() && throw == 0 && !info.thinned.get() && ON.load(Ordering::Relaxed) =>
+            {
                 record(python, thread, frame, info)
             }
             _ => (python.eval_frame_default)(thread, frame, throw),
@@ -137,7 +140,11 @@ unsafe fn step_aside(python: &Python, thread: *mut c_void, frame: *mut Frame, th
         }
         let result = (python.eval_frame_default)(thread, frame, throw);
         if was_on && !sink::is_inert() && !ON.swap(true, Ordering::AcqRel) {
-            (python.set_eval_frame)((python.main_interpreter)(), evaluate);
+            let interpreter = (python.main_interpreter)();
+            // Where torch.compile has put its evaluator on top of the agent's, that one never was out.
+            if (python.get_eval_frame)(interpreter) as usize == python.eval_frame_default as usize {
+                (python.set_eval_frame)(interpreter, evaluate);
+            }
         }
         result
     }
