@@ -67,20 +67,20 @@ pub unsafe fn install(python: &Python, known: Object) {
         let _ = NATIVE.set(Native { tensors, modes });
         let profile = settings::get().profile;
         if profile == Profile::Minimal {
-            return sink::note_hook_off("ops", "the profile is minimal");
+            for hook in dispatcher::HOOKS {
+                sink::note_hook_off(hook, "the profile is minimal");
+            }
+            return;
         }
         let proven = dispatcher::prove(&library, || {
             call(get(c"known_op"));
             call(get(c"known_scope"));
         });
         let installed = dispatcher::install(&library, &proven);
-        let how = "callbacks of RecordFunction";
-        for (hook, proven) in [
-            ("user scopes", proven.scopes.clone()),
-            ("ops", proven.ops.clone()),
-            ("autograd nodes", proven.nodes()),
-        ] {
-            note(hook, how, proven.and(installed.clone()));
+        for (hook, proven) in
+            dispatcher::HOOKS.into_iter().zip([proven.scopes.clone(), proven.ops.clone(), proven.nodes()])
+        {
+            note(hook, "callbacks of RecordFunction", proven.and(installed.clone()));
         }
         OPS.store(proven.ops.is_ok() && installed.is_ok(), Ordering::Relaxed);
         FULL.store(profile == Profile::Full, Ordering::Relaxed);

@@ -25,6 +25,9 @@ const BACKWARD_FUNCTION: u8 = 1;
 /// `at::RecordScope::USER_SCOPE`.
 const USER_SCOPE: u8 = 7;
 
+/// What this file hooks, by the names under which it is listed.
+pub const HOOKS: [&str; 3] = ["user scopes", "ops", "autograd nodes"];
+
 struct Installed {
     functions: RecordFunction,
     /// Handles of the callbacks for ops and for autograd nodes, where they were proven.
@@ -168,7 +171,7 @@ fn guarded(body: impl FnOnce(&Installed)) {
     }
     let Some(installed) = INSTALLED.get() else { return };
     if catch_unwind(AssertUnwindSafe(|| body(installed))).is_err() && !BROKEN.swap(true, Ordering::Relaxed) {
-        for hook in ["ops", "autograd nodes", "user scopes"] {
+        for hook in HOOKS {
             sink::note_hook_off(hook, "a callback failed; this is a defect of traincheck");
         }
     }

@@ -105,7 +105,7 @@ fn try_python(
             command.env_remove(name);
         }
     }
-    command.arg("-B").arg(&probe).stdin(Stdio::null());
+    command.env("TRAINCHECK_CONFIG", "/dev/null").arg("-B").arg(&probe).stdin(Stdio::null());
     let output = preload(&mut command, agent, folder.path())
         .output()
         .with_context(|| format!("cannot start {}", python.display()))?;
