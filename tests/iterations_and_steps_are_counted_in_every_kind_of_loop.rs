@@ -57,6 +57,7 @@ const LOOPS: &[Loop] = &[
     of("meta", 3, 3, 18, 0),
     of("closures", 4, 4, ANY, 0),
     of("sharpness", 4, 4, 8, 0),
+    of("nested_optimizers", 4, 4, 4, 0),
     of("scaled", 5, 4, 5, 0),
     of("clears_last", 5, 5, 5, 0),
     // Two and three modules are called by a forward that is called itself.
@@ -90,7 +91,8 @@ const TRAINERS: &[Loop] = &[
     of("accelerated", 10, 3, 10, 0),
     of("by_an_optimizer_of_a_library", 4, 4, 4, 0),
     of("lightning", 10, 6, 10, 4),
-    of("lightning_by_hand", 5, 5, 20, 0),
+    // Two trainers: five batches and three.
+    of("lightning_by_hand", 8, 8, 23, 0),
     of("transformer", 10, 6, 10, 4),
 ];
 
@@ -190,6 +192,16 @@ fn a_loop_without_an_optimizer() {
 fn loops_of_libraries() {
     let process = record("trainers.py", TRAINERS);
     assert_counted(&process, TRAINERS);
+    // A wrapper's step is none. There are two optimizers where Lightning is told what to do.
+    for (function, steps) in
+        [("accelerated", 3), ("by_an_optimizer_of_a_library", 4), ("lightning", 6), ("lightning_by_hand", 13)]
+    {
+        let (entry, exit) = around(&process, function);
+        let stepped = process.entered(Role::OptimizerStep);
+        let stepped = stepped.filter(|event| (entry.time..exit.time).contains(&event.time)).count();
+        assert_eq!(stepped, steps, "{function}");
+    }
+
     let (entry, exit) = around(&process, "transformer");
     let saved = process
         .of_kind(EventKind::Stage)

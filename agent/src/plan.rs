@@ -123,8 +123,11 @@ const RULES: &[Rule] = &[
     from_user("torch.random", "manual_seed", Role::Seed),
     from_user("torch.random", "seed", Role::Seed),
     from_user("random", "Random.seed", Role::Seed),
-    // Optimizers of other libraries. Accelerate's only wraps one, whose step it leaves out while it accumulates.
+    // Optimizers of other libraries. Those that only wrap one are none: accelerate's leaves the step out while it
+    // accumulates, Lightning's pass for subclasses of what they wrap.
     Rule { manner: Manner::Never, ..rule("accelerate.optimizer", "*", Role::Other) },
+    Rule { manner: Manner::Never, ..rule("*", "LightningOptimizer.step", Role::Other) },
+    Rule { manner: Manner::Never, ..rule("*", "_FabricOptimizer.step", Role::Other) },
     method("*", "*.step", Role::OptimizerStep, ObjectKind::Optimizer),
 ];
 
@@ -274,6 +277,7 @@ mod tests {
         assert_eq!(role("torch.nn.modules.conv", "Conv2d.forward"), None);
         assert_eq!(role("transformers.optimization", "Adafactor.step"), Some(Role::OptimizerStep));
         assert_eq!(role("accelerate.optimizer", "AcceleratedOptimizer.step"), None);
+        assert_eq!(role("pytorch_lightning.core.optimizer", "LightningOptimizer.step"), None);
     }
 
     #[test]

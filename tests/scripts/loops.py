@@ -381,6 +381,24 @@ def sharpness():
         optimizer.descend()
 
 
+class Ahead(torch.optim.Optimizer):
+    """An optimizer around another."""
+
+    def __init__(self, base):
+        super().__init__([p for group in base.param_groups for p in group["params"]], {})
+        self.base = base
+
+    def step(self, closure=None):
+        return self.base.step(closure)
+
+
+def nested_optimizers():
+    model, base = linear()
+    optimizer = Ahead(base)
+    for _ in range(4):
+        update(optimizer, model(batch()).pow(2).mean())
+
+
 def scaled():
     """The scaler leaves out the step of the batch whose gradient is infinite."""
     model, optimizer = linear()

@@ -85,7 +85,7 @@ def lightning():
 
 
 def lightning_by_hand():
-    """Two optimizers in one training step."""
+    """Two optimizers in one training step; two trainers, one after the other."""
     import pytorch_lightning as pl
 
     class Adversaries(pl.LightningModule):
@@ -109,15 +109,25 @@ def lightning_by_hand():
         def configure_optimizers(self):
             return [torch.optim.Adam(model.parameters()) for model in (self.critic, self.generator)]
 
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(Adversaries(), DataLoader(numbers(5), batch_size=BATCH))
+    def trainer():
+        return pl.Trainer(
+            accelerator="cpu",
+            max_epochs=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+
+    class Others(Adversaries):
+        def training_step(self, batch, _):
+            of_critic, _ = self.optimizers()
+            of_critic.zero_grad()
+            self.manual_backward(self.critic(batch[0]).mean())
+            of_critic.step()
+
+    trainer().fit(Adversaries(), DataLoader(numbers(5), batch_size=BATCH))
+    trainer().fit(Others(), DataLoader(numbers(3), batch_size=BATCH))
 
 
 def transformer():
