@@ -9,6 +9,9 @@ use crate::scene::{Cut, Frame, Iteration, Look, Moment, Scene};
 use crate::sink::Sink;
 use crate::source::{End, Source};
 
+/// Suspended calls that are remembered. A generator that is dropped before its end stays suspended for ever.
+const MAX_SUSPENDED: usize = 4096;
+
 /// What a pass read.
 #[derive(Clone, Debug, Default)]
 pub struct Passed {
@@ -152,6 +155,8 @@ impl Engine<'_> {
                 let why = source.entry(event.name).map_or("a hook is off", |entry| entry.text.as_str());
                 self.passed.hooks_off.push(why.to_owned());
             }
+            EventKind::Suspend => self.suspend(event, source),
+            EventKind::Resume => self.resume(event, source),
             EventKind::Stage | EventKind::OpEnter | EventKind::OpExit => {}
         }
     }
@@ -161,15 +166,63 @@ impl Engine<'_> {
     }
 
     fn enter(&mut self, event: &Event, source: &dyn Source) {
-        let top = self.scene.thread(event.thread).stack.last().map_or(0, |frame| frame.call);
-        if top != event.parent {
-            self.unwind_to(event.thread, event.parent, source);
-        }
+        self.unwind_to_parent(event, source);
         let target = self.target(event, source);
         let frame = self.scene.frame(event, target);
         let frame = self.scene.thread(event.thread).push(frame);
         self.note(&frame, source);
         self.tell(&Moment::Enter(&frame), source);
+    }
+
+    fn unwind_to_parent(&mut self, event: &Event, source: &dyn Source) {
+        let top = self.scene.thread(event.thread).stack.last().map_or(0, |frame| frame.call);
+        if top != event.parent {
+            self.unwind_to(event.thread, event.parent, source);
+        }
+    }
+
+    /// A generator's call leaves the stack, but is not over.
+    fn suspend(&mut self, event: &Event, source: &dyn Source) {
+        if !self.scene.thread(event.thread).is_open(event.call) {
+            return;
+        }
+        self.unwind_to(event.thread, event.call, source);
+        let Some(frame) = self.scene.thread(event.thread).stack.last().copied() else { return };
+        self.tell(&Moment::Suspend(&frame), source);
+        self.scene.thread(event.thread).pop();
+        let depth = self.scene.thread(event.thread).stack.len();
+        if let Some(iteration) = &mut self.scene.iteration
+            && iteration.frame.thread == event.thread
+        {
+            // What the generator began may be gone on with outside of it.
+            iteration.depth = iteration.depth.min(depth);
+        }
+        self.scene.suspended.insert(frame.call, frame);
+        if self.scene.suspended.len() > MAX_SUSPENDED
+            && let Some((_, oldest)) = self.scene.suspended.pop_first()
+        {
+            self.abandon(oldest, Cut::Unclear, source);
+        }
+    }
+
+    fn resume(&mut self, event: &Event, source: &dyn Source) {
+        self.unwind_to_parent(event, source);
+        if let Some(frame) = self.scene.suspended.remove(&event.call) {
+            self.put_back(Frame { thread: event.thread, ..frame }, source);
+        }
+    }
+
+    fn put_back(&mut self, frame: Frame, source: &dyn Source) {
+        self.scene.thread(frame.thread).push_again(frame);
+        self.tell(&Moment::Resume(&frame), source);
+    }
+
+    /// Leaves a call that was suspended and will not be resumed. It is none of the calls that run.
+    fn abandon(&mut self, frame: Frame, cut: Cut, source: &dyn Source) {
+        let iteration = self.scene.iteration.take();
+        self.put_back(frame, source);
+        self.leave(frame.thread, Some(cut), source);
+        self.scene.iteration = iteration;
     }
 
     /// Keeps track of what ran and stepped.
@@ -220,8 +273,11 @@ impl Engine<'_> {
     }
 
     fn exit(&mut self, event: &Event, source: &dyn Source) {
-        let thread = self.scene.thread(event.thread);
-        if !thread.stack.iter().rev().any(|frame| frame.call == event.call) {
+        if let Some(frame) = self.scene.suspended.remove(&event.call) {
+            // That it was resumed has been lost.
+            return self.abandon(frame, Cut::Loss, source);
+        }
+        if !self.scene.thread(event.thread).is_open(event.call) {
             return;
         }
         self.unwind_to(event.thread, event.call, source);
@@ -313,6 +369,9 @@ impl Engine<'_> {
             }
         }
         self.end_iteration(Some(Cut::End), source);
+        while let Some((_, frame)) = self.scene.suspended.pop_first() {
+            self.abandon(frame, Cut::End, source);
+        }
         for thread in 0..self.scene.threads.len() {
             while !self.scene.threads[thread].stack.is_empty() {
                 self.leave(thread as u16, Some(Cut::End), source);

@@ -71,6 +71,11 @@ pub enum EventKind {
     Thinned = 9,
     /// A hook was switched off or could not be installed; `name`: a note that says which and why.
     HookOff = 10,
+    /// The call `call`, a generator's or a coroutine's, is suspended: it is on no stack until it is resumed, and never
+    /// left if it is not. Repeats the fields of its [`EventKind::Enter`]; `parent`: the call that is around it now.
+    Suspend = 11,
+    /// It goes on, perhaps in another thread. `parent`: the call that resumed it.
+    Resume = 12,
 }
 
 /// Bits of [`Event::value`] of a [`EventKind::Look`]: which attributes were looked at, on every known variable.
@@ -594,7 +599,9 @@ macro_rules! from_number {
 }
 
 from_number!(Stage: u8 { Init, Training, Evaluation, Checkpointing });
-from_number!(EventKind: u8 { Enter, Exit, OpEnter, OpExit, Iteration, Stage, Created, Look, Thinned, HookOff });
+from_number!(EventKind: u8 {
+    Enter, Exit, OpEnter, OpExit, Iteration, Stage, Created, Look, Thinned, HookOff, Suspend, Resume,
+});
 from_number!(Attribute: u8 { Data, Grad, RequiresGrad, Storage, HeldBy, ReachedFrom, Value, Shape, Training });
 from_number!(ValueKind: u8 { None, Bool, Int, Float, Text, Tensor, Unreadable });
 from_number!(Direction: u8 { Argument, Result, Exception });

@@ -29,7 +29,7 @@ pub struct Calls {
     pub raised: u64,
     /// How many have no end in the trace.
     pub unfinished: u64,
-    /// Time in all calls that have an end, with what they called.
+    /// Time in all calls that have an end, and in suspended ones while they ran, with what they called.
     pub total_ns: u64,
     /// The same without the recorded calls inside them.
     pub own_ns: u64,
@@ -128,8 +128,22 @@ struct Count {
 /// A call that has begun.
 struct Open {
     name: u32,
-    since: u64,
+    /// The call around it, which another may be after it was suspended.
+    parent: u64,
+    /// Since when it runs; `None` while it is suspended.
+    since: Option<u64>,
     inner_ns: u64,
+}
+
+impl Open {
+    fn at(event: &Event) -> Open {
+        Open { name: event.name, parent: event.parent, since: Some(event.time), inner_ns: 0 }
+    }
+
+    /// How long it ran since it began or was resumed.
+    fn stretch(&self, now: u64) -> u64 {
+        self.since.map_or(0, |since| now.saturating_sub(since))
+    }
 }
 
 #[derive(Default)]
@@ -199,7 +213,7 @@ impl Tally {
         match kind {
             EventKind::Enter => {
                 self.functions.entry(event.name).or_default().calls += 1;
-                self.open.insert(event.call, Open { name: event.name, since: event.time, inner_ns: 0 });
+                self.open.insert(event.call, Open::at(event));
                 if event.flags & flags::OUTERMOST != 0
                     && let Some(calls) = self.stage_calls.get_mut(usize::from(event.stage))
                 {
@@ -214,25 +228,43 @@ impl Tally {
             }
             EventKind::Exit => {
                 let Some(open) = self.open.remove(&event.call) else { return };
-                let spent = event.time.saturating_sub(open.since);
+                let spent = open.stretch(event.time);
                 let count = self.functions.entry(open.name).or_default();
                 count.ended += 1;
                 count.raised += u64::from(event.flags & flags::RAISED != 0);
                 count.total_ns += spent;
                 count.inner_ns += open.inner_ns;
-                if let Some(parent) = self.open.get_mut(&event.parent) {
+                if let Some(parent) = self.open.get_mut(&open.parent) {
                     parent.inner_ns += spent;
+                }
+            }
+            EventKind::Suspend => {
+                let Some(open) = self.open.get_mut(&event.call) else { return };
+                let spent = open.stretch(event.time);
+                open.since = None;
+                let count = self.functions.entry(open.name).or_default();
+                count.total_ns += spent;
+                count.inner_ns += std::mem::take(&mut open.inner_ns);
+                let parent = open.parent;
+                if let Some(parent) = self.open.get_mut(&parent) {
+                    parent.inner_ns += spent;
+                }
+            }
+            EventKind::Resume => {
+                if let Some(open) = self.open.get_mut(&event.call) {
+                    open.since = Some(event.time);
+                    open.parent = event.parent;
                 }
             }
             EventKind::OpEnter => {
                 self.ops.entry(event.name).or_default().calls += 1;
-                self.open.insert(event.call, Open { name: event.name, since: event.time, inner_ns: 0 });
+                self.open.insert(event.call, Open::at(event));
             }
             EventKind::OpExit => {
                 let Some(open) = self.open.remove(&event.call) else { return };
                 let count = self.ops.entry(open.name).or_default();
                 count.ended += 1;
-                count.total_ns += event.time.saturating_sub(open.since);
+                count.total_ns += open.stretch(event.time);
             }
             EventKind::Iteration => self.begins.push((event.iteration, event.time)),
             EventKind::Stage => {

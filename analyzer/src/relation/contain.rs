@@ -70,6 +70,8 @@ struct Seen {
     call: u64,
     thread: u16,
     outcomes: Vec<OutcomeId>,
+    /// What a suspended call has called before it was resumed last. Windows around it have heard of it already.
+    before: Vec<OutcomeId>,
 }
 
 impl Seen {
@@ -94,6 +96,7 @@ struct CallNumbers {
 #[derive(Default)]
 struct Contain {
     open: Vec<Seen>,
+    suspended: FastMap<u64, Seen>,
     spare: Vec<Vec<OutcomeId>>,
     iteration: Option<Seen>,
     iterations: u32,
@@ -115,8 +118,14 @@ impl Relation for Contain {
         match moment {
             Moment::Enter(frame) => self.enter(frame, cx),
             Moment::Leave(frame, cut) if is_parent(frame) => self.leave(frame, *cut, cx),
+            Moment::Suspend(frame) if is_parent(frame) => self.suspend(frame),
+            Moment::Resume(frame) if is_parent(frame) => {
+                if let Some(seen) = self.suspended.remove(&frame.call) {
+                    self.open.push(Seen { thread: frame.thread, ..seen });
+                }
+            }
             Moment::IterationBegan(iteration) => {
-                self.iteration = Some(Seen { call: 0, thread: iteration.frame.thread, outcomes: Vec::new() });
+                self.iteration = Some(Seen { thread: iteration.frame.thread, ..Seen::default() });
             }
             Moment::IterationEnded(iteration, cut) => self.iteration_ended(iteration, *cut, cx),
             Moment::State(change, Some(look))
@@ -162,7 +171,7 @@ impl Contain {
         }
         if is_parent(frame) {
             let outcomes = self.spare.pop().unwrap_or_default();
-            self.open.push(Seen { call: frame.call, thread: frame.thread, outcomes });
+            self.open.push(Seen { call: frame.call, thread: frame.thread, outcomes, before: Vec::new() });
         }
     }
 
@@ -178,9 +187,35 @@ impl Contain {
         }
     }
 
+    /// Takes the window of `call`, which ends or is suspended, off the open ones, and tells the one around it what it
+    /// has heard.
+    fn take(&mut self, call: u64) -> Option<Seen> {
+        let at = self.open.iter().rposition(|seen| seen.call == call)?;
+        let seen = self.open.remove(at);
+        if let Some(outer) = self.open[..at].iter_mut().rev().find(|outer| outer.thread == seen.thread) {
+            for &outcome in &seen.outcomes {
+                outer.add(outcome);
+            }
+        }
+        Some(seen)
+    }
+
+    fn suspend(&mut self, frame: &Frame) {
+        let Some(mut seen) = self.take(frame.call) else { return };
+        let stretch = std::mem::take(&mut seen.outcomes);
+        std::mem::swap(&mut seen.outcomes, &mut seen.before);
+        for outcome in stretch {
+            seen.add(outcome);
+        }
+        std::mem::swap(&mut seen.outcomes, &mut seen.before);
+        self.suspended.insert(frame.call, seen);
+    }
+
     fn leave(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Cx<'_>) {
-        let Some(at) = self.open.iter().rposition(|seen| seen.call == frame.call) else { return };
-        let mut seen = self.open.remove(at);
+        let Some(mut seen) = self.take(frame.call) else { return };
+        for outcome in std::mem::take(&mut seen.before) {
+            seen.add(outcome);
+        }
         let depth = cx.scene.depth(frame);
         let (iteration, step) = cx.scene.now;
         for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
@@ -197,11 +232,6 @@ impl Contain {
             window.cut = cut.or(early);
             window.now = (iteration, step);
             cx.window(&window);
-        }
-        if let Some(outer) = self.open[..at].iter_mut().rev().find(|outer| outer.thread == seen.thread) {
-            for &outcome in &seen.outcomes {
-                outer.add(outcome);
-            }
         }
         seen.outcomes.clear();
         self.spare.push(seen.outcomes);

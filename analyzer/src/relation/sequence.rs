@@ -45,18 +45,24 @@ impl Sequence {
 /// The calls that take part in sequences, at every level that is open.
 #[derive(Debug, Default)]
 pub struct Levels {
+    /// By the call that makes them, or the thread where none does.
     levels: FastMap<(u16, u64), Sequence>,
 }
 
 impl Levels {
     /// The level of the calls that `parent` makes; 0: the top of the thread.
     pub fn level(&mut self, thread: u16, parent: u64) -> &mut Sequence {
-        self.levels.entry((thread, parent)).or_default()
+        self.levels.entry(Self::key(thread, parent)).or_default()
     }
 
     /// Closes the level of the calls that `parent` made.
     pub fn close(&mut self, thread: u16, parent: u64) -> Option<Sequence> {
-        self.levels.remove(&(thread, parent))
+        self.levels.remove(&Self::key(thread, parent))
+    }
+
+    /// A generator's call may go on in another thread.
+    fn key(thread: u16, parent: u64) -> (u16, u64) {
+        (if parent == 0 { thread } else { 0 }, parent)
     }
 }
 

@@ -6,6 +6,8 @@
 pub mod dictionary;
 pub mod variables;
 
+use std::collections::BTreeMap;
+
 use traincheck_schema::record::{Event, Role, flags};
 
 use crate::names::{CallId, FastMap, FastSet};
@@ -119,6 +121,10 @@ pub enum Moment<'a> {
     Enter(&'a Frame),
     /// A call is left; it still is the top of its thread. With the reason if that gives no verdict.
     Leave(&'a Frame, Option<Cut>),
+    /// A call is suspended; it still is the top of its thread.
+    Suspend(&'a Frame),
+    /// A suspended call goes on; it is the top of its thread, which need not be the one that it was entered in.
+    Resume(&'a Frame),
     /// An iteration began.
     IterationBegan(&'a Iteration),
     /// An iteration ended.
@@ -164,6 +170,14 @@ impl Thread {
         frame
     }
 
+    /// Puts a suspended call back. Whether it counts was decided when it was entered.
+    pub(crate) fn push_again(&mut self, frame: Frame) {
+        self.push(frame);
+        if let Some(top) = self.stack.last_mut() {
+            top.counts = frame.counts;
+        }
+    }
+
     pub(crate) fn pop(&mut self) {
         if let Some(frame) = self.stack.pop() {
             let depth = &mut self.role_depth[frame.target.role as usize];
@@ -175,6 +189,11 @@ impl Thread {
             }
             self.last_left = Some(frame);
         }
+    }
+
+    /// Whether the call with this number is open.
+    pub(crate) fn is_open(&self, call: u64) -> bool {
+        self.stack.iter().rev().any(|frame| frame.call == call)
     }
 
     /// The call with this number, open or just left.
@@ -194,6 +213,8 @@ impl Thread {
 pub struct Scene {
     /// By number.
     pub threads: Vec<Thread>,
+    /// Suspended calls, on no thread's stack, by number.
+    pub(crate) suspended: BTreeMap<u64, Frame>,
     /// Iteration and step of the last event.
     pub now: (u32, u32),
     /// The iteration that is going on.
