@@ -1,8 +1,11 @@
 //! Which recorded calls each thread is in.
 
+use crate::python::capture::Entered;
+use crate::python::frame::Frame;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI64, Ordering};
+use traincheck_schema::record::Event;
 
 /// Deeper recorded calls are not recorded.
 const MAX_DEPTH: usize = 512;
@@ -19,7 +22,6 @@ pub struct Open {
 }
 
 /// The calls of one thread.
-#[derive(Debug)]
 pub struct Calls {
     depth: usize,
     open: [Open; MAX_DEPTH],
@@ -37,6 +39,10 @@ pub struct Calls {
     pub mode_changes: u32,
     /// An iteration has begun in the open optimizer step (a closure).
     pub iteration_in_step: bool,
+    /// Resumptions of generators that are being closed, which are told if anything happens in them.
+    pub unsaid: Vec<Event>,
+    /// Recorded calls that have not returned, and their frames: where each return is told of for itself.
+    pub held: Vec<(*const Frame, Entered)>,
     /// Address below which too little of the thread's stack is left; 0: not looked up.
     pub stack_floor: usize,
 }
@@ -86,6 +92,8 @@ fn make() -> *mut Calls {
         backwards: 0,
         mode_changes: 0,
         iteration_in_step: false,
+        unsaid: Vec::new(),
+        held: Vec::new(),
         stack_floor: 0,
     }));
     CURRENT.with(|current| current.set(calls));

@@ -39,8 +39,31 @@ pub struct Buffer {
     pub internal: *mut c_void,
 }
 
+/// A builtin function in the calling convention `METH_FASTCALL`: self, arguments, and how many.
+pub type FastFunction = unsafe extern "C-unwind" fn(Object, *const Object, isize) -> Object;
+
+/// `PyMethodDef`.
+#[repr(C)]
+pub struct MethodDef {
+    name: *const c_char,
+    function: FastFunction,
+    flags: c_int,
+    doc: *const c_char,
+}
+
+// SAFETY: immutable, and what it points to is static.
+unsafe impl Sync for MethodDef {}
+
+impl MethodDef {
+    /// The definition of a builtin function.
+    pub const fn new(name: &'static CStr, function: FastFunction) -> MethodDef {
+        const METH_FASTCALL: c_int = 0x80;
+        MethodDef { name: name.as_ptr(), function, flags: METH_FASTCALL, doc: std::ptr::null() }
+    }
+}
+
 macro_rules! api {
-    ($($field:ident = $symbol:literal : fn($($argument:ty),*) $(-> $result:ty)?;)+) => {
+    ($($field:ident = $symbol:literal $(or $newer:literal)? : fn($($argument:ty),*) $(-> $result:ty)?;)+) => {
         /// The functions, each named after its C symbol. All but those whose comment says otherwise need the GIL.
         #[allow(missing_docs, reason = "the C API documents them")]
         pub struct Python {
@@ -53,6 +76,8 @@ macro_rules! api {
             pub bool_type: Object,
             /// `&PyCell_Type`.
             pub cell_type: Object,
+            /// `PyExc_GeneratorExit`.
+            pub generator_exit: Object,
             /// `Py_None`.
             pub none: Object,
         }
@@ -65,7 +90,7 @@ macro_rules! api {
             fn resolve() -> Result<Python, &'static str> {
                 Ok(Python {
                     $($field: {
-                        let address = symbol($symbol).ok_or($symbol)?;
+                        let address = symbol($symbol)$(.or_else(|| symbol($newer)))?.ok_or($symbol)?;
                         // SAFETY: the symbol is the C API function of that name, whose signature CPython documents
                         // and keeps over the versions that the agent supports.
                         unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?>(address) }
@@ -75,6 +100,11 @@ macro_rules! api {
                     long_type: symbol("PyLong_Type").ok_or("PyLong_Type")?,
                     bool_type: symbol("PyBool_Type").ok_or("PyBool_Type")?,
                     cell_type: symbol("PyCell_Type").ok_or("PyCell_Type")?,
+                    generator_exit: {
+                        let slot = symbol("PyExc_GeneratorExit").ok_or("PyExc_GeneratorExit")?;
+                        // SAFETY: the symbol is a `PyObject *` that is set before any code runs.
+                        unsafe { *slot.cast::<Object>() }
+                    },
                     none: symbol("_Py_NoneStruct").ok_or("_Py_NoneStruct")?,
                 })
             }
@@ -89,9 +119,14 @@ api! {
     set_eval_frame = "_PyInterpreterState_SetEvalFrameFunc": fn(*mut c_void, EvalFrame);
     get_eval_frame = "_PyInterpreterState_GetEvalFrameFunc": fn(*mut c_void) -> EvalFrame;
     eval_frame_default = "_PyEval_EvalFrameDefault": fn(*mut c_void, *mut super::frame::Frame, c_int) -> Object;
-    request_code_extra = "_PyEval_RequestCodeExtraIndex": fn(*const c_void) -> isize;
-    code_get_extra = "_PyCode_GetExtra": fn(Object, isize, *mut *mut c_void) -> c_int;
-    code_set_extra = "_PyCode_SetExtra": fn(Object, isize, *mut c_void) -> c_int;
+    request_code_extra = "_PyEval_RequestCodeExtraIndex" or "PyUnstable_Eval_RequestCodeExtraIndex": fn(*const c_void) -> isize;
+    code_get_extra = "_PyCode_GetExtra" or "PyUnstable_Code_GetExtra": fn(Object, isize, *mut *mut c_void) -> c_int;
+    code_set_extra = "_PyCode_SetExtra" or "PyUnstable_Code_SetExtra": fn(Object, isize, *mut c_void) -> c_int;
+    thread = "PyThreadState_Get": fn() -> *mut c_void;
+    method_new = "PyCMethod_New": fn(*const MethodDef, Object, Object, Object) -> Object;
+    vector_call = "PyObject_Vectorcall": fn(Object, *const Object, usize, Object) -> Object;
+    system_object = "PySys_GetObject": fn(*const c_char) -> Object;
+    long_from = "PyLong_FromLong": fn(c_long) -> Object;
     code_address_to_line = "PyCode_Addr2Line": fn(Object, c_int) -> c_int;
     compile = "Py_CompileString": fn(*const c_char, *const c_char, c_int) -> Object;
     eval_code = "PyEval_EvalCode": fn(Object, Object, Object) -> Object;
@@ -191,6 +226,25 @@ impl Python {
         // SAFETY: CPython returns a static NUL-terminated string.
         let version = unsafe { CStr::from_ptr((self.version)()) }.to_string_lossy();
         version.split(' ').next().unwrap_or_default().to_owned()
+    }
+
+    /// A builtin function: a new reference, or null with an exception set.
+    ///
+    /// # Safety
+    /// The GIL is held.
+    pub unsafe fn new_function(&self, definition: &'static MethodDef) -> Object {
+        let none = std::ptr::null_mut();
+        // SAFETY: the caller's word; the definition outlives the function.
+        unsafe { (self.method_new)(definition, none, none, none) }
+    }
+
+    /// Calls `function`: a new reference, or null with an exception set.
+    ///
+    /// # Safety
+    /// Live objects; the GIL is held and no exception is set.
+    pub unsafe fn call(&self, function: Object, arguments: &[Object]) -> Object {
+        // SAFETY: the caller's word.
+        unsafe { (self.vector_call)(function, arguments.as_ptr(), arguments.len(), std::ptr::null_mut()) }
     }
 
     /// The type of an object.

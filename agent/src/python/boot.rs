@@ -1,13 +1,12 @@
 //! How the agent gets into a Python process: an audit hook waits for `import torch`, and the rest is armed when that
 //! import has returned.
 //!
-//! The import itself is not slowed down: the frame evaluator is in place for one frame only, that of the body of
-//! `torch/__init__.py`, which it hands on to the default evaluator after it has taken itself out again.
+//! The import itself is not slowed down: until then only the return of one frame is waited for, that of the body of
+//! `torch/__init__.py`.
 
 use super::api::{Object, Python};
-use super::frame::{self, Frame};
 use super::names::Classes;
-use super::{code, hook, names, support};
+use super::{code, frame, hook, names, support};
 use crate::sink::report::{self, Progress};
 use crate::state::rng;
 use crate::{native, settings, sink};
@@ -20,8 +19,6 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 static IMPORTING: AtomicBool = AtomicBool::new(false);
 /// The body of torch has run, or arming has failed: nothing to wait for.
 static DONE: AtomicBool = AtomicBool::new(false);
-/// The code of torch's body, while it is waited for.
-static BODY: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
 type AuditHook = unsafe extern "C" fn(*const c_char, Object, *mut c_void) -> c_int;
 
@@ -136,37 +133,30 @@ unsafe fn executing(arguments: Object) {
             let why = "torch was imported in a subinterpreter; only the main interpreter is recorded";
             return sink::note_hook_off("subinterpreters", why);
         }
-        if (python.get_eval_frame)(interpreter) as usize != python.eval_frame_default as usize {
-            return give_up("python calls", "another frame evaluator is installed already");
+        if let Err(why) = hook::await_body(python, code) {
+            give_up("python calls", &why);
         }
-        BODY.store(code, Ordering::Relaxed);
-        (python.set_eval_frame)(interpreter, evaluate_body);
     }
 }
 
-/// The evaluator for one frame: that of torch's body.
-unsafe extern "C-unwind" fn evaluate_body(thread: *mut c_void, frame: *mut Frame, throw: c_int) -> Object {
-    // SAFETY: the interpreter calls with a live frame and the GIL held, after `executing` has loaded the API.
-    unsafe {
-        let Some(python) = Python::loaded() else { return std::ptr::null_mut() };
-        let body = BODY.swap(std::ptr::null_mut(), Ordering::Relaxed);
-        (python.set_eval_frame)((python.main_interpreter)(), python.eval_frame_default);
-        let proven = catch_unwind(|| frame::prove_frame_layout(python, thread, frame, body)).unwrap_or(false);
-        let result = (python.eval_frame_default)(thread, frame, throw);
-        // A failed import may be tried again: the audit hook goes on waiting.
-        if !result.is_null() && !sink::is_inert() {
-            IMPORTING.store(false, Ordering::Relaxed);
-            DONE.store(true, Ordering::Relaxed);
-            if proven {
-                guarded(|| match arm(python) {
-                    Ok(()) => report::report(Progress::Armed, crate::JOB.get()),
-                    Err(why) => give_up("python calls", &why),
-                });
-            } else {
-                give_up("python calls", "frames are not laid out as in CPython 3.11");
+/// The body of torch has been left; `ran`: by its end, else by an exception.
+///
+/// # Safety
+/// The GIL is held and no exception is set if `ran`.
+pub unsafe fn body_left(python: &'static Python, ran: bool) {
+    // A failed import may be tried again: the audit hook goes on waiting.
+    if ran && !sink::is_inert() {
+        IMPORTING.store(false, Ordering::Relaxed);
+        DONE.store(true, Ordering::Relaxed);
+        // SAFETY: the caller's word.
+        guarded(|| match unsafe { arm(python) } {
+            Ok(()) => report::report(Progress::Armed, crate::JOB.get()),
+            Err(why) => {
+                // SAFETY: the caller's word.
+                unsafe { hook::remove(python) };
+                give_up("python calls", &why);
             }
-        }
-        result
+        });
     }
 }
 
@@ -182,10 +172,10 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
     // A panic of the agent's switches a hook off and says so in the trace, not on the job's stderr. The standard
     // library is linked in, so this touches no other Rust code in the process.
     std::panic::set_hook(Box::new(|_| {}));
-    // SAFETY: `evaluate_body`'s contract: the GIL is held and no exception is set. What is run is the agent's own
+    // SAFETY: `body_left`'s contract: the GIL is held and no exception is set. What is run is the agent's own
     // code; it makes tensors, uses no random numbers and changes no setting.
     unsafe {
-        frame::prove_code_layout(python)?;
+        frame::prove(python)?;
         let known = python.run(KNOWN);
         if known.is_null() {
             return Err("torch has not what every torch has".to_owned());
@@ -219,8 +209,8 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
         crate::describe_job(python.version_text(), text(c"version"), in_force);
         rng::install(python);
         native::install(python, known);
-        hook::install(python)?;
-        sink::note_hook_on("python calls", "PEP 523, CPython's frame evaluator");
+        let how = hook::install(python)?;
+        sink::note_hook_on("python calls", how);
         sink::note_hook_on("loader workers", "left alone: the hooks are taken out in them");
         seal_when_python_ends();
         if let Some(folder) = sink::choose_folder() {

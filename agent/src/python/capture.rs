@@ -4,7 +4,7 @@ use super::api::{Object, Python};
 use super::code::CodeInfo;
 use super::frame::Frame;
 use super::names::{self, Function};
-use super::{hook, roles};
+use super::{generators, hook, roles};
 use crate::calls::{self, Open};
 use crate::plan::Manner;
 use crate::{progress, settings, sink};
@@ -12,13 +12,20 @@ use traincheck_schema::record::{Event, EventKind, Role, Stage, flags};
 
 /// A recorded call, between its entry and its return.
 pub struct Entered {
-    event: Event,
-    function: &'static Function,
-    /// `self`, with a reference of the agent's where it is needed at the return.
-    pub this: Object,
-    /// See `this`.
-    pub owns_this: bool,
-    outermost: bool,
+    pub(super) event: Event,
+    pub(super) function: &'static Function,
+    pub(super) open: Open,
+    /// `self`, with a reference of the agent's where it is needed at the return; null otherwise.
+    pub(super) this: Object,
+    pub(super) owns_this: bool,
+    pub(super) outermost: bool,
+}
+
+impl Entered {
+    /// Whether the code that runs is that of the [`CodeInfo`] at this address.
+    pub(super) fn is_of(&self, identity: usize) -> bool {
+        self.open.code == identity
+    }
 }
 
 /// A call is about to run. `None`: it is not recorded.
@@ -35,8 +42,7 @@ pub unsafe fn enter(
     if calls.busy || sink::is_inert() {
         return None;
     }
-    // SAFETY: the caller's word. `busy` keeps the hook out of whatever
-    // Python code the calls below could run.
+    // SAFETY: the caller's word. `busy` keeps the hook out of whatever Python code the calls below could run.
     unsafe {
         let this = frame.first_argument(python);
         let function = names::function(python, info, this)?;
@@ -57,6 +63,7 @@ pub unsafe fn enter(
             return None;
         }
 
+        generators::say_resumed(calls);
         calls.busy = true;
         let outermost = roles::is_outermost(function.role, calls);
         let (mut modes, context, object) = roles::entering(python, function, this, site, outermost, calls);
@@ -74,34 +81,70 @@ pub unsafe fn enter(
             ..progress::event(EventKind::Enter)
         };
         event.flags |= modes;
-        if !calls.enter(Open { call: event.call, code: identity, site }) {
+        let open = Open { call: event.call, code: identity, site };
+        if !calls.enter(open) {
             calls.busy = false;
             return None;
         }
         sink::emit(&event);
         roles::count(function.role, calls, true);
-        let keeps = roles::wants_self_at_return(function);
-        if keeps && !this.is_null() {
+        let keeps = roles::wants_self_at_return(function) && !this.is_null();
+        if keeps {
             (python.inc_ref)(this);
         }
         roles::entered(python, function, this, &event, outermost, calls);
         calls.busy = false;
-        Some(Entered { event, function, this, owns_this: keeps && !this.is_null(), outermost })
+        Some(Entered { event, function, open, this, owns_this: keeps, outermost })
     }
 }
 
-/// A recorded call has returned `result`; null: it was left by an exception.
+/// A recorded call, the innermost of its thread, has returned `result`; null: it was left by an exception of the type
+/// `exception`.
 ///
 /// # Safety
 /// The GIL is held; an exception is set exactly where `result` is null.
-pub unsafe fn leave(python: &Python, entered: Entered, result: Object) {
+pub unsafe fn leave(python: &Python, entered: Entered, result: Object, exception: Object) {
+    let owned = entered.owns_this.then_some(entered.this);
+    // SAFETY: the caller's word.
+    unsafe {
+        hook::guarded(python, || left(python, entered, result, exception));
+        if let Some(this) = owned {
+            (python.dec_ref)(this);
+        }
+    }
+}
+
+/// The return of a recorded call, the innermost of its thread, was missed.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn lose(python: &Python, entered: Entered) {
+    let calls = calls::current();
+    calls.leave();
+    progress::call_returned(entered.event.call);
+    roles::count(entered.function.role, calls, false);
+    if entered.owns_this {
+        // SAFETY: the caller's word; the reference was taken when the call was entered.
+        unsafe { (python.dec_ref)(entered.this) };
+    }
+}
+
+unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Object) {
     let Entered { event: begun, function, this, outermost, .. } = entered;
     let calls = calls::current();
+    // SAFETY: `leave`'s contract.
+    let quiet = result.is_null() && unsafe { generators::was_closed(begun.call, exception, python, calls) };
+    if !quiet {
+        generators::say_resumed(calls);
+    }
     let now = progress::event(EventKind::Exit);
     let raised = if result.is_null() { flags::RAISED } else { 0 };
     calls.leave();
-    progress::call_returned(begun.call);
     roles::count(function.role, calls, false);
+    if quiet {
+        return;
+    }
+    progress::call_returned(begun.call);
     sink::emit(&Event {
         kind: EventKind::Exit as u8,
         time: now.time,
@@ -119,7 +162,7 @@ pub unsafe fn leave(python: &Python, entered: Entered, result: Object) {
         return;
     }
     calls.busy = true;
-    // SAFETY: the caller's word: no exception is set, `this` is kept alive by `enter`.
+    // SAFETY: `leave`'s contract: no exception is set; `this` is kept alive by `enter`.
     unsafe { roles::returned(python, &begun, function, this, outermost, result, calls) };
     calls.busy = false;
 }

@@ -28,6 +28,8 @@ pub struct CodeInfo {
     pub file: String,
     /// `co_firstlineno`.
     pub line: u32,
+    /// Its calls may be suspended: it is a generator's, a coroutine's or an asynchronous generator's.
+    pub suspends: bool,
     /// Its first parameter is called `self`.
     pub has_self: bool,
     /// It was called too often and is no longer recorded.
@@ -46,8 +48,15 @@ unsafe impl Sync for CodeInfo {}
 /// Marks a code object of which nothing is recorded.
 const NOT_WANTED: *mut c_void = std::ptr::without_provenance_mut(1);
 
+/// Set in the address of a [`CodeInfo`] in a code object whose returns are being followed by `sys.monitoring`: code
+/// objects that are compiled again share one entry, each is followed for itself.
+const FOLLOWED: usize = 2;
+
 /// `CO_OPTIMIZED`: a function's code, not a module's or a class's.
 const OPTIMIZED: i64 = 1;
+
+/// `CO_GENERATOR`, `CO_COROUTINE` and `CO_ASYNC_GENERATOR`.
+const SUSPENDS: i64 = 0x20 | 0x80 | 0x200;
 
 /// Decides about code objects.
 pub struct Codes {
@@ -109,11 +118,9 @@ impl Codes {
             let qualname = python.attribute_text(code, c"co_qualname");
             let file = python.attribute_text(code, c"co_filename");
             let user = self.is_user_code(&file, &module);
+            let code_flags = attribute_number(python, code, c"co_flags");
             // The body of a class is no call that anybody wrote.
-            if user
-                && !qualname.ends_with('>')
-                && attribute_number(python, code, c"co_flags") & OPTIMIZED == 0
-            {
+            if user && !qualname.ends_with('>') && code_flags & OPTIMIZED == 0 {
                 return None;
             }
             let rule = match plan::decide(settings::get(), &module, &qualname, user) {
@@ -140,6 +147,7 @@ impl Codes {
                 function: python.attribute_text(code, c"co_name"),
                 file,
                 line,
+                suspends: code_flags & SUSPENDS != 0,
                 has_self: first_parameter_is_self(python, code),
                 thinned: Cell::new(false),
                 calls: Cell::new(0),
@@ -173,8 +181,42 @@ pub unsafe fn info(python: &Python, code: Object, globals: Object) -> Option<&'s
         } else if slot.is_null() {
             decide(python, code, globals)
         } else {
-            Some(&*slot.cast::<CodeInfo>())
+            Some(&*slot.map_addr(|address| address & !FOLLOWED).cast::<CodeInfo>())
         }
+    }
+}
+
+/// What is known of `code`, without deciding.
+///
+/// # Safety
+/// A live code object; the GIL is held.
+#[inline]
+pub unsafe fn known_info(python: &Python, code: Object) -> Option<&'static CodeInfo> {
+    let mut slot = std::ptr::null_mut();
+    // SAFETY: as in `info`.
+    unsafe {
+        (python.code_get_extra)(code, extra(), &raw mut slot);
+        if slot.is_null() || slot == NOT_WANTED {
+            return None;
+        }
+        Some(&*slot.map_addr(|address| address & !FOLLOWED).cast::<CodeInfo>())
+    }
+}
+
+/// Marks a code object of which something is known as followed; false if it was.
+///
+/// # Safety
+/// A live code object; the GIL is held.
+#[inline]
+pub unsafe fn mark_followed(python: &Python, code: Object) -> bool {
+    let mut slot = std::ptr::null_mut();
+    // SAFETY: as in `info`.
+    unsafe {
+        (python.code_get_extra)(code, extra(), &raw mut slot);
+        if slot.is_null() || slot.addr() & FOLLOWED != 0 {
+            return false;
+        }
+        (python.code_set_extra)(code, extra(), slot.map_addr(|address| address | FOLLOWED)) == 0
     }
 }
 

@@ -1,79 +1,242 @@
-//! Frames and code objects of CPython 3.11, read where the interpreter keeps them.
+//! Frames, code objects and generators of CPython, read where the interpreter keeps them.
 //!
-//! The layout is that of `_PyInterpreterFrame` and `PyCodeObject` in 3.11. It is proven on a known frame and a known
-//! code object before it is used.
+//! Each version lays them out in its own way. The layout of the version that runs is proven on known calls before
+//! anything else is read through it.
 
-use super::api::{Object, Python};
+use super::api::{MethodDef, Object, Python};
+use crate::torch::memory::Mapped;
 use std::ffi::{c_char, c_int, c_void};
+use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-/// `_PyInterpreterFrame` of CPython 3.11.
+/// Offsets in bytes.
+#[derive(Debug)]
+struct Layout {
+    /// Minor version of CPython 3.
+    minor: u32,
+    /// Of the state of a thread: its innermost frame, or what points to that.
+    thread_frame: usize,
+    /// Where `thread_frame` points to a `_PyCFrame`: of that, the innermost frame.
+    c_frame: Option<usize>,
+    /// Of a frame.
+    code: usize,
+    globals: usize,
+    previous: usize,
+    instruction: usize,
+    owner: usize,
+    locals: usize,
+    /// Of a frame: its function, which is `None` in frames of the interpreter's own.
+    function: Option<usize>,
+    /// Of a code object.
+    argument_count: usize,
+    instructions: usize,
+    /// Of a generator: its frame, which lies in it, and its state.
+    generator_frame: usize,
+    generator_state: usize,
+}
+
+static LAYOUTS: [Layout; 3] = [
+    Layout {
+        minor: 11,
+        thread_frame: 56,
+        c_frame: Some(8),
+        code: 32,
+        globals: 8,
+        previous: 48,
+        instruction: 56,
+        owner: 69,
+        locals: 72,
+        function: None,
+        argument_count: 56,
+        instructions: 184,
+        generator_frame: 80,
+        generator_state: 75,
+    },
+    Layout {
+        minor: 12,
+        thread_frame: 56,
+        c_frame: Some(0),
+        code: 0,
+        globals: 24,
+        previous: 8,
+        instruction: 56,
+        owner: 70,
+        locals: 72,
+        function: Some(16),
+        argument_count: 52,
+        instructions: 192,
+        generator_frame: 72,
+        generator_state: 67,
+    },
+    Layout {
+        minor: 13,
+        thread_frame: 72,
+        c_frame: None,
+        code: 0,
+        globals: 24,
+        previous: 8,
+        instruction: 56,
+        owner: 70,
+        locals: 72,
+        function: Some(16),
+        argument_count: 52,
+        instructions: 200,
+        generator_frame: 72,
+        generator_state: 67,
+    },
+];
+
+/// The layout of the version that runs, once it is proven.
+static LAYOUT: AtomicPtr<Layout> = AtomicPtr::new((&raw const LAYOUTS[0]).cast_mut());
+/// `None`.
+static NONE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+/// Whether generators are laid out as expected.
+static GENERATORS: AtomicBool = AtomicBool::new(false);
+
+/// `FRAME_OWNED_BY_GENERATOR`, the same in all versions.
+const OWNED_BY_GENERATOR: c_char = 1;
+/// `FRAME_OWNED_BY_CSTACK`, from 3.12: no call, but where C code called Python code.
+const OWNED_BY_C_STACK: c_char = 3;
+/// `RETURN_GENERATOR` of CPython 3.11: a generator that has not begun is at it.
+const RETURN_GENERATOR: u16 = 75;
+
+#[inline]
+fn layout() -> &'static Layout {
+    // SAFETY: the pointer is that of an element of `LAYOUTS`.
+    unsafe { &*LAYOUT.load(Ordering::Relaxed) }
+}
+
+/// `_PyInterpreterFrame`: only ever seen by address.
 #[repr(C)]
 pub struct Frame {
-    function: Object,
-    /// The module's dict.
-    pub globals: Object,
-    builtins: Object,
-    locals: Object,
-    /// The code object that runs.
-    pub code: Object,
-    frame_object: Object,
-    /// The frame that called, or null at the bottom of the thread. Only set once the frame runs: of one that is
-    /// about to, the caller is [`current`].
-    pub previous: *const Frame,
-    /// The code unit before the next one to execute.
-    pub previous_instruction: *const u16,
-    stack_top: c_int,
-    is_entry: bool,
-    owner: c_char,
-    locals_plus: [Object; 1],
+    opaque: [u8; 0],
 }
 
-/// `PyThreadState` of CPython 3.11, up to what is used.
-#[repr(C)]
-struct ThreadState {
-    links: [*mut c_void; 3],
-    counters: [c_int; 7],
-    c_frame: *const CFrame,
-}
-
-/// `_PyCFrame` of CPython 3.11.
-#[repr(C)]
-struct CFrame {
-    use_tracing: u8,
-    current_frame: *const Frame,
-    previous: *const CFrame,
-}
-
-/// The innermost frame of a thread that runs: the caller of one that is about to.
+/// The innermost frame of a thread: the one that runs, or the caller of one that is about to.
 ///
 /// # Safety
 /// `thread` is the state of the current thread; the GIL is held.
 #[inline]
 pub unsafe fn current(thread: *const c_void) -> *const Frame {
-    // SAFETY: the interpreter keeps the chain of C frames as long as the thread runs.
-    unsafe { (*(*thread.cast::<ThreadState>()).c_frame).current_frame }
+    let layout = layout();
+    // SAFETY: the interpreter keeps the chain of frames as long as the thread runs; the layout is proven.
+    unsafe {
+        let innermost = thread.cast::<u8>().add(layout.thread_frame).cast::<*const u8>().read();
+        match layout.c_frame {
+            Some(offset) => innermost.add(offset).cast::<*const Frame>().read(),
+            None => innermost.cast(),
+        }
+    }
 }
 
-/// Where the instructions of a code object begin (`co_code_adaptive`).
-const CODE_INSTRUCTIONS: usize = 184;
-/// `co_argcount`.
-const CODE_ARGUMENT_COUNT: usize = 56;
-
 impl Frame {
-    /// The first argument of a frame that is about to run or, for a generator's, to go on; null where the function
-    /// takes none, or it was deleted.
+    #[inline]
+    unsafe fn field<T: Copy>(&self, offset: usize) -> T {
+        // SAFETY: the callers': a field of that type lies there in the layout that is proven.
+        unsafe { std::ptr::from_ref(self).cast::<u8>().add(offset).cast::<T>().read() }
+    }
+
+    /// Whether it is no call, but where C code calls Python code or an object is constructed. Not all of its fields
+    /// are set.
+    #[inline]
+    unsafe fn is_the_interpreters(&self, layout: &Layout) -> bool {
+        // SAFETY: the callers': a live frame.
+        unsafe {
+            layout.function.is_some_and(|function| {
+                self.field::<c_char>(layout.owner) == OWNED_BY_C_STACK
+                    || self.field::<Object>(function) == NONE.load(Ordering::Relaxed)
+            })
+        }
+    }
+
+    /// The code object that runs.
     ///
     /// # Safety
-    /// A live frame; the GIL is held.
+    /// A live frame; the GIL is held. So for all methods.
+    #[inline]
+    pub unsafe fn code(&self) -> Object {
+        // SAFETY: the caller's word.
+        unsafe { self.field(layout().code) }
+    }
+
+    /// The module's dict.
+    ///
+    /// # Safety
+    /// See [`Frame::code`].
+    #[inline]
+    pub unsafe fn globals(&self) -> Object {
+        // SAFETY: the caller's word.
+        unsafe { self.field(layout().globals) }
+    }
+
+    /// The frame that called, or null at the bottom of the thread. Only set once the frame runs: of one that is about
+    /// to, the caller is [`current`].
+    ///
+    /// # Safety
+    /// See [`Frame::code`].
+    #[inline]
+    pub unsafe fn previous(&self) -> *const Frame {
+        let layout = layout();
+        // SAFETY: the caller's word: what calls a live frame is live. Frames of the interpreter's own have this field.
+        unsafe {
+            let mut frame: *const Frame = self.field(layout.previous);
+            while let Some(caller) = frame.as_ref()
+                && caller.is_the_interpreters(layout)
+            {
+                frame = caller.field(layout.previous);
+            }
+            frame
+        }
+    }
+
+    /// Whether it is a generator's, a coroutine's or an asynchronous generator's, and lies in that object.
+    ///
+    /// # Safety
+    /// See [`Frame::code`].
+    #[inline]
+    pub unsafe fn is_generators(&self) -> bool {
+        // SAFETY: the caller's word.
+        unsafe { self.field::<c_char>(layout().owner) == OWNED_BY_GENERATOR }
+    }
+
+    /// Whether the generator that it is of is suspended.
+    ///
+    /// # Safety
+    /// See [`Frame::code`]; the frame is a generator's, [`generators_are_proven`].
+    #[inline]
+    pub unsafe fn is_suspended(&self) -> bool {
+        let layout = layout();
+        // SAFETY: the caller's word: the frame lies in its generator.
+        unsafe {
+            let generator = std::ptr::from_ref(self).cast::<u8>().sub(layout.generator_frame);
+            generator.add(layout.generator_state).cast::<i8>().read() < 0
+        }
+    }
+
+    /// Whether the generator that it is of has not begun. Only for CPython 3.11.
+    ///
+    /// # Safety
+    /// See [`Frame::is_suspended`].
+    #[inline]
+    pub unsafe fn has_not_begun(&self) -> bool {
+        // SAFETY: the caller's word: a generator that has been made is at an instruction.
+        unsafe { self.field::<*const u16>(layout().instruction).read() & 0xff == RETURN_GENERATOR }
+    }
+
+    /// The first argument of a call that begins; null where the function takes none, or it was deleted.
+    ///
+    /// # Safety
+    /// See [`Frame::code`].
     #[inline]
     pub unsafe fn first_argument(&self, python: &Python) -> Object {
+        let layout = layout();
         // SAFETY: the arguments are the first of the frame's locals; there is at least one if the code says so. One
         // that a closure shares lies in a cell once the frame has run, whose content follows the object's head.
         unsafe {
-            if *self.code.cast::<u8>().add(CODE_ARGUMENT_COUNT).cast::<c_int>() == 0 {
+            if self.code().cast::<u8>().add(layout.argument_count).cast::<c_int>().read() == 0 {
                 return std::ptr::null_mut();
             }
-            let argument = self.locals_plus.as_ptr().read();
+            let argument: Object = self.field(layout.locals);
             if !argument.is_null() && python.type_of(argument) == python.cell_type {
                 *argument.cast::<Object>().add(2)
             } else {
@@ -85,57 +248,209 @@ impl Frame {
     /// Offset in bytes of the instruction that the frame is at, for `PyCode_Addr2Line`.
     ///
     /// # Safety
-    /// A live frame; the GIL is held.
+    /// See [`Frame::code`].
     #[inline]
     pub unsafe fn instruction(&self) -> c_int {
-        (self.previous_instruction as isize - self.code as isize - CODE_INSTRUCTIONS as isize) as c_int
+        let layout = layout();
+        // SAFETY: the caller's word.
+        unsafe {
+            let at: isize = self.field(layout.instruction);
+            (at - self.code() as isize - layout.instructions as isize) as c_int
+        }
     }
 }
 
-/// Proves the offsets into code objects: the instructions of a fresh code object lie where they are expected, and so
-/// does its argument count.
+/// Whether [`Frame::is_suspended`] can be asked.
+#[inline]
+pub fn generators_are_proven() -> bool {
+    GENERATORS.load(Ordering::Relaxed)
+}
+
+/// Chooses the layout of this version and proves it on known code, calls and generators.
+///
+/// # Errors
+/// Says what is not where it was expected.
 ///
 /// # Safety
 /// The GIL is held and no exception is set.
-pub unsafe fn prove_code_layout(python: &Python) -> Result<(), String> {
-    let source = c"def known(first, second, third):\n    return first + second * third\ncode = known.__code__\nbytes = code.co_code\n";
-    // SAFETY: the caller's word; every reference is given back.
+pub unsafe fn prove(python: &Python) -> Result<(), String> {
+    let minor = python.minor_version();
+    let layout = LAYOUTS.iter().find(|layout| layout.minor == minor);
+    let layout = layout.ok_or_else(|| format!("the layout of frames in CPython 3.{minor} is not known"))?;
+    LAYOUT.store(std::ptr::from_ref(layout).cast_mut(), Ordering::Relaxed);
+    NONE.store(python.none, Ordering::Relaxed);
+    // SAFETY: the caller's word; references are given back.
     unsafe {
-        let namespace = python.run(source);
-        if namespace.is_null() {
-            return Err("a known function could not be compiled".to_owned());
+        let known = python.run(KNOWN);
+        if known.is_null() {
+            return Err("known functions could not be compiled".to_owned());
         }
-        let code = (python.dict_get_string)(namespace, c"code".as_ptr());
-        let bytes = (python.dict_get_string)(namespace, c"bytes".as_ptr());
-        let proven = !code.is_null() && !bytes.is_null() && {
-            let size = (python.bytes_size)(bytes) as usize;
-            let expected = std::slice::from_raw_parts((python.bytes_as_string)(bytes).cast::<u8>(), size);
-            let found = std::slice::from_raw_parts(code.cast::<u8>().add(CODE_INSTRUCTIONS), size);
-            size > 0 && expected == found && *code.cast::<u8>().add(CODE_ARGUMENT_COUNT).cast::<c_int>() == 3
+        let proof = if !is_code_proven(python, layout, known) {
+            Err(format!("code objects are not laid out as in CPython 3.{minor}"))
+        } else if !are_calls_proven(python, known) {
+            Err(format!("frames are not laid out as in CPython 3.{minor}"))
+        } else {
+            GENERATORS.store(are_generators_proven(python, layout, known), Ordering::Relaxed);
+            Ok(())
         };
-        (python.dec_ref)(namespace);
-        if proven { Ok(()) } else { Err("code objects are not laid out as in CPython 3.11".to_owned()) }
+        (python.dec_ref)(known);
+        proof
     }
 }
 
-/// Proves the offsets into frames on one that is about to run `code`.
-///
-/// # Safety
-/// `thread` and `frame` are what the interpreter passed to a frame evaluator; the GIL is held.
-pub unsafe fn prove_frame_layout(
-    python: &Python,
-    thread: *const c_void,
-    frame: *const Frame,
-    code: Object,
-) -> bool {
-    // SAFETY: the frame is at least as large as its first field in any version; `code` lies in it at the expected
-    // place or the proof fails before anything else is read.
+/// Functions whose frames, arguments and lines are known. They call `probe` with their own code, the code that called
+/// them, their first argument, their globals, the line of that call and the line they were called from.
+const KNOWN: &std::ffi::CStr = c"def inner(first, second, third):
+    return first[0](inner.__code__, second, first, globals(), 2, third)
+def key(item):
+    return item(key.__code__, outer.__code__, item, globals(), 4, 8)
+def outer(probe):
+    marker = [probe]
+    one = inner(marker, outer.__code__, 7)
+    two = sorted(marker, key=key)
+    return shared(marker)
+def shared(cell):
+    (lambda: cell)
+    construct(cell)
+    return cell[0](shared.__code__, outer.__code__, cell, globals(), 13, 9)
+class Made:
+    def __init__(self, probe, last):
+        if last:
+            probe(Made.__init__.__code__, construct.__code__, self, globals(), 17, 20)
+def construct(cell):
+    for last in [False] * 63 + [True]:
+        Made(cell[0], last)
+code = inner.__code__
+bytes = code.co_code
+def generator():
+    yield 1
+    yield 2
+begun, made, done = generator(), generator(), generator()
+next(begun)
+list(done)
+";
+
+/// The instructions of a fresh code object lie where they are expected, and so does its argument count.
+unsafe fn is_code_proven(python: &Python, layout: &Layout, known: Object) -> bool {
+    // SAFETY: `prove`'s contract: live objects. A code object is longer than the instructions that it says it has.
     unsafe {
-        (*frame).code == code
-            && python.type_of((*frame).code) == python.code_type
-            && python.is_dict((*frame).globals)
-            && !current(thread).is_null()
-            && python.type_of((*current(thread)).code) == python.code_type
-            && python.is_dict((*current(thread)).globals)
+        let code = (python.dict_get_string)(known, c"code".as_ptr());
+        let bytes = (python.dict_get_string)(known, c"bytes".as_ptr());
+        if code.is_null() || bytes.is_null() || python.type_of(code) != python.code_type {
+            return false;
+        }
+        let size = (python.bytes_size)(bytes) as usize;
+        let expected = std::slice::from_raw_parts((python.bytes_as_string)(bytes).cast::<u8>(), size);
+        let found = std::slice::from_raw_parts(code.cast::<u8>().add(layout.instructions), size);
+        // Inline caches, and what counts down to an instruction's specialisation, differ from the copy.
+        let same = expected.chunks(2).zip(found.chunks(2)).filter(|(a, b)| a == b).count();
+        size > 0
+            && expected.get(..2) == found.get(..2)
+            && same * 4 >= size
+            && code.cast::<u8>().add(layout.argument_count).cast::<c_int>().read() == 3
+    }
+}
+
+/// How many calls of [`probe`] found what they were told.
+static FOUND: AtomicUsize = AtomicUsize::new(0);
+
+/// Frames of known calls hold what they must.
+unsafe fn are_calls_proven(python: &Python, known: Object) -> bool {
+    static PROBE: MethodDef = MethodDef::new(c"probe", probe);
+    FOUND.store(0, Ordering::Relaxed);
+    // SAFETY: `prove`'s contract: live objects, references are given back. The definition is never gone.
+    unsafe {
+        let outer = (python.dict_get_string)(known, c"outer".as_ptr());
+        let probe = python.new_function(&PROBE);
+        if outer.is_null() || probe.is_null() {
+            (python.error_clear)();
+            return false;
+        }
+        let result = (python.call_one_arg)(outer, probe);
+        (python.dec_ref)(probe);
+        if result.is_null() {
+            (python.error_clear)();
+            return false;
+        }
+        (python.dec_ref)(result);
+    }
+    FOUND.load(Ordering::Relaxed) == 4
+}
+
+/// Called by each of the known functions. See [`KNOWN`].
+unsafe extern "C-unwind" fn probe(_: Object, arguments: *const Object, count: isize) -> Object {
+    let Some(python) = Python::loaded() else { return std::ptr::null_mut() };
+    // SAFETY: the interpreter passes `count` live arguments, with the GIL held.
+    let found = catch_unwind(|| unsafe {
+        let arguments = std::slice::from_raw_parts(arguments, count as usize);
+        let &[code, caller, first, globals, line, caller_line] = arguments else { return false };
+        is_frame_as_told(python, [code, caller, first, globals], [line, caller_line])
+    });
+    if found.unwrap_or(false) {
+        FOUND.fetch_add(1, Ordering::Relaxed);
+    }
+    // SAFETY: `None` lives for ever; the caller gets a reference.
+    unsafe { (python.inc_ref)(python.none) };
+    python.none
+}
+
+unsafe fn is_frame_as_told(python: &Python, told: [Object; 4], lines: [Object; 2]) -> bool {
+    let [code, caller_code, first, globals] = told;
+    let layout = layout();
+    let mapped = Mapped::now();
+    // SAFETY: `probe`'s contract. Addresses that are only supposed are read where something is mapped, and compared
+    // with what is known before they are followed.
+    unsafe {
+        let line_is = |frame: &Frame, line: Object| {
+            let found = (python.code_address_to_line)(frame.code(), frame.instruction());
+            i64::from(found) == (python.long_as_long)(line)
+        };
+        let thread = (python.thread)() as usize;
+        let Some(mut innermost) = mapped.read::<usize>(thread + layout.thread_frame) else { return false };
+        if let Some(offset) = layout.c_frame {
+            let Some(frame) = mapped.read(innermost + offset) else { return false };
+            innermost = frame;
+        }
+        if mapped.read(innermost + layout.code) != Some(code) {
+            return false;
+        }
+        let frame = &*(innermost as *const Frame);
+        let previous = mapped.read::<usize>(innermost + layout.previous);
+        if previous.and_then(|previous| mapped.read::<usize>(previous)).is_none() {
+            return false;
+        }
+        let caller = frame.previous();
+        if mapped.read(caller as usize + layout.code) != Some(caller_code) {
+            return false;
+        }
+        frame.globals() == globals
+            && (*caller).globals() == globals
+            && frame.first_argument(python) == first
+            && !frame.is_generators()
+            && line_is(frame, lines[0])
+            && line_is(&*caller, lines[1])
+    }
+}
+
+/// Generators in each state say so, and their frames lie in them.
+unsafe fn are_generators_proven(python: &Python, layout: &Layout, known: Object) -> bool {
+    // SAFETY: `prove`'s contract: live generators, which are longer than what is read of them.
+    unsafe {
+        let frame = |name: &std::ffi::CStr| {
+            let generator = (python.dict_get_string)(known, name.as_ptr());
+            (!generator.is_null())
+                .then(|| &*generator.cast::<u8>().add(layout.generator_frame).cast::<Frame>())
+        };
+        let (Some(made), Some(begun), Some(done)) = (frame(c"made"), frame(c"begun"), frame(c"done")) else {
+            return false;
+        };
+        made.is_suspended()
+            && begun.is_suspended()
+            && !done.is_suspended()
+            && made.is_generators()
+            && begun.is_generators()
+            && made.code() == begun.code()
+            && python.type_of(made.code()) == python.code_type
+            && (layout.minor > 11 || made.has_not_begun() && !begun.has_not_begun())
     }
 }

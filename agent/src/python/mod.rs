@@ -2,10 +2,12 @@
 
 pub mod api;
 pub mod boot;
-mod capture;
+pub mod capture;
 pub mod code;
 pub mod frame;
+pub mod generators;
 pub mod hook;
+mod monitoring;
 pub mod names;
 mod pep523;
 mod roles;

@@ -304,12 +304,12 @@ pub unsafe fn site(python: &Python, caller: *const Frame) -> (u32, bool) {
             if caller.is_null() {
                 break;
             }
-            if let Some(info) = code::info(python, (*caller).code, (*caller).globals)
+            if let Some(info) = code::info(python, (*caller).code(), (*caller).globals())
                 && info.user
             {
                 return (site_id(python, &*caller, info), distance == 0);
             }
-            caller = (*caller).previous;
+            caller = (*caller).previous();
         }
         (0, false)
     }
@@ -327,15 +327,51 @@ unsafe fn site_id(python: &Python, frame: &Frame, info: &'static CodeInfo) -> u3
             Some((None, count)) if count < MAX_SITES => {}
             _ => return 0,
         }
-        let line = (python.code_address_to_line)(frame.code, instruction);
+        let line = (python.code_address_to_line)(frame.code(), instruction);
         let site = sink::define(DictEntry {
             kind: DictKind::Site as u8,
             line: u32::try_from(line).unwrap_or(0),
-            text: format!("{}.{}", info.module, info.qualname),
+            text: format!("{}.{}", info.module, without_comprehensions(&info.qualname)),
             file: info.file.clone(),
             ..DictEntry::default()
         });
         NAMES.with(|names| names.as_mut().map(|names| names.sites.insert(key, site)));
         site
+    }
+}
+
+/// The qualified name of the function that code was written in. Comprehensions are code of their own up to CPython
+/// 3.11, and part of the code around them after that.
+fn without_comprehensions(qualname: &str) -> String {
+    let mut name = qualname.to_owned();
+    for kind in ["<listcomp>", "<setcomp>", "<dictcomp>"] {
+        name = name.replace(&format!(".<locals>.{kind}"), "").replace(&format!(".{kind}"), "");
+        name = name.replace(&format!("{kind}.<locals>."), "");
+    }
+    if matches!(name.as_str(), "<listcomp>" | "<setcomp>" | "<dictcomp>") {
+        "<module>".to_owned()
+    } else {
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_comprehensions;
+
+    #[test]
+    fn a_comprehension_is_part_of_the_code_around_it() {
+        for (qualname, expected) in [
+            ("main", "main"),
+            ("main.<locals>.<listcomp>", "main"),
+            ("main.<locals>.<dictcomp>.<locals>.<listcomp>", "main"),
+            ("main.<locals>.<setcomp>.<locals>.<lambda>", "main.<locals>.<lambda>"),
+            ("main.<locals>.<genexpr>", "main.<locals>.<genexpr>"),
+            ("Net.<listcomp>", "Net"),
+            ("<listcomp>", "<module>"),
+            ("<listcomp>.<locals>.<lambda>", "<lambda>"),
+        ] {
+            assert_eq!(without_comprehensions(qualname), expected);
+        }
     }
 }

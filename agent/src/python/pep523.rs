@@ -8,10 +8,10 @@
 use super::api::{Object, Python};
 use super::code::{self, CodeInfo};
 use super::frame::{self, Frame};
-use super::{capture, hook};
+use super::{boot, capture, generators, hook};
 use crate::{calls, sink};
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// What must be left of a thread's stack for the hook to stay in: without it the interpreter needs less.
 const STACK_RESERVE: usize = 1 << 20;
@@ -20,6 +20,43 @@ static ON: AtomicBool = AtomicBool::new(false);
 /// Below this address the stack of the thread that armed the agent is nearly used up. Stacks of other threads lie
 /// below it altogether: those look up their own.
 static STACK_FLOOR: AtomicUsize = AtomicUsize::new(0);
+
+/// The code of torch's body, while it is waited for.
+static BODY: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Waits for the frame that is about to run `code`: the evaluator is in place for that one frame, which it hands on to
+/// the default evaluator after it has taken itself out again.
+///
+/// # Safety
+/// See [`hook::await_body`].
+pub unsafe fn await_body(python: &Python, code: Object) -> Result<(), String> {
+    // SAFETY: the caller's word; the evaluator is CPython's own interface.
+    unsafe {
+        let interpreter = (python.interpreter)();
+        let present = (python.get_eval_frame)(interpreter) as usize;
+        if present != python.eval_frame_default as usize && present != evaluate_body as *const () as usize {
+            return Err("another frame evaluator is installed already".to_owned());
+        }
+        BODY.store(code, Ordering::Relaxed);
+        (python.set_eval_frame)(interpreter, evaluate_body);
+    }
+    Ok(())
+}
+
+/// The evaluator for one frame: that of torch's body, the first to run after it was put in.
+unsafe extern "C-unwind" fn evaluate_body(thread: *mut c_void, frame: *mut Frame, throw: c_int) -> Object {
+    // SAFETY: the interpreter calls with a live frame and the GIL held, after `await_body`.
+    unsafe {
+        let Some(python) = Python::loaded() else { return std::ptr::null_mut() };
+        let waited = !BODY.swap(std::ptr::null_mut(), Ordering::Relaxed).is_null();
+        (python.set_eval_frame)((python.main_interpreter)(), python.eval_frame_default);
+        let result = (python.eval_frame_default)(thread, frame, throw);
+        if waited {
+            boot::body_left(python, !result.is_null());
+        }
+        result
+    }
+}
 
 /// Puts the hook in.
 ///
@@ -72,13 +109,16 @@ pub unsafe extern "C-unwind" fn evaluate(thread: *mut c_void, frame: *mut Frame,
         {
             return step_aside(python, thread, frame, throw);
         }
-        match code::info(python, (*frame).code, (*frame).globals) {
-            // A frame into which an exception is thrown is a generator's that goes on; it has been recorded.
+        match code::info(python, (*frame).code(), (*frame).globals()) {
             // Another evaluator that lies on top still calls this one after it was taken out.
-            Some(info)
-                if info.rule.is_some() && throw == 0 && !info.thinned.get() && ON.load(Ordering::Relaxed) =>
-            {
-                record(python, thread, frame, info)
+            Some(info) if info.rule.is_some() && ON.load(Ordering::Relaxed) => {
+                if info.suspends && frame::generators_are_proven() {
+                    record_generator(python, thread, frame, info, throw)
+                } else if throw == 0 && !info.thinned.get() {
+                    record(python, thread, frame, info)
+                } else {
+                    (python.eval_frame_default)(thread, frame, throw)
+                }
             }
             _ => (python.eval_frame_default)(thread, frame, throw),
         }
@@ -93,10 +133,47 @@ unsafe fn record(python: &Python, thread: *mut c_void, frame: *mut Frame, info: 
             hook::guarded(python, || capture::enter(python, frame::current(thread), &*frame, info)).flatten();
         let result = (python.eval_frame_default)(thread, frame, 0);
         if let Some(entered) = entered {
-            let (this, owns_this) = (entered.this, entered.owns_this);
-            hook::guarded(python, || capture::leave(python, entered, result));
-            if owns_this {
-                (python.dec_ref)(this);
+            capture::leave(python, entered, result, std::ptr::null_mut());
+        }
+        result
+    }
+}
+
+/// A generator's frame is evaluated once to make the generator, which is no call, and then for each stretch from where
+/// it begins or goes on to where it is suspended or ends.
+#[inline(never)]
+unsafe fn record_generator(
+    python: &Python,
+    thread: *mut c_void,
+    frame: *mut Frame,
+    info: &'static CodeInfo,
+    throw: c_int,
+) -> Object {
+    // SAFETY: `evaluate`'s contract; the generator, in which the frame lies, is kept alive by who resumes it.
+    unsafe {
+        if !(*frame).is_generators() {
+            return (python.eval_frame_default)(thread, frame, throw);
+        }
+        let entered = hook::guarded(python, || {
+            if !(*frame).has_not_begun() {
+                let closing = throw != 0 && (python.error_occurred)() == python.generator_exit;
+                generators::resume(frame, info, closing)
+            } else if throw == 0 && !info.thinned.get() {
+                generators::forget(frame);
+                capture::enter(python, frame::current(thread), &*frame, info)
+            } else {
+                None
+            }
+        })
+        .flatten();
+        let result = (python.eval_frame_default)(thread, frame, throw);
+        if let Some(entered) = entered {
+            if !result.is_null() && (*frame).is_suspended() {
+                hook::guarded(python, || generators::suspend(python, frame, entered));
+            } else {
+                let exception =
+                    if result.is_null() { (python.error_occurred)() } else { std::ptr::null_mut() };
+                capture::leave(python, entered, result, exception);
             }
         }
         result

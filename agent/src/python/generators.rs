@@ -1,0 +1,148 @@
+//! Calls that are suspended and resumed: those of generators, coroutines and asynchronous generators.
+//!
+//! Such a call is one call, entered once, however often it is resumed, from wherever, and on whichever thread. While it
+//! is suspended it is on no thread's stack. One that is dropped before its end has no exit.
+//!
+//! Closing a generator throws an exception into it; newer interpreters leave that out where nothing would handle it. So
+//! that the trace does not depend on it, a generator that is closed is only said to be resumed once it does something
+//! that is recorded, and only then said to be left.
+
+use super::api::{Object, Python};
+use super::capture::Entered;
+use super::code::CodeInfo;
+use super::frame::Frame;
+use super::roles;
+use crate::calls::{self, Calls};
+use crate::gil::Gil;
+use crate::hash::FastMap;
+use crate::{progress, sink};
+use traincheck_schema::record::{Event, EventKind};
+
+/// Suspended calls that are remembered. Those of generators that were dropped stay until their memory is used again.
+const MAX_SUSPENDED: usize = 4096;
+
+/// By the address of the frame, which lies in the generator.
+static SUSPENDED: Gil<Option<FastMap<usize, Entered>>> = Gil::new(None);
+
+/// A generator is about to begin: what was known of one at its address is of one that is gone.
+///
+/// # Safety
+/// The GIL is held.
+#[inline]
+pub unsafe fn forget(frame: *const Frame) {
+    // SAFETY: the caller's word.
+    unsafe {
+        SUSPENDED.with(|suspended| suspended.as_mut().map(|suspended| suspended.remove(&(frame as usize))))
+    };
+}
+
+/// The innermost recorded call of this thread is suspended.
+///
+/// # Safety
+/// The GIL is held; `frame` is its frame.
+pub unsafe fn suspend(python: &Python, frame: *const Frame, entered: Entered) {
+    let calls = calls::current();
+    say_resumed(calls);
+    calls.leave();
+    roles::count(entered.function.role, calls, false);
+    if sink::is_inert() {
+        return;
+    }
+    sink::emit(&event(EventKind::Suspend, &entered, calls));
+    // SAFETY: the caller's word; dropping an entry runs nothing.
+    let owned = unsafe {
+        SUSPENDED.with(|suspended| {
+            let suspended = suspended.get_or_insert_with(FastMap::default);
+            if suspended.len() >= MAX_SUSPENDED {
+                drop_older_half(suspended);
+            }
+            let owned = entered.owns_this.then_some(entered.this);
+            // What lives on while nobody runs it must not keep an object of the job alive.
+            let this = std::ptr::null_mut();
+            suspended.insert(frame as usize, Entered { this, owns_this: false, ..entered });
+            owned
+        })
+    };
+    if let Some(this) = owned {
+        // SAFETY: the reference was taken when the call was entered.
+        unsafe { (python.dec_ref)(this) };
+    }
+}
+
+/// A suspended call goes on in this thread; `closing`: because its generator is closed. `None` where its beginning was
+/// not recorded.
+///
+/// # Safety
+/// The GIL is held; `frame` is that of a live generator of the code of `info`.
+pub unsafe fn resume(frame: *const Frame, info: &'static CodeInfo, closing: bool) -> Option<Entered> {
+    let calls = calls::current();
+    if calls.busy || sink::is_inert() {
+        return None;
+    }
+    // SAFETY: the caller's word.
+    let entered = unsafe {
+        SUSPENDED.with(|suspended| {
+            let suspended = suspended.as_mut()?;
+            let identity = std::ptr::from_ref(info) as usize;
+            suspended.get(&(frame as usize)).filter(|entered| entered.is_of(identity))?;
+            suspended.remove(&(frame as usize))
+        })
+    }?;
+    let resumed = event(EventKind::Resume, &entered, calls);
+    if !calls.enter(entered.open) {
+        return None;
+    }
+    roles::count(entered.function.role, calls, true);
+    if closing {
+        calls.unsaid.push(resumed);
+    } else {
+        say_resumed(calls);
+        sink::emit(&resumed);
+    }
+    Some(entered)
+}
+
+/// Says of generators that are being closed that they were resumed: something happens in them that is recorded.
+#[inline]
+pub fn say_resumed(calls: &mut Calls) {
+    if !calls.unsaid.is_empty() {
+        for resumed in calls.unsaid.drain(..) {
+            sink::emit(&resumed);
+        }
+    }
+}
+
+/// Whether the innermost call was closed, by the exception that is set, and did nothing that is recorded: then neither
+/// its resumption nor its end is told.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn was_closed(call: u64, exception: Object, python: &Python, calls: &mut Calls) -> bool {
+    let quiet =
+        calls.unsaid.last().is_some_and(|resumed| resumed.call == call) && exception == python.generator_exit;
+    if quiet {
+        calls.unsaid.pop();
+    }
+    quiet
+}
+
+/// Repeats the fields of the entry, but for the parent: the call that is around it now.
+fn event(kind: EventKind, entered: &Entered, calls: &Calls) -> Event {
+    let now = progress::event(kind);
+    Event {
+        call: entered.event.call,
+        parent: calls.innermost().call,
+        name: entered.event.name,
+        site: entered.event.site,
+        object: entered.event.object,
+        context: entered.event.context,
+        ..now
+    }
+}
+
+fn drop_older_half(suspended: &mut FastMap<usize, Entered>) {
+    let mut calls: Vec<u64> = suspended.values().map(|entered| entered.open.call).collect();
+    let middle = calls.len() / 2;
+    let (_, &mut median, _) = calls.select_nth_unstable(middle);
+    suspended.retain(|_, entered| entered.open.call > median);
+}
