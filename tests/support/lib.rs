@@ -5,7 +5,10 @@
 mod run;
 mod trace;
 
-pub use run::{Finished, agent, finish, plain, preloaded, python, repository, spawn, traincheck};
+pub use run::{
+    Finished, agent, finish, interpreters, plain, plain_in, preloaded, preloaded_in, python, repository,
+    spawn, traincheck,
+};
 pub use trace::{ProcessTrace, Trace};
 
 use std::path::PathBuf;

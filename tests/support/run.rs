@@ -95,6 +95,32 @@ pub fn plain() -> Command {
     clean(python())
 }
 
+/// The interpreters there are to test with, and their versions. One that is missing is said to be left out.
+pub fn interpreters() -> Vec<(String, PathBuf)> {
+    let mut all = vec![("3.11".to_owned(), python())];
+    for (version, variable) in
+        [("3.12", "TRAINCHECK_TEST_PYTHON_312"), ("3.13", "TRAINCHECK_TEST_PYTHON_313")]
+    {
+        match env::var_os(variable).filter(|path| !path.is_empty()) {
+            Some(path) => all.push((version.to_owned(), PathBuf::from(path))),
+            None => println!("left out: CPython {version}, because {variable} is not set"),
+        }
+    }
+    all
+}
+
+/// The Python `python` without the agent.
+pub fn plain_in(python: &Path) -> Command {
+    clean(python)
+}
+
+/// The Python `python` with the agent preloaded, recording into `folder`.
+pub fn preloaded_in(python: &Path, folder: &Path) -> Command {
+    let mut command = plain_in(python);
+    command.env("LD_PRELOAD", agent()).env("TRAINCHECK_RUN_DIR", folder);
+    command
+}
+
 /// Python with the agent preloaded, recording into `folder`.
 pub fn preloaded(folder: &Path) -> Command {
     let mut command = plain();
