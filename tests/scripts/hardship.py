@@ -2,6 +2,8 @@
 runs can be compared bit by bit. An argument NAME:N happens before iteration N, one without a number before the first.
 """
 
+import ctypes
+import faulthandler
 import os
 import resource
 import shutil
@@ -164,6 +166,31 @@ def errors():
     attempt("interrupt", lambda: model(torch.ones(1, 4)))
     handle.remove()
     attempt("system exit", lambda: model.apply(lambda _: sys.exit(3)))
+
+
+def while_a_model_runs(action):
+    model = network(7)
+    model[1].register_forward_hook(lambda *_: action())
+    model(torch.ones(1, 4))
+
+
+def fault():
+    """Reads where nothing is, with Python's own handler for that in place."""
+    faulthandler.enable()
+    while_a_model_runs(lambda: ctypes.string_at(0))
+
+
+def terminated():
+    """Is asked to end, and does so in good order, as schedulers of clusters expect."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    while_a_model_runs(lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def killed_by_user_signal():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    while_a_model_runs(lambda: os.kill(os.getpid(), signal.SIGUSR2))
+    say(f"pending: {sorted(signal.sigpending())}, waited for: {signal.sigwait([signal.SIGUSR2])}")
+    while_a_model_runs(lambda: os.kill(os.getpid(), signal.SIGUSR1))
 
 
 def main():
