@@ -75,7 +75,8 @@ venv_python() {
         uv=$(uv_command)
         rm -rf "$dir"
         "$python" -m venv --without-pip "$dir" >&2
-        UV_CACHE_DIR=$cache/uv-cache "$uv" pip install --quiet --python "$dir/bin/python" -r "$requirements" >&2
+        # The tests write no bytecode, so without this each of their many starts would compile all of PyTorch.
+        UV_CACHE_DIR=$cache/uv-cache "$uv" pip install --quiet --compile-bytecode --python "$dir/bin/python" -r "$requirements" >&2
         touch "$dir/complete"
     fi
     echo "$dir/bin/python"
