@@ -47,11 +47,11 @@ fn of_every_kind() {
     let ending = process.ending.expect("a sealed trace");
     assert!(ending.reason.contains("no thread for the writer"), "{}", ending.reason);
 
-    // Some address space, and less than the agent would like to have.
-    for spare in ["100", "6"] {
+    // Less address space than the agent would like to have; and some, of which the job then leaves nothing for a while.
+    for (spare, happens) in [("6", "little_memory"), ("30", "no_memory:200")] {
         let run = at(&format!("memory-{spare}"));
         let mut command = preloaded(&run);
-        train(command.env("SPARE_MIB", spare), &["little_memory"]).assert_same(&expected);
+        train(command.env("SPARE_MIB", spare), &[happens]).assert_same(&expected);
     }
 }
 

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod python;
+mod reserve;
 pub mod settings;
 pub mod sink;
 pub mod state;

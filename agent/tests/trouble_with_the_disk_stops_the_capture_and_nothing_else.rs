@@ -1,4 +1,4 @@
-//! No folder, no space, no permission: the job does not notice.
+//! No folder, no space, no permission, no memory: the job does not notice.
 
 mod common;
 
@@ -163,9 +163,43 @@ fn a_disk_without_room_for_a_ring() {
 }
 
 fn limit_files(bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    limit(libc::RLIMIT_FSIZE, bytes);
+}
+
+fn limit(resource: libc::__rlimit_resource_t, value: u64) {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the limit is a local.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+    assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
+}
+
+#[test]
+fn memory_that_is_used_up() {
+    if is_inner() {
+        assert!(sink::start(info()));
+        sink::emit(&event(0));
+        let text = "a name that needs memory".repeat(100);
+        limit(libc::RLIMIT_AS, 0);
+        // Nothing is left that could be given out.
+        let mut taken = 0;
+        for size in [1 << 20, 1 << 14, 1 << 10, 1 << 6, 16] {
+            // SAFETY: a plain call; it is never freed.
+            while !unsafe { libc::malloc(size) }.is_null() {
+                taken += size;
+            }
+        }
+        for sequence in 0..100 {
+            sink::text(&text[sequence..]);
+            sink::emit(&event(1));
+        }
+        limit(libc::RLIMIT_AS, libc::RLIM_INFINITY);
+        assert!(sink::is_inert(), "it went on, after {taken} bytes");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert_silent(&run_inner("memory_that_is_used_up", &folder.path().join("run")));
+    let found = read(&folder.path().join("run"));
+    assert_eq!(found.ending.unwrap().reason, "the process had no memory left");
+    assert_eq!(found.events[&0][0].value, 0);
 }
 
 /// A small file system of its own.

@@ -81,6 +81,20 @@ def little_memory():
     resource.setrlimit(resource.RLIMIT_AS, (size + spare, size + spare))
 
 
+def no_memory():
+    """Takes all that the process may have, holds it for longer than the agent lets records wait, and gives it back."""
+    little_memory()
+    taken = []
+    for size in (1 << 20, 1 << 14, 1 << 9, 1 << 6):
+        while True:
+            try:
+                taken.append(bytearray(size))
+            except MemoryError:
+                break
+    time.sleep(1.5)
+    taken.clear()
+
+
 def removed_folder():
     folder = os.environ.get("TRAINCHECK_RUN_DIR")
     if folder:

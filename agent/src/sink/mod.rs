@@ -20,7 +20,7 @@ mod ring_file;
 mod threads;
 mod writer;
 
-use crate::process;
+use crate::{process, reserve};
 use command::Command;
 use early::Early;
 use quiet::quietly;
@@ -112,6 +112,12 @@ pub(crate) fn boot() {
 /// Runs in a forked child: nothing but a store.
 pub(crate) fn go_inert() {
     PHASE.store(OFF, Ordering::Relaxed);
+}
+
+/// The process has no memory left: nothing is recorded any more, and the writer ends the run at its next look. Only a
+/// store, for it comes from the allocator.
+pub(crate) fn memory_is_short() {
+    PHASE.store(OFF, Ordering::Release);
 }
 
 /// `CLOCK_MONOTONIC`, nanoseconds.
@@ -221,6 +227,7 @@ pub fn start(info: StartInfo) -> bool {
 }
 
 fn try_start(info: StartInfo) -> Result<(), StartError> {
+    reserve::make();
     let folder = folder::chosen();
     folder::create(folder).map_err(|error| StartError::Folder(folder.into(), error))?;
     let pid = std::process::id();

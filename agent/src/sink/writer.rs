@@ -12,6 +12,7 @@ use super::merge::{Merge, Records};
 use super::ring_file::RingFile;
 use super::threads::{self, NO_THREAD, Thread};
 use super::{account, names, now};
+use crate::reserve;
 use std::io;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,6 +56,8 @@ enum Stop {
     Write(String),
     /// The folder is not there any more.
     FolderGone,
+    /// The process has none left.
+    NoMemory,
     /// A ring held what nobody can have pushed.
     Damaged(String),
 }
@@ -76,6 +79,7 @@ impl Stop {
         match self {
             Stop::Write(error) => error,
             Stop::FolderGone => "the run folder was removed".into(),
+            Stop::NoMemory => "the process had no memory left".into(),
             Stop::Damaged(error) => format!("a ring is damaged: {error}"),
         }
     }
@@ -175,6 +179,9 @@ impl Writer {
             if closing || is_old || self.pending() >= BLOCK_BYTES {
                 self.write()?;
                 self.last_block = now();
+            }
+            if reserve::is_touched() {
+                return Err(Stop::NoMemory);
             }
             if closing {
                 return Ok(());
