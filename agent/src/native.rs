@@ -44,7 +44,8 @@ pub unsafe fn install(python: &Python, known: Object) {
             deep: get(c"deep"),
             meta: get(c"meta"),
         };
-        let tensors = note("variables", "fields of TensorImpl", Tensors::prove(&library, &tensors));
+        let tensors =
+            sink::note_hook("variables", "fields of TensorImpl", Tensors::prove(&library, &tensors));
         let call = |function: Object| {
             let result = (python.call_no_args)(function);
             if result.is_null() {
@@ -57,7 +58,7 @@ pub unsafe fn install(python: &Python, known: Object) {
         let modes = Modes::prove(&library, |number| {
             call((python.list_get)(switches, number as isize));
         });
-        let mut modes = note("modes", "getters of libtorch", modes);
+        let mut modes = sink::note_hook("modes", "getters of libtorch", modes);
         if let Some(modes) = &mut modes {
             let set = |on| call(get(if on { c"known_modes" } else { c"own_modes" }));
             for (what, why) in modes.prove_contexts(&library, set) {
@@ -80,26 +81,12 @@ pub unsafe fn install(python: &Python, known: Object) {
         for (hook, proven) in
             dispatcher::HOOKS.into_iter().zip([proven.scopes.clone(), proven.ops.clone(), proven.nodes()])
         {
-            note(hook, "callbacks of RecordFunction", proven.and(installed.clone()));
+            sink::note_hook(hook, "callbacks of RecordFunction", proven.and(installed.clone()));
         }
         OPS.store(proven.ops.is_ok() && installed.is_ok(), Ordering::Relaxed);
         FULL.store(profile == Profile::Full, Ordering::Relaxed);
         if profile == Profile::Full {
             dispatcher::all_ops(true);
-        }
-    }
-}
-
-/// Says of `hook` that it is on, or why not.
-fn note<T>(hook: &str, how: &str, proven: Result<T, String>) -> Option<T> {
-    match proven {
-        Ok(proven) => {
-            sink::note_hook_on(hook, how);
-            Some(proven)
-        }
-        Err(why) => {
-            sink::note_hook_off(hook, &why);
-            None
         }
     }
 }

@@ -41,8 +41,8 @@ pub unsafe fn install(python: &Python) {
     // SAFETY: the caller's word. What is run is the agent's own code, on generators of its own.
     unsafe {
         let torch =
-            torch::Stream::prove(python).map_err(|why| sink::note_hook_off("torch generators", &why)).ok();
-        let random = python::Stream::prove(python).map_err(|why| sink::note_hook_off("random", &why)).ok();
+            sink::note_hook("torch generators", "their state in memory", torch::Stream::prove(python));
+        let random = sink::note_hook("random", "its state in memory", python::Stream::prove(python));
         STREAMS.with(|streams| {
             *streams = Some(Streams { torch, python: random, numpy: numpy::Stream::default() })
         });
