@@ -109,7 +109,10 @@ fn dtypes(criterion: &mut Criterion) {
         ("bfloat16", Dtype::Bf16, &sixteens),
         ("float64", Dtype::F64, &values),
         ("int64", Dtype::I64, &values),
+        ("int32", Dtype::I32, &values),
+        ("int16", Dtype::I16, &values),
         ("uint8", Dtype::U8, &values),
+        ("float8_e4m3fn", Dtype::F8E4M3Fn, &values),
     ] {
         let sizes = [(values.len() * 4 / dtype.size()) as i64];
         let view = view(dtype, values, &sizes, &[1]);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use traincheck::state::fingerprint::{CHUNK, Digest, Path, digest, digest_on};
 use traincheck::torch::view::{Dtype, TensorView};
 
-const DTYPES: [Dtype; 20] = [
+const DTYPES: [Dtype; 21] = [
     Dtype::Bool,
     Dtype::U8,
     Dtype::I8,
@@ -25,6 +25,7 @@ const DTYPES: [Dtype; 20] = [
     Dtype::F8E4M3Fn,
     Dtype::F8E5M2Fnuz,
     Dtype::F8E4M3Fnuz,
+    Dtype::F8E8M0Fnu,
     Dtype::C32,
     Dtype::C64,
     Dtype::C128,
@@ -113,6 +114,8 @@ fn value(part: Dtype, bytes: &[u8]) -> f64 {
         Dtype::F8E4M3Fn => float8(bytes[0], 3, 7, |b| b & 0x7f == 0x7f, |_| false),
         Dtype::F8E5M2Fnuz => float8(bytes[0], 2, 16, |b| b == 0x80, |_| false),
         Dtype::F8E4M3Fnuz => float8(bytes[0], 3, 8, |b| b == 0x80, |_| false),
+        Dtype::F8E8M0Fnu if bytes[0] == 0xff => f64::NAN,
+        Dtype::F8E8M0Fnu => 2f64.powi(i32::from(bytes[0]) - 127),
         Dtype::C32 | Dtype::C64 | Dtype::C128 => unreachable!("a part is real"),
     }
 }
@@ -220,6 +223,12 @@ fn fill(part: Dtype, count: usize, seed: u64, odd: u32) -> Vec<u8> {
             Dtype::Bf16 => bytes.extend(bf16::from_f64(value).to_le_bytes()),
             Dtype::F32 => bytes.extend((value as f32).to_le_bytes()),
             Dtype::F64 => bytes.extend(value.to_le_bytes()),
+            // Indices and counters are small; some are not, and many are zero.
+            Dtype::I64 | Dtype::U64 | Dtype::I32 | Dtype::U32 | Dtype::I16 | Dtype::U16
+                if random % 7 != 0 || odd == 0 =>
+            {
+                bytes.extend(&(random % 100).to_le_bytes()[..part.size()]);
+            }
             _ => bytes.extend(&next().to_le_bytes()[..part.size()]),
         }
     }
@@ -298,6 +307,31 @@ proptest! {
 }
 
 #[test]
+fn strides_that_lead_nowhere_mean_nothing() {
+    let bytes = fill(Dtype::F32, 12, 3, 0);
+    let plain = digest(&view(Dtype::F32, &bytes, &[3, 4], &[4, 1], 0));
+    let odd = digest(&view(Dtype::F32, &bytes, &[1, 3, 1, 4], &[i64::MAX, 4, -i64::MAX, 1], 0));
+    assert_eq!(plain, odd);
+}
+
+#[test]
+fn the_ends_of_integers_are_counted() {
+    macro_rules! ends {
+        ($($number:ident: $dtype:expr),+) => {$(
+            let numbers = [$number::MIN, $number::MAX, 0, 1, $number::MIN, $number::MAX];
+            for count in 1..=numbers.len() {
+                let bytes: Vec<u8> = numbers[..count].iter().flat_map(|number| number.to_le_bytes()).collect();
+                check_everywhere(&view($dtype, &bytes, &[count as i64], &[1], 0));
+            }
+            let many: Vec<u8> = numbers.iter().cycle().take(3000).flat_map(|number| number.to_le_bytes()).collect();
+            check_everywhere(&view($dtype, &many, &[3000], &[1], 0));
+        )+};
+    }
+    ends!(u8: Dtype::U8, i8: Dtype::I8, u16: Dtype::U16, i16: Dtype::I16);
+    ends!(u32: Dtype::U32, i32: Dtype::I32, u64: Dtype::U64, i64: Dtype::I64);
+}
+
+#[test]
 fn every_length_around_lines_and_chunks() {
     for dtype in DTYPES {
         let width = dtype.size();
@@ -322,7 +356,7 @@ fn every_address_gives_the_same() {
 
 #[test]
 fn zeros_of_different_lengths_differ() {
-    let zeros = vec![0; 4 * CHUNK];
+    let zeros = vec![0; 2 * CHUNK + 100];
     let lengths = (0..=zeros.len()).step_by(1);
     let hashes: HashSet<(u64, u64)> = lengths
         .map(|length| {

@@ -44,9 +44,9 @@ path with a comma in it goes into the file.
 const END: &str = "
 ## What cannot be set
 
-The ring of a thread, through which its records reach the writer, is 4 MiB: that times the number of threads that record
-bounds what waits to be written. What does not fit is dropped, counted and said to be missing. Rings are files in the
-run folder while the job runs.
+The ring of a thread, through which its records reach the writer, has 4 MiB for the first four threads that record and
+less for those that follow: together at most 56 MiB, for at most 128 threads at a time. What does not fit is dropped,
+counted and said to be missing. Rings are files in the run folder while the job runs.
 ";
 
 /// The whole page.

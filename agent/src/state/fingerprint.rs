@@ -3,6 +3,7 @@
 //! A tensor is taken chunk by chunk, each small enough to stay in the first-level cache while it is hashed and
 //! counted. Equal contents in equal logical order give equal bits, whatever the strides and the instructions used.
 
+mod count;
 mod environment;
 mod gather;
 mod hash;

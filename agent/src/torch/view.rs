@@ -39,6 +39,8 @@ pub enum Dtype {
     F8E5M2Fnuz,
     /// `torch.float8_e4m3fnuz`.
     F8E4M3Fnuz,
+    /// `torch.float8_e8m0fnu`: scales of blocks.
+    F8E8M0Fnu,
     /// `torch.complex32`: two float16.
     C32,
     /// `torch.complex64`: two float32.
@@ -72,6 +74,7 @@ impl Dtype {
             27 => Dtype::U16,
             28 => Dtype::U32,
             29 => Dtype::U64,
+            44 => Dtype::F8E8M0Fnu,
             _ => return None,
         })
     }
@@ -80,7 +83,7 @@ impl Dtype {
     pub fn size(self) -> usize {
         match self {
             Dtype::Bool | Dtype::U8 | Dtype::I8 => 1,
-            Dtype::F8E5M2 | Dtype::F8E4M3Fn | Dtype::F8E5M2Fnuz | Dtype::F8E4M3Fnuz => 1,
+            Dtype::F8E5M2 | Dtype::F8E4M3Fn | Dtype::F8E5M2Fnuz | Dtype::F8E4M3Fnuz | Dtype::F8E8M0Fnu => 1,
             Dtype::U16 | Dtype::I16 | Dtype::F16 | Dtype::Bf16 => 2,
             Dtype::U32 | Dtype::I32 | Dtype::F32 | Dtype::C32 => 4,
             Dtype::U64 | Dtype::I64 | Dtype::F64 | Dtype::C64 => 8,
@@ -118,6 +121,7 @@ impl Dtype {
             Dtype::F8E4M3Fn => "float8_e4m3fn",
             Dtype::F8E5M2Fnuz => "float8_e5m2fnuz",
             Dtype::F8E4M3Fnuz => "float8_e4m3fnuz",
+            Dtype::F8E8M0Fnu => "float8_e8m0fnu",
             Dtype::C32 => "complex32",
             Dtype::C64 => "complex64",
             Dtype::C128 => "complex128",

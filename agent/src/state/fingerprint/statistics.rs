@@ -7,6 +7,7 @@
 //! again element by element. Sums are kept in a fixed number of lanes, element i of a chunk in lane i modulo that
 //! number, and added up in a fixed order: the bits do not depend on the instructions that were used.
 
+use super::count::{bf16, count, f16, power};
 use super::hash::Sums;
 use super::keys::LINE;
 use super::vector::Line;
@@ -33,38 +34,6 @@ impl Default for Statistics {
     fn default() -> Self {
         Statistics { nan: 0, inf: 0, zeros: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, squares: 0.0 }
     }
-}
-
-/// Two to the power of `exponent`, which must be that of a normal number.
-const fn power(exponent: i32) -> f32 {
-    f32::from_bits(((127 + exponent) as u32) << 23)
-}
-
-fn bf16(bits: u16) -> f64 {
-    f64::from(f32::from_bits(u32::from(bits) << 16))
-}
-
-fn f16(bits: u16) -> f64 {
-    let magnitude = match bits & 0x7fff {
-        0x7c00 => f64::INFINITY,
-        0x7c01.. => f64::NAN,
-        _ => f64::from(f32::from_bits(u32::from(bits & 0x7fff) << 13) * power(112)),
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
-}
-
-/// A float8 with `mantissa` bits of mantissa and an exponent biased by `bias`, its special values left aside.
-fn f8(bits: u8, mantissa: u32, bias: i32) -> f64 {
-    let magnitude = f64::from(f32::from_bits(u32::from(bits & 0x7f) << (23 - mantissa)) * power(127 - bias));
-    if bits >> 7 == 1 { -magnitude } else { magnitude }
-}
-
-fn f8_e4m3fn(bits: u8) -> f64 {
-    if bits & 0x7f == 0x7f { f64::NAN } else { f8(bits, 3, 7) }
-}
-
-fn f8_fnuz(bits: u8, mantissa: u32, bias: i32) -> f64 {
-    if bits == 0x80 { f64::NAN } else { f8(bits, mantissa, bias) }
 }
 
 /// A floating-point type whose chunks can be counted by their bit patterns.
@@ -191,7 +160,7 @@ fn total_f32<L: Line>(sum: L) -> f64 {
 
 /// Adds up lanes pairwise, in an order that is the same everywhere.
 #[inline(always)]
-fn total<const LANES: usize>(mut sums: [f64; LANES]) -> f64 {
+pub fn total<const LANES: usize>(mut sums: [f64; LANES]) -> f64 {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -304,9 +273,10 @@ fn pass_floats<F: Format, L: Line>(bytes: &[u8], sums: &mut Sums<L>, statistics:
 
 /// The most extreme of the lanes of a line.
 #[inline(always)]
-fn extreme<L: Line>(line: L, bits: u32, choose: impl Fn(u64, u64) -> u64) -> u64 {
+pub fn extreme<L: Line>(line: L, bits: u32, choose: impl Fn(u64, u64) -> u64) -> u64 {
     let bytes = line.store();
     match bits {
+        8 => fold(&bytes, |lane| u64::from(u8::from_le_bytes(lane)), choose),
         16 => fold(&bytes, |lane| u64::from(u16::from_le_bytes(lane)), choose),
         32 => fold(&bytes, |lane| u64::from(u32::from_le_bytes(lane)), choose),
         _ => fold(&bytes, u64::from_le_bytes, choose),
@@ -342,52 +312,6 @@ pub fn pass<L: Line>(part: Dtype, bytes: &[u8], sums: &mut Sums<L>, statistics: 
         }
     };
     if !counted {
-        count(part, bytes, statistics);
+        count::<L>(part, bytes, statistics);
     }
-}
-
-/// The statistics of a chunk element by element.
-#[inline(always)]
-fn count(part: Dtype, bytes: &[u8], statistics: &mut Statistics) {
-    match part {
-        Dtype::Bool => each(bytes, statistics, |[byte]: [u8; 1]| f64::from(u8::from(byte != 0))),
-        Dtype::U8 => each(bytes, statistics, |[byte]: [u8; 1]| f64::from(byte)),
-        Dtype::I8 => each(bytes, statistics, |byte| f64::from(i8::from_le_bytes(byte))),
-        Dtype::U16 => each(bytes, statistics, |bytes| f64::from(u16::from_le_bytes(bytes))),
-        Dtype::I16 => each(bytes, statistics, |bytes| f64::from(i16::from_le_bytes(bytes))),
-        Dtype::U32 => each(bytes, statistics, |bytes| f64::from(u32::from_le_bytes(bytes))),
-        Dtype::I32 => each(bytes, statistics, |bytes| f64::from(i32::from_le_bytes(bytes))),
-        Dtype::U64 => each(bytes, statistics, |bytes| u64::from_le_bytes(bytes) as f64),
-        Dtype::I64 => each(bytes, statistics, |bytes| i64::from_le_bytes(bytes) as f64),
-        Dtype::F16 => each(bytes, statistics, |bytes| f16(u16::from_le_bytes(bytes))),
-        Dtype::Bf16 => each(bytes, statistics, |bytes| bf16(u16::from_le_bytes(bytes))),
-        Dtype::F32 => each(bytes, statistics, |bytes| f64::from(f32::from_le_bytes(bytes))),
-        Dtype::F64 => each(bytes, statistics, f64::from_le_bytes),
-        Dtype::F8E5M2 => each(bytes, statistics, |[byte]: [u8; 1]| f16(u16::from(byte) << 8)),
-        Dtype::F8E4M3Fn => each(bytes, statistics, |[byte]: [u8; 1]| f8_e4m3fn(byte)),
-        Dtype::F8E5M2Fnuz => each(bytes, statistics, |[byte]: [u8; 1]| f8_fnuz(byte, 2, 16)),
-        Dtype::F8E4M3Fnuz => each(bytes, statistics, |[byte]: [u8; 1]| f8_fnuz(byte, 3, 8)),
-        // The callers pass the type of the parts.
-        Dtype::C32 | Dtype::C64 | Dtype::C128 => {}
-    }
-}
-
-#[inline(always)]
-fn each<const WIDTH: usize>(bytes: &[u8], statistics: &mut Statistics, value: impl Fn([u8; WIDTH]) -> f64) {
-    const LANES: usize = 8;
-    let mut squares = [0.0f64; LANES];
-    let (elements, _) = bytes.as_chunks::<WIDTH>();
-    for (number, &element) in elements.iter().enumerate() {
-        let value = value(element);
-        if value.is_finite() {
-            statistics.zeros += u64::from(value == 0.0);
-            statistics.min = statistics.min.min(value);
-            statistics.max = statistics.max.max(value);
-            squares[number % LANES] += value * value;
-        } else {
-            statistics.nan += u64::from(value.is_nan());
-            statistics.inf += u64::from(value.is_infinite());
-        }
-    }
-    statistics.squares += total(squares);
 }

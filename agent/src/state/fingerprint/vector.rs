@@ -21,6 +21,8 @@ pub trait Line: Copy {
     fn multiply_halves(self) -> Self;
     /// The bits that are set in both.
     fn and(self, other: Self) -> Self;
+    /// Exclusive or.
+    fn xor(self, other: Self) -> Self;
     /// 32-bit lanes moved left.
     fn left<const BY: u32>(self) -> Self;
     /// 32-bit lanes moved right, zeros moved in.
@@ -76,8 +78,9 @@ impl Plain {
 
 /// Applies an operation on integers of the type that has the wanted number of bits.
 macro_rules! by_width {
-    ($bits:expr, $a:expr, $b:expr, $n16:ident, $n32:ident, $n64:ident: $operation:ident) => {
+    ($bits:expr, $a:expr, $b:expr, $n8:ident, $n16:ident, $n32:ident, $n64:ident: $operation:ident) => {
         match $bits {
+            8 => $a.zip($b, |a, b| $n8::from_le_bytes(a).$operation($n8::from_le_bytes(b)).to_le_bytes()),
             16 => $a.zip($b, |a, b| $n16::from_le_bytes(a).$operation($n16::from_le_bytes(b)).to_le_bytes()),
             32 => $a.zip($b, |a, b| $n32::from_le_bytes(a).$operation($n32::from_le_bytes(b)).to_le_bytes()),
             _ => $a.zip($b, |a, b| $n64::from_le_bytes(a).$operation($n64::from_le_bytes(b)).to_le_bytes()),
@@ -136,6 +139,14 @@ impl Line for Plain {
     }
 
     #[inline(always)]
+    fn xor(mut self, other: Self) -> Self {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word ^= other;
+        }
+        self
+    }
+
+    #[inline(always)]
     fn left<const BY: u32>(self) -> Self {
         self.map(|lane| (u32::from_le_bytes(lane) << BY).to_le_bytes())
     }
@@ -147,22 +158,22 @@ impl Line for Plain {
 
     #[inline(always)]
     fn double(self, bits: u32) -> Self {
-        by_width!(bits, self, self, u16, u32, u64: wrapping_add)
+        by_width!(bits, self, self, u8, u16, u32, u64: wrapping_add)
     }
 
     #[inline(always)]
     fn max_signed(self, other: Self, bits: u32) -> Self {
-        by_width!(bits, self, other, i16, i32, i64: max)
+        by_width!(bits, self, other, i8, i16, i32, i64: max)
     }
 
     #[inline(always)]
     fn max(self, other: Self, bits: u32) -> Self {
-        by_width!(bits, self, other, u16, u32, u64: max)
+        by_width!(bits, self, other, u8, u16, u32, u64: max)
     }
 
     #[inline(always)]
     fn min(self, other: Self, bits: u32) -> Self {
-        by_width!(bits, self, other, u16, u32, u64: min)
+        by_width!(bits, self, other, u8, u16, u32, u64: min)
     }
 
     #[inline(always)]

@@ -81,6 +81,11 @@ impl Line for Avx512 {
     }
 
     #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        wide!(_mm512_xor_si512, self, other)
+    }
+
+    #[inline(always)]
     fn left<const BY: u32>(self) -> Self {
         // SAFETY: `Line` asks of its users that they enable the instructions.
         Avx512(unsafe { _mm512_slli_epi32::<BY>(self.0) })
@@ -113,6 +118,7 @@ impl Line for Avx512 {
     #[inline(always)]
     fn max(self, other: Self, bits: u32) -> Self {
         match bits {
+            8 => wide!(_mm512_max_epu8, self, other),
             16 => wide!(_mm512_max_epu16, self, other),
             32 => wide!(_mm512_max_epu32, self, other),
             _ => wide!(_mm512_max_epu64, self, other),
@@ -122,6 +128,7 @@ impl Line for Avx512 {
     #[inline(always)]
     fn min(self, other: Self, bits: u32) -> Self {
         match bits {
+            8 => wide!(_mm512_min_epu8, self, other),
             16 => wide!(_mm512_min_epu16, self, other),
             32 => wide!(_mm512_min_epu32, self, other),
             _ => wide!(_mm512_min_epu64, self, other),
@@ -207,6 +214,11 @@ impl Line for Avx2 {
     }
 
     #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        halves!(_mm256_xor_si256, self, other)
+    }
+
+    #[inline(always)]
     fn left<const BY: u32>(self) -> Self {
         // SAFETY: `Line` asks of its users that they enable the instructions.
         Avx2(self.0.map(|half| unsafe { _mm256_sllv_epi32(half, _mm256_set1_epi32(BY as i32)) }))
@@ -239,6 +251,7 @@ impl Line for Avx2 {
     #[inline(always)]
     fn max(self, other: Self, bits: u32) -> Self {
         match bits {
+            8 => into_one!(_mm256_max_epu8, self, other),
             16 => into_one!(_mm256_max_epu16, self, other),
             32 => into_one!(_mm256_max_epu32, self, other),
             _ => into_one!(larger_epu64, self, other),
@@ -248,6 +261,7 @@ impl Line for Avx2 {
     #[inline(always)]
     fn min(self, other: Self, bits: u32) -> Self {
         match bits {
+            8 => into_one!(_mm256_min_epu8, self, other),
             16 => into_one!(_mm256_min_epu16, self, other),
             32 => into_one!(_mm256_min_epu32, self, other),
             _ => into_one!(smaller_epu64, self, other),
