@@ -2,6 +2,7 @@
 
 use crate::python::api::{Object, Python};
 use crate::torch::dispatcher;
+use crate::torch::history::KnownHistories;
 use crate::torch::library::Libtorch;
 use crate::torch::modes::{Modes, Now};
 use crate::torch::tensor::{KnownTensors, Tensors};
@@ -44,8 +45,19 @@ pub unsafe fn install(python: &Python, known: Object) {
             deep: get(c"deep"),
             meta: get(c"meta"),
         };
-        let tensors =
+        let mut tensors =
             sink::note_hook("variables", "fields of TensorImpl", Tensors::prove(&library, &tensors));
+        if let Some(tensors) = &mut tensors {
+            let known = KnownHistories {
+                three: get(c"three"),
+                five: get(c"five"),
+                made: get(c"made"),
+                leaf: get(c"p"),
+            };
+            for why in tensors.prove_history(&library, &known) {
+                sink::note_hook_off("arguments", &why);
+            }
+        }
         let call = |function: Object| {
             let result = (python.call_no_args)(function);
             if result.is_null() {

@@ -131,6 +131,62 @@ const RULES: &[Rule] = &[
     method("*", "*.step", Role::OptimizerStep, ObjectKind::Optimizer),
 ];
 
+/// What of a call's arguments and results is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// What it was given.
+    pub given: bool,
+    /// What it returned, or the exception that left it.
+    pub returned: bool,
+    /// Of every call; else of those in sampled iterations, and of the first calls of each function.
+    pub always: bool,
+}
+
+impl Extent {
+    /// Neither.
+    pub const NOTHING: Extent = Extent { given: false, returned: false, always: false };
+    const GIVEN: Extent = Extent { given: true, ..Extent::NOTHING };
+    const RETURNED: Extent = Extent { returned: true, ..Extent::NOTHING };
+    const BOTH: Extent = Extent { given: true, returned: true, always: false };
+    /// For calls that are rare, each of which sets something.
+    const ALWAYS: Extent = Extent { given: true, returned: false, always: true };
+}
+
+/// What of the arguments and results of a call is recorded, by what the function does. `full`: in that profile;
+/// `name`: the bare name of the function.
+pub fn arguments(full: bool, role: Role, object: Option<ObjectKind>, outermost: bool, name: &str) -> Extent {
+    match role {
+        // What a context manager is left with is the exception, which is that of the calls inside it.
+        Role::Autocast | Role::GradMode if name == "__exit__" => Extent::NOTHING,
+        Role::User => Extent::BOTH,
+        Role::ModuleCall if outermost => Extent::BOTH,
+        Role::OptimizerInit
+        | Role::SchedulerInit
+        | Role::LoaderInit
+        | Role::ModeChange
+        | Role::RequiresGrad
+        | Role::ModuleMove
+        | Role::LoadState
+        | Role::Load
+        | Role::Save
+        | Role::Seed
+        | Role::GradMode
+        | Role::Autocast => Extent::ALWAYS,
+        Role::Other if object == Some(ObjectKind::Scaler) => Extent::ALWAYS,
+        Role::ClipGrad | Role::ScalerScale | Role::Distributed => Extent::BOTH,
+        Role::Backward
+        | Role::AutogradGrad
+        | Role::ZeroGrad
+        | Role::SchedulerStep
+        | Role::ScalerUnscale
+        | Role::ScalerStep
+        | Role::ScalerUpdate => Extent::GIVEN,
+        Role::LoaderNext => Extent::RETURNED,
+        _ if full => Extent::BOTH,
+        _ => Extent::NOTHING,
+    }
+}
+
 /// What to do with a function.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision {

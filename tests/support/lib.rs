@@ -2,6 +2,7 @@
 //!
 //! Two variables say with what: `TRAINCHECK_TEST_PYTHON`, a Python with what `environments/py311-torch2.9.txt` lists, and
 //! `TRAINCHECK_TEST_BIN`, the folder of `traincheck` and `libtraincheck.so`. `scripts/test` sets both.
+mod arguments;
 mod run;
 mod trace;
 

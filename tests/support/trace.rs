@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use traincheck_schema::dictionary::Dictionary;
-use traincheck_schema::record::{Attribute, Event, EventKind, Role, State, VariableKind};
+use traincheck_schema::record::{Argument, Attribute, Event, EventKind, Role, State, VariableKind};
 use traincheck_schema::run::{Run, Torn};
 use traincheck_schema::segment::{Dropped, Ending, ProcessHeader};
 
@@ -18,6 +18,8 @@ pub struct ProcessTrace {
     pub events: Vec<Event>,
     /// Its states, likewise.
     pub states: Vec<State>,
+    /// What calls were given and gave back, likewise.
+    pub arguments: Vec<Argument>,
     /// What was lost.
     pub dropped: Vec<Dropped>,
     /// How it ended, if its trace was sealed.
@@ -47,10 +49,12 @@ impl Trace {
             .map(|process| {
                 let mut reader = process.reader();
                 let (mut events, mut states, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
+                let mut arguments = Vec::new();
                 while let Some(batch) = reader.next_batch() {
                     let batch = batch.unwrap_or_else(|error| panic!("a damaged trace: {error}"));
                     events.extend(batch.events);
                     states.extend(batch.states);
+                    arguments.extend(batch.arguments);
                     dropped.extend(batch.dropped);
                 }
                 ProcessTrace {
@@ -58,6 +62,7 @@ impl Trace {
                     dictionary: reader.dictionary().clone(),
                     events,
                     states,
+                    arguments,
                     dropped,
                     ending: reader.ending().cloned(),
                     torn: reader.torn().cloned(),

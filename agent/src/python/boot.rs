@@ -274,6 +274,12 @@ p = Parameter(torch.ones(3))
 p.grad = torch.full((3,), 2.0)
 deep = torch.arange(14)[2:].reshape(1, 2, 1, 3, 1, 2)
 meta = torch.empty(2, 3, device='meta')
+three, five = torch.zeros(3), torch.zeros(3)
+for _ in range(3):
+    three.add_(1)
+for _ in range(5):
+    five.add_(1)
+made = p * 2
 def known_op():
     return torch.arange(4) + 1
 def known_modes():

@@ -4,9 +4,9 @@ use super::api::{Object, Python};
 use super::code::CodeInfo;
 use super::frame::Frame;
 use super::names::{self, Function};
-use super::{generators, hook, roles};
+use super::{arguments, generators, hook, roles};
 use crate::calls::{self, Open};
-use crate::plan::Manner;
+use crate::plan::{Extent, Manner};
 use crate::{progress, settings, sink};
 use traincheck_schema::record::{Event, EventKind, Role, Stage, flags};
 
@@ -19,6 +19,8 @@ pub struct Entered {
     pub(super) this: Object,
     pub(super) owns_this: bool,
     pub(super) outermost: bool,
+    /// What is recorded of its arguments and results.
+    pub(super) extent: Extent,
 }
 
 impl Entered {
@@ -87,6 +89,10 @@ pub unsafe fn enter(
             return None;
         }
         sink::emit(&event);
+        let extent = arguments::are_wanted(info, function, outermost);
+        if extent.given {
+            arguments::given(python, frame, info, &event);
+        }
         roles::count(function.role, calls, true);
         let keeps = roles::wants_self_at_return(function) && !this.is_null();
         if keeps {
@@ -94,7 +100,7 @@ pub unsafe fn enter(
         }
         roles::entered(python, function, this, &event, outermost, calls);
         calls.busy = false;
-        Some(Entered { event, function, open, this, owns_this: keeps, outermost })
+        Some(Entered { event, function, open, this, owns_this: keeps, outermost, extent })
     }
 }
 
@@ -130,7 +136,7 @@ pub unsafe fn lose(python: &Python, entered: Entered) {
 }
 
 unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Object) {
-    let Entered { event: begun, function, this, outermost, .. } = entered;
+    let Entered { event: begun, function, this, outermost, extent, .. } = entered;
     let calls = calls::current();
     // SAFETY: `leave`'s contract.
     let quiet = result.is_null() && unsafe { generators::was_closed(begun.call, exception, python, calls) };
@@ -145,7 +151,7 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
         return;
     }
     progress::call_returned(begun.call);
-    sink::emit(&Event {
+    let exit = Event {
         kind: EventKind::Exit as u8,
         time: now.time,
         stage: now.stage,
@@ -153,15 +159,24 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
         step: now.step,
         flags: begun.flags | raised,
         ..begun
-    });
+    };
+    sink::emit(&exit);
     if function.role == Role::Save {
         progress::set_stage_after_init(Stage::try_from(begun.stage).unwrap_or_default(), calls);
     }
     // With an exception set, no function of the C API may be called.
     if result.is_null() || sink::is_inert() {
+        if result.is_null() && extent.returned {
+            // SAFETY: `leave`'s contract: the type of the exception that is being raised lives.
+            unsafe { arguments::raised(exception, &exit) };
+        }
         return;
     }
     calls.busy = true;
+    if extent.returned {
+        // SAFETY: `leave`'s contract: no exception is set.
+        unsafe { arguments::returned(python, result, &exit) };
+    }
     // SAFETY: `leave`'s contract: no exception is set; `this` is kept alive by `enter`.
     unsafe { roles::returned(python, &begun, function, this, outermost, result, calls) };
     calls.busy = false;

@@ -38,6 +38,8 @@ pub struct CodeInfo {
     pub calls: Cell<u32>,
     /// See `calls`.
     pub counted_in: Cell<u32>,
+    /// Its parameters.
+    pub parameters: super::arguments::Parameters,
     /// The type of `self` in the last call (all ones before it) and what it resolved to: calls come in runs.
     pub last: Cell<(usize, Option<&'static super::names::Function>)>,
 }
@@ -152,6 +154,7 @@ impl Codes {
                 thinned: Cell::new(false),
                 calls: Cell::new(0),
                 counted_in: Cell::new(0),
+                parameters: super::arguments::Parameters::default(),
                 last: Cell::new((usize::MAX, None)),
             }));
             self.known.insert(key, info);
@@ -233,7 +236,11 @@ unsafe fn decide(python: &Python, code: Object, globals: Object) -> Option<&'sta
     }
 }
 
-unsafe fn attribute_number(python: &Python, object: Object, name: &std::ffi::CStr) -> i64 {
+/// An attribute of a code object that is a number; 0 where it has none.
+///
+/// # Safety
+/// A live code object; the GIL is held.
+pub unsafe fn attribute_number(python: &Python, object: Object, name: &std::ffi::CStr) -> i64 {
     // SAFETY: the callers': live object, GIL held; the new reference is given back.
     unsafe {
         let value = (python.get_attr)(object, name.as_ptr());

@@ -129,6 +129,27 @@ pub unsafe fn current(thread: *const c_void) -> *const Frame {
     }
 }
 
+/// `co_flags`, in every version.
+const CODE_FLAGS: usize = 48;
+
+/// How many parameters a code object has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signature {
+    /// `co_argcount`.
+    arguments: c_int,
+    /// `co_kwonlyargcount`.
+    keywords: c_int,
+    /// `CO_VARARGS` and `CO_VARKEYWORDS` of `co_flags`.
+    rest: c_int,
+}
+
+impl Signature {
+    /// That of a code object with these attributes.
+    pub fn new(arguments: i64, keywords: i64, flags: i64) -> Signature {
+        Signature { arguments: arguments as c_int, keywords: keywords as c_int, rest: (flags & 12) as c_int }
+    }
+}
+
 impl Frame {
     #[inline]
     unsafe fn field<T: Copy>(&self, offset: usize) -> T {
@@ -236,11 +257,40 @@ impl Frame {
             if self.code().cast::<u8>().add(layout.argument_count).cast::<c_int>().read() == 0 {
                 return std::ptr::null_mut();
             }
-            let argument: Object = self.field(layout.locals);
-            if !argument.is_null() && python.type_of(argument) == python.cell_type {
-                *argument.cast::<Object>().add(2)
+            self.local(python, 0)
+        }
+    }
+
+    /// How many parameters the code that runs has. To be compared with its attributes before it is relied on.
+    ///
+    /// # Safety
+    /// See [`Frame::code`].
+    #[inline]
+    pub unsafe fn signature(&self) -> Signature {
+        // SAFETY: the caller's word. A code object is larger than this in every version; `co_kwonlyargcount` follows
+        // `co_argcount` and `co_posonlyargcount`.
+        unsafe {
+            let count = layout().argument_count;
+            let field = |offset: usize| self.code().cast::<u8>().add(offset).cast::<c_int>().read();
+            Signature { arguments: field(count), keywords: field(count + 8), rest: field(CODE_FLAGS) & 12 }
+        }
+    }
+
+    /// A local variable of a frame that is about to run or to go on, by its place among the names of its code's
+    /// variables; null where it is not bound.
+    ///
+    /// # Safety
+    /// A live frame whose code has more variables than `index`; the GIL is held.
+    #[inline]
+    pub unsafe fn local(&self, python: &Python, index: usize) -> Object {
+        // SAFETY: the caller's word. A variable that a closure shares lies in a cell once the frame has run, whose
+        // content follows the object's head.
+        unsafe {
+            let value: Object = self.field(layout().locals + index * size_of::<Object>());
+            if !value.is_null() && python.type_of(value) == python.cell_type {
+                *value.cast::<Object>().add(2)
             } else {
-                argument
+                value
             }
         }
     }

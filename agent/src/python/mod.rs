@@ -1,6 +1,7 @@
 //! CPython: its C API, its frames, and the hook that sees calls.
 
 pub mod api;
+mod arguments;
 pub mod boot;
 pub mod capture;
 pub mod code;
@@ -13,3 +14,4 @@ mod pep523;
 mod roles;
 mod support;
 mod types;
+mod values;

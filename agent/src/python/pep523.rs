@@ -133,7 +133,8 @@ unsafe fn record(python: &Python, thread: *mut c_void, frame: *mut Frame, info: 
             hook::guarded(python, || capture::enter(python, frame::current(thread), &*frame, info)).flatten();
         let result = (python.eval_frame_default)(thread, frame, 0);
         if let Some(entered) = entered {
-            capture::leave(python, entered, result, std::ptr::null_mut());
+            let exception = if result.is_null() { (python.error_occurred)() } else { std::ptr::null_mut() };
+            capture::leave(python, entered, result, exception);
         }
         result
     }

@@ -17,11 +17,13 @@ mod names;
 mod quiet;
 pub mod report;
 mod ring_file;
+pub mod secrets;
 mod threads;
 mod writer;
 
 use crate::{process, reserve};
 use command::Command;
+pub use command::REDACTED;
 use early::Early;
 use quiet::quietly;
 use ring_file::RingFile;
@@ -192,6 +194,12 @@ pub fn define(entry: DictEntry) -> u32 {
 /// The id of `text`, the same for the same text; 0 as in [`define`].
 pub fn text(text: &str) -> u32 {
     if is_inert() { 0 } else { names::text(text) }
+}
+
+/// A hash of a text, for maps whose keys are texts.
+#[inline]
+pub fn content_hash(text: &[u8]) -> u64 {
+    names::content_hash(0, text)
 }
 
 /// The id of a context that is defined for the first time; 0 as in [`define`].

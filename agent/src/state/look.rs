@@ -10,7 +10,7 @@ use super::ownership::Ownership;
 use super::point::Point;
 use super::value::Value;
 use super::variables::{self, Said};
-use super::{attributes, hyperparameters, objects, optimizer_state};
+use super::{attributes, hyperparameters, objects, optimizer_state, storages};
 use crate::calls::Calls;
 use crate::gil::Gil;
 use crate::hash::FastMap;
@@ -260,7 +260,7 @@ impl Look<'_> {
                     });
                 }
             }
-            let storage = ownership.storage(tensors.storage_id(tensor));
+            let storage = storages::number(tensors.storage_id(tensor));
             let storage_is_new = said.storage != storage;
             if storage_is_new {
                 said.storage = storage;

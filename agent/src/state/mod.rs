@@ -12,5 +12,6 @@ pub mod optimizer_state;
 pub mod ownership;
 pub mod point;
 pub mod rng;
+pub mod storages;
 pub mod value;
 pub mod variables;

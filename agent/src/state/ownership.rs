@@ -23,7 +23,6 @@ pub struct Ownership {
     pub unreached: Vec<Unreached>,
     /// Variable ids of unreached parameters, by optimizer, group and position.
     ids: FastMap<u64, u32>,
-    storages: FastMap<usize, u32>,
 }
 
 /// A parameter that an optimizer holds and no root reaches.
@@ -98,12 +97,6 @@ impl Ownership {
     /// Text id of the ids of those that hold a parameter.
     pub fn holders_of(&self, parameter: Object) -> u32 {
         self.holders.get(&(parameter as usize)).copied().unwrap_or_else(|| sink::text(""))
-    }
-
-    /// A small number for a storage, the same for the same.
-    pub fn storage(&mut self, identity: usize) -> u32 {
-        let next = self.storages.len() as u32 + 1;
-        *self.storages.entry(identity).or_insert(next)
     }
 
     /// What the roots reach now. `moved`: who holds what has changed.

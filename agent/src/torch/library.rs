@@ -48,6 +48,10 @@ pub struct TensorFunctions {
     pub requires_grad: unsafe extern "C-unwind" fn(*const c_void) -> bool,
     /// What the first word of every `c10::TensorImpl` points to that is of no derived class.
     pub plain_class: usize,
+    /// The same of `at::SparseTensorImpl` and `at::SparseCsrTensorImpl`, where they are exported.
+    pub sparse_class: Option<usize>,
+    /// See `sparse_class`.
+    pub compressed_class: Option<usize>,
     /// The one object that stands for an undefined tensor.
     pub undefined: usize,
 }
@@ -147,6 +151,8 @@ pub struct Libtorch {
     pub record_function: Result<RecordFunction, String>,
     /// Reading of tensors.
     pub tensors: Result<TensorFunctions, String>,
+    /// `at::TensorBase::is_leaf`, of the address of a pointer to a tensor.
+    pub is_leaf: Result<unsafe extern "C-unwind" fn(*const usize) -> bool, String>,
     /// Modes of threads.
     pub modes: Result<ModeFunctions, String>,
     /// What contexts are made of.
@@ -164,7 +170,8 @@ impl Libtorch {
         unsafe {
             Ok(Libtorch {
                 record_function: record_function(&cpu),
-                tensors: tensors(&core),
+                tensors: tensors(&core, &cpu),
+                is_leaf: cpu.function(c"_ZNK2at10TensorBase7is_leafEv"),
                 modes: modes(&core, &cpu),
                 contexts: contexts(&core, &cpu),
             })
@@ -179,6 +186,7 @@ impl Libtorch {
         Libtorch {
             record_function: Err(why.to_owned()),
             tensors: Err(why.to_owned()),
+            is_leaf: Err(why.to_owned()),
             modes: Err(why.to_owned()),
             contexts: Contexts {
                 autocast_dtype: Err(why.to_owned()),
@@ -206,8 +214,8 @@ unsafe fn record_function(cpu: &Library) -> Result<RecordFunction, String> {
 }
 
 /// # Safety
-/// As for [`record_function`], for libc10.
-unsafe fn tensors(core: &Library) -> Result<TensorFunctions, String> {
+/// As for [`record_function`], for both.
+unsafe fn tensors(core: &Library, cpu: &Library) -> Result<TensorFunctions, String> {
     /// A virtual table begins with two words that objects do not point to.
     const TABLE_HEAD: usize = 2 * size_of::<usize>();
     // SAFETY: the caller's guarantee.
@@ -216,6 +224,11 @@ unsafe fn tensors(core: &Library) -> Result<TensorFunctions, String> {
             grad: core.function(c"_ZNK3c1010TensorImpl4gradEv")?,
             requires_grad: core.function(c"_ZNK3c1010TensorImpl13requires_gradEv")?,
             plain_class: core.address(c"_ZTVN3c1010TensorImplE")? + TABLE_HEAD,
+            sparse_class: cpu.address(c"_ZTVN2at16SparseTensorImplE").ok().map(|table| table + TABLE_HEAD),
+            compressed_class: cpu
+                .address(c"_ZTVN2at19SparseCsrTensorImplE")
+                .ok()
+                .map(|table| table + TABLE_HEAD),
             undefined: core.address(c"_ZN3c1019UndefinedTensorImpl10_singletonE")?,
         })
     }

@@ -10,6 +10,7 @@ use std::ffi::c_void;
 use std::fmt;
 use std::slice;
 
+use super::history::History;
 use super::library::{Libtorch, TensorFunctions};
 use super::memory::Mapped;
 use super::view::{Dtype, TensorView};
@@ -43,6 +44,13 @@ pub struct KnownTensors {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TensorRef(usize);
 
+impl TensorRef {
+    /// Where its `TensorImpl` is.
+    pub(super) fn address(self) -> usize {
+        self.0
+    }
+}
+
 /// Why the contents of a tensor cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
@@ -72,19 +80,19 @@ impl fmt::Display for Unreadable {
 
 /// Where things lie, in bytes.
 #[derive(Clone, Copy, Debug)]
-struct Layout {
+pub(super) struct Layout {
     /// The `TensorImpl` pointer in a Python tensor object.
     in_object: usize,
     /// In a `TensorImpl`: the `StorageImpl` pointer; ...
     storage: usize,
     /// ... the number of dimensions, followed by sizes and strides or a pointer to them; ...
-    dimensions: usize,
+    pub(super) dimensions: usize,
     /// ... where in the storage it begins, in elements; ...
     storage_offset: usize,
     /// ... the number of its `c10::ScalarType`; ...
-    scalar_type: usize,
+    pub(super) scalar_type: usize,
     /// ... the number of its `c10::DeviceType`; ...
-    device: usize,
+    pub(super) device: usize,
     /// ... its dispatch keys.
     keys: usize,
     /// In a `StorageImpl`: the address of the memory; ...
@@ -96,8 +104,9 @@ struct Layout {
 /// The proven ability to read tensors.
 #[derive(Clone, Copy)]
 pub struct Tensors {
-    functions: TensorFunctions,
-    layout: Layout,
+    pub(super) functions: TensorFunctions,
+    pub(super) layout: Layout,
+    pub(super) history: History,
     /// The dispatch keys of a plain tensor in host memory.
     plain_keys: u64,
 }
@@ -113,7 +122,7 @@ impl Tensors {
         // SAFETY: the caller's guarantee.
         unsafe {
             let (layout, plain_keys) = find_layout(&functions, known)?;
-            let tensors = Tensors { functions, layout, plain_keys };
+            let tensors = Tensors { functions, layout, history: History::default(), plain_keys };
             tensors.check(known)?;
             Ok(tensors)
         }
@@ -184,18 +193,7 @@ impl Tensors {
             let number = field::<u16>(tensor.0, at.scalar_type);
             let dtype = Dtype::from_scalar_type(number).ok_or(Unreadable::Dtype(number))?;
 
-            let dimensions = field::<usize>(tensor.0, at.dimensions);
-            let inside = tensor.0 + at.dimensions + size_of::<usize>();
-            let (sizes, strides) = if dimensions <= INLINE_DIMENSIONS {
-                (inside as *const i64, (inside as *const i64).add(INLINE_DIMENSIONS))
-            } else if dimensions <= MAX_DIMENSIONS {
-                let outside = *(inside as *const *const i64);
-                (outside, outside.add(dimensions))
-            } else {
-                return Err(Unreadable::Layout);
-            };
-            let sizes = slice::from_raw_parts(sizes, dimensions);
-            let strides = slice::from_raw_parts(strides, dimensions);
+            let (sizes, strides) = dimensions(tensor.0, at.dimensions).ok_or(Unreadable::Layout)?;
 
             let storage = field::<usize>(tensor.0, at.storage);
             if storage == 0 {
@@ -251,6 +249,28 @@ impl Tensors {
     }
 }
 
+/// Sizes and strides of the tensor at `address`, which keeps their number at `offset`; `None` if that cannot be.
+///
+/// # Safety
+/// The tensor lives, as long as they are used.
+#[inline]
+pub(super) unsafe fn dimensions<'a>(address: usize, offset: usize) -> Option<(&'a [i64], &'a [i64])> {
+    // SAFETY: the caller's guarantee: a live tensor has these fields.
+    unsafe {
+        let count = field::<usize>(address, offset);
+        let inside = address + offset + size_of::<usize>();
+        let (sizes, strides) = if count <= INLINE_DIMENSIONS {
+            (inside as *const i64, (inside as *const i64).add(INLINE_DIMENSIONS))
+        } else if count <= MAX_DIMENSIONS {
+            let outside = *(inside as *const *const i64);
+            (outside, outside.add(count))
+        } else {
+            return None;
+        };
+        Some((slice::from_raw_parts(sizes, count), slice::from_raw_parts(strides, count)))
+    }
+}
+
 /// Whether all elements lie within `length` bytes from the beginning of the storage.
 #[inline]
 fn fits(sizes: &[i64], strides: &[i64], offset: i64, width: i64, length: i64) -> bool {
@@ -288,7 +308,7 @@ unsafe fn contents<Element: Copy>(view: &TensorView) -> Vec<Element> {
 /// # Safety
 /// There is a `Value` `offset` bytes behind `address`.
 #[inline(always)]
-unsafe fn field<Value: Copy>(address: usize, offset: usize) -> Value {
+pub(super) unsafe fn field<Value: Copy>(address: usize, offset: usize) -> Value {
     // SAFETY: the caller's guarantee.
     unsafe { ((address + offset) as *const Value).read() }
 }

@@ -1,5 +1,6 @@
 //! What a run holds, in numbers: read once from front to back, in memory that grows with the number of names
 //! and iterations, not with that of events.
+mod arguments;
 mod process;
 mod tally;
 pub mod text;
@@ -7,6 +8,7 @@ pub mod text;
 use serde::Serialize;
 use traincheck_schema::run::{Run, RunInfo};
 
+pub use arguments::Value;
 pub use process::{End, ProcessSummary};
 pub use tally::{Calls, Lost, Variable};
 

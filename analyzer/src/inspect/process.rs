@@ -62,6 +62,8 @@ pub struct ProcessSummary {
     pub events: u64,
     /// How many states.
     pub states: u64,
+    /// How many arguments and results.
+    pub arguments: u64,
     /// What is missing.
     pub lost: Vec<Lost>,
     /// What could not be recorded, and why.
@@ -97,6 +99,8 @@ pub enum End {
         events_recovered: u64,
         /// States that were.
         states_recovered: u64,
+        /// Arguments and results that were.
+        arguments_recovered: u64,
     },
 }
 
@@ -136,6 +140,7 @@ impl ProcessSummary {
                     bytes_after_last_frame: torn.bytes_after_last_frame,
                     events_recovered: torn.events_recovered,
                     states_recovered: torn.states_recovered,
+                    arguments_recovered: torn.arguments_recovered,
                 }
             }
         };
@@ -174,6 +179,7 @@ impl ProcessSummary {
             looks: tally.looks(dictionary),
             events: tally.events(),
             states: tally.states(),
+            arguments: tally.arguments(),
             hooks_off: tally.hooks_off(dictionary),
             lost: tally.take_lost(),
             bytes,

@@ -12,6 +12,8 @@ use traincheck_schema::record::{
 use traincheck_schema::run::Batch;
 use traincheck_schema::segment::DropReason;
 
+use super::arguments::{LastCalls, Value};
+
 /// The calls of one function, or the records of one op.
 #[derive(Debug, Default, Serialize)]
 pub struct Calls {
@@ -35,6 +37,10 @@ pub struct Calls {
     pub own_ns: u64,
     /// After how many calls it was no longer recorded; none: it always was.
     pub thinned_after: Option<u64>,
+    /// What its last call was given of which that was recorded.
+    pub arguments: Vec<Value>,
+    /// What that call gave back, or the exception that left it.
+    pub results: Vec<Value>,
 }
 
 /// An object that the script made.
@@ -180,6 +186,7 @@ pub struct Tally {
     looks: HashMap<(u32, bool), u64>,
     hooks_off: Vec<u32>,
     lost: Vec<Lost>,
+    last_calls: LastCalls,
 }
 
 const STAGES: [Stage; 4] = [Stage::Init, Stage::Training, Stage::Evaluation, Stage::Checkpointing];
@@ -201,6 +208,9 @@ impl Tally {
         }
         for state in &batch.states {
             self.state(state);
+        }
+        for argument in &batch.arguments {
+            self.last_calls.add(argument);
         }
     }
 
@@ -325,6 +335,10 @@ impl Tally {
         self.states
     }
 
+    pub fn arguments(&self) -> u64 {
+        self.last_calls.count()
+    }
+
     /// Calls of Python functions.
     pub fn calls(&self) -> u64 {
         self.functions.values().map(|count| count.calls).sum()
@@ -380,12 +394,12 @@ impl Tally {
 
     /// The functions, those with the most time first.
     pub fn functions(&self, dictionary: &Dictionary) -> Vec<Calls> {
-        named(&self.functions, dictionary)
+        named(&self.functions, &self.last_calls, dictionary)
     }
 
     /// The ops, those with the most time first.
     pub fn ops(&self, dictionary: &Dictionary) -> Vec<Calls> {
-        named(&self.ops, dictionary)
+        named(&self.ops, &LastCalls::default(), dictionary)
     }
 
     /// The objects, in the order of their construction.
@@ -461,11 +475,12 @@ impl Tally {
 }
 
 /// The counts under their names, by total time and then by name, so that the order is always the same.
-fn named(counts: &HashMap<u32, Count>, dictionary: &Dictionary) -> Vec<Calls> {
+fn named(counts: &HashMap<u32, Count>, last: &LastCalls, dictionary: &Dictionary) -> Vec<Calls> {
     let mut calls: Vec<_> = counts
         .iter()
         .map(|(id, count)| {
             let entry = dictionary.get(*id);
+            let (arguments, results) = last.of(*id, dictionary);
             let function = entry.filter(|entry| entry.kind == DictKind::Function as u8);
             Calls {
                 name: name(*id, dictionary),
@@ -480,6 +495,8 @@ fn named(counts: &HashMap<u32, Count>, dictionary: &Dictionary) -> Vec<Calls> {
                 total_ns: count.total_ns,
                 own_ns: count.total_ns.saturating_sub(count.inner_ns),
                 thinned_after: count.thinned_after,
+                arguments,
+                results,
             }
         })
         .collect();

@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::{Calls, End, Lost, ProcessSummary, Summary, Variable};
+use super::{Calls, End, Lost, ProcessSummary, Summary, Value, Variable};
 use crate::cli::calendar;
 
 /// Longer lists are cut.
 const MOST_ROWS: usize = 30;
+/// Of the arguments of a call so many are shown.
+const MOST_VALUES: usize = 8;
 
 /// Writes the summary.
 ///
@@ -107,12 +109,13 @@ fn write_end(out: &mut impl Write, end: &End) -> io::Result<()> {
             }
             Ok(())
         }
-        End::Torn { bytes_after_last_frame, events_recovered, states_recovered } => row(
+        End::Torn { bytes_after_last_frame, events_recovered, states_recovered, arguments_recovered } => row(
             out,
             "end",
             &format!(
                 "torn: the process was killed or is still running; {bytes_after_last_frame} bytes of an unfinished \
-                 frame, {events_recovered} events and {states_recovered} states recovered from its rings"
+                 frame, {events_recovered} events, {states_recovered} states and {arguments_recovered} arguments \
+                 recovered from its rings"
             ),
         ),
     }
@@ -159,8 +162,22 @@ fn write_calls(out: &mut impl Write, title: &str, calls: &[Calls]) -> io::Result
             write!(out, ", not recorded after {calls} calls")?;
         }
         writeln!(out)?;
+        write_values(out, "given", &call.arguments)?;
+        write_values(out, "gave", &call.results)?;
     }
     write_rest(out, calls.len())
+}
+
+/// What the last call of a function was given or gave back.
+fn write_values(out: &mut impl Write, title: &str, values: &[Value]) -> io::Result<()> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<_> =
+        values.iter().take(MOST_VALUES).map(|value| format!("{}={}", value.name, value.value)).collect();
+    let rest = values.len().saturating_sub(MOST_VALUES);
+    let rest = if rest > 0 { format!(", and {rest} more") } else { String::new() };
+    writeln!(out, "  {:>32}    {title} {}{rest}", "", shown.join(", "))
 }
 
 fn write_variables(out: &mut impl Write, variables: &[Variable]) -> io::Result<()> {
@@ -223,8 +240,13 @@ fn known(text: &str) -> &str {
 }
 
 fn size(process: &ProcessSummary) -> String {
-    let mut text =
-        format!("{:.2} MB, {} events, {} states", process.bytes as f64 / 1e6, process.events, process.states);
+    let mut text = format!(
+        "{:.2} MB, {} events, {} states, {} arguments",
+        process.bytes as f64 / 1e6,
+        process.events,
+        process.states,
+        process.arguments
+    );
     if let Some(bytes) = process.bytes_per_iteration {
         text += &format!("; {bytes:.0} bytes per iteration");
     }

@@ -21,7 +21,14 @@ unsafe extern "C-unwind" fn requires_grad(tensor: *const c_void) -> bool {
 }
 
 fn functions() -> TensorFunctions {
-    TensorFunctions { grad, requires_grad, plain_class: &raw const CLASS as usize, undefined: 1 }
+    TensorFunctions {
+        grad,
+        requires_grad,
+        plain_class: &raw const CLASS as usize,
+        sparse_class: None,
+        compressed_class: None,
+        undefined: 1,
+    }
 }
 
 /// Where a version of PyTorch keeps things, in bytes.

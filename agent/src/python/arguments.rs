@@ -1,0 +1,182 @@
+//! What calls are given and what they give back.
+//!
+//! At its entry a frame's first locals are its parameters, in the order of the code's variable names, and everything is
+//! bound already: positional and keyword arguments, defaults, `*args` and `**kwargs`.
+
+use super::api::{Object, Python};
+use super::code::CodeInfo;
+use super::frame::{Frame, Signature};
+use super::names::Function;
+use super::values::{self, Name, Values};
+use crate::plan::{self, Extent};
+use crate::{progress, settings, sink};
+use std::cell::Cell;
+use std::sync::OnceLock;
+use traincheck_schema::record::{Argument, ArgumentKind, Direction, Event};
+use traincheck_settings::Profile;
+
+/// So many calls of each function are recorded with their arguments in whatever iteration they are: a function that
+/// only runs late is not missed.
+const FIRST_CALLS: u8 = 3;
+
+/// What is known of the parameters of a function.
+#[derive(Debug, Default)]
+pub struct Parameters {
+    /// Calls whose arguments were recorded, up to [`FIRST_CALLS`].
+    calls: Cell<u8>,
+    /// Those of code with this signature: code of other names at the same place is told by it.
+    of: Cell<(Signature, &'static [Parameter])>,
+}
+
+/// One parameter.
+#[derive(Debug)]
+struct Parameter {
+    name: Name,
+    /// Where it is in the frame.
+    index: usize,
+    /// It is `*args` or `**kwargs`.
+    rest: bool,
+}
+
+/// The name of all results.
+static RESULT: OnceLock<Name> = OnceLock::new();
+
+/// `CO_VARARGS` and `CO_VARKEYWORDS`.
+const REST: [i64; 2] = [4, 8];
+
+/// Whether arguments and results of the call about to be recorded are.
+///
+/// # Safety
+/// The GIL is held.
+#[inline]
+pub unsafe fn are_wanted(info: &CodeInfo, function: &Function, outermost: bool) -> Extent {
+    let extent = plan::arguments(
+        settings::get().profile == Profile::Full,
+        function.role,
+        function.object,
+        outermost,
+        &info.function,
+    );
+    if extent == Extent::NOTHING || extent.always || progress::is_sampled() {
+        return extent;
+    }
+    let calls = info.parameters.calls.get();
+    if calls >= FIRST_CALLS {
+        return Extent::NOTHING;
+    }
+    info.parameters.calls.set(calls + 1);
+    extent
+}
+
+/// Records the arguments of the call `event`.
+///
+/// # Safety
+/// `frame` is live and at its entry; the GIL is held, no exception is set, the thread's calls are marked busy.
+pub unsafe fn given(python: &Python, frame: &Frame, info: &CodeInfo, event: &Event) {
+    // SAFETY: the caller's word. A parameter that a closure shares may lie in a cell already.
+    unsafe {
+        let parameters = parameters(python, frame, info);
+        if parameters.is_empty() {
+            return;
+        }
+        let Some(mut values) = Values::new(python, template(event, Direction::Argument)) else { return };
+        for parameter in parameters {
+            let value = frame.local(python, parameter.index);
+            if parameter.rest {
+                values.rest(parameter.name, value);
+            } else {
+                values.value(parameter.name, value);
+            }
+        }
+    }
+}
+
+/// Records what the call returned that ended with the event `exit`.
+///
+/// # Safety
+/// `result` lives; else as for [`given`].
+pub unsafe fn returned(python: &Python, result: Object, exit: &Event) {
+    // SAFETY: the caller's word.
+    unsafe {
+        if let Some(mut values) = Values::new(python, template(exit, Direction::Result)) {
+            values.value(*RESULT.get_or_init(|| Name::new("result")), result);
+        }
+    }
+}
+
+/// Records the exception that left the call that ended with the event `exit`. No function of the C API is called.
+///
+/// # Safety
+/// `class` is the live type of the exception, or null; the GIL is held.
+pub unsafe fn raised(class: Object, exit: &Event) {
+    if class.is_null() {
+        return;
+    }
+    // SAFETY: the caller's word.
+    let class = unsafe { values::own_name(class) };
+    sink::emit_argument(&Argument {
+        name: sink::text("exception"),
+        value_kind: ArgumentKind::Object as u8,
+        text: sink::text(&class),
+        ..template(exit, Direction::Exception)
+    });
+}
+
+fn template(event: &Event, direction: Direction) -> Argument {
+    Argument {
+        direction: direction as u8,
+        time: event.time,
+        call: event.call,
+        iteration: event.iteration,
+        function: event.name,
+        ..Argument::EMPTY
+    }
+}
+
+/// The parameters of the code that `frame` runs, but for `self`.
+unsafe fn parameters(python: &Python, frame: &Frame, info: &CodeInfo) -> &'static [Parameter] {
+    // SAFETY: `given`'s contract.
+    unsafe {
+        // Code objects that share an entry could differ, if only in theory; no more is read than each has.
+        let signature = frame.signature();
+        let (of, known) = info.parameters.of.get();
+        if of == signature {
+            return known;
+        }
+        let found: &'static [Parameter] = find(python, frame.code(), signature).leak();
+        info.parameters.of.set((signature, found));
+        found
+    }
+}
+
+#[cold]
+unsafe fn find(python: &Python, code: Object, signature: Signature) -> Vec<Parameter> {
+    // SAFETY: `parameters`' contract: a live code object, whose attributes run no Python code.
+    unsafe {
+        let number = |name| super::code::attribute_number(python, code, name);
+        let (plain, flags) = (number(c"co_argcount") + number(c"co_kwonlyargcount"), number(c"co_flags"));
+        // The fields that the signature was read from are not those of this version.
+        if signature != Signature::new(number(c"co_argcount"), number(c"co_kwonlyargcount"), flags) {
+            return Vec::new();
+        }
+        let rest = REST.into_iter().filter(|flag| flags & flag != 0).count() as i64;
+        let names = (python.get_attr)(code, c"co_varnames".as_ptr());
+        if names.is_null() {
+            (python.error_clear)();
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        if python.is_tuple(names) {
+            for index in 0..(plain + rest).min((python.tuple_size)(names) as i64) {
+                let text = python.text((python.tuple_get)(names, index as isize));
+                // A method's own object is no argument.
+                if index == 0 && matches!(text, "self" | "cls") {
+                    continue;
+                }
+                found.push(Parameter { name: Name::new(text), index: index as usize, rest: index >= plain });
+            }
+        }
+        (python.dec_ref)(names);
+        found
+    }
+}
