@@ -7,7 +7,9 @@
 //! It must never harm the process that it is in: nothing is printed, no panic crosses into foreign code, what cannot
 //! be proven at start-up is not used, and whatever fails switches itself off.
 
+mod budget;
 mod calls;
+mod cost;
 mod gil;
 mod hash;
 mod native;

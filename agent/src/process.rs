@@ -3,9 +3,9 @@
 //! Everything is registered from the constructor, before any thread can exist: registering takes a lock of the
 //! C library that is not reset in a forked child.
 
+use crate::cost::Costs;
 use crate::python::hook;
 use crate::sink;
-use crate::state::look;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static BOOTED: AtomicBool = AtomicBool::new(false);
@@ -42,7 +42,7 @@ extern "C" fn in_child() {
 /// Seals the run at the end of the process, or of its interpreter, whichever comes first. The second time nothing is
 /// left to do.
 pub extern "C" fn at_exit() {
-    sink::account("looks_ns", look::cost());
+    Costs::now().account();
     sink::seal("exit");
     sink::report::finish();
 }

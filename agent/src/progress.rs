@@ -228,6 +228,23 @@ pub fn backward_open(enters: bool) {
     }
 }
 
+/// The recording goes on after a pause in which `unseen` iterations began, somewhere in an iteration: the next one
+/// begins at the next place that is known to begin one.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn resumed(unseen: u32) {
+    ITERATION.fetch_add(unseen, Ordering::Relaxed);
+    STEP.fetch_add(unseen, Ordering::Relaxed);
+    // SAFETY: the caller's word.
+    unsafe {
+        with(|anchor| {
+            anchor.gradients_computed();
+            anchor.stepped = true;
+        });
+    }
+}
+
 /// An outermost backward has returned.
 ///
 /// # Safety

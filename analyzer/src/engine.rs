@@ -157,6 +157,11 @@ impl Engine<'_> {
             }
             EventKind::Suspend => self.suspend(event, source),
             EventKind::Resume => self.resume(event, source),
+            // Windows that are open are cut, as by a loss.
+            EventKind::Paused | EventKind::Resumed | EventKind::LooksSpaced => {
+                self.end_iteration(Some(Cut::Loss), source);
+                self.scene.losses += 1;
+            }
             EventKind::Stage | EventKind::OpEnter | EventKind::OpExit => {}
         }
     }

@@ -76,6 +76,13 @@ pub enum EventKind {
     Suspend = 11,
     /// It goes on, perhaps in another thread. `parent`: the call that resumed it.
     Resume = 12,
+    /// The recording pauses, for the sake of the budget: what happens from here to the next
+    /// [`EventKind::Resumed`] was not seen, and what is open is cut.
+    Paused = 20,
+    /// It goes on. `value`: the iterations that went unseen, counted by announced optimizer steps.
+    Resumed = 21,
+    /// For the sake of the budget variables are looked at in one of `value` iterations from here on.
+    LooksSpaced = 22,
 }
 
 /// Bits of [`Event::value`] of a [`EventKind::Look`]: which attributes were looked at, on every known variable.
@@ -601,6 +608,7 @@ macro_rules! from_number {
 from_number!(Stage: u8 { Init, Training, Evaluation, Checkpointing });
 from_number!(EventKind: u8 {
     Enter, Exit, OpEnter, OpExit, Iteration, Stage, Created, Look, Thinned, HookOff, Suspend, Resume,
+    Paused, Resumed, LooksSpaced,
 });
 from_number!(Attribute: u8 { Data, Grad, RequiresGrad, Storage, HeldBy, ReachedFrom, Value, Shape, Training });
 from_number!(ValueKind: u8 { None, Bool, Int, Float, Text, Tensor, Unreadable });

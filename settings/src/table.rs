@@ -153,7 +153,9 @@ pub static TABLE: &[Setting] = &[
         variable: "TRAINCHECK_OVERHEAD",
         option: "overhead",
         help: "What recording may cost, as a percentage of the job's time: 2%",
-        about: "Not set: recording costs what it costs.",
+        about: "Kept by the agent's own account of what it costs, from the first iteration on: variables are looked at in \
+                fewer iterations, and where that is not enough the recording pauses for some. The trace says what was \
+                left out, and nothing is concluded about it. Not set: recording costs what it costs.",
         ..SETTING
     },
     Setting {

@@ -163,6 +163,7 @@ api! {
     release_buffer = "PyBuffer_Release": fn(*mut Buffer);
     weakref_new = "PyWeakref_NewRef": fn(Object, Object) -> Object;
     weakref_get = "PyWeakref_GetObject": fn(Object) -> Object;
+    add_pending_call = "Py_AddPendingCall": fn(extern "C-unwind" fn(*mut c_void) -> c_int, *mut c_void) -> c_int;
     error_occurred = "PyErr_Occurred": fn() -> Object;
     error_clear = "PyErr_Clear": fn();
 }

@@ -9,7 +9,7 @@ use super::names::Classes;
 use super::{code, frame, hook, names, support};
 use crate::sink::report::{self, Progress};
 use crate::state::rng;
-use crate::{native, settings, sink};
+use crate::{budget, cost, native, settings, sink};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -207,6 +207,10 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
         let in_force = settings::load();
         code::Codes::install(python, text(c"standard_library"))?;
         crate::describe_job(python.version_text(), text(c"version"), in_force);
+        cost::armed();
+        if let Some(percent) = settings::get().overhead {
+            budget::set(percent / 100.0);
+        }
         rng::install(python);
         native::install(python, known);
         let how = hook::install(python)?;

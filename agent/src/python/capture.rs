@@ -6,6 +6,7 @@ use super::frame::Frame;
 use super::names::{self, Function};
 use super::{arguments, generators, hook, roles};
 use crate::calls::{self, Open};
+use crate::cost::{self, Timer};
 use crate::plan::{Extent, Manner};
 use crate::{progress, settings, sink};
 use traincheck_schema::record::{Event, EventKind, Role, Stage, flags};
@@ -67,6 +68,8 @@ pub unsafe fn enter(
 
         generators::say_resumed(calls);
         calls.busy = true;
+        let number = sink::next_call();
+        let timer = Timer::sampled(number);
         let outermost = roles::is_outermost(function.role, calls);
         let (mut modes, context, object) = roles::entering(python, function, this, site, outermost, calls);
         if calls.constructions > 0 {
@@ -74,7 +77,7 @@ pub unsafe fn enter(
         }
         let parent = calls.innermost().call;
         let mut event = Event {
-            call: sink::next_call(),
+            call: number,
             parent,
             name: function.name,
             site,
@@ -100,6 +103,9 @@ pub unsafe fn enter(
         }
         roles::entered(python, function, this, &event, outermost, calls);
         calls.busy = false;
+        if let Some(timer) = timer {
+            timer.end_sampled(&cost::CALLS);
+        }
         Some(Entered { event, function, open, this, owns_this: keeps, outermost, extent })
     }
 }
@@ -113,7 +119,11 @@ pub unsafe fn leave(python: &Python, entered: Entered, result: Object, exception
     let owned = entered.owns_this.then_some(entered.this);
     // SAFETY: the caller's word.
     unsafe {
+        let timer = Timer::sampled(entered.event.call);
         hook::guarded(python, || left(python, entered, result, exception));
+        if let Some(timer) = timer {
+            timer.end_sampled(&cost::CALLS);
+        }
         if let Some(this) = owned {
             (python.dec_ref)(this);
         }

@@ -65,6 +65,21 @@ pub unsafe fn remove(python: &Python) {
     }
 }
 
+/// Whether the hook can be taken out for a while without losing track of the calls that are open.
+pub fn can_pause(python: &Python) -> bool {
+    // Returns would be missed: they are events, where the evaluator has them on its stack.
+    !has_monitoring(python)
+}
+
+/// Puts the hook in again after [`remove`], where [`can_pause`]. False: something else is in its place.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn resume(python: &Python) -> bool {
+    // SAFETY: the caller's word.
+    unsafe { pep523::resume(python) }
+}
+
 /// Takes the hook out in a forked child: a few stores into its own memory, whoever held the GIL at the fork. There
 /// is no other thread.
 pub fn leave_child() {

@@ -9,7 +9,7 @@ use super::api::{Object, Python};
 use super::code::{self, CodeInfo};
 use super::frame::{self, Frame};
 use super::{boot, capture, generators, hook};
-use crate::{calls, sink};
+use crate::{calls, cost, sink};
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
@@ -75,8 +75,55 @@ pub unsafe fn install(python: &Python) -> Result<(), String> {
         STACK_FLOOR.store(stack_floor(), Ordering::Relaxed);
         ON.store(true, Ordering::Release);
         (python.set_eval_frame)(interpreter, evaluate);
+        calibrate(python, interpreter);
     }
     Ok(())
+}
+
+/// Puts the hook in again, after [`remove`]. False: another evaluator is in.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn resume(python: &Python) -> bool {
+    // SAFETY: the caller's word.
+    unsafe {
+        let interpreter = (python.main_interpreter)();
+        if (python.get_eval_frame)(interpreter) as usize != python.eval_frame_default as usize {
+            return false;
+        }
+        ON.store(true, Ordering::Release);
+        (python.set_eval_frame)(interpreter, evaluate);
+    }
+    true
+}
+
+/// Measures what the hook costs a frame that is not recorded; leaves it in.
+///
+/// # Safety
+/// As for [`install`].
+unsafe fn calibrate(python: &Python, interpreter: *mut c_void) {
+    const FRAMES: u64 = 500;
+    let source = c"def known():\n    pass\ndef calls():\n    for _ in range(500):\n        known()\n";
+    // SAFETY: the caller's word; it is the agent's own code, and every reference is given back.
+    unsafe {
+        let namespace = python.run(source);
+        if namespace.is_null() {
+            return;
+        }
+        let calls = (python.dict_get_string)(namespace, c"calls".as_ptr());
+        cost::calibrate_frames(FRAMES, |hooked| {
+            let evaluator = if hooked { evaluate } else { python.eval_frame_default };
+            (python.set_eval_frame)(interpreter, evaluator);
+            let result = (python.call_no_args)(calls);
+            if result.is_null() {
+                (python.error_clear)();
+            } else {
+                (python.dec_ref)(result);
+            }
+        });
+        (python.set_eval_frame)(interpreter, evaluate);
+        (python.dec_ref)(namespace);
+    }
 }
 
 /// Takes the hook out, so that nothing of its cost remains.
@@ -109,6 +156,7 @@ pub unsafe extern "C-unwind" fn evaluate(thread: *mut c_void, frame: *mut Frame,
         {
             return step_aside(python, thread, frame, throw);
         }
+        cost::frame();
         match code::info(python, (*frame).code(), (*frame).globals()) {
             // Another evaluator that lies on top still calls this one after it was taken out.
             Some(info) if info.rule.is_some() && ON.load(Ordering::Relaxed) => {

@@ -4,7 +4,7 @@ use super::api::{Object, Python};
 use super::names::Function;
 use crate::calls::Calls;
 use crate::state::{batch, look, loss, objects, rng, variables};
-use crate::{native, progress, sink};
+use crate::{budget, native, progress, sink};
 use traincheck_schema::record::{Event, ObjectKind, Role, Stage, VariableKind, flags, look as bits};
 
 /// What the role of a call about to be recorded has to say: bits for its flags, its context, and the object it is
@@ -75,7 +75,8 @@ pub unsafe fn entered(
     unsafe {
         match function.role {
             Role::Save => progress::set_stage_after_init(Stage::Checkpointing, calls),
-            Role::OptimizerStep if outermost && look::wants_entry_look() => {
+            Role::ModuleCall if outermost => budget::pause_if_due(python, calls),
+            Role::OptimizerStep if outermost && look::wants_entry_look() && budget::looks_now() => {
                 look::look(python, event, bits::PARAMETERS | bits::AT_ENTRY);
             }
             Role::Backward if outermost && sink::is_started() => loss::look(python, event, this),
@@ -167,6 +168,9 @@ pub unsafe fn returned(
             }
             _ => {}
         }
+        if !budget::looks_now() {
+            what &= bits::HYPERPARAMETERS;
+        }
         if what != 0 && sink::is_started() {
             look::look(python, begun, what);
             if then_optimizer_state {
@@ -193,6 +197,7 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
             let training = modes & flags::MODULE_TRAIN != 0;
             if progress::module_called(site, object, training, calls) {
                 native::record_all_ops(progress::is_sampled());
+                budget::iteration_began(calls);
                 if progress::is_sampled() && sink::is_started() {
                     let call = calls.innermost().call;
                     rng::look(python, &Event { call, ..Event::EMPTY });

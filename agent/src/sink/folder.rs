@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 use traincheck_schema::own_file;
-use traincheck_schema::run::RunInfo;
+use traincheck_schema::run::{HookInfo, RunInfo};
 
 /// Names the folder, for this process and its children.
 pub const VARIABLE: &str = "TRAINCHECK_RUN_DIR";
@@ -55,21 +55,39 @@ pub fn create(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes `run.json`, unless another process has. It appears whole or not at all.
-pub fn write_info(folder: &Path, info: &RunInfo) -> io::Result<()> {
+/// Writes `run.json`, unless another process has: then false. It appears whole or not at all.
+pub fn write_info(folder: &Path, info: &RunInfo) -> io::Result<bool> {
     let path = folder.join("run.json");
     if path.try_exists()? {
-        return Ok(());
+        return Ok(false);
     }
-    let draft = folder.join(format!(".run.json-{}-{}", host(), std::process::id()));
+    let draft = draft(folder);
     let written = write_new(&draft, info).and_then(|()| match std::fs::hard_link(&draft, &path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         // Not every file system has links. Then the last one wins, still whole.
-        Err(_) => std::fs::rename(&draft, &path),
-        Ok(()) => Ok(()),
+        Err(_) => std::fs::rename(&draft, &path).map(|()| true),
+        Ok(()) => Ok(true),
     });
     let _ = std::fs::remove_file(&draft);
     written
+}
+
+/// Puts the account and the hooks as they ended into the `run.json` that this process wrote.
+pub fn complete_info(folder: &Path, account: &[(String, u64)], hooks: Vec<HookInfo>) -> io::Result<()> {
+    let path = folder.join("run.json");
+    let mut info: RunInfo = serde_json::from_slice(&std::fs::read(&path)?)?;
+    info.account = account.iter().cloned().collect();
+    info.hooks = hooks;
+    let draft = draft(folder);
+    let written = write_new(&draft, &info).and_then(|()| std::fs::rename(&draft, &path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&draft);
+    }
+    written
+}
+
+fn draft(folder: &Path) -> PathBuf {
+    folder.join(format!(".run.json-{}-{}", host(), std::process::id()))
 }
 
 fn write_new(path: &Path, info: &RunInfo) -> io::Result<()> {
@@ -151,6 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn the_account_is_added_and_the_rest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = RunInfo { host: "first".into(), ..RunInfo::default() };
+        write_info(folder.path(), &first).unwrap();
+        complete_info(folder.path(), &[("looks_ns".into(), 7)], Vec::new()).unwrap();
+        let text = std::fs::read(folder.path().join("run.json")).unwrap();
+        let read: RunInfo = serde_json::from_slice(&text).unwrap();
+        assert_eq!((read.host.as_str(), read.account["looks_ns"]), ("first", 7));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
     fn a_host_name_has_nothing_in_it_that_separates_names() {
         assert_eq!(fit(b"node-1/x y"), "node_1_x_y");
         assert_eq!(fit(b""), "localhost");
@@ -170,8 +200,8 @@ mod tests {
     fn the_first_process_writes_what_was_run_and_later_ones_leave_it() {
         let folder = tempfile::tempdir().unwrap();
         let first = RunInfo { host: "first".into(), ..RunInfo::default() };
-        write_info(folder.path(), &first).unwrap();
-        write_info(folder.path(), &RunInfo::default()).unwrap();
+        assert!(write_info(folder.path(), &first).unwrap());
+        assert!(!write_info(folder.path(), &RunInfo::default()).unwrap());
         let text = std::fs::read(folder.path().join("run.json")).unwrap();
         assert_eq!(serde_json::from_slice::<RunInfo>(&text).unwrap(), first);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");

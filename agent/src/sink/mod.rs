@@ -27,9 +27,10 @@ pub use command::REDACTED;
 use early::Early;
 use quiet::quietly;
 use ring_file::RingFile;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use threads::NO_THREAD;
 use traincheck_schema::record::{Argument, DictEntry, DictKind, Event, EventKind, State};
@@ -48,6 +49,8 @@ const OFF: u8 = 2;
 /// The one word that every way in looks at first.
 static PHASE: AtomicU8 = AtomicU8::new(WAITING);
 static LAST_CALL: AtomicU64 = AtomicU64::new(0);
+/// This process wrote `run.json`.
+static FIRST: AtomicBool = AtomicBool::new(false);
 static STARTING: Mutex<()> = Mutex::new(());
 /// The length of the ring of the dictionary, in bytes.
 const NAMES_RING_SIZE: usize = 4 << 20;
@@ -253,9 +256,11 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
         torch: info.torch_version.clone(),
         profile: info.profile.clone(),
         settings: info.settings,
+        account: BTreeMap::new(),
         hooks: account::hooks(),
     };
-    folder::write_info(folder, &run).map_err(StartError::Info)?;
+    let is_first = folder::write_info(folder, &run).map_err(StartError::Info)?;
+    FIRST.store(is_first, Ordering::Relaxed);
 
     // SAFETY: no arguments, cannot fail.
     let (parent, thread) = unsafe { (libc::getppid(), libc::gettid()) };
@@ -348,6 +353,11 @@ fn ring_path(rest: &str) -> Option<PathBuf> {
 fn stop(why: String) {
     account::trouble(why);
     PHASE.store(OFF, Ordering::Release);
+}
+
+/// CPU time that the writer has used, nanoseconds.
+pub fn writer_cpu_ns() -> u64 {
+    writer::cpu_ns()
 }
 
 /// The run was started and records are taken.

@@ -11,14 +11,14 @@ use super::early::Early;
 use super::merge::{Merge, Records};
 use super::ring_file::RingFile;
 use super::threads::{self, NO_THREAD, Thread};
-use super::{account, names, now};
+use super::{account, folder, names, now};
 use crate::reserve;
 use std::io;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 use traincheck_schema::record::{DictEntry, EVENT_SIZE};
 use traincheck_schema::ring::RingError;
@@ -47,6 +47,9 @@ static REASON: OnceLock<String> = OnceLock::new();
 /// Counts what the writer has got done, so that slow can be told from stuck.
 static PROGRESS: AtomicU32 = AtomicU32::new(0);
 static SPAWNED: AtomicBool = AtomicBool::new(false);
+/// The clock of the CPU time of the writer.
+static CPU_CLOCK: AtomicI32 = AtomicI32::new(NO_CLOCK);
+const NO_CLOCK: libc::clockid_t = libc::CLOCK_REALTIME;
 /// The writer has ended.
 static DONE: AtomicU32 = AtomicU32::new(0);
 
@@ -278,10 +281,16 @@ impl Writer {
 
     /// Writes the footer and removes the rings.
     fn close(self, reason: &str) -> Result<(), WriteError> {
-        let mut account = account::figures();
-        account.push(("writer_cpu_ns".into(), thread_cpu_ns()));
-        account.push(("written_bytes".into(), self.segment.bytes_written()));
-        let ending = Ending { reason: reason.into(), monotonic_ns: now(), account };
+        let mut figures = account::figures();
+        figures.push(("writer_cpu_ns".into(), cpu_ns()));
+        figures.push(("written_bytes".into(), self.segment.bytes_written()));
+        if super::FIRST.load(Ordering::Relaxed)
+            && let Some(folder) = self.path.parent()
+        {
+            // The footer has it, too: this is for those who read no traces.
+            let _ = folder::complete_info(folder, &figures, account::hooks());
+        }
+        let ending = Ending { reason: reason.into(), monotonic_ns: now(), account: figures };
         self.segment.seal(&ending)?;
         // Only now: without a footer they are what is left to read.
         self.names_ring.remove();
@@ -299,6 +308,11 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
     let mut writer = unsafe { Box::from_raw(argument.cast::<Writer>()) };
     // SAFETY: the name is short enough; a failure changes nothing.
     unsafe { libc::pthread_setname_np(libc::pthread_self(), c"traincheck".as_ptr()) };
+    let mut clock = NO_CLOCK;
+    // SAFETY: `clock` is a local; a thread may ask for its own clock.
+    if unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) } == 0 {
+        CPU_CLOCK.store(clock, Ordering::Relaxed);
+    }
     let worked = catch_unwind(AssertUnwindSafe(move || {
         let stopped = writer.work().err().map(Stop::text);
         if let Some(what) = &stopped {
@@ -390,7 +404,10 @@ fn rouse(word: &AtomicU32) {
     };
 }
 
-/// CPU time of the calling thread, nanoseconds.
-fn thread_cpu_ns() -> u64 {
-    super::clock(libc::CLOCK_THREAD_CPUTIME_ID)
+/// CPU time of the writer, nanoseconds; 0 where there is none.
+pub fn cpu_ns() -> u64 {
+    match CPU_CLOCK.load(Ordering::Relaxed) {
+        NO_CLOCK => 0,
+        clock => super::clock(clock),
+    }
 }

@@ -12,12 +12,13 @@ use super::value::Value;
 use super::variables::{self, Said};
 use super::{attributes, hyperparameters, objects, optimizer_state, storages};
 use crate::calls::Calls;
+use crate::cost::{self, Timer};
 use crate::gil::Gil;
 use crate::hash::FastMap;
 use crate::python::api::{Object, Python};
 use crate::torch::tensor::TensorRef;
 use crate::{progress, sink};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use traincheck_schema::record::{Attribute, Event, EventKind, VariableKind, look as bits};
 
 /// A model with fewer elements is also looked at on entry of every optimizer step: that costs next to nothing.
@@ -27,15 +28,8 @@ const SMALL_MODEL: usize = 1 << 15;
 static ELEMENTS: AtomicUsize = AtomicUsize::new(0);
 /// A backward has run since parameters were last looked at.
 static BACKWARD_PENDING: AtomicBool = AtomicBool::new(false);
-/// Time spent in looks, ns.
-static COST: AtomicU64 = AtomicU64::new(0);
 
 static OWNERSHIP: Gil<Option<Ownership>> = Gil::new(None);
-
-/// Nanoseconds spent in looks so far.
-pub fn cost() -> u64 {
-    COST.load(Ordering::Relaxed)
-}
 
 /// Whether parameters are to be looked at on entry of an optimizer step, too.
 pub fn wants_entry_look() -> bool {
@@ -71,6 +65,7 @@ pub unsafe fn iteration_may_begin(python: &Python, calls: &Calls) {
 /// # Safety
 /// The GIL is held, no exception is set, the thread's calls are marked busy.
 pub unsafe fn look(python: &Python, point: &Event, what: u64) {
+    let timer = Timer::begin();
     // SAFETY: the caller's word.
     unsafe {
         let Some(reader) = Reader::new(python) else { return };
@@ -106,7 +101,7 @@ pub unsafe fn look(python: &Python, point: &Event, what: u64) {
                 BACKWARD_PENDING.store(false, Ordering::Relaxed);
             }
         }
-        COST.fetch_add(sink::now().saturating_sub(event.time), Ordering::Relaxed);
+        timer.end(&cost::LOOKS);
     }
 }
 
@@ -127,6 +122,7 @@ pub unsafe fn is_first_step(optimizer: u32) -> bool {
 /// # Safety
 /// As [`look`].
 pub unsafe fn optimizer_state(python: &Python, call: &Event) {
+    let timer = Timer::begin();
     // SAFETY: the caller's word. Optimizers live as `objects::optimizers` gives them back; no Python code runs.
     unsafe {
         let Some(reader) = Reader::new(python) else { return };
@@ -143,7 +139,7 @@ pub unsafe fn optimizer_state(python: &Python, call: &Event) {
             hyperparameters::look(&reader, known, &point, std::slice::from_ref(optimizer));
             optimizer_state::look(&reader, known, &point, *optimizer, &parameters);
         });
-        COST.fetch_add(sink::now().saturating_sub(point.time()), Ordering::Relaxed);
+        timer.end(&cost::LOOKS);
     }
 }
 

@@ -16,7 +16,8 @@ use traincheck_schema::record::EventKind;
 
 use super::library::{Callback, Libtorch, RecordFunction};
 use super::open_ops::{self, Op};
-use crate::{calls, native, progress, sink};
+use crate::cost::{self, Timer};
+use crate::{budget, calls, native, progress, sink};
 
 /// `at::RecordScope::FUNCTION`: ops, and the engine's evaluation of autograd nodes.
 const FUNCTION: u8 = 0;
@@ -123,12 +124,16 @@ unsafe extern "C-unwind" fn start<const SCOPE: u8>(
             let name: &[u8] = if name.is_null() { b"" } else { CStr::from_ptr(name).to_bytes() };
             (name, (installed.functions.is_async)(function))
         };
+        if SCOPE == USER_SCOPE && budget::scope_began(name) {
+            return;
+        }
         let mut event = progress::event(EventKind::OpEnter);
         let modes = native::modes();
         event.flags |= modes.flags;
         event.context = modes.context();
         event.name = sink::op(name, SCOPE);
         event.call = sink::next_call();
+        let timer = Timer::sampled(event.call);
         // Calls are numbered in order, so of two that are open in one thread the later is the inner one.
         event.parent = calls::current().innermost().call.max(open_ops::innermost());
         open_ops::enter(
@@ -143,6 +148,9 @@ unsafe extern "C-unwind" fn start<const SCOPE: u8>(
             },
         );
         sink::emit(&event);
+        if let Some(timer) = timer {
+            timer.end_sampled(&cost::OPS);
+        }
     });
     context
 }
@@ -152,6 +160,7 @@ unsafe extern "C-unwind" fn start<const SCOPE: u8>(
 unsafe extern "C-unwind" fn end<const SCOPE: u8>(function: *const c_void, _context: *mut c_void) {
     guarded(|_| {
         let Some(op) = open_ops::leave(function as usize) else { return };
+        let timer = Timer::sampled(op.call);
         let mut event = progress::event(EventKind::OpExit);
         let modes = native::modes();
         event.flags |= modes.flags;
@@ -160,6 +169,9 @@ unsafe extern "C-unwind" fn end<const SCOPE: u8>(function: *const c_void, _conte
         event.call = op.call;
         event.parent = op.parent;
         sink::emit(&event);
+        if let Some(timer) = timer {
+            timer.end_sampled(&cost::OPS);
+        }
     });
 }
 

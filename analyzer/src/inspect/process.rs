@@ -7,6 +7,7 @@ use serde::Serialize;
 use traincheck_schema::run::Process;
 use traincheck_schema::segment::ProcessHeader;
 
+use super::cost::{Cost, LeftOut};
 use super::tally::{Calls, Look, Lost, Object, Spread, StageTime, Tally, Variable};
 
 /// What one process did, and how it was recorded. Times are nanoseconds, sizes bytes.
@@ -66,6 +67,8 @@ pub struct ProcessSummary {
     pub arguments: u64,
     /// What is missing.
     pub lost: Vec<Lost>,
+    /// What was left out to keep to a budget.
+    pub left_out: LeftOut,
     /// What could not be recorded, and why.
     pub hooks_off: Vec<String>,
     /// Size of the segments.
@@ -102,15 +105,6 @@ pub enum End {
         /// Arguments and results that were.
         arguments_recovered: u64,
     },
-}
-
-/// One item of the account.
-#[derive(Debug, Serialize)]
-pub struct Cost {
-    /// What.
-    pub item: String,
-    /// How much: nanoseconds for a kind of hook, else a count.
-    pub value: u64,
 }
 
 impl ProcessSummary {
@@ -180,6 +174,7 @@ impl ProcessSummary {
             events: tally.events(),
             states: tally.states(),
             arguments: tally.arguments(),
+            left_out: tally.left_out,
             hooks_off: tally.hooks_off(dictionary),
             lost: tally.take_lost(),
             bytes,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::cost::LeftOut;
 use serde::Serialize;
 use traincheck_schema::dictionary::Dictionary;
 use traincheck_schema::record::{
@@ -187,6 +188,8 @@ pub struct Tally {
     hooks_off: Vec<u32>,
     lost: Vec<Lost>,
     last_calls: LastCalls,
+    /// What was left out to keep to a budget.
+    pub left_out: LeftOut,
 }
 
 const STAGES: [Stage; 4] = [Stage::Init, Stage::Training, Stage::Evaluation, Stage::Checkpointing];
@@ -289,6 +292,9 @@ impl Tally {
                 self.functions.entry(event.name).or_default().thinned_after = Some(event.value);
             }
             EventKind::HookOff => self.hooks_off.push(event.name),
+            EventKind::Paused | EventKind::Resumed | EventKind::LooksSpaced => {
+                self.left_out.event(kind, event);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::cost;
 use super::{Calls, End, Lost, ProcessSummary, Summary, Value, Variable};
 use crate::cli::calendar;
 
@@ -89,6 +90,9 @@ fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<(
     }
     row(out, "trace", &size(process))?;
     write_lost(out, &process.lost)?;
+    if let Some(left_out) = process.left_out.text() {
+        row(out, "left out", &left_out)?;
+    }
     for note in &process.hooks_off {
         row(out, "off", note)?;
     }
@@ -102,10 +106,8 @@ fn write_end(out: &mut impl Write, end: &End) -> io::Result<()> {
     match end {
         End::Sealed { reason, account } => {
             row(out, "end", &format!("sealed ({reason})"))?;
-            let account: Vec<_> =
-                account.iter().map(|cost| format!("{} {}", cost.item, cost.value)).collect();
             if !account.is_empty() {
-                row(out, "own cost", &account.join(", "))?;
+                row(out, "own cost", &cost::text(account))?;
             }
             Ok(())
         }

@@ -1,5 +1,7 @@
 //! What was run: the contents of `run.json`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What was run, where and with which versions. Fields that a reader does not know are ignored, and those that
@@ -25,6 +27,9 @@ pub struct RunInfo {
     pub profile: String,
     /// The settings in force.
     pub settings: Vec<SettingInfo>,
+    /// What the agent says its work cost in the process that began the run, once that has ended: nanoseconds for a
+    /// kind of hook, else counts.
+    pub account: BTreeMap<String, u64>,
     /// What was recorded with, and what could not be.
     pub hooks: Vec<HookInfo>,
 }
