@@ -75,7 +75,8 @@ const LOOPS: &[Loop] = &[
     of("epochs_inline", 12, 12, 12, 6),
     of("epochs_in_functions", 12, 12, 12, 6),
     of("gradients_in_evaluation", 12, 12, 12, 6),
-    of("gradients_in_evaluation_of_functions", 12, 12, 12, 6),
+    // Here the loss is a module, too.
+    of("gradients_in_evaluation_of_functions", 12, 12, 24, 12),
     of("average_in_evaluation", 12, 12, 12, 6),
     of("training_mode_in_evaluation", 12, 12, 12, 6),
     // Gradients and training mode on: this can only be taken for training. In a function of its own it begins an

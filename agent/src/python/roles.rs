@@ -192,7 +192,7 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
         let object = variables::module_object(module);
         if !with_gradients {
             progress::module_called_without_gradients(object, calls);
-        } else if variables::has_variables(module) {
+        } else if variables::has_parameters(module) {
             look::iteration_may_begin(python, calls);
             let training = modes & flags::MODULE_TRAIN != 0;
             if progress::module_called(site, object, training, calls) {

@@ -194,17 +194,18 @@ pub unsafe fn share_root(others: &[u32], one: u32) -> bool {
     }
 }
 
-/// Whether the module is a root with variables, or lies below one.
+/// Whether the module is a root with parameters, or lies below one. A loss with weights for its classes has buffers:
+/// it is called in evaluation as well, in training mode for good.
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn has_variables(module: Object) -> bool {
+pub unsafe fn has_parameters(module: Object) -> bool {
     // SAFETY: the caller's word.
     unsafe {
         with(|variables| {
             let address = module as usize;
             match variables.roots.iter().find(|root| root.address == address) {
-                Some(root) => !root.slots.is_empty(),
+                Some(root) => root.slots.iter().any(|slot| slot.kind == VariableKind::Parameter),
                 None => variables.modules.contains_key(&address),
             }
         })
