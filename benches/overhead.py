@@ -1,6 +1,6 @@
 """What recording costs, measured side by side.
 
-For every pipeline a round runs it plainly, under each profile, and plainly again, one after the other, so that what
+For every pipeline a round runs it plainly, in each way to record, and plainly again, one after the other, so that what
 else the machine does falls on all of them alike; rounds alternate their order. Each run measures itself: wall and
 CPU time (user and system, all threads) of its loop without the first iterations. A slow-down is the larger of the
 two ratios to the plain run of the round; of the rounds the first quartile is shown, beside the same figure for
@@ -32,6 +32,12 @@ WORKLOADS = {
     "calls": ("call-heavy loop", ["calls.py", "--iterations", "1020"]),
 }
 PROFILES = ["training", "full"]
+# The ways to record whose slow-down is measured, and what the environment says for them.
+WAYS = {
+    "training": {"TRAINCHECK_PROFILE": "training"},
+    "full": {"TRAINCHECK_PROFILE": "full"},
+    "overhead-2%": {"TRAINCHECK_PROFILE": "training", "TRAINCHECK_OVERHEAD": "2%"},
+}
 
 
 class Bench:
@@ -40,26 +46,26 @@ class Bench:
         self.command = bin_folder / "traincheck"
         self.scratch = scratch
 
-    def environment(self, profile, run_folder):
+    def environment(self, way, run_folder):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TRAINCHECK_")}
         environment.pop("LD_PRELOAD", None)
-        if profile:
+        if way:
             environment["LD_PRELOAD"] = str(self.agent)
-            environment["TRAINCHECK_PROFILE"] = profile
+            environment |= WAYS[way]
             environment["TRAINCHECK_RUN_DIR"] = str(run_folder)
         return environment
 
-    def measure(self, arguments, profile, keep=None):
+    def measure(self, arguments, way, keep=None):
         """Runs a pipeline; returns wall and CPU seconds per iteration of its loop."""
         run_folder = keep or self.scratch / "run"
         shutil.rmtree(run_folder, ignore_errors=True)
         out = self.scratch / "measured.json"
         out.unlink(missing_ok=True)
-        environment = self.environment(profile, run_folder)
+        environment = self.environment(way, run_folder)
         environment["TRAINCHECK_BENCH_OUT"] = str(out)
         command = [sys.executable, str(PIPELINES / arguments[0])] + arguments[1:]
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-        if profile and not run_folder.is_dir():
+        if way and not run_folder.is_dir():
             sys.exit(f"nothing was recorded by {' '.join(command)}")
         measured = json.loads(out.read_text())
         return tuple(measured[key] / measured["iterations"] for key in ("wall_s", "cpu_s"))
@@ -103,22 +109,22 @@ def print_table(rows):
     print(flush=True)
 
 
-def bench_slow_down(bench, names, pairs, profiles):
+def bench_slow_down(bench, names, pairs, ways):
     for name in names:
         title, arguments = WORKLOADS[name]
         # A table for each, so that what was measured is there if the rest is cut short.
         rows = [[f"{title}, first quartile of {pairs} pairs", "plain us", "slow-down", "wall", "cpu"]]
-        variants = ["plain", *profiles, "plain again"]
+        variants = ["plain", *ways, "plain again"]
         rounds = []
         # Not measured: it warms the file cache.
         bench.measure(arguments, None)
         for number in range(pairs):
             order = variants if number % 2 == 0 else variants[::-1]
-            rounds.append({v: bench.measure(arguments, v if v in PROFILES else None) for v in order})
+            rounds.append({v: bench.measure(arguments, v if v in WAYS else None) for v in order})
             print(f"  {title}: round {number + 1} of {pairs}", file=sys.stderr, flush=True)
         plain = statistics.median(one["plain"][0] for one in rounds) * 1e6
-        for variant in [*profiles, "plain again"]:
-            label = "plain against plain" if variant == "plain again" else f"profile {variant}"
+        for variant in [*ways, "plain again"]:
+            label = "plain against plain" if variant == "plain again" else variant
             ratios = [f"{ratio:.3f}" for ratio in slow_down(rounds, variant)]
             rows.append([label, f"{plain:.0f}", *ratios])
         print_table(rows)
@@ -173,7 +179,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=15, help="rounds for each pipeline (15)")
     parser.add_argument("--quick", action="store_true", help="3 rounds, fewer starts: to see that it works")
     parser.add_argument("--only", choices=["slow-down", "start-up", "traces"], help="one part only")
-    parser.add_argument("--profile", action="append", choices=PROFILES, help="slow-down of this profile only")
+    parser.add_argument("--way", action="append", choices=WAYS, help="slow-down of this way to record only")
     parser.add_argument("pipelines", nargs="*", metavar="PIPELINE", help=f"of {', '.join(WORKLOADS)}; all")
     args = parser.parse_args()
     names = args.pipelines or list(WORKLOADS)
@@ -192,7 +198,7 @@ def main():
         if args.only in (None, "start-up"):
             bench_start_up(bench, args.quick)
         if args.only in (None, "slow-down"):
-            bench_slow_down(bench, names, 3 if args.quick else args.pairs, args.profile or PROFILES)
+            bench_slow_down(bench, names, 3 if args.quick else args.pairs, args.way or list(WAYS))
         if args.only in (None, "traces"):
             bench_traces(bench, names)
     finally:
