@@ -151,13 +151,13 @@ impl Budget {
 /// # Safety
 /// The GIL is held.
 pub unsafe fn pause_if_due(python: &Python, calls: &Calls) {
-    // Only the main thread is asked to resume.
-    // SAFETY: neither takes arguments or can fail.
-    let is_main = unsafe { libc::gettid() == libc::getpid() };
     // SAFETY: the caller's word; taking the value runs no Python code.
     let due = unsafe { BUDGET.with(|budget| budget.as_mut()?.due.take()) };
+    // SAFETY: neither takes arguments or can fail.
+    let is_main = || unsafe { libc::gettid() == libc::getpid() };
+    // Only the main thread can be asked to resume.
     if let Some(scopes) = due
-        && is_main
+        && is_main()
         && hook::can_pause(python)
     {
         native::record_all_ops(false);
