@@ -75,10 +75,19 @@ fn the_trace_tells_them_apart() {
     assert_eq!(set("late.weight.tensor_model_parallel")[0].int, 0, "seen where the mode was set");
 
     // Wrappers leave no trace in names.
-    assert_eq!(holders(&process, "Inner.fc.weight"), ["SGD#2"]);
+    assert_eq!(holders(&process, "Inner.fc.weight"), ["SGD#2", ""], "and the optimizer was gone");
+    assert_eq!(holders(&process, "Outer.inner.fc.weight")[0], "SGD#3");
     let roots: BTreeSet<&str> =
         process.variables(VariableKind::Parameter).iter().filter_map(|name| name.split('.').next()).collect();
-    let expected =
-        ["AveragedModel", "Discriminator", "Generator", "Inner", "Student", "Student#2", "Student#3"];
+    let expected = [
+        "AveragedModel",
+        "Discriminator",
+        "Generator",
+        "Inner",
+        "Outer",
+        "Student",
+        "Student#2",
+        "Student#3",
+    ];
     assert_eq!(roots, BTreeSet::from(expected));
 }

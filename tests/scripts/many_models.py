@@ -6,6 +6,7 @@ import json
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.optim.swa_utils import AveragedModel
 
 
@@ -97,11 +98,24 @@ def wrapped():
         def forward(self, x):
             return self.fc(x)
 
-    model = nn.DataParallel(torch.compile(Inner(), backend="eager"))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(2):
-        model(torch.ones(1, 2)).sum().backward()
-        optimizer.step()
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = checkpoint_wrapper(Inner())
+
+        def forward(self, x):
+            return self.inner(x)
+
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    for model in (
+        nn.DataParallel(torch.compile(Inner(), backend="eager")),
+        nn.parallel.DistributedDataParallel(Outer()),
+    ):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(2):
+            model(torch.ones(1, 2, requires_grad=True)).sum().backward()
+            optimizer.step()
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

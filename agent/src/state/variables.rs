@@ -21,6 +21,10 @@ const WRAPPERS: &[(&str, &str)] = &[
     ("torch.nn.parallel.distributed.DistributedDataParallel", "module"),
     ("torch.nn.parallel.data_parallel.DataParallel", "module"),
     ("torch._dynamo.eval_frame.OptimizedModule", "_orig_mod"),
+    (
+        "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.CheckpointWrapper",
+        "_checkpoint_wrapped_module",
+    ),
 ];
 /// Deeper module trees are cut: PyTorch itself recurses over them in Python.
 const MAX_DEPTH: usize = 100;
