@@ -1,5 +1,6 @@
 """Trains, and starts processes in every way there is: none of them may notice what its parent carries."""
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -52,6 +53,9 @@ def forks_again():
 def batches(workers, method):
     loader = DataLoader(Numbers(), batch_size=4, num_workers=workers, multiprocessing_context=method)
     say(f"{method}: {[batch.sum().item() for batch in loader]}")
+    # Semaphores in cycles go when these are looked for, which need not happen before this becomes another program.
+    del loader
+    gc.collect()
 
 
 def processes(iteration):
