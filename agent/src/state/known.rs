@@ -9,11 +9,15 @@ use crate::gil::Gil;
 use crate::hash::{FastHasher, FastMap};
 use crate::python::api::{Object, Python};
 use crate::python::names::Classes;
+use crate::sink;
 use crate::torch::tensor::Tensors;
 use std::hash::Hasher;
 use traincheck_schema::record::{Attribute, ValueKind, VariableKind};
 
-/// More variables than any job has; beyond, new ones are not followed.
+/// A program can make any number of optimizers and schedulers and throw them away: with so many variables those that
+/// were not looked at lately are forgotten.
+const CROWDED: usize = 1 << 16;
+/// More variables than any job has at a time; beyond, new ones are not followed.
 const MAX_KNOWN: usize = 1 << 17;
 /// Elements of a list or tuple of numbers that are looked at.
 const MAX_ELEMENTS: isize = 8;
@@ -60,6 +64,10 @@ struct Said {
 #[derive(Debug, Default)]
 pub struct Known {
     said: FastMap<u64, Said>,
+    /// With so many variables it is time to forget some.
+    crowded_at: usize,
+    /// When that was done last, ns.
+    tidied: u64,
 }
 
 static KNOWN: Gil<Option<Known>> = Gil::new(None);
@@ -94,8 +102,11 @@ pub struct Name<'a> {
 
 impl Known {
     fn find(&mut self, key: Key, name: &Name<'_>, element: Option<isize>) -> Option<&mut Said> {
-        if self.said.len() >= MAX_KNOWN && !self.said.contains_key(&key.0) {
-            return None;
+        if self.said.len() >= self.crowded_at.max(CROWDED) && !self.said.contains_key(&key.0) {
+            self.tidy();
+            if self.said.len() >= MAX_KNOWN {
+                return None;
+            }
         }
         Some(self.said.entry(key.0).or_insert_with(|| {
             let mut text = (name.text)();
@@ -106,6 +117,13 @@ impl Known {
             let variable = unsafe { variables::define(text, name.kind, name.owner) };
             Said { variable, kind: ValueKind::None, bits: 0, time: 0 }
         }))
+    }
+
+    /// Forgets what has not been looked at since this was done last.
+    fn tidy(&mut self) {
+        let tidied = std::mem::replace(&mut self.tidied, sink::now());
+        self.said.retain(|_, said| said.time >= tidied);
+        self.crowded_at = (2 * self.said.len()).min(MAX_KNOWN);
     }
 
     /// Says a value.

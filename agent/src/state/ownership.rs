@@ -25,6 +25,9 @@ pub struct Ownership {
     ids: FastMap<u64, u32>,
 }
 
+/// Where in a key of [`Ownership::ids`] the optimizer begins.
+const OPTIMIZER_SHIFT: u32 = 40;
+
 /// A parameter that an optimizer holds and no root reaches.
 #[derive(Clone, Copy)]
 pub struct Unreached {
@@ -77,6 +80,17 @@ impl Ownership {
             })
             .collect();
         self.held = held;
+        // What does not live is not asked for again.
+        let lives = |optimizer: u32| optimizers.iter().any(|(_, live)| *live == optimizer);
+        self.stepped.retain(|optimizer| lives(*optimizer));
+        self.ids.retain(|key, variable| {
+            let keep = lives((key >> OPTIMIZER_SHIFT) as u32);
+            if !keep {
+                // SAFETY: the caller's word.
+                unsafe { variables::forget_names(std::iter::once(&*variable)) };
+            }
+            keep
+        });
         true
     }
 
@@ -130,7 +144,7 @@ impl Ownership {
             if reached.contains_key(parameter) || !self.stepped.contains(optimizer) {
                 continue;
             }
-            let key = (u64::from(*optimizer) << 40) ^ (u64::from(*group) << 24) ^ position;
+            let key = (u64::from(*optimizer) << OPTIMIZER_SHIFT) ^ (u64::from(*group) << 24) ^ position;
             let variable = *self.ids.entry(key).or_insert_with(|| {
                 // SAFETY: `found`'s contract: the GIL is held.
                 unsafe {

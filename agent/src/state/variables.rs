@@ -309,6 +309,22 @@ pub unsafe fn name(variable: u32) -> String {
     }
 }
 
+/// Forgets the names of parameters that are gone. What was called after them has its name.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn forget_names<'a>(variables: impl Iterator<Item = &'a u32>) {
+    // SAFETY: the caller's word.
+    unsafe {
+        NAMES.with(|names| {
+            let Some(names) = names else { return };
+            for variable in variables {
+                names.remove(variable);
+            }
+        });
+    }
+}
+
 /// The type of the module proper, below wrappers.
 unsafe fn proper(python: &Python, module: Object) -> Object {
     // SAFETY: the callers': a live module, the GIL held. What a module's dict holds lives as long as the module.
@@ -348,6 +364,7 @@ unsafe fn drop_dead_roots(python: &Python) {
                     for module in &root.modules {
                         variables.modules.remove(module);
                     }
+                    forget_names(root.ids.values());
                     (python.dec_ref)(root.weak);
                 }
                 alive
