@@ -7,6 +7,7 @@ import threading
 import torch
 from torch import nn
 
+torch.manual_seed(0)
 model = nn.Linear(2, 2)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
