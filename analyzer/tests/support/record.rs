@@ -142,6 +142,20 @@ impl Recorder {
         self.event(EventKind::Exit, call, name, object, flags | raised, 0);
     }
 
+    /// The innermost call is a generator's, and is suspended.
+    pub fn suspend(&mut self) -> Suspended {
+        let open = self.open.pop().expect("a call is open");
+        self.event(EventKind::Suspend, open.0, open.1, open.2, open.4, 0);
+        Suspended(open)
+    }
+
+    /// It goes on.
+    pub fn resume(&mut self, suspended: Suspended) {
+        let open = suspended.0;
+        self.event(EventKind::Resume, open.0, open.1, open.2, open.4, 0);
+        self.open.push(open);
+    }
+
     /// A call with nothing in it.
     pub fn call(&mut self, name: &str, role: Role, object: u32) {
         self.enter(name, role, object, 0);
@@ -214,6 +228,9 @@ impl Recorder {
         MemoryTrace { batches, dictionary: self.dictionary, end: End { torn: torn.map(Into::into) } }
     }
 }
+
+/// A suspended call.
+pub struct Suspended((u64, u32, u32, u32, u16));
 
 /// A value that a look finds.
 pub enum Value {
