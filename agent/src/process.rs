@@ -18,9 +18,9 @@ pub fn boot() {
         return;
     }
     sink::boot();
-    // SAFETY: plain registrations; both handlers are functions of this library, which is never unloaded.
+    // SAFETY: plain registrations; the handlers are functions of this library, which is never unloaded.
     unsafe {
-        libc::pthread_atfork(None, None, Some(in_child));
+        libc::pthread_atfork(Some(before_fork), None, Some(in_child));
         libc::atexit(at_exit);
     }
 }
@@ -29,6 +29,13 @@ pub fn boot() {
 /// parent shares with it is touched.
 pub fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
+}
+
+/// Runs in the parent before the fork, in whichever of its threads forks.
+extern "C" fn before_fork() {
+    if !is_forked() {
+        sink::before_fork();
+    }
 }
 
 /// Runs in the child between `fork` and its return: only stores to memory of its own. The locks of this library

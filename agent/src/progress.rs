@@ -157,6 +157,7 @@ pub unsafe fn module_called(site: u32, module: u32, training: bool, calls: &mut 
         let call = calls.innermost().call;
         let value = u64::from(micro_step);
         sink::emit(&Event { call, parent: call, site, value, ..event(EventKind::Iteration) });
+        sink::go_on_writing();
     } else if training {
         set_stage_after_init(Stage::Training, calls);
     }

@@ -68,6 +68,108 @@ fn a_child_records_nothing_and_touches_nothing() {
     assert_eq!(found.ending.unwrap().reason, "exit");
 }
 
+/// How many threads the kernel counts, as CPython asks it.
+fn threads() -> u32 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let behind_the_name = stat.rsplit(')').next().unwrap();
+    behind_the_name.split_ascii_whitespace().nth(17).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_writer_that_leaves_for_every_fork_loses_nothing() {
+    const ROUNDS: u64 = 100;
+    const EACH: u64 = 1_000;
+    if is_inner() {
+        sink::fork_without_writer();
+        assert!(sink::start(info()));
+        // The harness has threads of its own.
+        let without = threads() - 1;
+        for round in 0..ROUNDS {
+            forked(|| {
+                // SAFETY: it has no conditions. A child that hangs ends here.
+                unsafe { libc::alarm(10) };
+                sink::emit(&event(OF_THE_CHILD));
+                sink::go_on_writing();
+                sink::seal("child");
+            })
+            .unwrap();
+            assert_eq!(threads(), without, "after fork {round}");
+            (0..EACH).for_each(|i| sink::emit(&event(round * EACH + i)));
+            sink::text(&format!("text {round}"));
+            // Now and then two forks, or a ring that is half full, come before the next iteration, and so does the end.
+            if round % 3 == 0 && round < 60 {
+                sink::go_on_writing();
+                assert_eq!(threads(), without + 1);
+            }
+        }
+        match std::env::var("ENDING").unwrap().as_str() {
+            // SAFETY: no pointers.
+            "kill" => unsafe { libc::raise(libc::SIGKILL) },
+            _ => return,
+        };
+    }
+    for ending in ["exit", "kill"] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = common::inner("a_writer_that_leaves_for_every_fork_loses_nothing", folder.path())
+            .env("ENDING", ending)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.success(), ending == "exit", "{output:?}");
+        let found = read(folder.path());
+        assert_eq!(found.dropped, [], "{ending}");
+        assert_eq!((found.events.len(), found.count() as u64), (1, ROUNDS * EACH));
+        let values = found.events[&0].iter().map(|event| event.value);
+        assert!(values.eq(0..ROUNDS * EACH), "{ending}");
+        assert_eq!(found.names.values().filter(|name| name.starts_with("text")).count() as u64, ROUNDS);
+        if ending == "exit" {
+            assert_eq!((found.recovered, found.ending.unwrap().reason.as_str()), (0, "exit"));
+            assert!(!files(folder.path()).iter().any(|name| name.ends_with(".ring")));
+        } else {
+            assert!(found.ending.is_none() && found.recovered > 0);
+        }
+    }
+}
+
+#[test]
+fn forks_from_several_threads_while_the_writer_comes_and_goes_do_not_hang() {
+    if is_inner() {
+        sink::fork_without_writer();
+        std::thread::scope(|scope| {
+            // While the run is being started, too.
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        // SAFETY: the child does nothing but leave.
+                        unsafe {
+                            match libc::fork() {
+                                0 => libc::_exit(0),
+                                child => libc::waitpid(child, std::ptr::null_mut(), 0),
+                            };
+                        }
+                    }
+                });
+            }
+            assert!(sink::start(info()));
+            for i in 0..20_000 {
+                sink::emit(&event(i));
+                if i % 10 == 0 {
+                    sink::go_on_writing();
+                }
+            }
+            // While it is sealed, too: the others may well go on.
+            sink::seal("end");
+        });
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    run_inner("forks_from_several_threads_while_the_writer_comes_and_goes_do_not_hang", folder.path());
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    let found = read(folder.path());
+    assert!(found.events[&0].iter().map(|event| event.value).eq(0..20_000));
+    assert_eq!(found.ending.unwrap().reason, "end");
+}
+
 #[test]
 fn a_fork_while_all_locks_are_in_use_does_not_hang() {
     if is_inner() {

@@ -30,6 +30,9 @@ pub fn boot() {
     if let Some(why) = support::refusal(&version) {
         return give_up("python calls", &why);
     }
+    if support::counts_threads_at_fork(&version) {
+        sink::fork_without_writer();
+    }
     let Some(add) = super::api::symbol("PySys_AddAuditHook") else {
         return give_up("python calls", "this interpreter does not export PySys_AddAuditHook");
     };

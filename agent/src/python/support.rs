@@ -9,9 +9,7 @@ const NEWEST: u32 = 13;
 /// the proofs succeed.
 pub fn refusal(version: &str) -> Option<String> {
     let number = version.split_ascii_whitespace().next().unwrap_or_default();
-    let mut parts = number.split('.');
-    let (Some(major), Some(minor)) = (parts.next().and_then(number_of), parts.next().and_then(number_of))
-    else {
+    let Some((major, minor)) = major_and_minor(number) else {
         return Some(format!("this interpreter gives no version that is known: {number}"));
     };
     if (major, minor) < (3, OLDEST) {
@@ -24,6 +22,16 @@ pub fn refusal(version: &str) -> Option<String> {
     version.contains("free-threading build").then(|| {
         format!("CPython {number} is a free-threaded build; what is recorded relies on the global interpreter lock")
     })
+}
+
+/// Whether this interpreter warns the job if there are several threads when `os.fork` has returned.
+pub fn counts_threads_at_fork(version: &str) -> bool {
+    major_and_minor(version).is_some_and(|version| version >= (3, 12))
+}
+
+fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.');
+    Some((number_of(parts.next()?)?, number_of(parts.next()?)?))
 }
 
 /// The digits at the beginning: `14` of `14rc1`.
@@ -41,6 +49,19 @@ mod tests {
         for minor in OLDEST..=NEWEST {
             assert_eq!(refusal(&format!("3.{minor}.7 (main, Jan  8 2024, 05:00:15) [GCC 13.2.0]")), None);
             assert_eq!(refusal(&format!("3.{minor}.0rc1+ (heads/main:abc, ...)")), None);
+        }
+    }
+
+    #[test]
+    fn threads_are_counted_from_3_12_on() {
+        for (version, counts) in [
+            ("3.11.9 (main, Apr  6 2024, 17:59:24) [GCC 13.2.0]", false),
+            ("3.12.3 (main, Jan  8 2024, 05:00:15) [GCC 13.2.0]", true),
+            ("3.13.0rc1+ (heads/main:abc, ...)", true),
+            ("2.14.0", false),
+            ("", false),
+        ] {
+            assert_eq!(counts_threads_at_fork(version), counts, "{version}");
         }
     }
 

@@ -8,6 +8,7 @@
 //! After `fork` the child is inert: nothing is recorded in it, and it leaves the files of its parent alone. No
 //! lock is held across `fork`, because in the child no lock is ever taken.
 
+mod absence;
 mod account;
 mod command;
 mod early;
@@ -112,6 +113,23 @@ impl std::fmt::Display for StartError {
 /// What has to be done before other threads exist. Part of [`process::boot`].
 pub(crate) fn boot() {
     threads::boot();
+}
+
+/// Has the writer leave its thread before each fork from now on, for processes that count their threads there.
+pub fn fork_without_writer() {
+    absence::switch_on();
+}
+
+/// Runs before a fork. Afterwards no lock of this library is held by the calling thread.
+pub(crate) fn before_fork() {
+    absence::before_fork();
+}
+
+/// A place that is passed again and again, and never on the way of a fork: a writer that has left its thread for one
+/// gets another.
+#[inline]
+pub fn go_on_writing() {
+    absence::end();
 }
 
 /// Runs in a forked child: nothing but a store.
@@ -317,7 +335,7 @@ fn write_beginning(
         early.take()
     };
     writer.write_early(&early).map_err(StartError::Segment)?;
-    writer.spawn().map_err(|(writer, error)| {
+    Box::new(writer).spawn().map_err(|(writer, error)| {
         let error = StartError::Thread(error);
         stop(error.to_string());
         let _ = writer.give_up(&error.to_string());
@@ -342,6 +360,11 @@ fn process_name(folder: &Path, pid: u32) -> String {
 /// The first of these environment variables that is a number.
 fn number_of(variables: &[&str]) -> Option<u32> {
     variables.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
+}
+
+/// The run is this process's. A child made without the C library does not know that it is one, and has no writer.
+fn is_ours() -> bool {
+    PLACE.get().is_some_and(|place| place.pid == std::process::id())
 }
 
 /// The path of the ring with this ending of its name; none before the start.
@@ -430,9 +453,7 @@ pub fn seal(reason: &str) {
         return;
     }
     PHASE.store(OFF, Ordering::Release);
-    // A child made without the C library does not know that it is one, and has no writer.
-    let ours = PLACE.get().is_some_and(|place| place.pid == std::process::id());
-    if ours && writer::is_running() {
+    if is_ours() && writer::is_running() {
         quietly(|| writer::close(reason));
     }
 }

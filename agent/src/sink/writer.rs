@@ -5,20 +5,21 @@
 //! only in the memory of this process when it is killed.
 //!
 //! The thread is made with the C library, has all signals blocked and ends in a `catch_unwind`. It uses nothing
-//! that registers a thread-local destructor: see [`super::threads`].
+//! that registers a thread-local destructor: see [`super::threads`]. The writer can leave it for a while: see
+//! [`super::absence`].
 
 use super::early::Early;
 use super::merge::{Merge, Records};
 use super::ring_file::RingFile;
 use super::threads::{self, NO_THREAD, Thread};
-use super::{account, folder, names, now};
+use super::{absence, account, folder, names, now};
 use crate::reserve;
 use std::io;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use traincheck_schema::record::{DictEntry, EVENT_SIZE};
 use traincheck_schema::ring::RingError;
@@ -50,8 +51,18 @@ static SPAWNED: AtomicBool = AtomicBool::new(false);
 /// The clock of the CPU time of the writer.
 static CPU_CLOCK: AtomicI32 = AtomicI32::new(NO_CLOCK);
 const NO_CLOCK: libc::clockid_t = libc::CLOCK_REALTIME;
+/// CPU time of the threads that it has left, nanoseconds.
+static CPU_BEFORE: AtomicU64 = AtomicU64::new(0);
 /// The writer has ended.
 static DONE: AtomicU32 = AtomicU32::new(0);
+
+/// Why the writer has nothing more to do on its thread.
+enum Work {
+    /// The run is to be closed.
+    Finished,
+    /// The thread is to end, and the work to go on later on another.
+    Interrupted,
+}
 
 /// Why writing stopped before the end.
 enum Stop {
@@ -143,8 +154,8 @@ impl Writer {
     }
 
     /// Starts the thread. If there can be none, the writer comes back with the reason.
-    pub fn spawn(self) -> Result<(), (Box<Writer>, io::Error)> {
-        let argument = Box::into_raw(Box::new(self));
+    pub fn spawn(self: Box<Self>) -> Result<(), (Box<Writer>, io::Error)> {
+        let argument = Box::into_raw(self);
         // SAFETY: the sets and the attributes are initialised before they are used; the pointers are to locals.
         let error = unsafe {
             let mut attributes = MaybeUninit::uninit();
@@ -173,25 +184,30 @@ impl Writer {
         Ok(())
     }
 
-    /// Until the run is closed.
-    fn work(&mut self) -> Result<(), Stop> {
+    /// Until the run is closed or the thread is to end.
+    fn work(&mut self) -> Result<Work, Stop> {
         loop {
             // Read first: what was pushed before the run was closed is found below.
             let closing = CLOSING.load(Ordering::Acquire);
+            let leaving = !closing && absence::is_wanted();
+            if leaving && (absence::is_urgent() || self.pending() < BLOCK_BYTES) {
+                return Ok(Work::Interrupted);
+            }
             let is_old = now().saturating_sub(self.last_block) >= BLOCK_TIME;
             if closing || is_old || self.pending() >= BLOCK_BYTES {
-                self.write()?;
+                self.write(closing)?;
                 self.last_block = now();
             }
             if reserve::is_touched() {
                 return Err(Stop::NoMemory);
             }
             if closing {
-                return Ok(());
+                return Ok(Work::Finished);
             }
             if self.pending() < BLOCK_BYTES {
                 sleep_on(&CALL, 0, PAUSE);
-                CALL.store(0, Ordering::Relaxed);
+                // Sees why it was called.
+                CALL.swap(0, Ordering::AcqRel);
             }
         }
     }
@@ -207,8 +223,8 @@ impl Writer {
         sources.iter().map(pending).sum()
     }
 
-    /// Writes everything that is there.
-    fn write(&mut self) -> Result<(), Stop> {
+    /// Writes what is there: everything, if that `must` be, else no more blocks once the thread has to end.
+    fn write(&mut self, must: bool) -> Result<(), Stop> {
         self.pending();
         let mut dropped = Vec::new();
         let mut rings = Vec::new();
@@ -245,6 +261,10 @@ impl Writer {
             dropped.clear();
             self.release(&block.positions);
             got_on();
+            // The rest is read again.
+            if !must && absence::is_urgent() {
+                break;
+            }
         }
         // A removed file can still be written to, on a disk that fills up for nobody.
         if self.path.exists() { Ok(()) } else { Err(Stop::FolderGone) }
@@ -275,7 +295,7 @@ impl Writer {
     /// Ends a run whose writer has no thread, with what there is. Nothing is pushed any more.
     pub fn give_up(mut self, reason: &str) -> Result<(), WriteError> {
         // A ring that is damaged leaves less to write.
-        let _ = self.write();
+        let _ = self.write(true);
         self.close(reason)
     }
 
@@ -306,6 +326,7 @@ impl Writer {
 extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
     // SAFETY: `spawn` made it from a box and gave it to this thread only.
     let mut writer = unsafe { Box::from_raw(argument.cast::<Writer>()) };
+    absence::thread_begins();
     // SAFETY: the name is short enough; a failure changes nothing.
     unsafe { libc::pthread_setname_np(libc::pthread_self(), c"traincheck".as_ptr()) };
     let mut clock = NO_CLOCK;
@@ -314,7 +335,11 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
         CPU_CLOCK.store(clock, Ordering::Relaxed);
     }
     let worked = catch_unwind(AssertUnwindSafe(move || {
-        let stopped = writer.work().err().map(Stop::text);
+        let stopped = match writer.work() {
+            Ok(Work::Interrupted) => return Some(writer),
+            Ok(Work::Finished) => None,
+            Err(stop) => Some(stop.text()),
+        };
         if let Some(what) = &stopped {
             super::stop(what.clone());
         }
@@ -325,13 +350,28 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
         if let Err(error) = writer.close(reason) {
             super::stop(error.to_string());
         }
+        None
     }));
-    if worked.is_err() {
-        super::stop("the writer has failed".into());
+    match worked {
+        Ok(Some(writer)) => {
+            // The clock goes with the thread.
+            CPU_CLOCK.store(NO_CLOCK, Ordering::Relaxed);
+            CPU_BEFORE.fetch_add(super::clock(libc::CLOCK_THREAD_CPUTIME_ID), Ordering::Relaxed);
+            absence::begin(writer);
+        }
+        Ok(None) => ended(),
+        Err(_) => {
+            super::stop("the writer has failed".into());
+            ended();
+        }
     }
+    std::ptr::null_mut()
+}
+
+fn ended() {
     DONE.store(1, Ordering::Release);
     rouse(&DONE);
-    std::ptr::null_mut()
+    absence::tell();
 }
 
 /// Adds what was lost beyond `known` to the losses of a block.
@@ -344,25 +384,49 @@ fn note(dropped: &mut Vec<Dropped>, ring: u16, lost: u64, known: &mut u64, reaso
 
 /// Wakes the writer before its time.
 pub fn wake() {
-    if CALL.swap(1, Ordering::Relaxed) == 0 {
+    absence::end();
+    call();
+}
+
+/// Has the writer look round, if it has a thread.
+pub fn call() {
+    if CALL.swap(1, Ordering::AcqRel) == 0 {
         rouse(&CALL);
     }
 }
 
 /// There is a writer that has not ended.
 pub fn is_running() -> bool {
-    SPAWNED.load(Ordering::Acquire) && DONE.load(Ordering::Acquire) == 0
+    SPAWNED.load(Ordering::Acquire) && !has_ended()
+}
+
+/// The writer has ended.
+pub fn has_ended() -> bool {
+    DONE.load(Ordering::Acquire) != 0
+}
+
+/// There is a writer, and it is not about to close the run.
+pub fn may_leave() -> bool {
+    SPAWNED.load(Ordering::Acquire) && (has_ended() || !CLOSING.load(Ordering::Acquire))
 }
 
 /// Has the writer write everything and end, and waits for it, but not forever.
 pub fn close(reason: &str) {
     let _ = REASON.set(reason.into());
     CLOSING.store(true, Ordering::Release);
-    CALL.store(1, Ordering::Release);
-    rouse(&CALL);
+    call();
     let begun = now();
     let mut last = (PROGRESS.load(Ordering::Relaxed), begun);
-    while DONE.load(Ordering::Acquire) == 0 {
+    while !has_ended() {
+        // Here, too: it may have left its thread just before it could see that the run is being closed.
+        if let Some(writer) = absence::take()
+            && let Err((writer, _)) = writer.spawn()
+        {
+            if let Err(error) = writer.give_up(reason) {
+                super::stop(error.to_string());
+            }
+            return ended();
+        }
         let (progress, time) = (PROGRESS.load(Ordering::Relaxed), now());
         if progress != last.0 {
             last = (progress, time);
@@ -379,7 +443,7 @@ fn got_on() {
 }
 
 /// Sleeps until `word` is not `value` any more and somebody says so, for `time` at most.
-fn sleep_on(word: &AtomicU32, value: u32, time: Duration) {
+pub fn sleep_on(word: &AtomicU32, value: u32, time: Duration) {
     let time = libc::timespec {
         tv_sec: time.as_secs() as libc::time_t,
         tv_nsec: time.subsec_nanos() as libc::c_long,
@@ -397,7 +461,7 @@ fn sleep_on(word: &AtomicU32, value: u32, time: Duration) {
 }
 
 /// Wakes who sleeps on `word`.
-fn rouse(word: &AtomicU32) {
+pub fn rouse(word: &AtomicU32) {
     // SAFETY: the word outlives the call.
     unsafe {
         libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, i32::MAX)
@@ -406,8 +470,9 @@ fn rouse(word: &AtomicU32) {
 
 /// CPU time of the writer, nanoseconds; 0 where there is none.
 pub fn cpu_ns() -> u64 {
-    match CPU_CLOCK.load(Ordering::Relaxed) {
+    let now = match CPU_CLOCK.load(Ordering::Relaxed) {
         NO_CLOCK => 0,
         clock => super::clock(clock),
-    }
+    };
+    CPU_BEFORE.load(Ordering::Relaxed) + now
 }
