@@ -5,6 +5,7 @@ mod common;
 use common::{event, files, info, inner, is_inner, read, wait_for};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 use traincheck::sink;
 use traincheck_schema::record::{DictEntry, DictKind, Event};
@@ -30,9 +31,15 @@ fn all_that_was_emitted_is_found_after_a_kill() {
                 sink::emit(&Event { name, parent: thread, ..event(sequence) });
             }
         };
+        // Both are there at once: a thread that has ended would leave its number to the other.
+        let both = Barrier::new(2);
         std::thread::scope(|scope| {
-            scope.spawn(|| emit(1));
+            scope.spawn(|| {
+                emit(1);
+                both.wait();
+            });
             emit(0);
+            both.wait();
         });
         println!("emitted");
         loop {

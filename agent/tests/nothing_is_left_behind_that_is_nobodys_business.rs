@@ -102,9 +102,9 @@ fn hooks_are_named_once_and_what_is_off_stays_off() {
     run_inner("hooks_are_named_once_and_what_is_off_stays_off", folder.path());
     let hooks = Run::open(folder.path()).unwrap().info.unwrap().hooks;
     let off = HookInfo { name: "frames".into(), why: "no CPython here".into(), ..HookInfo::default() };
-    // As it was when the run was started.
-    let on = HookInfo { name: "ops".into(), on: true, how: "callbacks".into(), ..HookInfo::default() };
-    assert_eq!(hooks, [off, on]);
+    // As it was when the run ended.
+    let failed = HookInfo { name: "ops".into(), why: "a callback has failed".into(), ..HookInfo::default() };
+    assert_eq!(hooks, [off, failed]);
     let found = common::read(folder.path());
     let notes: Vec<&str> = found.events[&0].iter().map(|event| found.names[&event.name].as_str()).collect();
     assert_eq!(notes, ["frames: no CPython here", "ops: a callback has failed"]);
