@@ -48,10 +48,9 @@ fn proofs_that_fail_one_by_one() {
         assert_eq!(off, reasons.iter().copied().collect(), "with broken {broken}");
         // What is on goes on.
         assert!(report["recorded"]["calls"].as_u64() > Some(0), "{report:#}");
-        let seen = |what: &str| report["recorded"][what].as_u64() > Some(0);
-        assert_eq!(
-            (seen("variables"), seen("ops")),
-            (broken != "variables,modes", broken != "ops,user scopes")
-        );
+        let seen = |what: &str| report["recorded"][what].as_u64().expect("a count");
+        // Streams of random numbers are variables too, but no tensors. Of parameters the model alone has six.
+        assert_eq!(seen("variables") >= 6, broken != "variables,modes", "{report:#}");
+        assert_eq!(seen("ops") > 0, broken != "ops,user scopes", "{report:#}");
     }
 }
