@@ -112,7 +112,7 @@ pub fn tensors() -> Option<&'static Tensors> {
 /// The modes of this thread.
 #[inline]
 pub fn modes() -> Now {
-    NATIVE.get().and_then(|native| native.modes.as_ref()).map_or_else(Now::default, |modes| modes.now(false))
+    NATIVE.get().and_then(|native| native.modes.as_ref()).map_or_else(Now::default, |modes| modes.now())
 }
 
 /// Records every op from here on, or only user scopes. In the full profile it is always every op.

@@ -67,7 +67,6 @@ mod at {
     pub const MATMUL: u32 = 16;
     /// Different bits from those of float32.
     pub const DEFAULT_DTYPE: u32 = 18;
-    pub const NO_SYNC: u32 = 24;
 }
 
 /// The number of a type fits in six bits.
@@ -152,12 +151,12 @@ impl Modes {
     /// The modes that are flags of an event.
     #[inline]
     pub fn flags(&self) -> u16 {
-        self.now(false).flags
+        self.now().flags
     }
 
-    /// The modes of this thread; `no_sync`: it is inside `DistributedDataParallel.no_sync`.
+    /// The modes of this thread.
     #[inline]
-    pub fn now(&self, no_sync: bool) -> Now {
+    pub fn now(&self) -> Now {
         // SAFETY: getters of thread-local flags and of the process's; those that take a device know these two.
         unsafe {
             let (on_cpu, on_cuda) = match self.functions.autocast {
@@ -168,7 +167,7 @@ impl Modes {
             let flags = bit((self.functions.grad)(), flags::GRAD)
                 | bit((self.functions.inference)(), flags::INFERENCE)
                 | bit(on_cpu || on_cuda, flags::AUTOCAST);
-            let mut context = u32::from(no_sync) << at::NO_SYNC;
+            let mut context = 0;
             if let Some(dtype) = self.contexts.autocast_dtype {
                 if on_cpu {
                     context |= packed_device(dtype(CPU)) << at::CPU;
@@ -335,9 +334,6 @@ fn text(context: u32) -> String {
     if bits(at::DEFAULT_DTYPE, DTYPE) != 0 {
         parts.push(format!("default_dtype={}", name(bits(at::DEFAULT_DTYPE, DTYPE) ^ FLOAT32 as u32)));
     }
-    if bits(at::NO_SYNC, 1) != 0 {
-        parts.push("no_sync".to_owned());
-    }
     parts.join(" ")
 }
 
@@ -355,11 +351,10 @@ mod tests {
             | packed_device(FLOAT16) << at::CUDA
             | 1 << at::DETERMINISTIC
             | 1 << at::MATMUL
-            | ((FLOAT64 ^ FLOAT32) as u32) << at::DEFAULT_DTYPE
-            | 1 << at::NO_SYNC;
+            | ((FLOAT64 ^ FLOAT32) as u32) << at::DEFAULT_DTYPE;
         assert_eq!(
             text(all),
-            "autocast(cpu, bfloat16) autocast(cuda, float16) deterministic matmul=high default_dtype=float64 no_sync"
+            "autocast(cpu, bfloat16) autocast(cuda, float16) deterministic matmul=high default_dtype=float64"
         );
         assert_eq!(text(3 << at::DETERMINISTIC | 2 << at::MATMUL), "deterministic(warn) matmul=medium");
     }
