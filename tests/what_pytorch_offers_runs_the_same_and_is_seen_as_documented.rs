@@ -3,6 +3,7 @@
 //! is seen of each is what docs/how-it-works.md says.
 
 use traincheck_schema::record::EventKind;
+use traincheck_schema::segment::DropReason;
 use traincheck_tests::{ProcessTrace, Trace, finish, folder, plain, preloaded, script};
 
 /// Runs a script with and without the agent, compares what it printed, and gives back what was recorded.
@@ -15,7 +16,11 @@ fn same(name: &str, profile: &str, arguments: &[&str]) -> ProcessTrace {
     let found = finish(&mut command).exited(0).stdout;
     assert!(found == expected, "--- without\n{expected}\n--- with\n{found}");
     let process = Trace::read(&run).only();
-    process.assert_whole();
+    // In `full`, imports alone make more calls before training begins than are kept until then.
+    let lost =
+        process.dropped.iter().find(|lost| profile != "full" || lost.reason != DropReason::BeforeStart);
+    assert_eq!(lost, None);
+    assert!(process.ending.is_some(), "not sealed: {:?}", process.torn);
     process
 }
 
