@@ -296,6 +296,31 @@ impl Python {
         unsafe { self.has_type_flag(object, 1 << 26) }
     }
 
+    /// The first elements of a list or tuple, at most `most`, with their places, borrowed from it; `None` for anything
+    /// else. It must not be changed meanwhile.
+    ///
+    /// # Safety
+    /// Live; the GIL is held as long as the elements are asked for.
+    pub unsafe fn elements(
+        &self,
+        object: Object,
+        most: isize,
+    ) -> Option<impl Iterator<Item = (isize, Object)> + use<'_>> {
+        type Get = unsafe extern "C-unwind" fn(Object, isize) -> Object;
+        // SAFETY: the caller's word; the type is told before the size is asked.
+        let (size, get): (isize, Get) = unsafe {
+            if self.is_list(object) {
+                ((self.list_size)(object), self.list_get)
+            } else if self.is_tuple(object) {
+                ((self.tuple_size)(object), self.tuple_get)
+            } else {
+                return None;
+            }
+        };
+        // SAFETY: the caller's word: it has as many elements as it has said.
+        Some((0..size.min(most)).map(move |index| (index, unsafe { get(object, index) })))
+    }
+
     /// Whether it is an int (a bool, too).
     ///
     /// # Safety

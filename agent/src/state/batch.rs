@@ -86,12 +86,8 @@ impl Walk<'_> {
                 );
             } else if python.is_dict(part) {
                 self.dict(part, key);
-            } else if python.is_list(part) || python.is_tuple(part) {
-                let list = python.is_list(part);
-                let size = if list { (python.list_size)(part) } else { (python.tuple_size)(part) };
-                for index in 0..size.min(MAX_ENTRIES) {
-                    let entry =
-                        if list { (python.list_get)(part, index) } else { (python.tuple_get)(part, index) };
+            } else if let Some(entries) = python.elements(part, MAX_ENTRIES) {
+                for (index, entry) in entries {
                     self.below(Step::Index(index), entry, key.with(index as u64));
                 }
             } else if python.is_instance(part, names::classes().map_or(std::ptr::null_mut(), |c| c.user_dict))

@@ -230,7 +230,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Says what `object` is: a value, or the values of a list or tuple. True if it was any of these.
+    /// Says what `object` is: a value, or the values of a list or tuple.
     ///
     /// # Safety
     /// As [`Reader::is_tensor`].
@@ -246,17 +246,13 @@ impl Reader<'_> {
         let python = self.python;
         // SAFETY: the caller's word.
         unsafe {
-            let list = python.is_list(object);
-            if !list && !python.is_tuple(object) {
+            let Some(elements) = python.elements(object, MAX_ELEMENTS) else {
                 if let Some(value) = self.value(object) {
                     known.value(point, key, name, value, when);
                 }
                 return;
-            }
-            let size = if list { (python.list_size)(object) } else { (python.tuple_size)(object) };
-            for index in 0..size.min(MAX_ELEMENTS) {
-                let element =
-                    if list { (python.list_get)(object, index) } else { (python.tuple_get)(object, index) };
+            };
+            for (index, element) in elements {
                 if let Some(value) = self.value(element) {
                     known.value_of(point, key.with(index as u64), name, Some(index), value, when);
                 }

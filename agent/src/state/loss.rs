@@ -48,11 +48,8 @@ pub unsafe fn look(python: &Python, call: &Event, root: Object) {
         };
         if reader.is_tensor(root) {
             say(key, root, None);
-        } else if python.is_list(root) || python.is_tuple(root) {
-            let list = python.is_list(root);
-            let size = if list { (python.list_size)(root) } else { (python.tuple_size)(root) };
-            for index in 0..size.min(MAX_ROOTS) {
-                let one = if list { (python.list_get)(root, index) } else { (python.tuple_get)(root, index) };
+        } else if let Some(roots) = python.elements(root, MAX_ROOTS) {
+            for (index, one) in roots {
                 if reader.is_tensor(one) {
                     say(key.with(index as u64), one, Some(index));
                 }
