@@ -114,7 +114,8 @@ pub unsafe fn returned(
             Role::OptimizerStep if outermost => {
                 progress::optimizer_stepped();
                 what = bits::PARAMETERS | bits::BUFFERS | bits::HYPERPARAMETERS;
-                then_optimizer_state = progress::is_sampled() || look::is_first_step(begun.object);
+                let is_first = look::optimizer_stepped(begun.object);
+                then_optimizer_state = is_first || progress::is_sampled();
             }
             Role::ZeroGrad if calls.optimizer_steps == 0 && progress::is_sampled() => what = bits::GRADIENTS,
             Role::ClipGrad if progress::is_sampled() => what = bits::GRADIENTS,
@@ -142,7 +143,10 @@ pub unsafe fn returned(
             Role::LoadState => {
                 what = bits::PARAMETERS | bits::BUFFERS;
                 match function.object {
-                    Some(ObjectKind::Optimizer) => then_optimizer_state = true,
+                    Some(ObjectKind::Optimizer) => {
+                        what |= bits::HYPERPARAMETERS;
+                        then_optimizer_state = true;
+                    }
                     Some(ObjectKind::Scheduler) => {
                         look::attributes(python, begun, this, VariableKind::SchedulerState);
                     }

@@ -84,11 +84,7 @@ pub unsafe fn look(python: &Python, point: &Event, what: u64) {
         OWNERSHIP.with(|ownership| {
             let ownership = ownership.get_or_insert_with(Ownership::default);
             let optimizers = objects::optimizers(python);
-            let mut moved = ownership.find_holders(python, &optimizers);
-            let at_step = what & bits::HYPERPARAMETERS != 0 && what & bits::PARAMETERS != 0;
-            if at_step && event.object != 0 {
-                moved |= ownership.stepped(event.object);
-            }
+            let moved = ownership.find_holders(python, &optimizers);
             look.roots(ownership, moved);
             look.unreached(ownership);
             if what & bits::HYPERPARAMETERS != 0 {
@@ -105,19 +101,20 @@ pub unsafe fn look(python: &Python, point: &Event, what: u64) {
     }
 }
 
-/// Whether the optimizer has not been seen to step before.
+/// An optimizer has stepped; true the first time.
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn is_first_step(optimizer: u32) -> bool {
-    // SAFETY: the caller's word.
+pub unsafe fn optimizer_stepped(optimizer: u32) -> bool {
+    // SAFETY: the caller's word; nothing in here runs Python code.
     unsafe {
-        OWNERSHIP
-            .with(|ownership| ownership.as_ref().is_none_or(|ownership| !ownership.has_stepped(optimizer)))
+        OWNERSHIP.with(|ownership| {
+            optimizer != 0 && ownership.get_or_insert_with(Ownership::default).stepped(optimizer)
+        })
     }
 }
 
-/// Looks at what the optimizer `call` was made on keeps for its parameters, and at its settings.
+/// Looks at what the optimizer `call` was made on keeps for its parameters.
 ///
 /// # Safety
 /// As [`look`].
@@ -136,7 +133,6 @@ pub unsafe fn optimizer_state(python: &Python, call: &Event) {
             }
         });
         known::with(|known| {
-            hyperparameters::look(&reader, known, &point, std::slice::from_ref(optimizer));
             optimizer_state::look(&reader, known, &point, *optimizer, &parameters);
         });
         timer.end(&cost::LOOKS);

@@ -17,6 +17,8 @@ pub struct Ownership {
     holders: FastMap<usize, u32>,
     /// Optimizers that have stepped: the models they train have run.
     stepped: Vec<u32>,
+    /// One has stepped for the first time since it was asked what the roots reach.
+    moved: bool,
     /// Addresses that the roots reach.
     reached: Vec<usize>,
     /// What optimizers hold and no root reaches.
@@ -99,13 +101,9 @@ impl Ownership {
         let first = !self.stepped.contains(&optimizer);
         if first {
             self.stepped.push(optimizer);
+            self.moved = true;
         }
         first
-    }
-
-    /// Whether an optimizer has stepped.
-    pub fn has_stepped(&self, optimizer: u32) -> bool {
-        self.stepped.contains(&optimizer)
     }
 
     /// Text id of the ids of those that hold a parameter.
@@ -118,7 +116,7 @@ impl Ownership {
     /// # Safety
     /// The GIL is held.
     pub unsafe fn found(&mut self, reached: Vec<usize>, moved: bool) {
-        if moved || reached != self.reached {
+        if std::mem::take(&mut self.moved) || moved || reached != self.reached {
             self.reached = reached;
             // SAFETY: the caller's word.
             unsafe { self.find_unreached() };
