@@ -161,6 +161,7 @@ pub unsafe fn pause_if_due(python: &Python, calls: &Calls) {
         && hook::can_pause(python)
     {
         native::record_all_ops(false);
+        progress::paused();
         say(EventKind::Paused, 0, calls);
         RESUME_AT.store(SCOPES.load(Ordering::Relaxed) + scopes, Ordering::Relaxed);
         // SAFETY: the caller's word.

@@ -229,6 +229,12 @@ pub fn backward_open(enters: bool) {
     }
 }
 
+/// The recording pauses: what yet comes of the iteration is no sample of anything.
+pub fn paused() {
+    SAMPLED.store(false, Ordering::Relaxed);
+    ALL_OPS.store(0, Ordering::Relaxed);
+}
+
 /// The recording goes on after a pause in which `unseen` iterations began, somewhere in an iteration: the next one
 /// begins at the next place that is known to begin one.
 ///
