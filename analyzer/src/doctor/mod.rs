@@ -13,6 +13,7 @@ use traincheck_schema::run::{Progress, Report, Run};
 pub use hooks::{Hook, State, many};
 pub use python::{Facts, find, last_line};
 
+use crate::inspect::cost::Cost;
 use crate::inspect::{End, Lost, Summary};
 
 /// The training that the hooks are tried on where no program is given.
@@ -84,7 +85,7 @@ pub struct Recorded {
     /// What is missing.
     pub lost: Vec<Lost>,
     /// What the agent says its own work cost.
-    pub cost: Vec<(String, u64)>,
+    pub cost: Vec<Cost>,
     /// What could not be read.
     pub damage: Vec<String>,
 }
@@ -202,9 +203,9 @@ impl Recorded {
             }
             if let End::Sealed { account, .. } = &process.end {
                 for cost in account {
-                    match recorded.cost.iter_mut().find(|(item, _)| *item == cost.item) {
-                        Some((_, value)) => *value += cost.value,
-                        None => recorded.cost.push((cost.item.clone(), cost.value)),
+                    match recorded.cost.iter_mut().find(|known| known.item == cost.item) {
+                        Some(known) => known.value += cost.value,
+                        None => recorded.cost.push(Cost { item: cost.item.clone(), value: cost.value }),
                     }
                 }
             }

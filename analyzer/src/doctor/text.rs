@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::inspect::cost;
+
 use super::{Examination, Hook, Program, Recorded, State, many};
 
 /// Writes it.
@@ -97,9 +99,10 @@ fn write_recorded(out: &mut impl Write, recorded: &Recorded) -> io::Result<()> {
     for damage in &recorded.damage {
         row(out, "damage", damage)?;
     }
-    let cost: Vec<_> = recorded.cost.iter().map(|(item, value)| format!("{item} {value}")).collect();
-    let cost = cost.join(", ");
-    row(out, "cost", if cost.is_empty() { "not known" } else { &cost })
+    if recorded.cost.is_empty() {
+        return row(out, "cost", "not known");
+    }
+    row(out, "cost", &cost::text(&recorded.cost))
 }
 
 fn row(out: &mut impl Write, title: &str, text: &str) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! What a run holds, in numbers: read once from front to back, in memory that grows with the number of names
 //! and iterations, not with that of events.
 mod arguments;
-mod cost;
+pub mod cost;
 mod process;
 mod tally;
 pub mod text;

@@ -2,7 +2,7 @@
 
 use super::{ARGUMENT_KIND, ARGUMENT_SIZE, UnknownCase};
 #[cfg(doc)]
-use super::{DictKind, Event};
+use super::{Attribute, DictKind, Event};
 
 /// Which end of a call an [`Argument`] belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
