@@ -1,8 +1,9 @@
 //! The variables of a job: parameters and buffers of root modules, found by walking from the module itself.
 //!
 //! A root is a module that is called with no other module call around it, or whose mode is changed, or that loads a
-//! state, clears its gradients or follows another as an average, and that no known root reaches. Roots are held weakly and walked anew at every look, so parameters that are
-//! replaced or made late are seen, and no tensor lives longer than it would without the agent. (Weak references to
+//! state, clears its gradients or follows another as an average, and that no known root reaches. Roots are held weakly
+//! and walked anew at every look, so parameters that are replaced or made late are seen, and no tensor lives longer
+//! than it would without the agent. (Weak references to
 //! tensors are no way: `torch.utils.swap_tensors` refuses tensors that have one.) What a walk costs is a few dict
 //! look-ups a module; names are only built where a walk finds something else than the last one did.
 
