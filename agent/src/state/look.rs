@@ -323,3 +323,17 @@ struct Variable {
     /// Text id.
     reached_from: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_optimizer_steps_for_the_first_time_once_whether_or_not_anything_is_looked_at() {
+        // SAFETY: no interpreter runs here, so nobody else holds the lock; no other test touches what is owned.
+        let stepped = |optimizer| unsafe { optimizer_stepped(optimizer) };
+        assert!(stepped(7) && stepped(8));
+        assert!(!stepped(7) && !stepped(8));
+        assert!(!stepped(0), "one that is not followed has no first step");
+    }
+}
