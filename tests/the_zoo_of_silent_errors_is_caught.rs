@@ -1,0 +1,30 @@
+//! Every error of the zoo is caught where it is expected, by a finding that names its cause; its clean twin is clean.
+
+use std::process::Command;
+
+use traincheck_tests::{agent, finish, folder, python, repository};
+
+fn zoo(cases: &[&str]) {
+    let temporary = folder();
+    let mut command = Command::new(python());
+    command
+        .arg(repository().join("scripts/zoo.py"))
+        .arg("--bin")
+        .arg(agent().parent().expect("its folder"))
+        .arg("--out")
+        .arg(temporary.path())
+        .args(["--jobs", "2"])
+        .args(cases);
+    finish(&mut command).exited(0);
+}
+
+#[test]
+fn a_part_of_it() {
+    zoo(&["gradients-not-cleared"]);
+}
+
+#[test]
+#[ignore = "takes minutes; scripts/test --all runs it"]
+fn all_of_it() {
+    zoo(&[]);
+}
