@@ -1,13 +1,16 @@
 //! Where windows go: inference counts them, checking compares them with invariants.
 
+use serde::{Deserialize, Serialize};
+
 use crate::context::Cell;
 use crate::names::{Names, OutcomeId, SubjectId};
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Frame, Scene};
 use crate::source::Source;
 
-/// What explains that an outcome does not hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What explains that an outcome does not hold; in reports and in the table of causes by its name there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Why {
     /// Nothing beyond the claim itself.
     #[default]
@@ -17,12 +20,16 @@ pub enum Why {
     /// It has no gradient although it requires one.
     NoGradient,
     /// It has a gradient and no optimizer holds it.
+    #[serde(rename = "held_by_no_optimizer")]
     HeldByNone,
     /// More than one optimizer holds it.
+    #[serde(rename = "held_by_several_optimizers")]
     HeldByMany,
     /// The optimizer holds it and no module that ran reaches it.
+    #[serde(rename = "belongs_to_no_module_that_ran")]
     Unreached,
     /// The module ran in evaluation mode.
+    #[serde(rename = "module_in_evaluation_mode")]
     EvaluationMode,
 }
 

@@ -14,7 +14,7 @@ mod rule;
 mod table;
 
 pub use load::{Given, InForce, Loaded, Sources, environment, load};
-pub use pattern::Pattern;
+pub use pattern::{Pattern, glob};
 pub use problem::{Place, Problem};
 pub use root::CodeRoot;
 pub use rule::{ExtraRule, ROLES};

@@ -24,31 +24,9 @@ impl Pattern {
         Ok(Pattern(text.to_owned()))
     }
 
-    /// Whether it matches all of `name`. Takes time in proportion to the product of the lengths at most.
+    /// Whether it matches all of `name`.
     pub fn matches(&self, name: &str) -> bool {
-        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
-        let (mut at, mut seen) = (0, 0);
-        // Where the last star is, and how much of the name it has taken: it takes more if what follows fails.
-        let mut star = None;
-        while seen < name.len() {
-            match pattern.get(at) {
-                Some(b'*') => {
-                    star = Some((at, seen));
-                    at += 1;
-                }
-                Some(byte) if *byte == name[seen] => {
-                    at += 1;
-                    seen += 1;
-                }
-                _ => {
-                    let Some((place, taken)) = star else { return false };
-                    star = Some((place, taken + 1));
-                    at = place + 1;
-                    seen = taken + 1;
-                }
-            }
-        }
-        pattern[at..].iter().all(|byte| *byte == b'*')
+        glob(&self.0, name)
     }
 
     /// Whether it names one function and no others.
@@ -66,4 +44,32 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether `pattern`, in which each `*` stands for any text, matches all of `text`. Takes time in proportion to the
+/// product of the lengths at most.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut seen) = (0, 0);
+    // Where the last star is, and how much of the text it has taken: it takes more if what follows fails.
+    let mut star = None;
+    while seen < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, seen));
+                at += 1;
+            }
+            Some(byte) if *byte == text[seen] => {
+                at += 1;
+                seen += 1;
+            }
+            _ => {
+                let Some((place, taken)) = star else { return false };
+                star = Some((place, taken + 1));
+                at = place + 1;
+                seen = taken + 1;
+            }
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
 }

@@ -1,5 +1,6 @@
 //! A violation, described while the process is still in the state that shows it.
 
+use serde_json::{Value, json};
 use traincheck_schema::record::{ValueKind, VariableKind};
 
 use crate::context::StageName;
@@ -117,6 +118,40 @@ impl Violation {
             why: window.why,
             variables,
         }
+    }
+}
+
+impl VariableNote {
+    /// What is known of it beside its contents, as an object for reports and for the table of causes.
+    pub fn facts(&self) -> Value {
+        let kind = match self.kind {
+            VariableKind::Parameter => "parameter",
+            VariableKind::Buffer => "buffer",
+            VariableKind::Unreached => "unreached_parameter",
+            VariableKind::Hyperparameter => "hyperparameter",
+            VariableKind::Mode => "mode",
+            VariableKind::OptimizerState => "optimizer_state",
+            VariableKind::SchedulerState => "scheduler_state",
+            VariableKind::ScalerState => "scaler_state",
+            VariableKind::Rng => "rng",
+            VariableKind::Loss => "loss",
+            VariableKind::Batch => "batch",
+            VariableKind::Worker => "worker",
+            VariableKind::ParameterAttribute => "parameter_attribute",
+        };
+        let gradient = match self.gradient {
+            Gradient::Unknown => "unknown",
+            Gradient::None => "none",
+            Gradient::Zero => "zero",
+            Gradient::NonZero(_) => "nonzero",
+        };
+        json!({
+            "name": self.name,
+            "kind": kind,
+            "gradient": gradient,
+            "requires_grad": self.requires_grad,
+            "held_by": self.held_by,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use traincheck_schema::record::VariableKind;
 
-use crate::cause::{CAUSES, Cause, Sign};
+use crate::cause::{self, Cause, Sign};
 use crate::check::{Checked, Tally, VariableNote, Violation};
 use crate::claim::{Outcome, Subject};
 use crate::invariants::{Invariant, Invariants, Level};
@@ -66,13 +66,13 @@ pub fn findings<'a>(invariants: &'a Invariants, checked: &'a Checked) -> Vec<Fin
         .collect();
     broken.sort_by_key(|b| (b.invariant.level, b.first.iteration, b.first.time));
     let mut groups: Vec<(Option<&'static Cause>, Vec<Broken<'a>>)> = Vec::new();
-    for cause in CAUSES {
+    for cause in cause::built_in().iter() {
         // What is only worth a notice proves no cause for an alarm.
         for level in [Level::Alarm, Level::Notice] {
-            let proven = broken.iter().any(|b| b.invariant.level == level && cause.is_proven_by(sign(b)));
+            let proven = broken.iter().any(|b| b.invariant.level == level && cause.is_proven_by(&sign(b)));
             if proven {
                 let (of_it, rest): (Vec<_>, Vec<_>) =
-                    broken.into_iter().partition(|b| b.invariant.level >= level && cause.explains(sign(b)));
+                    broken.into_iter().partition(|b| b.invariant.level >= level && cause.explains(&sign(b)));
                 broken = rest;
                 groups.push((Some(cause), of_it));
             }
@@ -92,8 +92,8 @@ pub fn findings<'a>(invariants: &'a Invariants, checked: &'a Checked) -> Vec<Fin
     findings
 }
 
-fn sign<'a>(broken: &Broken<'a>) -> Sign<'a> {
-    Sign { claim: &broken.invariant.claim, first: broken.first }
+fn sign(broken: &Broken<'_>) -> Sign {
+    Sign::of(&broken.invariant.claim, broken.first)
 }
 
 fn finding<'a>(
@@ -102,7 +102,7 @@ fn finding<'a>(
     invariants: &'a Invariants,
     checked: &'a Checked,
 ) -> Option<Finding<'a>> {
-    let proves = |b: &Broken<'a>| cause.is_none_or(|cause| cause.is_proven_by(sign(b)));
+    let proves = |b: &Broken<'a>| cause.is_none_or(|cause| cause.is_proven_by(&sign(b)));
     broken.sort_by_key(|b| (!proves(b), b.invariant.level, b.first.iteration, b.first.time));
     let shown = *broken.first()?;
     // A symptom may have been there before the cause.
@@ -131,13 +131,13 @@ fn finding<'a>(
     let related = related(&variables, invariants, checked);
     let mut ids: Vec<&str> = broken.iter().map(|b| b.invariant.id.as_str()).collect();
     ids.sort_unstable();
-    let name = cause.map_or("violation", |cause| cause.id);
+    let name = cause.map_or("violation", |cause| cause.id.as_str());
     Some(Finding {
         id: format!("{name}-{:08x}", xxhash_rust::xxh3::xxh3_64(ids.join(",").as_bytes()) as u32),
         level: broken.iter().map(|b| b.invariant.level).min()?,
         cause,
         title: cause
-            .map_or_else(|| format!("This no longer holds: {}", shown.invariant.text), |c| c.title.into()),
+            .map_or_else(|| format!("This no longer holds: {}", shown.invariant.text), |c| c.title.clone()),
         variables_text: variables_text(&concerned, &checked.variables),
         first: shown.first,
         shown: 0,

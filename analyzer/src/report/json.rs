@@ -1,7 +1,6 @@
 //! The report for programs; `docs/findings-schema.json` describes it.
 
 use serde_json::{Value, json};
-use traincheck_schema::record::VariableKind;
 
 use super::finding::{Broken, Finding};
 use super::{Report, Verdict, status_word};
@@ -70,9 +69,9 @@ fn finding(finding: &Finding<'_>, report: &Report<'_>) -> Value {
     json!({
         "id": finding.id,
         "level": finding.level,
-        "cause": finding.cause.map(|cause| cause.id),
+        "cause": finding.cause.map(|cause| &cause.id),
         "title": finding.title,
-        "advice": finding.cause.map(|cause| cause.advice),
+        "advice": finding.cause.map(|cause| &cause.advice),
         "concerned": finding.variables_text,
         "process": first.process,
         "stage": first.stage,
@@ -125,7 +124,7 @@ fn broken(broken: &Broken<'_>, report: &Report<'_>) -> Value {
         "precondition": broken.invariant.precondition,
         "failed": broken.tally.violated,
         "held": broken.tally.held,
-        "why": why(broken.first.why),
+        "why": Some(broken.first.why).filter(|why| *why != Why::Nothing),
         "first": {
             "iteration": broken.first.iteration,
             "step": broken.first.step,
@@ -135,50 +134,16 @@ fn broken(broken: &Broken<'_>, report: &Report<'_>) -> Value {
     })
 }
 
-fn why(why: Why) -> Value {
-    match why {
-        Why::Nothing => Value::Null,
-        Why::RequiresNoGrad => "requires_no_grad".into(),
-        Why::NoGradient => "no_gradient".into(),
-        Why::HeldByNone => "held_by_no_optimizer".into(),
-        Why::HeldByMany => "held_by_several_optimizers".into(),
-        Why::Unreached => "belongs_to_no_module_that_ran".into(),
-        Why::EvaluationMode => "module_in_evaluation_mode".into(),
-    }
-}
-
 fn variable(note: &VariableNote) -> Value {
-    let kind = match note.kind {
-        VariableKind::Parameter => "parameter",
-        VariableKind::Buffer => "buffer",
-        VariableKind::Unreached => "unreached_parameter",
-        VariableKind::Hyperparameter => "hyperparameter",
-        VariableKind::Mode => "mode",
-        VariableKind::OptimizerState => "optimizer_state",
-        VariableKind::SchedulerState => "scheduler_state",
-        VariableKind::ScalerState => "scaler_state",
-        VariableKind::Rng => "rng",
-        VariableKind::Loss => "loss",
-        VariableKind::Batch => "batch",
-        VariableKind::Worker => "worker",
-        VariableKind::ParameterAttribute => "parameter_attribute",
+    let norm = match note.gradient {
+        Gradient::NonZero(norm) => Some(norm),
+        _ => None,
     };
-    let (gradient, norm) = match note.gradient {
-        Gradient::Unknown => ("unknown", None),
-        Gradient::None => ("none", None),
-        Gradient::Zero => ("zero", None),
-        Gradient::NonZero(norm) => ("nonzero", Some(norm)),
-    };
-    json!({
-        "name": note.name,
-        "kind": kind,
-        "before": note.before.map(contents),
-        "after": note.after.map(contents),
-        "gradient": gradient,
-        "gradient_norm": norm.filter(|norm| norm.is_finite()),
-        "requires_grad": note.requires_grad,
-        "held_by": note.held_by,
-    })
+    let mut facts = note.facts();
+    facts["before"] = json!(note.before.map(contents));
+    facts["after"] = json!(note.after.map(contents));
+    facts["gradient_norm"] = json!(norm.filter(|norm| norm.is_finite()));
+    facts
 }
 
 fn contents(contents: Contents) -> Value {
