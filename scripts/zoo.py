@@ -99,7 +99,7 @@ class Case:
         variables = [variable["name"] for variable in finding["variables"]]
         if "variable" in self.expect and not any(self.expect["variable"] in name for name in variables):
             yield f"expected {self.expect['variable']}, found {', '.join(variables[:4]) or 'no variable'}"
-        calls = [str(entry["call"]) for entry in finding["first"]["stack"]]
+        calls = [str(entry["call"]) for entry in finding["stack"]]
         if "call" in self.expect and not any(self.expect["call"] in call for call in calls):
             yield f"expected a call of {self.expect['call']}, found {' > '.join(calls)}"
 
