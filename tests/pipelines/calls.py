@@ -40,11 +40,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--iterations", type=int, default=300)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--progress", type=int, default=0, help="print a line after each so many iterations")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
     model = nn.Linear(4, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
     losses = []
     meter = Meter()
     for index in range(args.iterations):
@@ -54,6 +56,8 @@ def main():
         optimizer.step()
         losses.append(loss.item())
         meter.tick()
+        if args.progress and (index + 1) % args.progress == 0:
+            print(f"iteration {index + 1}: loss {losses[-1]:.4f}", flush=True)
     meter.finish()
     for loss in losses:
         report("loss", loss)

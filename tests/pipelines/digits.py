@@ -123,6 +123,7 @@ def main():
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--bug", choices=BUGS, default="none")
@@ -136,7 +137,7 @@ def main():
     numpy.random.seed(args.seed)
     train_loader, test_loader = load_data(args.batch_size, args.workers)
 
-    model = Net(dropout=args.dropout)
+    model = Net(args.width, args.dropout)
     if args.bug == "frozen-backbone":
         # Left over from an experiment in which only the head of a trained model was tuned.
         for parameter in model.backbone.parameters():
@@ -144,7 +145,7 @@ def main():
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
     if args.bug == "stale-optimizer":
         # Built anew "with the final settings"; the optimizer keeps the parameters of the first one.
-        model = Net(dropout=args.dropout)
+        model = Net(args.width, args.dropout)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=args.epochs)
 
     checkpoint = os.path.join(args.out, "checkpoint.pt") if args.out else None

@@ -3,6 +3,7 @@ iteration, and a moving average of the generator."""
 
 import argparse
 import copy
+import os
 import random
 
 import numpy
@@ -80,6 +81,13 @@ def update_average(average, generator, decay):
         mean.copy_(buffer)
 
 
+def load_checkpoint(path, kept):
+    state = torch.load(path)
+    for name, part in kept.items():
+        part.load_state_dict(state[name])
+    return state["epoch"] + 1
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
@@ -89,6 +97,9 @@ def main():
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--latent", type=int, default=16)
     parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--no-eval", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--out", help="folder for checkpoints; none are written without it")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
@@ -99,8 +110,19 @@ def main():
     average = copy.deepcopy(generator).requires_grad_(False)
     of_generator = torch.optim.Adam(generator.parameters(), lr=args.lr, betas=(0.5, 0.999))
     of_discriminator = torch.optim.Adam(discriminator.parameters(), lr=args.lr, betas=(0.5, 0.999))
+    kept = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "average": average,
+        "of_generator": of_generator,
+        "of_discriminator": of_discriminator,
+    }
+    checkpoint = os.path.join(args.out, "checkpoint.pt") if args.out else None
+    if checkpoint:
+        os.makedirs(args.out, exist_ok=True)
+    first_epoch = load_checkpoint(checkpoint, kept) if args.resume else 0
     meter = Meter()
-    for epoch in range(args.epochs):
+    for epoch in range(first_epoch, args.epochs):
         generator.train()
         discriminator.train()
         for step, (real,) in enumerate(loader):
@@ -110,9 +132,12 @@ def main():
             report("generator", generator_step(generator, discriminator, of_generator, len(real), args.latent))
             update_average(average, generator, 0.99)
             meter.tick()
-        average.eval()
-        with torch.no_grad():
-            report("mean of samples", average(torch.randn(32, args.latent)).mean())
+        if not args.no_eval:
+            average.eval()
+            with torch.no_grad():
+                report("mean of samples", average(torch.randn(32, args.latent)).mean())
+        if checkpoint:
+            torch.save({"epoch": epoch} | {name: part.state_dict() for name, part in kept.items()}, checkpoint)
         print(f"epoch {epoch + 1}", flush=True)
         for model in (generator, discriminator):
             report_gradients(model)

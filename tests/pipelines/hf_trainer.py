@@ -78,6 +78,9 @@ def main():
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--accumulation", type=int, default=1)
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--no-eval", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--out", help="folder for checkpoints; a temporary one without it")
     args = parser.parse_args()
 
@@ -85,10 +88,10 @@ def main():
     model = BertForSequenceClassification(
         BertConfig(
             vocab_size=VOCABULARY,
-            hidden_size=32,
+            hidden_size=args.width,
             num_hidden_layers=2,
             num_attention_heads=2,
-            intermediate_size=64,
+            intermediate_size=2 * args.width,
             max_position_embeddings=LENGTH,
             num_labels=2,
         )
@@ -107,7 +110,7 @@ def main():
             warmup_ratio=0.1,
             weight_decay=0.01,
             logging_steps=1,
-            eval_strategy="epoch",
+            eval_strategy="no" if args.no_eval else "epoch",
             save_strategy="epoch",
             save_total_limit=1,
             report_to=[],
@@ -124,7 +127,7 @@ def main():
         )
         # Its own printing has times in it.
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        trainer.train(resume_from_checkpoint=args.resume or None)
         meter.finish()
     report_weights(model)
 

@@ -3,6 +3,7 @@ backpropagation through time: the hidden state is carried from one window to the
 
 import argparse
 import math
+import os
 import pathlib
 import random
 import sysconfig
@@ -91,6 +92,24 @@ def evaluate(model, windows, steps):
     return total / count
 
 
+def save_checkpoint(path, model, optimizer, scheduler, epoch):
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "epoch": epoch,
+    }
+    torch.save(state, path)
+
+
+def load_checkpoint(path, model, optimizer, scheduler):
+    state = torch.load(path)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    return state["epoch"] + 1
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
@@ -101,6 +120,9 @@ def main():
     parser.add_argument("--length", type=int, default=32)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--clip", type=float, default=0.5)
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--no-eval", action="store_true", help="the schedule then follows the training loss")
+    parser.add_argument("--out", help="folder for checkpoints; none are written without it")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
@@ -114,11 +136,17 @@ def main():
     model = CharacterModel(128, args.width, layers=2, dropout=0.1)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    checkpoint = os.path.join(args.out, "checkpoint.pt") if args.out else None
+    if checkpoint:
+        os.makedirs(args.out, exist_ok=True)
+    first_epoch = load_checkpoint(checkpoint, model, optimizer, scheduler) if args.resume else 0
     meter = Meter()
-    for epoch in range(args.epochs):
+    for epoch in range(first_epoch, args.epochs):
         mean = train_epoch(model, training, optimizer, args.clip, args.steps, meter)
-        validated = evaluate(model, validation, 8)
+        validated = mean if args.no_eval else evaluate(model, validation, 8)
         scheduler.step(validated)
+        if checkpoint:
+            save_checkpoint(checkpoint, model, optimizer, scheduler, epoch)
         print(f"epoch {epoch + 1}: mean loss {mean:.4f}, perplexity {math.exp(validated):.2f}", flush=True)
         report_gradients(model)
         report_rng()

@@ -1,6 +1,7 @@
 """A small GPT-like model of characters, trained on the sources of Python's standard library."""
 
 import argparse
+import os
 import pathlib
 import random
 import sysconfig
@@ -79,22 +80,59 @@ def batches(text, batch_size, context, iterations):
         )
 
 
+def save_checkpoint(path, model, optimizer, scheduler, iterations):
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "iterations": iterations,
+    }
+    torch.save(state, path)
+
+
+def load_checkpoint(path, model, optimizer, scheduler):
+    state = torch.load(path)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    return state["iterations"]
+
+
+@torch.no_grad()
+def evaluate(model, batches):
+    model.eval()
+    losses = [F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).item() for inputs, targets in batches]
+    model.train()
+    return sum(losses) / len(losses)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=12)
     parser.add_argument("--context", type=int, default=64)
     parser.add_argument("--iterations", type=int, default=60)
+    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--eval-every", type=int, default=0, help="evaluate after each so many iterations; 0: never")
+    parser.add_argument("--no-eval", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--out", help="folder for a checkpoint at the end; none is written without it")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
     random.seed(args.seed)
     numpy.random.seed(args.seed)
-    model = GPT(128, args.context)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
+    model = GPT(128, args.context, args.width)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 10))
+    checkpoint = os.path.join(args.out, "checkpoint.pt") if args.out else None
+    if checkpoint:
+        os.makedirs(args.out, exist_ok=True)
+    done = load_checkpoint(checkpoint, model, optimizer, scheduler) if args.resume else 0
+    text = load_text()
     meter = Meter()
-    for inputs, targets in batches(load_text(), args.batch_size, args.context, args.iterations):
+    for inputs, targets in batches(text, args.batch_size, args.context, args.iterations - done):
         logits = model(inputs)
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
         optimizer.zero_grad()
@@ -104,7 +142,12 @@ def main():
         scheduler.step()
         report("loss", loss.item())
         meter.tick()
+        done += 1
+        if args.eval_every and done % args.eval_every == 0 and not args.no_eval:
+            report("held out", evaluate(model, batches(text, args.batch_size, args.context, 3)))
     meter.finish()
+    if checkpoint:
+        save_checkpoint(checkpoint, model, optimizer, scheduler, done)
     report_gradients(model)
     report_rng()
     report_weights(model)
