@@ -1,0 +1,261 @@
+"""Precision on tests/pipelines: what was learned from two runs of one configuration must be silent on other good runs.
+
+For every pipeline two runs of one configuration teach (seeds 1 and 2). Clean variants of it must raise no alarm: other
+seeds, batch sizes, learning rates, lengths and sizes, without evaluation, resumed from a checkpoint, stopped half-way.
+And what the references of all pipelines but one say together must raise none on the pipeline that is left out. The
+variants are in tests/pipelines/variants.toml, which says how they are written.
+
+Prints a table and every alarm with its run, title and invariants. A check that comes to no verdict (exit code 2) is
+listed apart: it is no alarm. Exits with 1 if there is an alarm, or something did not work.
+
+With `--out DIR --again` runs that DIR has already are not recorded again: only what is learned and checked is new.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+
+PIPELINES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "pipelines"
+SEEDS = (1, 2)
+# Variants take other seeds than the references, each its own.
+FIRST_SEED = 3
+KEYS = {"arguments", "first", "stop_after"}
+# A training that takes longer hangs.
+TIME_LIMIT = 300
+
+
+class Failed(Exception):
+    """Something that must work did not."""
+
+
+class Variant:
+    """A way to run a pipeline."""
+
+    def __init__(self, pipeline, name, seed, table=None):
+        table = table or {}
+        if unknown := set(table) - KEYS:
+            raise Failed(f"variants.toml: {pipeline.name}, {name}: no such key: {', '.join(sorted(unknown))}")
+        self.pipeline = pipeline
+        self.name = name
+        self.folder = pipeline.folder / name.replace(" ", "-").replace("/", "-")
+        common = pipeline.arguments + ["--seed", str(seed)]
+        self.arguments = common + table.get("arguments", [])
+        # What runs before it, into the same --out: makes the checkpoint to go on from.
+        self.first = common + table["first"] if "first" in table else None
+        self.stop_after = table.get("stop_after")
+
+    def record(self, args):
+        """Trains under the agent unless that has been done. What a run left half-done is not taken for it."""
+        if args.again and (self.folder / "run").is_dir():
+            return
+        os.makedirs(self.folder, exist_ok=True)
+        for old in ("run", "partial"):
+            if (self.folder / old).exists():
+                raise Failed(f"{self.folder}/{old} is in the way; remove it, or give --again")
+        arguments = [sys.executable, PIPELINES / f"{self.pipeline.name}.py"]
+        if self.pipeline.takes_out:
+            arguments += ["--out", self.folder / "out"]
+        if self.first is not None:
+            self.run("first.txt", [*arguments, *self.first], stop_after=None)
+        collect = [args.bin / "traincheck", "collect", "-o", self.folder / "partial", "--"]
+        self.run("output.txt", [*collect, *arguments, *self.arguments], self.stop_after)
+        if not (self.folder / "partial").is_dir():
+            raise Failed(f"nothing was recorded; see {self.folder}/output.txt")
+        (self.folder / "partial").rename(self.folder / "run")
+
+    def run(self, log, command, stop_after):
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        with open(self.folder / log, "w") as out:
+            process = subprocess.Popen(
+                [str(part) for part in command], stdout=subprocess.PIPE, stderr=out, env=environment, text=True
+            )
+            seen, stopped = 0, False
+            for line in process.stdout:
+                out.write(line)
+                seen += line.startswith(self.pipeline.line)
+                if stop_after is not None and seen >= stop_after and not stopped:
+                    stopped = True
+                    process.send_signal(signal.SIGTERM)
+            code = process.wait(TIME_LIMIT)
+        if stop_after is not None and not stopped:
+            raise Failed(f"it ended before its line {stop_after}; see {self.folder}/{log}")
+        if code != (128 + signal.SIGTERM if stopped else 0):
+            raise Failed(f"the training ended with exit code {code}; see {self.folder}/{log}")
+
+
+class Pipeline:
+    def __init__(self, name, table, args):
+        self.name = name
+        self.folder = args.out / name
+        self.line = table.get("line", "loss")
+        self.arguments = table.get("arguments", [])
+        self.takes_out = table.get("takes_out", True)
+        if unknown := set(table) - {"line", "arguments", "takes_out", "variants"}:
+            raise Failed(f"variants.toml: {name}: no such key: {', '.join(sorted(unknown))}")
+        self.references = [Variant(self, f"reference {seed}", seed) for seed in SEEDS]
+        variants = table.get("variants", {}).items()
+        if args.variants is not None:
+            variants = [(name, table) for name, table in variants if name in args.variants]
+        self.variants = [
+            Variant(self, name, seed, table) for seed, (name, table) in enumerate(variants, start=FIRST_SEED)
+        ]
+
+
+def infer(args, pipelines, output):
+    """Learns from the references of these pipelines."""
+    os.makedirs(output.parent, exist_ok=True)
+    references = [variant.folder / "run" for pipeline in pipelines for variant in pipeline.references]
+    command = [args.bin / "traincheck", "infer", *references, "-o", output]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(f"infer ended with exit code {done.returncode}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+Row = collections.namedtuple("Row", "run verdict details")
+
+
+def check(args, title, run, invariants, report):
+    """Checks a run; what it says."""
+    command = [args.bin / "traincheck", "check", run, "-i", invariants, "--format", "json"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    os.makedirs(report.parent, exist_ok=True)
+    report.write_text(done.stdout)
+    try:
+        said = json.loads(done.stdout)
+    except ValueError as error:
+        raise Failed(f"check ended with exit code {done.returncode}: {done.stderr.strip()}") from error
+    alarms = [finding for finding in said["findings"] if finding["level"] == "alarm"]
+    if alarms:
+        details = [line for finding in alarms for line in describe(finding)]
+        return Row(title, f"{len(alarms)} alarms" if len(alarms) > 1 else "1 alarm", details + [f"  in {report}"])
+    if done.returncode == 2:
+        return Row(title, "no verdict", [f"  {said.get('why_no_verdict')}"])
+    if done.returncode != 0:
+        raise Failed(f"check ended with exit code {done.returncode} and no alarm: {done.stderr.strip()}")
+    counts = said["counts"]["alarm"]
+    return Row(title, "clean", [f"{counts['held']} of {sum(counts.values())} held"])
+
+
+def describe(finding):
+    yield f"  {finding['title']} ({finding['cause']}), iteration {finding['first']['iteration']}"
+    for invariant in finding["invariants"]:
+        if invariant["level"] == "alarm":
+            yield f"    {invariant['id']}: {invariant['text']}"
+            yield f"      failed {invariant['failed']}, held {invariant['held']}"
+
+
+def attempt(title, work):
+    """The row that `work` gives, or one that says what did not work."""
+    try:
+        row = work()
+    except (Failed, subprocess.SubprocessError, OSError) as error:
+        row = Row(title, "FAILED", [f"  {error}"])
+    if row is not None and row.verdict != "clean":
+        print("\n".join([f"  {row.run}: {row.verdict}", *row.details]), file=sys.stderr, flush=True)
+    return row
+
+
+def everything(args, pipelines):
+    """Records, learns and checks; the rows, in the order of the table."""
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+
+        def all_of(works):
+            return list(pool.map(lambda work: attempt(*work), works))
+
+        def record(variant):
+            def work():
+                begun = time.monotonic()
+                variant.record(args)
+                seconds = time.monotonic() - begun
+                if seconds > 1:
+                    print(f"  {variant.pipeline.name}, {variant.name}: {seconds:.0f} s", file=sys.stderr, flush=True)
+
+            return f"{variant.pipeline.name}, {variant.name}", work
+
+        variants = [v for pipeline in pipelines for v in pipeline.references + pipeline.variants]
+        rows = [row for row in all_of([record(variant) for variant in variants]) if row]
+        recorded = [pipeline for pipeline in pipelines if all((v.folder / "run").is_dir() for v in pipeline.references)]
+
+        def learn(title, of, output):
+            return title, lambda: print(f"  {title}: {infer(args, of, output)}", file=sys.stderr, flush=True)
+
+        own = [learn(p.name, [p], p.folder / "invariants.json") for p in recorded]
+        left_out = args.leave_one_out and len(recorded) > 1
+        if left_out:
+            for pipeline in recorded:
+                others = [other for other in recorded if other is not pipeline]
+                own.append(learn(f"all but {pipeline.name}", others, pipeline.folder / "of-the-others.json"))
+        rows += [row for row in all_of(own) if row]
+
+        def checked(pipeline, title, run, invariants, report):
+            return title, lambda: check(
+                args, title, run, pipeline.folder / invariants, pipeline.folder / "reports" / f"{report}.json"
+            )
+
+        works = []
+        for pipeline in recorded:
+            for variant in pipeline.variants:
+                if (variant.folder / "run").is_dir():
+                    title = f"{pipeline.name}, {variant.name}"
+                    works.append(checked(pipeline, title, variant.folder / "run", "invariants.json", variant.folder.name))
+            if left_out:
+                title = f"{pipeline.name}, learned from the others"
+                run = pipeline.references[0].folder / "run"
+                works.append(checked(pipeline, title, run, "of-the-others.json", "of-the-others"))
+        return rows + all_of(works)
+
+
+def print_table(rows):
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
+    for cells in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of traincheck and libtraincheck.so")
+    parser.add_argument("--out", type=pathlib.Path, help="folder for runs and reports; a temporary one without it")
+    parser.add_argument("--again", action="store_true", help="take the runs that --out has from an earlier time")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time (1)")
+    parser.add_argument("--variants", action="append", metavar="NAME", help="only this variant; may be given often")
+    parser.add_argument("--no-leave-one-out", dest="leave_one_out", action="store_false")
+    parser.add_argument("pipelines", nargs="*", metavar="PIPELINE", help="of tests/pipelines/variants.toml; all")
+    args = parser.parse_args()
+    table = tomllib.loads((PIPELINES / "variants.toml").read_text())
+    for name in args.pipelines:
+        if name not in table:
+            parser.error(f"no pipeline {name} in {PIPELINES}/variants.toml")
+    with tempfile.TemporaryDirectory(prefix="traincheck-precision-") as scratch:
+        args.out = (args.out or pathlib.Path(scratch)).resolve()
+        pipelines = [Pipeline(name, table[name], args) for name in args.pipelines or table]
+        rows = everything(args, pipelines)
+    print_table([["run", "verdict", ""]] + [[r.run, r.verdict, *(r.details if r.verdict == "clean" else [""])] for r in rows])
+    for kind in ("no verdict", "FAILED"):
+        if of_kind := [row for row in rows if row.verdict == kind]:
+            print(f"\n{kind}:")
+            for row in of_kind:
+                print("\n".join([f"  {row.run}", *(f"  {line}" for line in row.details)]))
+    alarmed = [row for row in rows if "alarm" in row.verdict]
+    for row in alarmed:
+        print("\n".join([f"\n{row.run}: {row.verdict}", *row.details]))
+    clean = sum(row.verdict == "clean" for row in rows)
+    failed = sum(row.verdict == "FAILED" for row in rows)
+    print(f"\n{len(rows)} runs: {clean} clean, {len(alarmed)} with alarms, {len(rows) - clean - len(alarmed) - failed} without a verdict, {failed} failed.")
+    return 1 if alarmed or failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as error:
+        sys.exit(f"precision: {error}")
