@@ -1,16 +1,19 @@
-//! What a run says for and against every claim that could be made of it: counts per context and half of the run.
+//! What a run says for and against every claim that could be made of it: counts per situation and half of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::claim::{Outcome, RelationName, Subject};
-use crate::context::{Cell, CellSet};
 use crate::names::{FastMap, Names, OutcomeId, SubjectId};
 use crate::scene::Scene;
 use crate::sink::{Sink, Window};
+use crate::situation::{NOTHING, Situation, SituationId, TOO_MANY};
 use crate::source::Source;
 
-/// Counts by context, and there by half of the run.
-pub type Cells = BTreeMap<u8, [u64; 2]>;
+/// Situations of one subject that are told apart. One with more gives no verdict.
+pub const MOST_SITUATIONS: usize = 2048;
+
+/// Counts by situation, and there by half of the run.
+pub type Cells = BTreeMap<Situation, [u64; 2]>;
 
 /// Counts windows; a [`Sink`] for one process.
 #[derive(Debug, Default)]
@@ -23,9 +26,24 @@ pub struct Counter {
 
 #[derive(Debug, Default)]
 struct Counts {
-    total: FastMap<u8, [u64; 2]>,
-    held: FastMap<(OutcomeId, u8), [u64; 2]>,
+    total: FastMap<SituationId, [u64; 2]>,
+    held: FastMap<(OutcomeId, SituationId), [u64; 2]>,
     undecided: u64,
+    too_many: bool,
+}
+
+impl Counts {
+    /// From here on situations are not told apart any more.
+    fn give_up(&mut self) {
+        let sum = |into: &mut [u64; 2], from: [u64; 2]| *into = [into[0] + from[0], into[1] + from[1]];
+        for (_, count) in std::mem::take(&mut self.total) {
+            sum(self.total.entry(NOTHING).or_default(), count);
+        }
+        for ((outcome, _), count) in std::mem::take(&mut self.held) {
+            sum(self.held.entry((outcome, NOTHING)).or_default(), count);
+        }
+        self.too_many = true;
+    }
 }
 
 impl Counter {
@@ -42,12 +60,14 @@ impl Counter {
                 continue;
             }
             let mut held: BTreeMap<Outcome, Cells> = BTreeMap::new();
-            for ((outcome, cell), count) in counts.held {
-                held.entry(names.outcomes.get(outcome).clone()).or_default().insert(cell, count);
+            let situation = |id| names.situations.get(id).clone();
+            for ((outcome, id), count) in counts.held {
+                held.entry(names.outcomes.get(outcome).clone()).or_default().insert(situation(id), count);
             }
-            let total = counts.total.into_iter().collect();
+            let total = counts.total.into_iter().map(|(id, count)| (situation(id), count)).collect();
+            let (undecided, too_many) = (counts.undecided, counts.too_many);
             let key = names.subjects.get(id as u32).clone();
-            evidence.subjects.insert(key, SubjectEvidence { total, held, undecided: counts.undecided });
+            evidence.subjects.insert(key, SubjectEvidence { total, held, undecided, too_many });
         }
         evidence
     }
@@ -69,10 +89,18 @@ impl Sink for Counter {
             return;
         }
         let half = usize::from(window.now.0 > self.split);
-        let cell = window.cell.index() as u8;
-        counts.total.entry(cell).or_default()[half] += 1;
+        let mut situation = window.situation;
+        if situation == TOO_MANY
+            || counts.total.len() >= MOST_SITUATIONS && !counts.total.contains_key(&situation)
+        {
+            counts.give_up();
+        }
+        if counts.too_many {
+            situation = NOTHING;
+        }
+        counts.total.entry(situation).or_default()[half] += 1;
         for &outcome in window.held {
-            counts.held.entry((outcome, cell)).or_default()[half] += 1;
+            counts.held.entry((outcome, situation)).or_default()[half] += 1;
         }
     }
 
@@ -90,6 +118,8 @@ pub struct SubjectEvidence {
     pub held: BTreeMap<Outcome, Cells>,
     /// Windows without one.
     pub undecided: u64,
+    /// Whether its situations were too many to be told apart.
+    pub too_many: bool,
 }
 
 /// What a run says about everything.
@@ -112,13 +142,14 @@ impl RunEvidence {
                 add(ours.held.entry(outcome).or_default(), &cells);
             }
             ours.undecided += theirs.undecided;
+            ours.too_many |= theirs.too_many || ours.total.len() > MOST_SITUATIONS;
         }
     }
 }
 
 fn add(into: &mut Cells, from: &Cells) {
-    for (&cell, count) in from {
-        let sum = into.entry(cell).or_default();
+    for (situation, count) in from {
+        let sum = into.entry(situation.clone()).or_default();
         sum[0] += count[0];
         sum[1] += count[1];
     }
@@ -146,35 +177,16 @@ impl Half {
 }
 
 impl SubjectEvidence {
-    fn held(&self, outcome: &Outcome, cell: u8) -> [u64; 2] {
-        self.held.get(outcome).and_then(|cells| cells.get(&cell)).copied().unwrap_or_default()
-    }
-
-    /// The contexts with examples for the outcome, and those with examples against it.
-    pub fn cells(&self, outcome: &Outcome, half: Half) -> (CellSet, CellSet) {
-        let (mut positive, mut negative) = (CellSet::default(), CellSet::default());
-        for (&cell, &total) in &self.total {
-            let held = half.of(self.held(outcome, cell));
-            if held > 0 {
-                positive.insert(Cell::from_index(cell.into()));
-            }
-            if half.of(total) > held {
-                negative.insert(Cell::from_index(cell.into()));
-            }
-        }
-        (positive, negative)
-    }
-
-    /// How many examples for and against there are in these contexts.
-    pub fn count(&self, outcome: &Outcome, within: CellSet) -> (u64, u64) {
-        let (mut positive, mut negative) = (0, 0);
-        for (&cell, &total) in &self.total {
-            if within.contains(Cell::from_index(cell.into())) {
-                let held = Half::Both.of(self.held(outcome, cell));
-                positive += held;
-                negative += Half::Both.of(total) - held;
-            }
-        }
-        (positive, negative)
+    /// How many windows there were in each situation, and in how many of them the outcome held.
+    pub fn counts<'a>(
+        &'a self,
+        outcome: &Outcome,
+        half: Half,
+    ) -> impl Iterator<Item = (&'a Situation, u64, u64)> {
+        let held = self.held.get(outcome);
+        self.total.iter().map(move |(situation, &total)| {
+            let held = held.and_then(|cells| cells.get(situation)).copied().unwrap_or_default();
+            (situation, half.of(total), half.of(held))
+        })
     }
 }

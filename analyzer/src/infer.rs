@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::claim::{Cadence, Claim, Level as Sequence, Outcome, RelationName, Subject};
-use crate::context::{CellSet, Precondition, separate};
 use crate::engine;
 use crate::evidence::{Counter, Half, RunEvidence, SubjectEvidence};
 use crate::invariants::{Evidence, FORMAT, Invariant, Invariants, Level, ReferenceRun, VERSION};
 use crate::names::Names;
+use crate::precondition::{Example, Precondition, separate};
 use crate::relation;
+use crate::situation::{Fields, Situation};
 use crate::source::Source;
 
 /// How many examples a claim needs in every run, unless it is structural.
@@ -77,18 +78,14 @@ fn judge(claim: Claim, references: &[Reference]) -> Option<Invariant> {
     let key = (claim.relation, claim.subject.clone());
     let runs: Vec<&SubjectEvidence> =
         references.iter().map(|reference| reference.evidence.subjects.get(&key).unwrap_or(&none)).collect();
-    let (positive, negative) = cells(&runs, &claim.outcome, Half::Both);
-    let precondition = separate(positive, negative)?;
-    let within = precondition.cells();
-    let evidence: Vec<Evidence> = runs
-        .iter()
-        .map(|run| Evidence {
-            positive: run.count(&claim.outcome, within).0,
-            negative: run.count(&claim.outcome, CellSet(!within.0)).1,
-            undecided: run.undecided,
-        })
-        .collect();
+    if runs.iter().any(|run| run.too_many) {
+        return None;
+    }
     let kind = relation::kind(claim.relation);
+    let fields = (kind.fields)(&claim.subject);
+    let precondition = learn(&runs, &claim.outcome, Half::Both, fields)?;
+    let evidence: Vec<Evidence> =
+        runs.iter().map(|run| evidence(run, &claim.outcome, &precondition)).collect();
     let examples: u64 = evidence.iter().map(|run| run.positive).sum();
     if examples < if kind.structural { 1 } else { ENOUGH } {
         return None;
@@ -98,27 +95,54 @@ fn judge(claim: Claim, references: &[Reference]) -> Option<Invariant> {
         || triggered.iter().all(|&n| n >= ENOUGH) && triggered.len() >= references.len().min(2);
     let alarm = (kind.critical)(&claim.subject, &claim.outcome)
         && enough
-        && (kind.structural || holds_in_the_second_half(&runs, &claim.outcome))
-        && holds_on_each_when_learned_on_the_others(&runs, &claim.outcome);
+        && (kind.structural || holds_in_the_second_half(&runs, &claim.outcome, fields))
+        && holds_on_each_when_learned_on_the_others(&runs, &claim.outcome, fields);
     let level = if alarm { Level::Alarm } else { Level::Notice };
     Some(Invariant::new(claim, precondition, level, evidence))
 }
 
-fn cells(runs: &[&SubjectEvidence], outcome: &Outcome, half: Half) -> (CellSet, CellSet) {
-    runs.iter()
-        .map(|run| run.cells(outcome, half))
-        .fold((CellSet::default(), CellSet::default()), |(positive, negative), (p, n)| {
-            (CellSet(positive.0 | p.0), CellSet(negative.0 | n.0))
-        })
+/// What one run says: examples within the precondition, counter-examples outside of it.
+fn evidence(run: &SubjectEvidence, outcome: &Outcome, precondition: &Precondition) -> Evidence {
+    let mut evidence = Evidence { undecided: run.undecided, ..Evidence::default() };
+    for (situation, total, held) in run.counts(outcome, Half::Both) {
+        if precondition.holds(situation) {
+            evidence.positive += held;
+        } else {
+            evidence.negative += total - held;
+        }
+    }
+    evidence
 }
 
-fn holds_in_the_second_half(runs: &[&SubjectEvidence], outcome: &Outcome) -> bool {
-    let (positive, negative) = cells(runs, outcome, Half::First);
-    let learned: Option<Precondition> = separate(positive, negative);
-    learned.is_some_and(|p| !p.cells().meets(cells(runs, outcome, Half::Second).1))
+/// The precondition under which the outcome holds in these runs.
+fn learn(runs: &[&SubjectEvidence], outcome: &Outcome, half: Half, fields: Fields) -> Option<Precondition> {
+    let mut examples: BTreeMap<&Situation, (u64, u64)> = BTreeMap::new();
+    for (situation, total, held) in runs.iter().flat_map(|run| run.counts(outcome, half)) {
+        let sum = examples.entry(situation).or_default();
+        *sum = (sum.0 + held, sum.1 + total - held);
+    }
+    let examples: Vec<Example<'_>> = examples
+        .into_iter()
+        .map(|(situation, (positive, negative))| Example { situation, positive, negative })
+        .collect();
+    separate(&examples, fields)
 }
 
-fn holds_on_each_when_learned_on_the_others(runs: &[&SubjectEvidence], outcome: &Outcome) -> bool {
+/// Whether no window is against the claim.
+fn holds(precondition: &Precondition, run: &SubjectEvidence, outcome: &Outcome, half: Half) -> bool {
+    run.counts(outcome, half).all(|(situation, total, held)| total == held || !precondition.holds(situation))
+}
+
+fn holds_in_the_second_half(runs: &[&SubjectEvidence], outcome: &Outcome, fields: Fields) -> bool {
+    let learned = learn(runs, outcome, Half::First, fields);
+    learned.is_some_and(|p| runs.iter().all(|run| holds(&p, run, outcome, Half::Second)))
+}
+
+fn holds_on_each_when_learned_on_the_others(
+    runs: &[&SubjectEvidence],
+    outcome: &Outcome,
+    fields: Fields,
+) -> bool {
     // A run that has nothing to say neither teaches nor contradicts.
     let runs: Vec<&SubjectEvidence> = runs.iter().copied().filter(|run| !run.total.is_empty()).collect();
     runs.len() < 2
@@ -128,9 +152,8 @@ fn holds_on_each_when_learned_on_the_others(runs: &[&SubjectEvidence], outcome: 
                 .enumerate()
                 .filter_map(|(index, run)| (index != left_out).then_some(*run))
                 .collect();
-            let (positive, negative) = cells(&others, outcome, Half::Both);
-            let learned = separate(positive, negative);
-            learned.is_some_and(|p| !p.cells().meets(runs[left_out].cells(outcome, Half::Both).1))
+            let learned = learn(&others, outcome, Half::Both, fields);
+            learned.is_some_and(|p| holds(&p, runs[left_out], outcome, Half::Both))
         })
 }
 

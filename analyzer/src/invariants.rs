@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::claim::{Claim, RelationName};
-use crate::context::Precondition;
+use crate::precondition::{MOST_CLAUSES, Precondition};
 use crate::relation;
 
 /// What the field `format` says.
 pub const FORMAT: &str = "traincheck-invariants";
-/// The version that is written, and the newest that is read.
-pub const VERSION: u64 = 1;
+/// The version that is written, and the only one that is read: what older ones hold was learned by other rules.
+pub const VERSION: u64 = 2;
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 30;
 
@@ -155,6 +155,17 @@ pub enum ReadInvariantsError {
         /// What it says.
         version: u64,
     },
+    /// Written by an older traincheck, whose rules were others.
+    #[error(
+        "{path}: version {version} of the format is older than this traincheck reads ({VERSION}); \
+         make it anew with `traincheck infer RUN... -o FILE`"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        version: u64,
+    },
     /// An id or relation does not fit the claim: edited by hand, or damaged.
     #[error("{path}: invariant {number} ({id}) is inconsistent: {what}; infer the invariants anew")]
     Inconsistent {
@@ -181,7 +192,7 @@ impl Invariants {
     /// Reads a file. Nothing in it is trusted or executed.
     ///
     /// # Errors
-    /// If it is missing, no file of invariants, or newer than this program; see [`ReadInvariantsError`].
+    /// If it is missing, no file of invariants, or of another version than this program's; see [`ReadInvariantsError`].
     pub fn read(path: &Path) -> Result<Invariants, ReadInvariantsError> {
         let failed = |source| ReadInvariantsError::Io { path: path.into(), source };
         let bytes = fs::metadata(path).map_err(failed)?.len();
@@ -202,6 +213,9 @@ impl Invariants {
         match (envelope.format.as_deref(), envelope.version) {
             (Some(FORMAT), Some(version)) if version > VERSION => {
                 return Err(ReadInvariantsError::Newer { path: path.into(), version });
+            }
+            (Some(FORMAT), Some(version)) if version < VERSION => {
+                return Err(ReadInvariantsError::Older { path: path.into(), version });
             }
             (Some(FORMAT), Some(_)) => {}
             _ => return Err(ReadInvariantsError::NoVersion { path: path.into() }),
@@ -240,7 +254,7 @@ fn consistent(invariant: &Invariant) -> Result<(), &'static str> {
     if invariant.id != id(&invariant.claim, &invariant.precondition) {
         return Err("the id is not that of the claim and precondition");
     }
-    if invariant.precondition.any_of.len() > 2 {
+    if invariant.precondition.any_of.len() > MOST_CLAUSES {
         return Err("the precondition has more than two clauses");
     }
     let critical = relation::kind(invariant.claim.relation).critical;

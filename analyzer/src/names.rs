@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use crate::claim::{Call, Outcome, RelationName, Subject};
+use crate::situation::Situations;
 
 /// A map keyed by small numbers.
 pub type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
@@ -77,6 +78,11 @@ impl<T: Hash + Eq + Clone> Interner<T> {
         &self.items[id as usize]
     }
 
+    /// Whether it has a number.
+    pub fn contains(&self, item: &T) -> bool {
+        self.index.contains_key(item)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.items.len()
@@ -104,6 +110,8 @@ pub struct Names {
     pub subjects: Interner<(RelationName, Subject)>,
     /// What may happen in a window.
     pub outcomes: Interner<Outcome>,
+    /// Under which circumstances windows are.
+    pub situations: Situations,
 }
 
 impl Names {

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::context::Cell;
 use crate::names::{Names, OutcomeId, SubjectId};
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Frame, Scene};
+use crate::situation::SituationId;
 use crate::source::Source;
 
 /// What explains that an outcome does not hold; in reports and in the table of causes by its name there.
@@ -38,8 +38,8 @@ pub enum Why {
 pub struct Window<'a> {
     /// What it is about.
     pub subject: SubjectId,
-    /// Its context.
-    pub cell: Cell,
+    /// Its circumstances: [`crate::relation::Cx::situation`], or [`crate::situation::NOTHING`].
+    pub situation: SituationId,
     /// What holds in it. Everything else does not.
     pub held: &'a [OutcomeId],
     /// What does not hold and yet counts as no violation: inference takes it for a counter-example, checking for
@@ -65,10 +65,10 @@ pub struct Window<'a> {
 
 impl<'a> Window<'a> {
     /// A window with no more than what every window has.
-    pub fn new(subject: SubjectId, cell: Cell, at: &'a Frame, depth: usize) -> Window<'a> {
+    pub fn new(subject: SubjectId, situation: SituationId, at: &'a Frame, depth: usize) -> Window<'a> {
         Window {
             subject,
-            cell,
+            situation,
             held: &[],
             weak: &[],
             cut: None,

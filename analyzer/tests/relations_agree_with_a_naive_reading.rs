@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use support::Recorder;
 use traincheck_analyzer::claim::{Call, Level, Outcome, RelationName, Subject};
-use traincheck_analyzer::context::{Cell, CellSet, separate};
 use traincheck_analyzer::evidence::{Cells, RunEvidence};
 use traincheck_analyzer::infer::read;
 use traincheck_schema::record::{EventKind, Role};
@@ -237,28 +236,5 @@ proptest! {
             add(&mut expected, Subject::After { call: call(earlier.function) }, called);
         }
         prop_assert_eq!(counted(&evidence, RelationName::Lead), expected);
-    }
-
-    #[test]
-    fn a_precondition_covers_no_counter_example_and_as_much_as_one_can(
-        positive in 0u64..1 << 48, negative in 0u64..1 << 48, rare in any::<bool>()
-    ) {
-        let (positive, mut negative) = (CellSet(positive), CellSet(negative));
-        if rare {
-            // Few counter-examples, as in real runs.
-            negative.0 &= negative.0 >> 7 & negative.0 >> 13 & negative.0 >> 29;
-        }
-        let found = separate(positive, negative);
-        if negative.is_empty() {
-            prop_assert_eq!(found.map(|p| p.any_of.len()), (!positive.is_empty()).then_some(0));
-        } else if let Some(found) = found {
-            prop_assert!(!found.cells().meets(negative));
-            prop_assert!(found.cells().meets(positive));
-            prop_assert!(found.any_of.len() <= 2);
-        } else {
-            // Every context is a clause of its own: nothing is found only if no context is free of counter-examples.
-            let free = (0..48).map(Cell::from_index).any(|c| positive.contains(c) && !negative.contains(c));
-            prop_assert!(!free);
-        }
     }
 }

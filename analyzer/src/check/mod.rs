@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use traincheck_schema::record::VariableKind;
 
-use crate::context::CellSet;
 use crate::engine::{self, Passed};
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::names::{Names, OutcomeId, SubjectId};
+use crate::precondition::Precondition;
 use crate::scene::{Cut, Scene};
 use crate::sink::{Sink, Window};
+use crate::situation::{SituationId, TOO_MANY};
 use crate::source::Source;
 pub use violation::{Contents, Gradient, StackEntry, VariableNote, Violation};
 
@@ -132,14 +133,40 @@ pub fn check(source: &mut dyn Source, invariants: &Invariants, process: &str) ->
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     outcome: OutcomeId,
-    cells: CellSet,
+    /// Number of its condition.
+    condition: usize,
     index: usize,
+}
+
+/// A precondition of one or more invariants, with what it says of each situation once it was asked.
+struct Condition<'a> {
+    precondition: &'a Precondition,
+    known: Vec<Option<bool>>,
+}
+
+impl Condition<'_> {
+    /// Whether it holds; `None`: situations are too many to be told apart.
+    fn holds(&mut self, situation: SituationId, names: &Names) -> Option<bool> {
+        if self.precondition.any_of.is_empty() {
+            return Some(true);
+        }
+        if situation == TOO_MANY {
+            return None;
+        }
+        let index = situation as usize;
+        if index >= self.known.len() {
+            self.known.resize(index + 1, None);
+        }
+        let holds = || self.precondition.holds(names.situations.get(situation));
+        Some(*self.known[index].get_or_insert_with(holds))
+    }
 }
 
 struct Checker<'a> {
     invariants: &'a [Invariant],
     process: &'a str,
     rules: Vec<Vec<Rule>>,
+    conditions: Vec<Condition<'a>>,
     tallies: Vec<Tally>,
     closed: Vec<bool>,
     variables: BTreeMap<String, VariableKind>,
@@ -148,17 +175,25 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     fn new(invariants: &'a [Invariant], process: &'a str, names: &mut Names) -> Checker<'a> {
         let mut rules: Vec<Vec<Rule>> = Vec::new();
+        let mut conditions: Vec<Condition<'_>> = Vec::new();
+        let mut numbers: BTreeMap<&Precondition, usize> = BTreeMap::new();
         for (index, invariant) in invariants.iter().enumerate() {
             let claim = &invariant.claim;
             let subject = names.subject(claim.relation, claim.subject.clone()) as usize;
             rules.resize_with(rules.len().max(subject + 1), Vec::new);
             let outcome = names.outcome(claim.outcome.clone());
-            rules[subject].push(Rule { outcome, cells: invariant.precondition.cells(), index });
+            let precondition = &invariant.precondition;
+            let condition = *numbers.entry(precondition).or_insert_with(|| {
+                conditions.push(Condition { precondition, known: Vec::new() });
+                conditions.len() - 1
+            });
+            rules[subject].push(Rule { outcome, condition, index });
         }
         Checker {
             invariants,
             process,
             rules,
+            conditions,
             tallies: vec![Tally::default(); invariants.len()],
             closed: vec![false; invariants.len()],
             variables: BTreeMap::new(),
@@ -173,11 +208,16 @@ impl Sink for Checker<'_> {
 
     fn window(&mut self, window: &Window<'_>, scene: &Scene, names: &Names, source: &dyn Source) {
         let Some(rules) = self.rules.get(window.subject as usize) else { return };
-        for rule in rules.iter().filter(|rule| rule.cells.contains(window.cell)) {
+        for rule in rules {
+            let applies = self.conditions[rule.condition].holds(window.situation, names);
+            if applies == Some(false) {
+                continue;
+            }
             let tally = &mut self.tallies[rule.index];
             let held = window.held.contains(&rule.outcome);
             let weak = window.weak.contains(&rule.outcome);
-            let cut = window.cut.or(self.closed[rule.index].then_some(Cut::Thinned));
+            let closed = self.closed[rule.index].then_some(Cut::Thinned);
+            let cut = window.cut.or(closed).or(applies.is_none().then_some(Cut::Unclear));
             match cut {
                 Some(cut) => {
                     *tally.undecided.entry(cut).or_default() += 1;

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use traincheck_schema::record::{ValueKind, VariableKind};
 
-use crate::context::StageName;
 use crate::names::Names;
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Frame, Scene};
 use crate::sink::{Why, Window};
+use crate::situation::StageName;
 use crate::source::Source;
 
 /// No violation describes more variables than this.

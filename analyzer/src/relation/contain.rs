@@ -5,11 +5,11 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags}
 
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
-use crate::context::{Cell, Fields};
 use crate::names::{CallId, FastMap, OutcomeId, SubjectId};
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Frame, Iteration, Look, Moment, Scene};
 use crate::sink::Window;
+use crate::situation::{Fields, NOTHING};
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -19,8 +19,8 @@ pub const KIND: Kind = Kind {
     fields: |subject| match subject {
         // The stage in which a function of the user's is entered depends on what ran before it.
         Subject::Call { call } if call.role == Role::User => Fields::GRAD,
-        Subject::Call { call } if call.role == Role::ModuleCall => Fields::ALL,
-        Subject::Call { .. } => Fields { stage: true, grad: true, module: false },
+        Subject::Call { call } if call.role == Role::ModuleCall => Fields::MODULE_CALL,
+        Subject::Call { .. } => Fields::STAGE_AND_GRAD,
         _ => Fields::NONE,
     },
     critical,
@@ -226,8 +226,8 @@ impl Contain {
             if !cx.sink.wants(subject) {
                 continue;
             }
-            let cell = Cell::new(frame.stage, frame.flags, fields);
-            let mut window = Window::new(subject, cell, frame, depth);
+            let situation = cx.situation(frame, fields);
+            let mut window = Window::new(subject, situation, frame, depth);
             window.held = &seen.outcomes;
             window.cut = cut.or(early);
             window.now = (iteration, step);
@@ -257,8 +257,7 @@ impl Contain {
             Some(false) => {}
             None => weak.push(begins_in_training),
         }
-        let cell = Cell::new(0, 0, Fields::NONE);
-        let mut window = Window::new(subject, cell, &iteration.frame, iteration.depth);
+        let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
         window.held = &seen.outcomes;
         window.weak = &weak;
         window.cut = cut.or(Scene::too_early(iteration.number, self.iterations));
@@ -298,7 +297,7 @@ impl Contain {
             let numbers = self.numbers(id, cx);
             let subject = numbers.update;
             let early = Scene::too_early(look.iteration, numbers.closings);
-            let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, depth);
+            let mut window = Window::new(subject, NOTHING, frame, depth);
             window.held = if changed.any { &outcome } else { &[] };
             window.weak = if clear { &[] } else { &outcome };
             window.cut = cx.scene.lost_since(frame.losses).or(early);

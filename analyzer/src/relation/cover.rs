@@ -9,10 +9,10 @@ use traincheck_schema::record::Role;
 use super::sequence::{self, Levels, Sequence};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Level, Outcome, RelationName, Subject};
-use crate::context::{Cell, Fields};
 use crate::names::{CallId, FastMap, OutcomeId, SubjectId};
 use crate::scene::{Frame, Moment, Scene};
 use crate::sink::Window;
+use crate::situation::Fields;
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -23,7 +23,7 @@ pub const KIND: Kind = Kind {
     critical,
 };
 
-const FIELDS: Fields = Fields { stage: true, grad: true, module: false };
+const FIELDS: Fields = Fields::STAGE_AND_GRAD;
 
 /// A missing A before B is an error of training only in these pairs; that a zero_grad had nothing to clear is none.
 fn critical(subject: &Subject, outcome: &Outcome) -> bool {
@@ -156,13 +156,13 @@ impl Cover {
                 cx.scene.stack(frame.thread, depth).last().map_or(0, |outer| outer.losses)
             }
         };
-        let cell = Cell::new(frame.stage, frame.flags, FIELDS);
+        let situation = cx.situation(frame, FIELDS);
         let subjects = match level {
             Level::Same => [Some(numbers.first), again.then_some(numbers.between)],
             Level::Thread => [None, again.then_some(numbers.thread)],
         };
         for subject in subjects.into_iter().flatten() {
-            let mut window = Window::new(subject, cell, frame, cx.scene.depth(frame));
+            let mut window = Window::new(subject, situation, frame, cx.scene.depth(frame));
             window.held = &self.held;
             // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
             window.weak = if scaler && !stepped { &self.steps } else { &[] };

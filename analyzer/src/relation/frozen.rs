@@ -8,11 +8,11 @@ use traincheck_schema::record::{ObjectKind, Role, VariableKind};
 use super::steps::{Change, Steps};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
-use crate::context::{Cell, Fields};
 use crate::names::{FastMap, OutcomeId, SubjectId};
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Look, Moment, Scene};
 use crate::sink::Window;
+use crate::situation::{Fields, NOTHING};
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -86,7 +86,7 @@ impl Frozen {
         let outcome = [*known.get_or_insert_with(|| cx.names.outcome(outcome))];
         let from_the_start = *changed >= FROM_THE_START && *changed == change.ordinal;
         let frame = &change.look.frame;
-        let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if change.same && structural { &outcome } else { &[] };
         window.weak = if from_the_start { &[] } else { &outcome };
         window.cut = Scene::too_early(change.look.iteration, change.ordinal);
@@ -154,7 +154,7 @@ impl Frozen {
         let ended = self.ended.entry(root).or_default();
         *ended = ended.saturating_add(1);
         let frame = &look.frame;
-        let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = &held;
         window.cut = cx.scene.lost_since(evaluation.losses).or(Scene::too_early(look.iteration, *ended));
         window.now = (look.iteration, look.step);

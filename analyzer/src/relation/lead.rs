@@ -5,10 +5,10 @@ use traincheck_schema::record::Role;
 use super::sequence::{self, Levels, Sequence};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
-use crate::context::{Cell, Fields};
 use crate::names::{CallId, FastMap, OutcomeId, SubjectId};
 use crate::scene::{Cut, Frame, Moment, Scene};
 use crate::sink::Window;
+use crate::situation::Fields;
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -19,7 +19,7 @@ pub const KIND: Kind = Kind {
     critical,
 };
 
-const FIELDS: Fields = Fields { stage: true, grad: true, module: false };
+const FIELDS: Fields = Fields::STAGE_AND_GRAD;
 
 /// What a script does after its last step may be left out when it stops early; what makes a gradient useful may not.
 fn critical(subject: &Subject, outcome: &Outcome) -> bool {
@@ -114,7 +114,7 @@ impl Lead {
         let subject = numbers.after;
         self.held.clear();
         self.held.extend(since.iter().map(|call| self.numbers[call].called));
-        let mut window = Window::new(subject, Cell::new(last.stage, last.flags, FIELDS), last, depth);
+        let mut window = Window::new(subject, cx.situation(last, FIELDS), last, depth);
         window.held = &self.held;
         window.cut = cut.or(cx.scene.lost_since(last.losses)).or(early);
         cx.window(&window);

@@ -12,10 +12,10 @@ use traincheck_schema::record::{ObjectKind, Role};
 
 use super::{Cx, Kind, Relation};
 use crate::claim::{Cadence, Living, Outcome, RelationName, Subject};
-use crate::context::{Cell, Fields};
 use crate::names::FastMap;
 use crate::scene::{Cut, Frame, Moment, Scene};
 use crate::sink::Window;
+use crate::situation::{Fields, NOTHING};
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -235,7 +235,7 @@ fn window(life: &Life, cadence: Cadence, held: bool, cut: Option<Cut>, frame: &F
     let subject = Subject::Object { kind: life.kind, class: life.class.clone(), cadence };
     let subject = cx.names.subject(RelationName::Lifecycle, subject);
     let stepped = [cx.names.outcome(Outcome::Stepped)];
-    let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
+    let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
     window.held = if held { &stepped } else { &[] };
     let others = life.kind == Living::Optimizer && !cx.scene.stepped.is_empty();
     window.weak = if life.last_call.is_some() || others { &stepped } else { &[] };

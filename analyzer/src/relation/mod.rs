@@ -13,10 +13,10 @@ mod sequence;
 mod steps;
 
 use crate::claim::{Outcome, RelationName, Subject};
-use crate::context::Fields;
 use crate::names::Names;
-use crate::scene::{Moment, Scene};
+use crate::scene::{Frame, Moment, Scene};
 use crate::sink::{Sink, Window};
+use crate::situation::{Feature, Fields, NOTHING, SituationId, TraitsId, Value};
 use crate::source::Source;
 
 /// What a relation works with.
@@ -36,6 +36,30 @@ impl Cx<'_> {
     pub fn window(&mut self, window: &Window<'_>) {
         self.sink.window(window, self.scene, self.names, self.source);
     }
+
+    /// The situation of a window that is about the call `frame`, as far as `fields` says: give the relation's own
+    /// [`Kind::fields`]. It costs one look-up. A window without a precondition has the situation
+    /// [`NOTHING`].
+    pub fn situation(&mut self, frame: &Frame, fields: Fields) -> SituationId {
+        self.situation_of(frame, fields, NOTHING)
+    }
+
+    /// The same with what the relation knows itself, see [`Cx::traits`]. Only features that are among `fields`
+    /// count.
+    pub fn situation_of(&mut self, frame: &Frame, fields: Fields, traits: TraitsId) -> SituationId {
+        self.names.situations.of(frame, fields, traits, self.source)
+    }
+
+    /// The number of features that the relation adds of its own: attributes of a variable, or, for a window about
+    /// two things, pairs of them ([`Value::pair`]). Keep the number where the thing is met often.
+    ///
+    /// ```text
+    /// let traits = cx.traits(&[(Feature::Kind, Value::word("buffer")), (Feature::Dimensions, Value::Number(4))]);
+    /// let situation = cx.situation_of(frame, FIELDS, traits);
+    /// ```
+    pub fn traits(&mut self, features: &[(Feature, Value)]) -> TraitsId {
+        self.names.situations.traits(features)
+    }
 }
 
 /// Turns moments into windows.
@@ -52,7 +76,7 @@ pub struct Kind {
     pub new: fn() -> Box<dyn Relation>,
     /// Whether it follows from how training works, so that one example is enough.
     pub structural: bool,
-    /// Which part of the context its preconditions may speak about.
+    /// Which features of a situation its preconditions may speak about.
     pub fields: fn(&Subject) -> Fields,
     /// Whether a violation can be an error of training; where not, it is at most a notice.
     pub critical: fn(&Subject, &Outcome) -> bool,

@@ -9,11 +9,11 @@ use traincheck_schema::record::{ValueKind, VariableKind};
 use super::steps::{Change, Steps};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
-use crate::context::{Cell, Fields};
 use crate::names::{FastMap, OutcomeId, SubjectId};
 use crate::scene::variables::VarId;
 use crate::scene::{Moment, Scene};
 use crate::sink::{Why, Window};
+use crate::situation::{Fields, NOTHING};
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -64,7 +64,7 @@ impl Moving {
         }
         let moves = [*self.moves.get_or_insert_with(|| cx.names.outcome(Outcome::Moves))];
         let frame = &change.look.frame;
-        let mut window = Window::new(subject, Cell::new(0, 0, Fields::NONE), frame, cx.scene.depth(frame));
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if change.same { &[] } else { &moves };
         window.weak = if streak.length >= PERSISTENT && why != Why::Nothing { &[] } else { &moves };
         window.cut = Scene::too_early(change.look.iteration, change.ordinal);

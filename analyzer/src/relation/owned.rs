@@ -7,11 +7,11 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
-use crate::context::{Cell, Fields};
 use crate::names::{FastMap, FastSet};
 use crate::scene::variables::VarId;
 use crate::scene::{Cut, Iteration, Moment, Scene};
 use crate::sink::{Why, Window};
+use crate::situation::{Fields, NOTHING};
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -102,8 +102,7 @@ impl Owned {
                 (true, true) => (Why::Nothing, &holding.by_many),
             };
             let began = self.began(root, why != Why::Nothing, iteration);
-            let mut window =
-                Window::new(subject, Cell::new(0, 0, Fields::NONE), &iteration.frame, iteration.depth);
+            let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
             window.held = &held;
             window.cut = cut;
             window.began = began;
@@ -134,8 +133,7 @@ impl Owned {
         let subject = cx.names.subject(RelationName::Owned, Subject::Optimizer { class });
         let reached = [cx.names.outcome(Outcome::Reached)];
         let began = self.began(optimizer, !unreached.is_empty(), iteration);
-        let mut window =
-            Window::new(subject, Cell::new(0, 0, Fields::NONE), &iteration.frame, iteration.depth);
+        let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
         window.held = if unreached.is_empty() { &reached } else { &[] };
         window.cut = cut;
         window.began = began;

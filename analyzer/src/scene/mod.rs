@@ -62,6 +62,8 @@ pub struct Frame {
     pub flags: u16,
     /// Stage at its `Enter`.
     pub stage: u8,
+    /// Dictionary id of its context, or 0.
+    pub context: u32,
     /// Thread.
     pub thread: u16,
     /// Iteration at its `Enter`.
@@ -278,6 +280,7 @@ impl Scene {
             site: event.site,
             flags: event.flags,
             stage: event.stage,
+            context: event.context,
             thread: event.thread,
             iteration: event.iteration,
             step: event.step,

@@ -1,0 +1,373 @@
+//! Situations: the circumstances of a window, as features with values, and a small number for each.
+//!
+//! Examples are counted per situation, so a precondition can be checked against every example there ever was, and
+//! neither their order nor the number of threads can change it. What would tell one run from another without meaning
+//! anything (ids, addresses, processes, threads, iterations) is no feature.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use traincheck_schema::record::{DictKind, Stage, flags};
+
+use crate::names::{FastMap, Interner};
+use crate::scene::Frame;
+use crate::source::Source;
+
+/// Distinct situations that are told apart in one process; what comes beyond is [`TOO_MANY`].
+const MOST_SITUATIONS: usize = 1 << 16;
+/// Lookups that are remembered. A hostile trace may have a new context in every event.
+const MOST_KNOWN: usize = 1 << 18;
+
+/// What a precondition can speak about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Feature {
+    /// `init`, `training`, `evaluation` or `checkpointing`.
+    Stage,
+    /// Whether gradients are enabled.
+    Grad,
+    /// Mode of the module that is called: `none` (no module is called), `training` or `evaluation`.
+    Mode,
+    /// Whether it is a module call with no other around it.
+    Outermost,
+    /// Whether inference mode is on.
+    Inference,
+    /// Whether autocast is on for any device.
+    Autocast,
+    /// The type that autocast uses on the CPU; absent: it is off there.
+    AutocastCpu,
+    /// The type that autocast uses on CUDA devices; absent: it is off there.
+    AutocastCuda,
+    /// `on` or `warn`; absent: deterministic algorithms are not asked for.
+    Deterministic,
+    /// Precision of matrix products where it is not the highest.
+    Matmul,
+    /// The default type of elements where it is not float32.
+    DefaultDtype,
+    /// What kind of variable it is about; from here on relations add what they know themselves, see [`Value`].
+    Kind,
+    /// Whether that variable requires a gradient.
+    RequiresGrad,
+    /// The type of its elements.
+    Dtype,
+    /// How many dimensions it has.
+    Dimensions,
+    /// The class of the root module it belongs to.
+    Root,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Feature; 16] = [
+        Feature::Stage,
+        Feature::Grad,
+        Feature::Mode,
+        Feature::Outermost,
+        Feature::Inference,
+        Feature::Autocast,
+        Feature::AutocastCpu,
+        Feature::AutocastCuda,
+        Feature::Deterministic,
+        Feature::Matmul,
+        Feature::DefaultDtype,
+        Feature::Kind,
+        Feature::RequiresGrad,
+        Feature::Dtype,
+        Feature::Dimensions,
+        Feature::Root,
+    ];
+}
+
+/// Which features the preconditions of a relation may speak about. The others are blanked out before counting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fields(u32);
+
+impl Fields {
+    /// Nothing: the claim holds always or not at all.
+    pub const NONE: Fields = Fields(0);
+    /// Whether gradients are enabled.
+    pub const GRAD: Fields = Fields::of(&[Feature::Grad]);
+    /// Stage and grad mode.
+    pub const STAGE_AND_GRAD: Fields = Fields::of(&[Feature::Stage, Feature::Grad]);
+    /// What a module call has: stage, grad mode, module mode, outermost.
+    pub const MODULE_CALL: Fields =
+        Fields::of(&[Feature::Stage, Feature::Grad, Feature::Mode, Feature::Outermost]);
+    /// How numbers are computed: inference mode, autocast, determinism, precision, default type.
+    pub const NUMERICS: Fields = Fields::of(&[
+        Feature::Inference,
+        Feature::Autocast,
+        Feature::AutocastCpu,
+        Feature::AutocastCuda,
+        Feature::Deterministic,
+        Feature::Matmul,
+        Feature::DefaultDtype,
+    ]);
+    const CONTEXT: Fields = Fields::of(&[
+        Feature::AutocastCpu,
+        Feature::AutocastCuda,
+        Feature::Deterministic,
+        Feature::Matmul,
+        Feature::DefaultDtype,
+    ]);
+
+    /// These.
+    pub const fn of(features: &[Feature]) -> Fields {
+        let (mut bits, mut index) = (0, 0);
+        while index < features.len() {
+            bits |= 1 << features[index] as u32;
+            index += 1;
+        }
+        Fields(bits)
+    }
+
+    /// These and those.
+    pub const fn and(self, other: Fields) -> Fields {
+        Fields(self.0 | other.0)
+    }
+
+    /// Whether it is among them.
+    pub const fn has(self, feature: Feature) -> bool {
+        self.0 >> feature as u32 & 1 == 1
+    }
+
+    /// Them, in order.
+    pub fn features(self) -> impl Iterator<Item = Feature> {
+        Feature::ALL.into_iter().filter(move |feature| self.has(*feature))
+    }
+}
+
+/// The value of a feature.
+///
+/// Of a window about one thing it is the thing's: a flag, a number (of which a precondition may name a range), a
+/// word. Of a window about two things it is a [`Value::pair`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Value {
+    /// Yes or no.
+    Flag(bool),
+    /// A number.
+    Number(i64),
+    /// A word.
+    Word(String),
+    /// Two things have this in common.
+    Both(String),
+    /// Two things differ in it.
+    Differ,
+}
+
+impl Value {
+    /// A word.
+    pub fn word(word: impl Into<String>) -> Value {
+        Value::Word(word.into())
+    }
+
+    /// What two things have in common, or that they differ.
+    pub fn pair(one: impl Into<String> + PartialEq<str>, other: &str) -> Value {
+        if one == *other { Value::Both(one.into()) } else { Value::Differ }
+    }
+}
+
+/// Features with their values, in the order of the features; a feature that is absent has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Situation(Arc<[(Feature, Value)]>);
+
+impl Situation {
+    /// Of these features; of one that is named twice the first counts.
+    pub fn new(mut features: Vec<(Feature, Value)>) -> Situation {
+        features.sort_by_key(|(feature, _)| *feature);
+        features.dedup_by_key(|(feature, _)| *feature);
+        Situation(features.into())
+    }
+
+    /// The value of a feature.
+    pub fn get(&self, feature: Feature) -> Option<&Value> {
+        self.0.iter().find(|(of, _)| *of == feature).map(|(_, value)| value)
+    }
+
+    /// All of them.
+    pub fn features(&self) -> &[(Feature, Value)] {
+        &self.0
+    }
+}
+
+/// Number of a [`Situation`].
+pub type SituationId = u32;
+/// Number of the features that a relation adds of its own.
+pub type TraitsId = u32;
+
+/// The situation of which nothing is said; also what relations have that add no traits.
+pub const NOTHING: SituationId = 0;
+/// Stands for all situations that are too many to be told apart.
+pub const TOO_MANY: SituationId = u32::MAX;
+
+/// The situations of one process, numbered.
+#[derive(Debug)]
+pub struct Situations {
+    all: Interner<Situation>,
+    traits: Interner<Situation>,
+    known: FastMap<(u64, u64), SituationId>,
+}
+
+impl Default for Situations {
+    fn default() -> Self {
+        let (mut all, mut traits) = (Interner::default(), Interner::default());
+        all.intern(&Situation::default());
+        traits.intern(&Situation::default());
+        Situations { all, traits, known: FastMap::default() }
+    }
+}
+
+impl Situations {
+    /// The situation with this number; nothing of [`TOO_MANY`].
+    pub fn get(&self, id: SituationId) -> &Situation {
+        self.all.get(if id == TOO_MANY { NOTHING } else { id })
+    }
+
+    /// The number of features of a relation's own.
+    pub fn traits(&mut self, features: &[(Feature, Value)]) -> TraitsId {
+        let traits = Situation::new(features.to_vec());
+        if self.traits.len() >= MOST_SITUATIONS && !self.traits.contains(&traits) {
+            return TOO_MANY;
+        }
+        self.traits.intern(&traits)
+    }
+
+    /// The situation of what happened in `frame`, with `traits`, as far as `fields` says.
+    pub fn of(
+        &mut self,
+        frame: &Frame,
+        fields: Fields,
+        traits: TraitsId,
+        source: &dyn Source,
+    ) -> SituationId {
+        if fields == Fields::NONE {
+            return NOTHING;
+        }
+        if traits == TOO_MANY {
+            return TOO_MANY;
+        }
+        let context = if fields.0 & Fields::CONTEXT.0 == 0 { 0 } else { frame.context };
+        let key = (
+            u64::from(context) << 32 | u64::from(frame.stage) << 16 | u64::from(frame.flags),
+            u64::from(fields.0) << 32 | u64::from(traits),
+        );
+        if let Some(&id) = self.known.get(&key) {
+            return id;
+        }
+        let mut features = read(frame, context, source);
+        features.extend_from_slice(self.traits.get(traits).features());
+        features.retain(|(feature, _)| fields.has(*feature));
+        let situation = Situation::new(features);
+        let id = if self.all.len() >= MOST_SITUATIONS && !self.all.contains(&situation) {
+            TOO_MANY
+        } else {
+            self.all.intern(&situation)
+        };
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(key, id);
+        id
+    }
+}
+
+/// What an event says of its circumstances.
+fn read(frame: &Frame, context: u32, source: &dyn Source) -> Vec<(Feature, Value)> {
+    let is = |flag| frame.flags & flag != 0;
+    let mode = match (is(flags::MODULE_TRAIN), is(flags::MODULE_EVAL)) {
+        (true, _) => "training",
+        (false, true) => "evaluation",
+        (false, false) => "none",
+    };
+    let mut features = vec![
+        (Feature::Stage, Value::word(StageName::of(frame.stage).word())),
+        (Feature::Grad, Value::Flag(is(flags::GRAD))),
+        (Feature::Mode, Value::word(mode)),
+        (Feature::Outermost, Value::Flag(is(flags::OUTERMOST))),
+        (Feature::Inference, Value::Flag(is(flags::INFERENCE))),
+        (Feature::Autocast, Value::Flag(is(flags::AUTOCAST))),
+    ];
+    let entry = source.entry(context).filter(|entry| entry.kind == DictKind::Context as u8);
+    features.extend(entry.iter().flat_map(|entry| read_context(&entry.text)));
+    features
+}
+
+/// The features in the text of a context, `autocast(cpu, bfloat16) deterministic matmul=high`. What is not known is
+/// passed over.
+fn read_context(text: &str) -> Vec<(Feature, Value)> {
+    // The only blanks within a part follow a comma.
+    let text = text.replace(", ", ",");
+    let part = |part: &str| {
+        let inside = |start| part.strip_prefix(start).and_then(|rest: &str| rest.strip_suffix(')'));
+        let word = |feature, word: &str| Some((feature, Value::word(word)));
+        if let Some(dtype) = inside("autocast(cpu,") {
+            return word(Feature::AutocastCpu, dtype);
+        }
+        if let Some(dtype) = inside("autocast(cuda,") {
+            return word(Feature::AutocastCuda, dtype);
+        }
+        match part.split_once('=') {
+            Some(("matmul", precision)) => word(Feature::Matmul, precision),
+            Some(("default_dtype", dtype)) => word(Feature::DefaultDtype, dtype),
+            Some(_) => None,
+            None if part == "deterministic" => word(Feature::Deterministic, "on"),
+            None if part == "deterministic(warn)" => word(Feature::Deterministic, "warn"),
+            None => None,
+        }
+    };
+    text.split_whitespace().filter_map(part).collect()
+}
+
+/// [`Stage`] in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageName {
+    /// Before the first iteration.
+    Init,
+    /// In an iteration.
+    Training,
+    /// In evaluation mode or without gradients.
+    Evaluation,
+    /// While saving.
+    Checkpointing,
+}
+
+impl StageName {
+    /// The name of a recorded stage.
+    pub fn of(stage: u8) -> StageName {
+        const STAGES: [StageName; 4] =
+            [StageName::Init, StageName::Training, StageName::Evaluation, StageName::Checkpointing];
+        STAGES[usize::from(stage.min(Stage::Checkpointing as u8))]
+    }
+    /// As one word.
+    pub fn word(self) -> &'static str {
+        ["init", "training", "evaluation", "checkpointing"][self as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_features_are_in_the_order_of_their_numbers() {
+        for (index, feature) in Feature::ALL.into_iter().enumerate() {
+            assert_eq!(feature as usize, index);
+        }
+    }
+
+    #[test]
+    fn a_context_is_read_as_the_format_says() {
+        let read =
+            read_context("autocast(cpu, bfloat16) deterministic(warn) matmul=high default_dtype=float64");
+        let word = |feature, word| (feature, Value::word(word));
+        let expected = [
+            word(Feature::AutocastCpu, "bfloat16"),
+            word(Feature::Deterministic, "warn"),
+            word(Feature::Matmul, "high"),
+            word(Feature::DefaultDtype, "float64"),
+        ];
+        assert_eq!(read, expected);
+        assert_eq!(read_context("autocast(xpu, float16) new=thing ) ( autocast(cpu,"), []);
+    }
+}
