@@ -1,13 +1,15 @@
 //! One process of a run, read as a stream of batches.
 
 use std::collections::{HashMap, VecDeque};
+use std::fs;
 use std::path::PathBuf;
 
 use super::{files, recovery};
 use crate::dictionary::Dictionary;
 use crate::record::{Argument, Event, State};
 use crate::segment::{
-    BlockEnd, DropReason, Dropped, Ending, Footer, Frame, ProcessHeader, ReadError, SegmentReader, Totals,
+    BlockEnd, DropReason, Dropped, Ending, Footer, Frame, FrameKind, ProcessHeader, ReadError, SegmentReader,
+    Totals,
 };
 
 /// A block longer than this is given in pieces, in rows: a reader's memory is bounded whatever a file says.
@@ -47,7 +49,31 @@ impl Process {
             counted: Totals::default(),
             undamaged: true,
             waiting: VecDeque::new(),
+            bytes_before: 0,
         }
+    }
+
+    /// Size of its segments, in bytes. One that has vanished counts nothing.
+    pub fn size(&self) -> u64 {
+        let metadata = self.segments.iter().filter_map(|path| fs::metadata(path).ok());
+        metadata.map(|metadata| metadata.len()).sum()
+    }
+
+    /// Its last iteration, as the footers of its segments say; none if a segment is not sealed, or its footer does not
+    /// list all of its frames. Reads no records.
+    pub fn last_iteration(&self) -> Option<u32> {
+        let mut last = 0;
+        let mut ended = false;
+        for path in &self.segments {
+            let footer = SegmentReader::open(path).ok()?.footer()?;
+            if footer.frames.len() as u64 != footer.totals.frames {
+                return None;
+            }
+            let events = footer.frames.iter().filter(|frame| frame.kind == FrameKind::Events as u8);
+            last = events.map(|frame| frame.last_iteration).fold(last, u32::max);
+            ended = footer.ending.reason != Ending::CONTINUED;
+        }
+        ended.then_some(last)
     }
 
     /// Looks for files that have appeared since. Once that fails it is not tried again.
@@ -172,6 +198,8 @@ pub struct ProcessReader {
     undamaged: bool,
     /// Read, but not given yet.
     waiting: VecDeque<Result<Batch, ReadError>>,
+    /// Size of the segments before the one that is open.
+    bytes_before: u64,
 }
 
 impl ProcessReader {
@@ -209,6 +237,11 @@ impl ProcessReader {
     /// Whether all was read and given.
     pub fn finished(&self) -> bool {
         self.phase == Phase::Rest && self.waiting.is_empty()
+    }
+
+    /// How much of the segments was read, in bytes.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_before + self.segment.as_ref().map_or(0, SegmentReader::bytes_read)
     }
 
     /// Who wrote it; none before the first batch, or if it was lost.
@@ -292,6 +325,7 @@ impl ProcessReader {
             return Ok(Step::On);
         }
         let behind = if segment.is_sealed() { Ok(0) } else { segment.bytes_after_last_frame() };
+        self.bytes_before += segment.bytes_read();
         self.segment = None;
         self.torn.bytes_after_last_frame = behind?;
         Ok(Step::On)

@@ -120,6 +120,37 @@ impl<S: Source> SegmentReader<S> {
         self.last
     }
 
+    /// How much of the file was read, in bytes.
+    pub fn bytes_read(&self) -> u64 {
+        self.offset
+    }
+
+    /// The footer, from going over the headers of the frames before it; none if the segment is not sealed, or not as
+    /// it was written. To be asked of a reader that has read nothing.
+    pub fn footer(mut self) -> Option<Footer> {
+        if !self.read_file_header().ok()? {
+            return None;
+        }
+        loop {
+            let mut bytes = [0; FRAME_HEADER_SIZE];
+            if self.read_at(&mut bytes, self.offset).ok()? < FRAME_HEADER_SIZE {
+                return None;
+            }
+            let header = FrameHeader::decode(&bytes)?;
+            if self.sequence.replace(header.sequence.wrapping_add(1)) != Some(header.sequence) {
+                return None;
+            }
+            if header.kind == FrameKind::Footer as u8 {
+                self.sequence = Some(header.sequence);
+                return match self.read_frame() {
+                    Ok(Some(Frame::Footer(footer))) => Some(*footer),
+                    _ => None,
+                };
+            }
+            self.offset += header.frame_size();
+        }
+    }
+
     /// Whether the footer was read.
     pub fn is_sealed(&self) -> bool {
         self.sealed
