@@ -1,7 +1,7 @@
 //! The file of invariants: JSON, versioned, the same bytes for the same references.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::claim::{Claim, RelationName};
 use crate::precondition::{MOST_CLAUSES, Precondition};
 use crate::relation;
+use crate::whole_file;
 
 /// What the field `format` says.
 pub const FORMAT: &str = "traincheck-invariants";
@@ -246,7 +247,7 @@ impl Invariants {
     /// # Errors
     /// If the system does not let it.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        write_whole(path, self.to_json().as_bytes())
+        whole_file::write(path, self.to_json().as_bytes())
     }
 }
 
@@ -262,26 +263,6 @@ fn consistent(invariant: &Invariant) -> Result<(), &'static str> {
         return Err("such a claim can be no more than a notice");
     }
     Ok(())
-}
-
-/// Writes beside the file and renames, so that no reader ever sees half of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name =
-        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
-    let mut beside = std::ffi::OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(beside);
-    let written = fs::File::create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let renamed = written.and_then(|()| fs::rename(&beside, path));
-    if renamed.is_err() {
-        // The error that is returned says more than that of the removal could.
-        let _ = fs::remove_file(&beside);
-    }
-    renamed
 }
 
 /// How many claims of each relation there are, alarms first.

@@ -15,3 +15,4 @@ pub mod scene;
 pub mod sink;
 pub mod situation;
 pub mod source;
+pub mod whole_file;
