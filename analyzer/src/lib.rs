@@ -10,6 +10,7 @@ pub mod names;
 pub mod precondition;
 pub mod relation;
 pub mod report;
+pub mod run_source;
 pub mod runs;
 pub mod scene;
 pub mod sink;

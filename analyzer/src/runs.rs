@@ -3,70 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use traincheck_schema::record::DictEntry;
-use traincheck_schema::run::{self as schema, Process, ProcessReader, Run};
+use traincheck_schema::run::{Process, Run};
 
 use crate::check::{self, Checked};
 use crate::engine;
 use crate::evidence::RunEvidence;
 use crate::infer::{self, Reference};
 use crate::invariants::{Invariants, ReferenceRun};
-use crate::source::{Batch, End, Source};
-
-/// A reader that finds damage so many times in a row is given up.
-const MOST_DAMAGE: u32 = 10_000;
-
-/// The trace of one process on disk.
-pub struct RunSource {
-    reader: ProcessReader,
-    damage_in_a_row: u32,
-}
-
-impl RunSource {
-    /// From the beginning.
-    pub fn new(process: &Process) -> RunSource {
-        RunSource { reader: process.reader(), damage_in_a_row: 0 }
-    }
-}
-
-impl Source for RunSource {
-    fn next_batch(&mut self) -> Option<Result<Batch, String>> {
-        if self.damage_in_a_row >= MOST_DAMAGE {
-            return None;
-        }
-        match self.reader.next_batch()? {
-            Ok(batch) => {
-                self.damage_in_a_row = 0;
-                let lost = batch.dropped.iter().map(|dropped| dropped.count).fold(0, u64::saturating_add);
-                let schema::Batch { events, states, arguments, .. } = batch;
-                Some(Ok(Batch { events, states, arguments, lost }))
-            }
-            Err(damage) => {
-                self.damage_in_a_row += 1;
-                Some(Err(damage.to_string()))
-            }
-        }
-    }
-
-    fn entry(&self, id: u32) -> Option<&DictEntry> {
-        self.reader.dictionary().get(id)
-    }
-
-    fn end(&self) -> End {
-        let torn = self.reader.torn().map(|torn| {
-            let mut text = "it was not sealed, as after a kill".to_owned();
-            if torn.bytes_after_last_frame > 0 {
-                text += &format!("; {} bytes after the last whole frame", torn.bytes_after_last_frame);
-            }
-            let recovered = torn.events_recovered + torn.states_recovered + torn.arguments_recovered;
-            if recovered > 0 {
-                text += &format!("; {recovered} records recovered from its rings");
-            }
-            text
-        });
-        End { torn }
-    }
-}
+use crate::run_source::{Progress, RunSource};
 
 /// Opens all runs, or says what is wrong with each one that cannot be opened.
 ///
@@ -96,20 +40,43 @@ fn process_name(process: &Process) -> String {
     format!("{}-{}", process.host, process.pid)
 }
 
+/// Uses no more than `threads` threads for everything that is read from here on in this process; 0: as many as
+/// there are cores. Only the first call has an effect.
+pub fn set_threads(threads: usize) {
+    // An error says that threads were started before; then their number stays.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+}
+
+/// Where there are more threads than processes to read, each process is decoded in a thread of its own.
+fn source(process: &Process, processes: usize, progress: &Progress) -> RunSource {
+    if processes < rayon::current_num_threads() {
+        RunSource::ahead(process, progress)
+    } else {
+        RunSource::new(process, progress)
+    }
+}
+
 /// Reads what each run says, several processes at a time.
-pub fn read_references(runs: &[Run]) -> (Vec<Reference>, Vec<String>) {
-    let read: Vec<(Reference, Vec<String>)> = runs.par_iter().map(read_reference).collect();
+pub fn read_references(runs: &[Run], progress: &Progress) -> (Vec<Reference>, Vec<String>) {
+    let processes = runs.iter().map(|run| run.processes.len()).sum();
+    runs.iter().flat_map(|run| &run.processes).for_each(|process| progress.expect(process.size()));
+    let read: Vec<(Reference, Vec<String>)> =
+        runs.par_iter().map(|run| read_reference(run, processes, progress)).collect();
     let (references, damage): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     (references, damage.into_iter().flatten().collect())
 }
 
-fn read_reference(run: &Run) -> (Reference, Vec<String>) {
+fn read_reference(run: &Run, in_all: usize, progress: &Progress) -> (Reference, Vec<String>) {
     let processes: Vec<(RunEvidence, engine::Passed)> = run
         .processes
         .par_iter()
         .map(|process| {
-            let iterations = engine::count_iterations(&mut RunSource::new(process));
-            infer::read(&mut RunSource::new(process), iterations)
+            // Where no footer tells, the records have to be gone over twice.
+            let iterations = process.last_iteration().unwrap_or_else(|| {
+                progress.expect(process.size());
+                engine::count_iterations(&mut source(process, in_all, progress))
+            });
+            infer::read(&mut source(process, in_all, progress), iterations)
         })
         .collect();
     let mut reference = Reference {
@@ -134,11 +101,15 @@ fn read_reference(run: &Run) -> (Reference, Vec<String>) {
 }
 
 /// Checks a run, several processes at a time.
-pub fn check(run: &Run, invariants: &Invariants) -> Checked {
+pub fn check(run: &Run, invariants: &Invariants, progress: &Progress) -> Checked {
+    let in_all = run.processes.len();
+    run.processes.iter().for_each(|process| progress.expect(process.size()));
     let processes: Vec<Checked> = run
         .processes
         .par_iter()
-        .map(|process| check::check(&mut RunSource::new(process), invariants, &process_name(process)))
+        .map(|process| {
+            check::check(&mut source(process, in_all, progress), invariants, &process_name(process))
+        })
         .collect();
     let mut all = Checked::default();
     for process in processes {

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::report::{Report, json, text};
+use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 
 /// Exit code for bad input.
@@ -35,6 +36,9 @@ pub struct Args {
     /// List how every invariant ended
     #[arg(long)]
     all: bool,
+    /// Threads to work with; 0: as many as there are cores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
 }
 
 /// How to print.
@@ -51,6 +55,7 @@ enum Format {
 /// # Errors
 /// If the report cannot be printed.
 pub fn run(args: Args) -> Result<ExitCode> {
+    runs::set_threads(args.threads);
     let invariants = Invariants::read(&args.invariants).map_err(|error| vec![error.to_string()]);
     let opened = runs::open_all(std::slice::from_ref(&args.run));
     let (invariants, opened) = match (invariants, opened) {
@@ -64,7 +69,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut code = 0;
     let mut out = io::BufWriter::new(io::stdout().lock());
     for run in &opened {
-        let checked = runs::check(run, &invariants);
+        let checked = runs::check(run, &invariants, &Progress::default());
         let report = Report::new(runs::name(&run.folder), &invariants, &checked);
         match args.format {
             Format::Text => {

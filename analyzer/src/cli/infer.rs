@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use traincheck_analyzer::infer::infer;
 use traincheck_analyzer::invariants::count_by_relation;
+use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 
 /// Exit code for bad input.
@@ -21,6 +22,9 @@ pub struct Args {
     /// File to write the invariants to
     #[arg(short, long, value_name = "FILE", default_value = "invariants.json")]
     output: PathBuf,
+    /// Threads to work with; 0: as many as there are cores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
 }
 
 /// Reads the runs and writes the file.
@@ -28,6 +32,7 @@ pub struct Args {
 /// # Errors
 /// If the file cannot be written.
 pub fn run(args: Args) -> Result<ExitCode> {
+    runs::set_threads(args.threads);
     let opened = match runs::open_all(&args.runs) {
         Ok(opened) => opened,
         Err(bad) => {
@@ -40,7 +45,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             "traincheck: learning from one run only: what it has by chance becomes an invariant; give two or more"
         );
     }
-    let (references, damage) = runs::read_references(&opened);
+    let (references, damage) = runs::read_references(&opened, &Progress::default());
     damage.iter().for_each(|line| eprintln!("traincheck: {line}; what lies behind it was read"));
     let invariants = infer(references);
     for run in invariants.runs.iter().filter(|run| run.iterations == 0) {

@@ -1,8 +1,5 @@
 //! The summary of one process.
 
-use std::fs;
-use std::path::PathBuf;
-
 use serde::Serialize;
 use traincheck_schema::run::Process;
 use traincheck_schema::segment::ProcessHeader;
@@ -138,7 +135,7 @@ impl ProcessSummary {
                 }
             }
         };
-        let bytes = size(&process.segments);
+        let bytes = process.size();
         let header = reader.header().cloned().unwrap_or_else(|| ProcessHeader {
             host: process.host.clone(),
             pid: process.pid,
@@ -184,9 +181,4 @@ impl ProcessSummary {
             damage,
         }
     }
-}
-
-/// Size of these files. One that has vanished meanwhile counts nothing.
-fn size(files: &[PathBuf]) -> u64 {
-    files.iter().filter_map(|file| fs::metadata(file).ok()).map(|metadata| metadata.len()).sum()
 }

@@ -1,0 +1,195 @@
+//! The trace of one process on disk as a source, decoded ahead by a thread of its own where a core is free.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use traincheck_schema::dictionary::Dictionary;
+use traincheck_schema::record::DictEntry;
+use traincheck_schema::run::{self as schema, Process, ProcessReader};
+
+use crate::source::{Batch, End, Source};
+
+/// A reader that finds damage so many times in a row is given up.
+const MOST_DAMAGE: u32 = 10_000;
+/// So many batches are decoded ahead of the one that is looked at.
+const AHEAD: usize = 4;
+
+/// How much there is to read, and how much was read, in bytes of segments.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<(AtomicU64, AtomicU64)>);
+
+impl Progress {
+    /// There is so much more to read.
+    pub fn expect(&self, bytes: u64) {
+        self.0.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So much more was read.
+    pub fn advance(&self, bytes: u64) {
+        self.0.1.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What there is to read.
+    pub fn total(&self) -> u64 {
+        self.0.0.load(Ordering::Relaxed)
+    }
+
+    /// What of it was read.
+    pub fn read(&self) -> u64 {
+        self.0.1.load(Ordering::Relaxed)
+    }
+}
+
+/// The trace of one process on disk.
+pub struct RunSource(Place);
+
+enum Place {
+    Here(Box<Decoder>),
+    Ahead(Ahead),
+}
+
+impl RunSource {
+    /// From the beginning.
+    pub fn new(process: &Process, progress: &Progress) -> RunSource {
+        RunSource(Place::Here(Box::new(Decoder::new(process, progress))))
+    }
+
+    /// The same, decoded in a thread of its own a few batches ahead.
+    pub fn ahead(process: &Process, progress: &Progress) -> RunSource {
+        let decoder = Decoder::new(process, progress);
+        let (sender, receiver) = sync_channel(AHEAD);
+        match thread::Builder::new().name("decode".into()).spawn(move || decoder.send(&sender)) {
+            Ok(thread) => RunSource(Place::Ahead(Ahead {
+                receiver,
+                thread: Some(thread),
+                dictionary: Dictionary::default(),
+                end: End::default(),
+            })),
+            // Where there are no more threads to be had this one does it all.
+            Err(_) => RunSource::new(process, progress),
+        }
+    }
+}
+
+impl Source for RunSource {
+    fn next_batch(&mut self) -> Option<Result<Batch, String>> {
+        match &mut self.0 {
+            Place::Here(decoder) => decoder.next_batch(),
+            Place::Ahead(ahead) => ahead.next_batch(),
+        }
+    }
+
+    fn entry(&self, id: u32) -> Option<&DictEntry> {
+        match &self.0 {
+            Place::Here(decoder) => decoder.reader.dictionary().get(id),
+            Place::Ahead(ahead) => ahead.dictionary.get(id),
+        }
+    }
+
+    fn end(&self) -> End {
+        match &self.0 {
+            Place::Here(decoder) => decoder.end(),
+            Place::Ahead(ahead) => ahead.end.clone(),
+        }
+    }
+}
+
+struct Decoder {
+    reader: ProcessReader,
+    damage_in_a_row: u32,
+    progress: Progress,
+    told: u64,
+}
+
+impl Decoder {
+    fn new(process: &Process, progress: &Progress) -> Decoder {
+        Decoder { reader: process.reader(), damage_in_a_row: 0, progress: progress.clone(), told: 0 }
+    }
+
+    fn next_batch(&mut self) -> Option<Result<Batch, String>> {
+        if self.damage_in_a_row >= MOST_DAMAGE {
+            return None;
+        }
+        let next = self.reader.next_batch();
+        let read = self.reader.bytes_read();
+        self.progress.advance(read.saturating_sub(self.told));
+        self.told = read;
+        match next? {
+            Ok(batch) => {
+                self.damage_in_a_row = 0;
+                let lost = batch.dropped.iter().map(|dropped| dropped.count).fold(0, u64::saturating_add);
+                let schema::Batch { events, states, arguments, .. } = batch;
+                Some(Ok(Batch { events, states, arguments, lost }))
+            }
+            Err(damage) => {
+                self.damage_in_a_row += 1;
+                Some(Err(damage.to_string()))
+            }
+        }
+    }
+
+    fn end(&self) -> End {
+        let torn = self.reader.torn().map(|torn| {
+            let mut text = "it was not sealed, as after a kill".to_owned();
+            if torn.bytes_after_last_frame > 0 {
+                text += &format!("; {} bytes after the last whole frame", torn.bytes_after_last_frame);
+            }
+            let recovered = torn.events_recovered + torn.states_recovered + torn.arguments_recovered;
+            if recovered > 0 {
+                text += &format!("; {recovered} records recovered from its rings");
+            }
+            text
+        });
+        End { torn }
+    }
+
+    /// Sends everything there is, in order, as long as somebody listens.
+    fn send(mut self, to: &SyncSender<Message>) {
+        let mut names_told = 0;
+        while let Some(batch) = self.next_batch() {
+            let names: Vec<DictEntry> = self.reader.dictionary().iter().skip(names_told).cloned().collect();
+            names_told += names.len();
+            if to.send(Message::Batch(names, batch)).is_err() {
+                return;
+            }
+        }
+        // Nobody may listen any more.
+        let _ = to.send(Message::End(self.end()));
+    }
+}
+
+enum Message {
+    /// The names since the message before, and what uses them.
+    Batch(Vec<DictEntry>, Result<Batch, String>),
+    /// There is no more.
+    End(End),
+}
+
+struct Ahead {
+    receiver: Receiver<Message>,
+    thread: Option<JoinHandle<()>>,
+    dictionary: Dictionary,
+    end: End,
+}
+
+impl Ahead {
+    fn next_batch(&mut self) -> Option<Result<Batch, String>> {
+        match self.receiver.recv() {
+            Ok(Message::Batch(names, batch)) => {
+                for entry in names {
+                    self.dictionary.insert(entry);
+                }
+                return Some(batch);
+            }
+            Ok(Message::End(end)) => self.end = end,
+            // All was given before, or the thread failed.
+            Err(_) => {}
+        }
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+        None
+    }
+}
