@@ -1,6 +1,7 @@
 //! Points in time as people write them. UTC only: a run may have been recorded anywhere.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A second of the Gregorian calendar, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,13 @@ impl fmt::Display for Moment {
 pub fn moment(seconds: u64) -> Moment {
     let (year, month, day) = date((seconds / 86_400) as i64);
     Moment { year, month, day, hour: seconds / 3_600 % 24, minute: seconds / 60 % 60, second: seconds % 60 }
+}
+
+/// The present day, `YYYY-MM-DD`.
+pub fn today() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let Moment { year, month, day, .. } = moment(since.as_secs());
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Year, month and day of the Gregorian calendar, `days` after 1970-01-01.

@@ -6,10 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use traincheck_analyzer::cause;
 use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::report::{Report, json, text};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
+use traincheck_analyzer::suppress::{FILE_NAME, ReadSuppressionsError, Suppressions};
+
+use super::calendar;
 
 /// Exit code for bad input.
 const EXIT_BAD_INPUT: u8 = 2;
@@ -27,6 +31,12 @@ pub struct Args {
     /// File of invariants, as `traincheck infer` writes it
     #[arg(short, long, value_name = "FILE", default_value = "invariants.json")]
     invariants: PathBuf,
+    /// File of suppressions [default: traincheck-suppressions.toml beside the invariants, if there is one]
+    #[arg(short, long, value_name = "FILE")]
+    suppressions: Option<PathBuf>,
+    /// File of causes beside those that are built in, in the form of analyzer/src/causes.toml
+    #[arg(long, value_name = "FILE")]
+    causes: Option<PathBuf>,
     /// How to print the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -58,19 +68,28 @@ pub fn run(args: Args) -> Result<ExitCode> {
     runs::set_threads(args.threads);
     let invariants = Invariants::read(&args.invariants).map_err(|error| vec![error.to_string()]);
     let opened = runs::open_all(std::slice::from_ref(&args.run));
-    let (invariants, opened) = match (invariants, opened) {
-        (Ok(invariants), Ok(opened)) => (invariants, opened),
-        (invariants, opened) => {
-            let bad = opened.err().into_iter().chain(invariants.err()).flatten();
-            bad.for_each(|line| eprintln!("traincheck: {line}"));
+    let suppressions = suppressions(&args).map_err(|error| vec![error.to_string()]);
+    let causes = match &args.causes {
+        Some(path) => cause::built_in().clone().and_of(path).map_err(|error| vec![error.to_string()]),
+        None => Ok(cause::built_in().clone()),
+    };
+    let (invariants, opened, suppressions, causes) = match (invariants, opened, suppressions, causes) {
+        (Ok(invariants), Ok(opened), Ok(suppressions), Ok(causes)) => {
+            (invariants, opened, suppressions, causes)
+        }
+        (invariants, opened, suppressions, causes) => {
+            let bad = [opened.err(), invariants.err(), suppressions.err(), causes.err()];
+            bad.into_iter().flatten().flatten().for_each(|line| eprintln!("traincheck: {line}"));
             return Ok(ExitCode::from(EXIT_BAD_INPUT));
         }
     };
+    let today = calendar::today();
     let mut code = 0;
     let mut out = io::BufWriter::new(io::stdout().lock());
     for run in &opened {
         let checked = runs::check(run, &invariants, &Progress::default());
-        let report = Report::new(runs::name(&run.folder), &invariants, &checked);
+        let judged = suppressions.as_ref().map(|suppressions| suppressions.judge(&invariants, &today));
+        let report = Report::judged(runs::name(&run.folder), &invariants, &checked, &causes, judged);
         match args.format {
             Format::Text => {
                 let mut page = String::new();
@@ -90,4 +109,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::from(code))
+}
+
+/// Those of the file that is named, else of the one that lies beside the invariants, if there is one.
+fn suppressions(args: &Args) -> Result<Option<Suppressions>, ReadSuppressionsError> {
+    let beside = args.invariants.with_file_name(FILE_NAME);
+    match &args.suppressions {
+        Some(path) => Suppressions::read(path).map(Some),
+        None if beside.exists() => Suppressions::read(&beside).map(Some),
+        None => Ok(None),
+    }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use traincheck_schema::record::VariableKind;
 
-use crate::cause::{self, Cause, Sign};
+use super::group::Signed;
+use crate::cause::Cause;
 use crate::check::{Checked, Tally, VariableNote, Violation};
 use crate::claim::{Outcome, Subject};
 use crate::invariants::{Invariant, Invariants, Level};
@@ -17,7 +18,7 @@ pub struct Finding<'a> {
     /// The level of its gravest invariant.
     pub level: Level,
     /// `None`: no rule knows it.
-    pub cause: Option<&'static Cause>,
+    pub cause: Option<&'a Cause>,
     /// What is wrong, in one sentence.
     pub title: String,
     /// Which variables, in a few words.
@@ -52,63 +53,29 @@ pub struct Broken<'a> {
 pub struct Related<'a> {
     /// Its name.
     pub name: &'a str,
-    /// In how many steps it changed.
+    /// In how many steps it changed, as it did in the references.
     pub changed: u64,
+    /// In how many it stayed as it was, as it did there.
+    pub unchanged: u64,
 }
 
-/// Groups what was violated in a run; the gravest first.
-pub fn findings<'a>(invariants: &'a Invariants, checked: &'a Checked) -> Vec<Finding<'a>> {
-    let mut broken: Vec<Broken<'a>> = invariants
-        .invariants
-        .iter()
-        .zip(&checked.tallies)
-        .filter_map(|(invariant, tally)| tally.first.as_ref().map(|first| Broken { invariant, tally, first }))
-        .collect();
-    broken.sort_by_key(|b| (b.invariant.level, b.first.iteration, b.first.time));
-    let mut groups: Vec<(Option<&'static Cause>, Vec<Broken<'a>>)> = Vec::new();
-    for cause in cause::built_in().iter() {
-        // What is only worth a notice proves no cause for an alarm.
-        for level in [Level::Alarm, Level::Notice] {
-            let proven = broken.iter().any(|b| b.invariant.level == level && cause.is_proven_by(&sign(b)));
-            if proven {
-                let (of_it, rest): (Vec<_>, Vec<_>) =
-                    broken.into_iter().partition(|b| b.invariant.level >= level && cause.explains(&sign(b)));
-                broken = rest;
-                groups.push((Some(cause), of_it));
-            }
-        }
-    }
-    let mut unknown: BTreeMap<(Level, &'a Subject), Vec<Broken<'a>>> = BTreeMap::new();
-    for b in broken {
-        unknown.entry((b.invariant.level, &b.invariant.claim.subject)).or_default().push(b);
-    }
-    groups.extend(unknown.into_values().map(|of_it| (None, of_it)));
-    let mut findings: Vec<Finding<'a>> = groups
-        .into_iter()
-        .filter_map(|(cause, broken)| finding(cause, broken, invariants, checked))
-        .collect();
-    // The order of the causes, which is that of the groups, breaks ties.
-    findings.sort_by_key(|finding| (finding.level, finding.began.0));
-    findings
-}
-
-fn sign(broken: &Broken<'_>) -> Sign {
-    Sign::of(&broken.invariant.claim, broken.first)
-}
-
-fn finding<'a>(
-    cause: Option<&'static Cause>,
-    mut broken: Vec<Broken<'a>>,
+/// What the violations of one cause come to; nothing if there are none.
+pub(super) fn finding<'a>(
+    cause: Option<&'a Cause>,
+    signed: Vec<Signed<'a>>,
     invariants: &'a Invariants,
     checked: &'a Checked,
 ) -> Option<Finding<'a>> {
-    let proves = |b: &Broken<'a>| cause.is_none_or(|cause| cause.is_proven_by(&sign(b)));
-    broken.sort_by_key(|b| (!proves(b), b.invariant.level, b.first.iteration, b.first.time));
-    let shown = *broken.first()?;
+    let proof = |s: &Signed<'_>| cause.is_none_or(|cause| cause.is_proven_by(&s.sign));
+    let mut broken: Vec<(bool, Broken<'a>)> = signed.iter().map(|s| (proof(s), s.broken)).collect();
+    broken.sort_by_key(|(proof, b)| (!proof, b.invariant.level, b.first.iteration, b.first.time));
+    let shown = broken.first()?.1;
+    let proofs: Vec<Broken<'a>> = broken.iter().filter(|(proof, _)| *proof).map(|(_, b)| *b).collect();
+    let broken: Vec<Broken<'a>> = broken.into_iter().map(|(_, b)| b).collect();
     // A symptom may have been there before the cause.
-    let began = broken
+    let began = proofs
         .iter()
-        .filter(|b| proves(b) && b.invariant.level == shown.invariant.level)
+        .filter(|b| b.invariant.level == shown.invariant.level)
         .map(|b| b.first.began.unwrap_or((b.first.iteration, b.first.step)))
         .min()
         .unwrap_or_default();
@@ -120,9 +87,8 @@ fn finding<'a>(
         // What a step that changed nothing compared is every parameter: none of them is more concerned than another.
         .filter(|note| seen.insert(note.name.as_str()))
         .collect();
-    let concerned: Vec<&str> = broken
+    let concerned: Vec<&str> = proofs
         .iter()
-        .filter(|b| proves(b))
         .flat_map(|b| &b.first.variables)
         .map(|note| note.name.as_str())
         .collect::<BTreeSet<_>>()
@@ -148,6 +114,7 @@ fn finding<'a>(
     })
 }
 
+/// Variables of the same models that did as in the references.
 fn related<'a>(
     variables: &[&VariableNote],
     invariants: &'a Invariants,
@@ -155,23 +122,23 @@ fn related<'a>(
 ) -> Vec<Related<'a>> {
     let concerned: BTreeSet<&str> = variables.iter().map(|note| note.name.as_str()).collect();
     let roots: BTreeSet<&str> = concerned.iter().filter_map(|name| name.split('.').next()).collect();
-    invariants
-        .invariants
-        .iter()
-        .zip(&checked.tallies)
-        .filter_map(|(invariant, tally)| match &invariant.claim.subject {
-            Subject::Variable { name }
-                if invariant.claim.outcome == Outcome::Moves
-                    && tally.violated == 0
-                    && tally.held > 0
-                    && !concerned.contains(name.as_str())
-                    && name.split('.').next().is_some_and(|root| roots.contains(root)) =>
-            {
-                Some(Related { name, changed: tally.held })
-            }
-            _ => None,
-        })
-        .collect()
+    let mut related: BTreeMap<&'a str, Related<'a>> = BTreeMap::new();
+    for (invariant, tally) in invariants.invariants.iter().zip(&checked.tallies) {
+        let Subject::Variable { name } = &invariant.claim.subject else { continue };
+        let of_these = name.split('.').next().is_some_and(|root| roots.contains(root));
+        if tally.violated > 0 || tally.held == 0 || !of_these || concerned.contains(name.as_str()) {
+            continue;
+        }
+        let (changed, unchanged) = match invariant.claim.outcome {
+            Outcome::Moves => (tally.held, 0),
+            Outcome::StaysFrozen | Outcome::StaysConstant => (0, tally.held),
+            _ => continue,
+        };
+        let one = related.entry(name).or_insert(Related { name, changed: 0, unchanged: 0 });
+        one.changed += changed;
+        one.unchanged += unchanged;
+    }
+    related.into_values().collect()
 }
 
 /// `all 6 parameters of \`Net.backbone\``: the longest prefix that the names share, and how much of it they are.

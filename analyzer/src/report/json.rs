@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::finding::{Broken, Finding};
-use super::{Report, Verdict, status_word};
+use super::{Counts, Report, Verdict, status_word};
 use crate::check::{Contents, Gradient, StackEntry, Status, Tally, VariableNote, Violation};
 use crate::invariants::{Invariant, Level};
 use crate::sink::Why;
@@ -18,10 +18,16 @@ pub fn value(report: &Report<'_>) -> Value {
         _ => Value::Null,
     };
     let of_level = |level| {
-        let [violated, held, undecided, not_triggered] = report.counts(level);
-        json!({"violated": violated, "held": held, "undecided": undecided, "not_triggered": not_triggered})
+        let Counts { violated, suppressed, held, undecided, not_triggered } = report.counts(level);
+        json!({
+            "violated": violated,
+            "suppressed": suppressed,
+            "held": held,
+            "undecided": undecided,
+            "not_triggered": not_triggered,
+        })
     };
-    let invariants = report.invariants.invariants.iter().zip(&report.checked.tallies);
+    let invariants = report.invariants.invariants.iter().zip(&report.checked.tallies).enumerate();
     json!({
         "format": "traincheck-report",
         "version": VERSION,
@@ -32,7 +38,8 @@ pub fn value(report: &Report<'_>) -> Value {
         "references": report.invariants.runs,
         "counts": {"alarm": of_level(Level::Alarm), "notice": of_level(Level::Notice)},
         "findings": report.findings.iter().map(|f| finding(f, report)).collect::<Vec<_>>(),
-        "invariants": invariants.map(|(i, tally)| status(i, tally)).collect::<Vec<_>>(),
+        "suppressions": suppressions(report),
+        "invariants": invariants.map(|(index, (i, tally))| status(index, i, tally, report)).collect::<Vec<_>>(),
     })
 }
 
@@ -72,6 +79,7 @@ fn finding(finding: &Finding<'_>, report: &Report<'_>) -> Value {
         "cause": finding.cause.map(|cause| &cause.id),
         "title": finding.title,
         "advice": finding.cause.map(|cause| &cause.advice),
+        "link": finding.cause.and_then(|cause| cause.link.as_ref()),
         "concerned": finding.variables_text,
         "process": first.process,
         "stage": first.stage,
@@ -87,7 +95,13 @@ fn finding(finding: &Finding<'_>, report: &Report<'_>) -> Value {
         "related": finding
             .related
             .iter()
-            .map(|related| json!({"name": related.name, "changed_in_steps": related.changed}))
+            .map(|related| {
+                json!({
+                    "name": related.name,
+                    "changed_in_steps": related.changed,
+                    "unchanged_in_steps": related.unchanged,
+                })
+            })
             .collect::<Vec<_>>(),
     })
 }
@@ -154,7 +168,34 @@ fn contents(contents: Contents) -> Value {
     })
 }
 
-fn status(invariant: &Invariant, tally: &Tally) -> Value {
+fn suppressions(report: &Report<'_>) -> Vec<Value> {
+    let Some(judged) = &report.suppressed else { return Vec::new() };
+    let invariants = &report.invariants.invariants;
+    judged
+        .entries
+        .iter()
+        .enumerate()
+        .map(|(number, entry)| {
+            let suppresses = |index: &&usize| {
+                judged.by_invariant[**index] == Some(number) && report.checked.tallies[**index].violated > 0
+            };
+            let used: Vec<&str> =
+                entry.matches.iter().filter(suppresses).map(|&index| invariants[index].id.as_str()).collect();
+            json!({
+                "file": judged.path.display().to_string(),
+                "line": entry.suppression.line,
+                "what": entry.suppression.to_string(),
+                "reason": entry.suppression.reason,
+                "until": entry.suppression.until,
+                "expired": entry.expired,
+                "matches": entry.matches.len(),
+                "suppressed": used,
+            })
+        })
+        .collect()
+}
+
+fn status(index: usize, invariant: &Invariant, tally: &Tally, report: &Report<'_>) -> Value {
     let status = tally.status();
     let reason = match status {
         Status::Undecided(cut) => Some(cut.text()),
@@ -165,6 +206,7 @@ fn status(invariant: &Invariant, tally: &Tally) -> Value {
         "level": invariant.level,
         "text": invariant.text,
         "status": status_word(status),
+        "suppressed": report.suppression(index).is_some(),
         "reason": reason,
         "violated": tally.violated,
         "held": tally.held,

@@ -1,11 +1,14 @@
 //! What `check` says about a run.
 pub mod finding;
+mod group;
 pub mod json;
 pub mod text;
 
+use crate::cause::{self, Causes};
 use crate::check::{Checked, Status};
 use crate::invariants::{Invariants, Level};
 use crate::scene::Cut;
+use crate::suppress::Judged;
 use finding::Finding;
 
 /// The verdict on a run.
@@ -48,45 +51,87 @@ pub struct Report<'a> {
     pub invariants: &'a Invariants,
     /// How the run fared.
     pub checked: &'a Checked,
+    /// What of it does not count.
+    pub suppressed: Option<Judged<'a>>,
     /// The gravest first.
     pub findings: Vec<Finding<'a>>,
     /// The verdict.
     pub verdict: Verdict,
 }
 
-impl<'a> Report<'a> {
-    /// Sums up how a run fared.
-    pub fn new(run: String, invariants: &'a Invariants, checked: &'a Checked) -> Report<'a> {
-        let findings = finding::findings(invariants, checked);
-        Report { run, invariants, checked, findings, verdict: verdict(invariants, checked) }
-    }
-
-    /// How many invariants of a level were violated, held, were undecided and not triggered.
-    pub fn counts(&self, level: Level) -> [usize; 4] {
-        let count = |which: fn(Status) -> bool| self.checked.count(self.invariants, level, which);
-        [
-            count(|status| status == Status::Violated),
-            count(|status| status == Status::Held),
-            count(|status| matches!(status, Status::Undecided(_))),
-            count(|status| status == Status::NotTriggered),
-        ]
-    }
+/// How many invariants of a level came to which end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Violated, and not suppressed.
+    pub violated: usize,
+    /// Violated, and suppressed.
+    pub suppressed: usize,
+    /// Held.
+    pub held: usize,
+    /// Undecided.
+    pub undecided: usize,
+    /// Not triggered.
+    pub not_triggered: usize,
 }
 
-fn verdict(invariants: &Invariants, checked: &Checked) -> Verdict {
-    let alarms = |which: fn(Status) -> bool| checked.count(invariants, Level::Alarm, which);
-    if alarms(|status| status == Status::Violated) > 0 {
-        return Verdict::Alarms;
+impl<'a> Report<'a> {
+    /// Sums up how a run fared, by the causes that are built in.
+    pub fn new(run: String, invariants: &'a Invariants, checked: &'a Checked) -> Report<'a> {
+        Report::judged(run, invariants, checked, cause::built_in(), None)
     }
-    let triggered = alarms(|status| status != Status::NotTriggered);
-    if triggered == 0 {
-        return Verdict::NoVerdict("nothing that the alarms are about happened in this run");
+
+    /// Sums up how a run fared.
+    pub fn judged(
+        run: String,
+        invariants: &'a Invariants,
+        checked: &'a Checked,
+        causes: &'a Causes,
+        suppressed: Option<Judged<'a>>,
+    ) -> Report<'a> {
+        let mut report =
+            Report { run, invariants, checked, suppressed, findings: Vec::new(), verdict: Verdict::Clean };
+        let counts = |index| report.suppression(index).is_none();
+        report.findings = group::findings(invariants, checked, causes, counts);
+        report.verdict = report.judge();
+        report
     }
-    let wanting = alarms(|status| matches!(status, Status::Undecided(Cut::First | Cut::End | Cut::Loss)));
-    if 2 * wanting > triggered {
-        return Verdict::NoVerdict("the run is too short to decide more than half of the alarms");
+
+    /// The entry that suppresses the invariant at `index`.
+    pub fn suppression(&self, index: usize) -> Option<usize> {
+        self.suppressed.as_ref().and_then(|judged| judged.by_invariant.get(index).copied().flatten())
     }
-    Verdict::Clean
+
+    /// How the invariants of a level ended.
+    pub fn counts(&self, level: Level) -> Counts {
+        let mut counts = Counts::default();
+        let all = self.invariants.invariants.iter().zip(&self.checked.tallies).enumerate();
+        for (index, (_, tally)) in all.filter(|(_, (invariant, _))| invariant.level == level) {
+            match tally.status() {
+                Status::Violated if self.suppression(index).is_some() => counts.suppressed += 1,
+                Status::Violated => counts.violated += 1,
+                Status::Held => counts.held += 1,
+                Status::Undecided(_) => counts.undecided += 1,
+                Status::NotTriggered => counts.not_triggered += 1,
+            }
+        }
+        counts
+    }
+
+    fn judge(&self) -> Verdict {
+        let alarms = |which: fn(Status) -> bool| self.checked.count(self.invariants, Level::Alarm, which);
+        if self.counts(Level::Alarm).violated > 0 {
+            return Verdict::Alarms;
+        }
+        let triggered = alarms(|status| status != Status::NotTriggered);
+        if triggered == 0 {
+            return Verdict::NoVerdict("nothing that the alarms are about happened in this run");
+        }
+        let wanting = alarms(|status| matches!(status, Status::Undecided(Cut::First | Cut::End | Cut::Loss)));
+        if 2 * wanting > triggered {
+            return Verdict::NoVerdict("the run is too short to decide more than half of the alarms");
+        }
+        Verdict::Clean
+    }
 }
 
 /// A status in one word.

@@ -2,14 +2,21 @@
 
 use std::fmt::{self, Write};
 
-use super::finding::{Broken, Finding};
-use super::{Report, Verdict, status_word};
+use super::finding::{Finding, Related};
+use super::{Counts, Report, Verdict, status_word};
 use crate::check::{Gradient, StackEntry, Status, VariableNote};
 use crate::claim::short;
-use crate::invariants::Level;
+use crate::invariants::{Invariant, Invariants, Level};
+use crate::suppress::Suppression;
 
-/// How many invariants, variables and related variables of a finding are shown.
+/// How many variables and related variables of a finding are shown.
 const SHOWN: usize = 4;
+/// How many violated invariants of a finding are shown: the first with what speaks for it, the others in a line each.
+const INVARIANTS: usize = 3;
+/// How many calls of a stack are shown.
+const CALLS: usize = 8;
+/// How many reference runs are told apart.
+const RUNS: usize = 3;
 
 /// Writes the report. `notices`: in full instead of as a count.
 ///
@@ -32,6 +39,7 @@ pub fn write(report: &Report<'_>, notices: bool, out: &mut impl Write) -> fmt::R
         writeln!(out, "\n{} (shown with --notices).", plural(count, "notice"))?;
     }
     writeln!(out)?;
+    suppressions(report, out)?;
     foot(report, out)
 }
 
@@ -86,33 +94,108 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
         write!(out, ", in {}", first.process)?;
     }
     writeln!(out, ".")?;
-    for entry in &first.stack {
-        writeln!(out, "    {}", stack_line(entry))?;
+    stack(&first.stack, out)?;
+    let shown = finding.broken.iter().take(INVARIANTS);
+    for (number, broken) in shown.enumerate() {
+        let text = lower_first(&broken.invariant.text);
+        if number > 0 {
+            writeln!(out, "  Also: {text}.")?;
+            continue;
+        }
+        let tally = broken.tally;
+        writeln!(out, "  Expected: {text}.")?;
+        write!(out, "    {}; ", references(broken.invariant, report.invariants))?;
+        writeln!(out, "failed here {} of {} times.", tally.violated, tally.violated + tally.held)?;
     }
-    for broken in finding.broken.iter().take(SHOWN) {
-        expected(broken, report, out)?;
-    }
-    rest(finding.broken.len(), "more violated invariant", out)?;
+    rest(finding.broken.len(), INVARIANTS, "more violated invariant", out)?;
     for note in finding.variables.iter().take(SHOWN) {
         writeln!(out, "  `{}`: {}.", note.name, variable(note))?;
     }
-    rest(finding.variables.len(), "more variable", out)?;
-    if !finding.related.is_empty() && !finding.variables.is_empty() {
-        let names: Vec<String> =
-            finding.related.iter().take(SHOWN).map(|r| format!("`{}`", r.name)).collect();
-        let more = finding.related.len() - names.len();
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        writeln!(out, "  Not concerned, these did change: {}{more}.", names.join(", "))?;
+    rest(finding.variables.len(), SHOWN, "more variable", out)?;
+    if !finding.variables.is_empty() {
+        related(finding, out)?;
     }
     if let Some(cause) = finding.cause {
         writeln!(out, "  Try: {}", cause.advice)?;
+        if let Some(link) = &cause.link {
+            writeln!(out, "  See: {link}")?;
+        }
+    }
+    if let Some(shown) = finding.broken.first() {
+        writeln!(out, "  More: traincheck invariants explain {}", shown.invariant.id)?;
     }
     Ok(())
 }
 
-fn rest(count: usize, noun: &str, out: &mut impl Write) -> fmt::Result {
-    if count > SHOWN {
-        writeln!(out, "  ({})", plural(count - SHOWN, noun))?;
+/// The calls that led there, the middle ones left out where there are many.
+fn stack(entries: &[StackEntry], out: &mut impl Write) -> fmt::Result {
+    let left_out = if entries.len() > CALLS { entries.len() - (CALLS - 1) } else { 0 };
+    let before = if left_out > 0 { 2 } else { 0 };
+    for entry in &entries[..before] {
+        writeln!(out, "    {}", stack_line(entry))?;
+    }
+    if left_out > 0 {
+        writeln!(out, "    ({})", plural(left_out, "more call"))?;
+    }
+    for entry in &entries[before + left_out..] {
+        writeln!(out, "    {}", stack_line(entry))?;
+    }
+    Ok(())
+}
+
+fn related(finding: &Finding<'_>, out: &mut impl Write) -> fmt::Result {
+    let names = |which: fn(&Related<'_>) -> bool| -> Option<String> {
+        let of_them: Vec<&Related<'_>> = finding.related.iter().filter(|related| which(related)).collect();
+        let shown: Vec<String> = of_them.iter().take(SHOWN).map(|r| format!("`{}`", r.name)).collect();
+        let more = of_them.len() - shown.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
+    };
+    if let Some(changed) = names(|related| related.changed > 0) {
+        writeln!(out, "  Not concerned, these did change: {changed}.")?;
+    }
+    if let Some(unchanged) = names(|related| related.changed == 0) {
+        writeln!(out, "  Not concerned, these did not change: {unchanged}.")?;
+    }
+    Ok(())
+}
+
+/// What held in the reference runs: `Held 23 times in good-1 and 22 in good-2`.
+pub fn references(invariant: &Invariant, invariants: &Invariants) -> String {
+    let runs = || invariants.runs.iter().zip(&invariant.evidence);
+    let held: Vec<u64> = runs().map(|(_, evidence)| evidence.positive).filter(|&count| count > 0).collect();
+    let (Some(&least), Some(&most)) = (held.iter().min(), held.iter().max()) else {
+        return "Never came up in the reference runs".into();
+    };
+    let times = if least == most { times(least) } else { format!("{least} to {}", times(most)) };
+    let count = invariants.runs.len();
+    if count > RUNS {
+        let of = if held.len() < count {
+            format!("{} of the {count}", held.len())
+        } else {
+            format!("each of the {count}")
+        };
+        return format!("Held {times} in {of} reference runs");
+    }
+    let mut parts: Vec<String> = runs()
+        .enumerate()
+        .map(|(number, (run, evidence))| match evidence.positive {
+            0 => format!("never in {}", run.name),
+            held if number == 0 => format!("{} in {}", self::times(held), run.name),
+            held => format!("{held} in {}", run.name),
+        })
+        .collect();
+    let last = parts.pop().unwrap_or_default();
+    if parts.is_empty() { format!("Held {last}") } else { format!("Held {} and {last}", parts.join(", ")) }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".into() } else { format!("{count} times") }
+}
+
+fn rest(count: usize, shown: usize, noun: &str, out: &mut impl Write) -> fmt::Result {
+    if count > shown {
+        writeln!(out, "  ({})", plural(count - shown, noun))?;
     }
     Ok(())
 }
@@ -126,23 +209,6 @@ fn stack_line(entry: &StackEntry) -> String {
         }
         _ => call.to_owned(),
     }
-}
-
-fn expected(broken: &Broken<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
-    let tally = broken.tally;
-    let references: Vec<String> =
-        broken.invariant.evidence.iter().map(|evidence| evidence.positive.to_string()).collect();
-    let references = match report.invariants.runs.len() {
-        1 => format!("{} times in the reference run", references.join("")),
-        runs => format!("{} times in {runs} reference runs", references.join(" and ")),
-    };
-    writeln!(
-        out,
-        "  Expected: {}. Held {references}; failed here {} of {} times.",
-        lower_first(&broken.invariant.text),
-        tally.violated,
-        tally.violated + tally.held
-    )
 }
 
 fn lower_first(text: &str) -> String {
@@ -176,18 +242,50 @@ fn variable(note: &VariableNote) -> String {
     parts.join(", ")
 }
 
+/// What is suppressed, and what of the file of suppressions does nothing.
+fn suppressions(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
+    let Some(judged) = &report.suppressed else { return Ok(()) };
+    let path = judged.path.display();
+    for (number, entry) in judged.entries.iter().enumerate() {
+        let violated = |index: &&usize| report.checked.tallies[**index].violated > 0;
+        let mine = |index: &&usize| judged.by_invariant[**index] == Some(number);
+        let suppressed = entry.matches.iter().filter(|i| violated(i) && mine(i)).count();
+        let counts_again = entry.matches.iter().filter(violated).count();
+        let Suppression { reason, until, line, .. } = entry.suppression;
+        let reason = reason.trim();
+        let until = until.as_deref().unwrap_or_default();
+        if let Some(trouble) = &entry.trouble {
+            writeln!(out, "{path}:{line}: suppresses nothing: {trouble}.")?;
+        } else if entry.matches.is_empty() {
+            writeln!(out, "{path}:{line}: suppresses nothing: no invariant fits {}.", entry.suppression)?;
+        } else if entry.expired {
+            let what = plural(counts_again, "violated invariant");
+            writeln!(out, "{path}:{line}: expired on {until}, so {what} of it count again: {reason}")?;
+        } else if suppressed > 0 {
+            let until = if until.is_empty() { String::new() } else { format!(", until {until}") };
+            let what = plural(suppressed, "violated invariant");
+            writeln!(out, "{path}:{line}: suppresses {what}{until}: {reason}")?;
+        }
+    }
+    if !judged.entries.is_empty() {
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
 fn foot(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
-    let [violated, held, undecided, idle] = report.counts(Level::Alarm);
-    writeln!(
-        out,
-        "Alarm-level invariants: {violated} violated, {held} held, {undecided} undecided, {idle} not triggered."
-    )?;
-    let [violated, held, undecided, idle] = report.counts(Level::Notice);
-    writeln!(
-        out,
-        "Notice-level invariants: {violated} violated, {held} held, {undecided} undecided, {idle} not triggered."
-    )?;
+    for (level, name) in [(Level::Alarm, "Alarm"), (Level::Notice, "Notice")] {
+        let Counts { violated, suppressed, held, undecided, not_triggered } = report.counts(level);
+        write!(out, "{name}-level invariants: {violated} violated, ")?;
+        if suppressed > 0 {
+            write!(out, "{suppressed} suppressed, ")?;
+        }
+        writeln!(out, "{held} held, {undecided} undecided, {not_triggered} not triggered.")?;
+    }
     match report.verdict {
+        Verdict::Clean if report.counts(Level::Alarm).suppressed > 0 => {
+            writeln!(out, "Verdict: clean, apart from what is suppressed.")
+        }
         Verdict::Clean => writeln!(out, "Verdict: clean."),
         Verdict::Alarms => writeln!(out, "Verdict: {}.", plural(alarms(report), "alarm")),
         Verdict::NoVerdict(why) => writeln!(out, "No verdict: {why}."),

@@ -1,0 +1,255 @@
+//! Suppressions: violations that are known, and are reported without counting.
+mod edit;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+use toml::Spanned;
+
+use crate::invariants::Invariants;
+use crate::select::{self, Choice};
+pub use edit::{WriteSuppressionError, add};
+
+/// The name of the file that is read without being asked for, beside the invariants.
+pub const FILE_NAME: &str = "traincheck-suppressions.toml";
+/// A longer file is no file of suppressions, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// One entry of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suppression {
+    /// Id of an invariant, or the beginning of one.
+    pub id: Option<String>,
+    /// Which invariants, where it is not the one with that id.
+    pub choice: Choice,
+    /// Why.
+    pub reason: String,
+    /// The last day on which it holds (UTC), `YYYY-MM-DD`.
+    pub until: Option<String>,
+    /// The line in the file at which it begins, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Suppression {
+    /// What it suppresses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.fields();
+        let parts: Vec<String> = fields.iter().map(|(key, value)| format!("{key} {value}")).collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+impl Suppression {
+    /// What it is told by: keys of the file and their values.
+    pub fn fields(&self) -> Vec<(&'static str, &str)> {
+        let choice = &self.choice;
+        let all = [
+            ("id", &self.id),
+            ("relation", &choice.relation),
+            ("function", &choice.function),
+            ("variable", &choice.variable),
+            ("text", &choice.text),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect()
+    }
+}
+
+/// The entries of a file.
+#[derive(Clone, Debug, Default)]
+pub struct Suppressions {
+    /// The file.
+    pub path: PathBuf,
+    /// In the order of the file.
+    pub entries: Vec<Suppression>,
+}
+
+/// Why a file of suppressions cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReadSuppressionsError {
+    /// There is none, or it cannot be read.
+    #[error("{path}: cannot read the suppressions: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Larger than anybody would write.
+    #[error("{path}: {bytes} bytes are too many for a file of suppressions; is it another file?")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Not TOML, or an entry is wrong.
+    #[error("{path}:{line}: {what}")]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    suppress: Vec<Spanned<Row>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    id: Option<String>,
+    relation: Option<String>,
+    function: Option<String>,
+    variable: Option<String>,
+    text: Option<String>,
+    reason: String,
+    until: Option<toml::Value>,
+}
+
+impl Suppressions {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or an entry is wrong; see [`ReadSuppressionsError`].
+    pub fn read(path: &Path) -> Result<Suppressions, ReadSuppressionsError> {
+        Suppressions::parse(&text_of(path)?, path)
+    }
+
+    /// The same from its text; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Suppressions::read`].
+    pub fn parse(text: &str, path: &Path) -> Result<Suppressions, ReadSuppressionsError> {
+        let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        let wrong =
+            |line: usize, what: String| ReadSuppressionsError::Entry { path: path.into(), line, what };
+        let file: File = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            wrong(line(at), error.message().replace('\n', ", "))
+        })?;
+        let mut entries = Vec::new();
+        for row in file.suppress {
+            let line = line(row.span().start);
+            let row = row.into_inner();
+            if row.reason.trim().is_empty() {
+                return Err(wrong(line, "the reason is empty: say why it is suppressed".into()));
+            }
+            let until = match row.until {
+                None => None,
+                Some(value) => {
+                    let text = match value {
+                        toml::Value::String(text) => text,
+                        toml::Value::Datetime(day) => day.to_string(),
+                        _ => "until".to_owned(),
+                    };
+                    Some(day(&text).map_err(|what| wrong(line, what))?)
+                }
+            };
+            let Row { id, relation, function, variable, text, reason, .. } = row;
+            let choice = Choice { relation, level: None, function, variable, text };
+            if id.is_none() && choice.is_empty() {
+                let what = "nothing is named: an entry needs an id, relation, function, variable or text";
+                return Err(wrong(line, what.into()));
+            }
+            entries.push(Suppression { id, choice, reason, until, line });
+        }
+        Ok(Suppressions { path: path.into(), entries })
+    }
+
+    /// What they say of these invariants, `today` being `YYYY-MM-DD`.
+    pub fn judge<'a>(&'a self, invariants: &Invariants, today: &str) -> Judged<'a> {
+        let mut by_invariant: Vec<Option<usize>> = vec![None; invariants.invariants.len()];
+        let mut entries: Vec<JudgedEntry<'a>> = Vec::new();
+        for (number, entry) in self.entries.iter().enumerate() {
+            let of_id = entry.id.as_ref().map(|id| select::by_id(&invariants.invariants, id));
+            let trouble = of_id.as_ref().and_then(|of_id| of_id.as_ref().err().cloned());
+            let chosen = invariants.invariants.iter().enumerate().filter(|(_, invariant)| {
+                let is_it = match &of_id {
+                    Some(Ok(one)) => one.id == invariant.id,
+                    Some(Err(_)) => false,
+                    None => true,
+                };
+                is_it && entry.choice.takes(invariant)
+            });
+            let chosen: Vec<usize> = chosen.map(|(index, _)| index).collect();
+            let expired = entry.until.as_deref().is_some_and(|until| until < today);
+            if !expired {
+                for &index in &chosen {
+                    by_invariant[index].get_or_insert(number);
+                }
+            }
+            entries.push(JudgedEntry { suppression: entry, matches: chosen, expired, trouble });
+        }
+        Judged { path: &self.path, by_invariant, entries }
+    }
+}
+
+/// What suppressions say of a file of invariants.
+#[derive(Clone, Debug)]
+pub struct Judged<'a> {
+    /// The file of suppressions.
+    pub path: &'a Path,
+    /// Which entry suppresses each invariant: the first one that does.
+    pub by_invariant: Vec<Option<usize>>,
+    /// In the order of the file.
+    pub entries: Vec<JudgedEntry<'a>>,
+}
+
+/// What an entry says of a file of invariants.
+#[derive(Clone, Debug)]
+pub struct JudgedEntry<'a> {
+    /// The entry.
+    pub suppression: &'a Suppression,
+    /// The invariants that it chooses.
+    pub matches: Vec<usize>,
+    /// Whether it no longer holds.
+    pub expired: bool,
+    /// What is wrong with its id.
+    pub trouble: Option<String>,
+}
+
+fn text_of(path: &Path) -> Result<String, ReadSuppressionsError> {
+    let failed = |source| ReadSuppressionsError::Io { path: path.into(), source };
+    let bytes = fs::metadata(path).map_err(failed)?.len();
+    if bytes > LARGEST {
+        return Err(ReadSuppressionsError::TooLarge { path: path.into(), bytes });
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+/// A day of the calendar, as it came.
+///
+/// # Errors
+/// If it is none.
+pub fn day(text: &str) -> Result<String, String> {
+    let no_day = || format!("`{text}` is no day: write it as YYYY-MM-DD");
+    let parts: Vec<&str> = text.split('-').collect();
+    let [year, month, day] = parts[..] else { return Err(no_day()) };
+    let number = |part: &str, length: usize| {
+        let digits = part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| part.parse::<u32>().ok()).flatten()
+    };
+    let (year, month, day) = (number(year, 4), number(month, 2), number(day, 2));
+    let (Some(year), Some(month), Some(day)) = (year, month, day) else { return Err(no_day()) };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => 0,
+    };
+    if day == 0 || day > days { Err(no_day()) } else { Ok(text.to_owned()) }
+}
