@@ -1,10 +1,11 @@
 //! Every error of the zoo is caught where it is expected, by a finding that names its cause; its clean twin is clean.
 
 use std::process::Command;
+use std::time::Duration;
 
-use traincheck_tests::{agent, finish, folder, python, repository};
+use traincheck_tests::{agent, finish_within, folder, python, repository};
 
-fn zoo(cases: &[&str]) {
+fn zoo(minutes: u64, cases: &[&str]) {
     let temporary = folder();
     let mut command = Command::new(python());
     command
@@ -15,16 +16,16 @@ fn zoo(cases: &[&str]) {
         .arg(temporary.path())
         .args(["--jobs", "2"])
         .args(cases);
-    finish(&mut command).exited(0);
+    finish_within(Duration::from_secs(60 * minutes), &mut command).exited(0);
 }
 
 #[test]
 fn a_part_of_it() {
-    zoo(&["gradients-not-cleared"]);
+    zoo(5, &["gradients-not-cleared"]);
 }
 
 #[test]
 #[ignore = "takes minutes; scripts/test --all runs it"]
 fn all_of_it() {
-    zoo(&[]);
+    zoo(60, &[]);
 }

@@ -7,8 +7,8 @@ mod run;
 mod trace;
 
 pub use run::{
-    Finished, agent, finish, interpreters, plain, plain_in, preloaded, preloaded_in, python, repository,
-    spawn, traincheck,
+    Finished, agent, finish, finish_within, interpreters, plain, plain_in, preloaded, preloaded_in, python,
+    repository, spawn, traincheck,
 };
 pub use trace::{ProcessTrace, Trace};
 

@@ -162,6 +162,15 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// If it cannot be started, or takes longer than five minutes.
 #[track_caller]
 pub fn finish(command: &mut Command) -> Finished {
+    finish_within(TIME_LIMIT, command)
+}
+
+/// As [`finish`], for commands that do much.
+///
+/// # Panics
+/// If it cannot be started, or takes longer than `limit`.
+#[track_caller]
+pub fn finish_within(limit: Duration, command: &mut Command) -> Finished {
     // Another test that failed leaves nothing behind that could be wrong.
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut child = spawn(command);
@@ -171,13 +180,13 @@ pub fn finish(command: &mut Command) -> Finished {
     let status = loop {
         match child.try_wait().expect("a child to wait for") {
             Some(status) => break Some(status),
-            None if begun.elapsed() > TIME_LIMIT => break None,
+            None if begun.elapsed() > limit => break None,
             None => thread::sleep(Duration::from_millis(10)),
         }
     };
     let Some(status) = status else {
         let _ = child.kill();
-        panic!("still running after {TIME_LIMIT:?}: {command:?}");
+        panic!("still running after {limit:?}: {command:?}");
     };
     let text = |reader: Option<thread::JoinHandle<String>>| {
         reader.map_or_else(String::new, |thread| thread.join().expect("a reader that does not panic"))
