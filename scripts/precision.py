@@ -17,6 +17,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,8 @@ class Variant:
         if args.again and (self.folder / "run").is_dir():
             return
         os.makedirs(self.folder, exist_ok=True)
+        if args.again:
+            shutil.rmtree(self.folder / "partial", ignore_errors=True)
         for old in ("run", "partial"):
             if (self.folder / old).exists():
                 raise Failed(f"{self.folder}/{old} is in the way; remove it, or give --again")
@@ -102,11 +105,11 @@ class Pipeline:
         if unknown := set(table) - {"line", "arguments", "takes_out", "variants"}:
             raise Failed(f"variants.toml: {name}: no such key: {', '.join(sorted(unknown))}")
         self.references = [Variant(self, f"reference {seed}", seed) for seed in SEEDS]
-        variants = table.get("variants", {}).items()
-        if args.variants is not None:
-            variants = [(name, table) for name, table in variants if name in args.variants]
+        variants = enumerate(table.get("variants", {}).items(), start=FIRST_SEED)
         self.variants = [
-            Variant(self, name, seed, table) for seed, (name, table) in enumerate(variants, start=FIRST_SEED)
+            Variant(self, name, seed, variant)
+            for seed, (name, variant) in variants
+            if args.variants is None or name in args.variants
         ]
 
 
@@ -182,7 +185,8 @@ def everything(args, pipelines):
 
             return f"{variant.pipeline.name}, {variant.name}", work
 
-        variants = [v for pipeline in pipelines for v in pipeline.references + pipeline.variants]
+        # What everything else needs comes first.
+        variants = [v for p in pipelines for v in p.references] + [v for p in pipelines for v in p.variants]
         rows = [row for row in all_of([record(variant) for variant in variants]) if row]
         recorded = [pipeline for pipeline in pipelines if all((v.folder / "run").is_dir() for v in pipeline.references)]
 
