@@ -6,7 +6,8 @@ CPU time (user and system, all threads) of its loop without the first iterations
 two ratios to the plain run of the round; of the rounds the first quartile is shown, beside the same figure for
 plain against plain, which says how much of it is noise.
 
-Also: start-up of Python and of `import torch`, size of the traces, and the speed of infer and check.
+Also: start-up of Python and of `import torch`, size of the traces, and the speed of infer and check on them and on
+made-up ones of growing length (scaling.py).
 """
 
 import argparse
@@ -21,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import scaling
 
 PIPELINES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "pipelines"
 
@@ -178,7 +181,7 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of traincheck and libtraincheck.so")
     parser.add_argument("--pairs", type=int, default=15, help="rounds for each pipeline (15)")
     parser.add_argument("--quick", action="store_true", help="3 rounds, fewer starts: to see that it works")
-    parser.add_argument("--only", choices=["slow-down", "start-up", "traces"], help="one part only")
+    parser.add_argument("--only", choices=["slow-down", "start-up", "traces", "scaling"], help="one part only")
     parser.add_argument("--way", action="append", choices=WAYS, help="slow-down of this way to record only")
     parser.add_argument("pipelines", nargs="*", metavar="PIPELINE", help=f"of {', '.join(WORKLOADS)}; all")
     args = parser.parse_args()
@@ -201,6 +204,10 @@ def main():
             bench_slow_down(bench, names, 3 if args.quick else args.pairs, args.way or list(WAYS))
         if args.only in (None, "traces"):
             bench_traces(bench, names)
+        if args.only in (None, "scaling"):
+            synthesize = args.bin.resolve() / "examples" / "synthesize"
+            rounds = 1 if args.quick else 3
+            print_table(scaling.rows(bench.command, synthesize, scratch, args.quick, rounds))
     finally:
         shutil.rmtree(scratch)
 
