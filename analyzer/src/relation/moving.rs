@@ -9,7 +9,7 @@ use traincheck_schema::record::{ValueKind, VariableKind};
 use super::steps::{Change, Steps};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
-use crate::names::{FastMap, OutcomeId, SubjectId};
+use crate::names::{FastMap, FastSet, OutcomeId, SubjectId};
 use crate::scene::variables::VarId;
 use crate::scene::{Moment, Scene};
 use crate::sink::{Why, Window};
@@ -38,6 +38,8 @@ struct Moving {
     steps: Steps,
     streaks: FastMap<VarId, Streak>,
     subjects: FastMap<VarId, (SubjectId, Option<SubjectId>)>,
+    /// Root modules of which parameters change that no optimizer holds: the script updates them itself.
+    by_hand: FastSet<u32>,
     moves: Option<OutcomeId>,
 }
 
@@ -51,7 +53,15 @@ impl Relation for Moving {
 
 impl Moving {
     fn example(&mut self, change: &Change<'_>, cx: &mut Cx<'_>) {
-        let why = if change.same { explain(change, cx.scene) } else { Why::Nothing };
+        let mut why = if change.same { explain(change, cx.scene) } else { Why::Nothing };
+        let variable = cx.scene.variables.get(change.id);
+        if variable.kind == VariableKind::Parameter && !variable.is_held() {
+            if !change.same {
+                self.by_hand.insert(variable.owner);
+            } else if why == Why::HeldByNone && self.by_hand.contains(&variable.owner) {
+                why = Why::Nothing;
+            }
+        }
         let Some(subject) = self.subject(change.id, why, cx) else { return };
         let streak = self.streaks.entry(change.id).or_default();
         if !change.same {
@@ -106,7 +116,8 @@ fn explain(change: &Change<'_>, scene: &Scene) -> Why {
         let evaluating = scene.iteration.as_ref().is_some_and(|iteration| iteration.evaluation_mode);
         return if evaluating { Why::EvaluationMode } else { Why::Nothing };
     }
-    if variable.requires_grad == Some(false) {
+    // A copy of a parameter that is updated in its place needs none.
+    if variable.requires_grad == Some(false) && variable.kind != VariableKind::Unreached {
         return Why::RequiresNoGrad;
     }
     match variable.grad.filter(|_| variable.grad_iteration == change.look.iteration) {

@@ -76,6 +76,11 @@ pub struct Variable {
 }
 
 impl Variable {
+    /// Whether an optimizer is known to hold it.
+    pub fn is_held(&self) -> bool {
+        self.held_by.as_ref().is_some_and(|holders| !holders.is_empty())
+    }
+
     /// Whether the optimizer is known to hold it.
     pub fn is_held_by(&self, optimizer: u32) -> bool {
         self.held_by.as_ref().is_some_and(|holders| holders.contains(&optimizer))
@@ -221,12 +226,12 @@ fn is_followed(kind: VariableKind) -> bool {
         | VariableKind::Buffer
         | VariableKind::Unreached
         | VariableKind::Hyperparameter
-        | VariableKind::Mode => true,
+        | VariableKind::Mode
+        | VariableKind::Loss => true,
         VariableKind::OptimizerState
         | VariableKind::SchedulerState
         | VariableKind::ScalerState
         | VariableKind::Rng
-        | VariableKind::Loss
         | VariableKind::Batch
         | VariableKind::Worker
         | VariableKind::ParameterAttribute => false,
