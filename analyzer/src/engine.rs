@@ -1,13 +1,15 @@
 //! One pass over the records of one process: moves the scene on and lets the relations hear of it.
 
-use traincheck_schema::record::{Event, EventKind, ObjectKind, Role, State, flags, look};
+use traincheck_schema::record::{
+    Argument, Direction, Event, EventKind, ObjectKind, Role, State, flags, look,
+};
 
 use crate::names::Names;
 use crate::relation::{self, Cx, Relation};
 use crate::scene::dictionary::Target;
 use crate::scene::{Cut, Frame, Iteration, Look, Moment, Scene};
 use crate::sink::Sink;
-use crate::source::{End, Source};
+use crate::source::{Batch, End, Source};
 
 /// Suspended calls that are remembered. A generator that is dropped before its end stays suspended for ever.
 const MAX_SUSPENDED: usize = 4096;
@@ -58,7 +60,7 @@ pub fn pass(source: &mut dyn Source, names: &mut Names, sink: &mut dyn Sink) -> 
                 let lossy = batch.lost > 0;
                 engine.passed.lost += batch.lost;
                 engine.scene.lossy = lossy;
-                engine.batch(&batch.events, &batch.states, source);
+                engine.batch(&batch, source);
                 if lossy {
                     engine.scene.losses += 1;
                     engine.scene.lossy = false;
@@ -91,11 +93,18 @@ impl Engine<'_> {
         }
     }
 
-    /// Merges the two streams of a batch. The states of a look come after its event and before anything that
-    /// happened later in its thread.
-    fn batch(&mut self, events: &[Event], states: &[State], source: &dyn Source) {
-        let mut next_state = 0;
+    /// Merges the streams of a batch. The states of a look come after its event and before anything that happened
+    /// later in its thread; so do the arguments of a call after its entry, and its results after its return.
+    fn batch(&mut self, batch: &Batch, source: &dyn Source) {
+        let Batch { events, states, arguments, .. } = batch;
+        let (mut next_state, mut next_argument) = (0, 0);
         for event in events {
+            while let Some(argument) = arguments.get(next_argument)
+                && (argument.time < event.time || argument.time == event.time && argument.call != event.call)
+            {
+                self.argument(argument, source);
+                next_argument += 1;
+            }
             while let Some(state) = states.get(next_state)
                 && (state.time < event.time || state.time == event.time && self.belongs(state))
             {
@@ -103,6 +112,9 @@ impl Engine<'_> {
                 next_state += 1;
             }
             self.event(event, source);
+        }
+        for argument in &arguments[next_argument..] {
+            self.argument(argument, source);
         }
         for state in &states[next_state..] {
             self.state(state, source);
@@ -119,6 +131,36 @@ impl Engine<'_> {
             .is_some_and(|look| look.call == state.call && look.time == state.time)
     }
 
+    /// Values of one end of a call come one after the other: they are told together, before anything else happens.
+    fn argument(&mut self, argument: &Argument, source: &dyn Source) {
+        let values = &self.scene.thread(argument.thread).values;
+        if values
+            .last()
+            .is_some_and(|last| (last.call, last.direction) != (argument.call, argument.direction))
+        {
+            self.values(argument.thread, source);
+        }
+        self.scene.thread(argument.thread).values.push(*argument);
+    }
+
+    fn values(&mut self, thread: u16, source: &dyn Source) {
+        let mut values = std::mem::take(&mut self.scene.thread(thread).values);
+        if let Some(first) = values.first()
+            && let Some(frame) = self.scene.thread(thread).find(first.call).copied()
+        {
+            for value in values.iter().filter(|value| value.object != 0) {
+                self.scene.resolved.object(value.object, source);
+            }
+            match Direction::try_from(first.direction) {
+                Ok(Direction::Argument) => self.tell(&Moment::Given(&frame, &values), source),
+                Ok(Direction::Result) => self.tell(&Moment::Gave(&frame, &values), source),
+                _ => {}
+            }
+        }
+        values.clear();
+        self.scene.thread(thread).values = values;
+    }
+
     fn state(&mut self, state: &State, source: &dyn Source) {
         let scene = &mut self.scene;
         let Some(change) = scene.variables.take(state, source, &mut scene.resolved) else { return };
@@ -131,6 +173,9 @@ impl Engine<'_> {
         self.passed.iterations = self.passed.iterations.max(event.iteration);
         self.passed.steps = self.passed.steps.max(event.step);
         self.scene.now = (event.iteration, event.step);
+        if !self.scene.thread(event.thread).values.is_empty() {
+            self.values(event.thread, source);
+        }
         if let Some(look) = self.scene.thread(event.thread).look.take() {
             self.tell(&Moment::Looked(&look), source);
         }
@@ -369,6 +414,7 @@ impl Engine<'_> {
 
     fn finish(&mut self, source: &dyn Source) {
         for thread in 0..self.scene.threads.len() {
+            self.values(thread as u16, source);
             if let Some(look) = self.scene.threads[thread].look.take() {
                 self.tell(&Moment::Looked(&look), source);
             }

@@ -8,7 +8,7 @@ pub mod variables;
 
 use std::collections::BTreeMap;
 
-use traincheck_schema::record::{Event, Role, flags};
+use traincheck_schema::record::{Argument, Event, Role, flags};
 
 use crate::names::{CallId, FastMap, FastSet};
 use dictionary::{Object, Resolved, Target};
@@ -127,6 +127,10 @@ pub enum Moment<'a> {
     Suspend(&'a Frame),
     /// A suspended call goes on; it is the top of its thread, which need not be the one that it was entered in.
     Resume(&'a Frame),
+    /// What a call was given: it is the top of its thread.
+    Given(&'a Frame, &'a [Argument]),
+    /// What a call gave back that was just left.
+    Gave(&'a Frame, &'a [Argument]),
     /// An iteration began.
     IterationBegan(&'a Iteration),
     /// An iteration ended.
@@ -147,6 +151,8 @@ pub struct Thread {
     /// The open calls, outermost first.
     pub stack: Vec<Frame>,
     pub(crate) look: Option<Look>,
+    /// What came last of the arguments or results of a call.
+    pub(crate) values: Vec<Argument>,
     last_left: Option<Frame>,
     role_depth: [u16; 32],
     open: FastMap<CallId, u16>,
