@@ -26,12 +26,19 @@ pub enum RelationName {
     Moving,
     /// A variable does not change.
     Frozen,
+    /// Numbers stay numbers, and gradients stay alive.
+    Range,
+    /// A module is called in evaluation mode.
+    Mode,
+    /// A function of the script changes parameters.
+    Writes,
 }
 
 impl RelationName {
     /// As one word.
     pub fn word(self) -> &'static str {
-        ["contain", "cover", "lead", "owned", "lifecycle", "moving", "frozen"][self as usize]
+        ["contain", "cover", "lead", "owned", "lifecycle", "moving", "frozen", "range", "mode", "writes"]
+            [self as usize]
     }
 }
 
@@ -167,6 +174,24 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+    /// The gradient of a parameter, when a backward returns.
+    Gradient {
+        /// Name of the parameter.
+        name: String,
+    },
+    /// An outermost call of a module without gradients.
+    Inference {
+        /// The function of the script that makes it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        caller: Option<Call>,
+        /// Full class name of the module.
+        class: String,
+    },
+    /// From one step to the next, with calls of functions of the script in between that are given a model.
+    Around {
+        /// All of them, in order of name.
+        calls: Vec<Call>,
+    },
 }
 
 /// What holds in a window, or does not.
@@ -205,6 +230,18 @@ pub enum Outcome {
     ParametersStay,
     /// No buffer changes.
     BuffersStay,
+    /// The loss at which backward began is finite.
+    LossFinite,
+    /// So are the gradients that it left.
+    GradientsFinite,
+    /// So are the parameters that the step leaves.
+    ParametersFinite,
+    /// Not all of its elements are zero.
+    GradientLives,
+    /// The module is in evaluation mode.
+    InEvaluation,
+    /// A parameter that an optimizer holds changes.
+    Written,
 }
 
 /// A claim: in every window of `subject` the `outcome` holds.
@@ -258,6 +295,17 @@ impl Claim {
                 }
             },
             Subject::Variable { name } => format!("in every training step, `{name}`"),
+            Subject::Gradient { name } => format!("whenever a backward returns, the gradient of `{name}`"),
+            Subject::Inference { caller: Some(caller), class } => {
+                format!("whenever {caller} calls a `{}` without gradients", class_name(class))
+            }
+            Subject::Inference { caller: None, class } => {
+                format!("whenever a `{}` is called without gradients", class_name(class))
+            }
+            Subject::Around { calls } => {
+                let calls: Vec<String> = calls.iter().map(Call::to_string).collect();
+                format!("between the steps around every call of {}", calls.join(" and "))
+            }
         };
         let outcome = match &self.outcome {
             Outcome::Called { call } => format!("{call} is called"),
@@ -275,6 +323,12 @@ impl Claim {
             Outcome::StaysConstant => return format!("{subject}, a buffer, does not change"),
             Outcome::ParametersStay => "no parameter changes during evaluation".into(),
             Outcome::BuffersStay => "no buffer changes during evaluation".into(),
+            Outcome::LossFinite => "the loss that backward began at is finite".into(),
+            Outcome::GradientsFinite => "the gradients that backward left are finite".into(),
+            Outcome::ParametersFinite => "the parameters it leaves are finite".into(),
+            Outcome::GradientLives => return format!("{subject} is not exactly zero"),
+            Outcome::InEvaluation => "the module is in evaluation mode".into(),
+            Outcome::Written => "a parameter changes".into(),
         };
         format!("{subject}, {outcome}")
     }
@@ -285,14 +339,16 @@ impl Claim {
             Subject::Call { call }
             | Subject::Update { call }
             | Subject::Before { call, .. }
-            | Subject::After { call } => Some(call),
-            _ => None,
+            | Subject::After { call } => std::slice::from_ref(call),
+            Subject::Inference { caller, .. } => caller.as_slice(),
+            Subject::Around { calls } => calls,
+            _ => &[],
         };
         let outcome = match &self.outcome {
             Outcome::Called { call } | Outcome::CalledInTraining { call } => Some(call),
             _ => None,
         };
-        subject.into_iter().chain(outcome)
+        subject.iter().chain(outcome)
     }
 
     /// The same claim without the objects that calls are made on; `None` if it names none.

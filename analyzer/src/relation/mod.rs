@@ -7,10 +7,13 @@ mod cover;
 mod frozen;
 mod lead;
 mod lifecycle;
+mod mode;
 mod moving;
 mod owned;
+mod range;
 mod sequence;
 mod steps;
+mod writes;
 
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::Names;
@@ -83,8 +86,18 @@ pub struct Kind {
 }
 
 /// All relations.
-pub const TABLE: &[Kind] =
-    &[contain::KIND, cover::KIND, lead::KIND, owned::KIND, lifecycle::KIND, moving::KIND, frozen::KIND];
+pub const TABLE: &[Kind] = &[
+    contain::KIND,
+    cover::KIND,
+    lead::KIND,
+    owned::KIND,
+    lifecycle::KIND,
+    moving::KIND,
+    frozen::KIND,
+    range::KIND,
+    mode::KIND,
+    writes::KIND,
+];
 
 /// The fixed part of the relation `name`.
 pub fn kind(name: RelationName) -> &'static Kind {

@@ -11,7 +11,7 @@ use traincheck_analyzer::invariants::{Invariants, ReferenceRun};
 use traincheck_analyzer::report::Report;
 use traincheck_analyzer::source::MemoryTrace;
 
-pub use record::Recorder;
+pub use record::{Passed, Recorder, Value};
 
 /// Learns from traces.
 pub fn learn(traces: &[MemoryTrace]) -> Invariants {

@@ -11,6 +11,7 @@ pub struct Recorder {
     index: HashMap<(u8, String, u32), u32>,
     events: Vec<Event>,
     states: Vec<State>,
+    arguments: Vec<Argument>,
     time: u64,
     calls: u64,
     /// Number, name, object and site of the open calls.
@@ -35,6 +36,7 @@ impl Default for Recorder {
             index: HashMap::new(),
             events: Vec::new(),
             states: Vec::new(),
+            arguments: Vec::new(),
             time: 0,
             calls: 0,
             open: Vec::new(),
@@ -172,6 +174,7 @@ impl Recorder {
     /// What the look found.
     pub fn state(&mut self, variable: u32, attribute: Attribute, value: Value) {
         let (call, point, ..) = *self.open.last().expect("a call is open");
+        let nan = u32::from(matches!(value, Value::NonFinite(_)));
         let text = match &value {
             Value::Text(text) => self.text(text),
             _ => 0,
@@ -181,7 +184,9 @@ impl Recorder {
             Value::Bool(b) => (ValueKind::Bool, b.into(), 0.0, 0, 0),
             Value::Float(f) => (ValueKind::Float, 0, f, 0, 0),
             Value::Text(_) => (ValueKind::Text, 0, 0.0, 0, 0),
-            Value::Tensor(hash) => (ValueKind::Tensor, 0, 0.0, hash, if hash == 0 { 8 } else { 0 }),
+            Value::Tensor(hash) | Value::NonFinite(hash) => {
+                (ValueKind::Tensor, 0, 0.0, hash, if hash == 0 { 8 } else { 0 })
+            }
         };
         self.states.push(State {
             size: STATE_SIZE as u16,
@@ -201,7 +206,7 @@ impl Recorder {
             float,
             hash_low: hash,
             hash_high: 0,
-            nan: 0,
+            nan,
             inf: 0,
             zeros,
             elements: 8,
@@ -213,15 +218,56 @@ impl Recorder {
         });
     }
 
+    /// What the call that was entered or left last was given or gave back.
+    pub fn argument(&mut self, direction: Direction, name: &str, value: Passed<'_>) {
+        let last = *self.events.last().expect("a call was recorded");
+        let name = self.text(name);
+        let mut argument = Argument {
+            direction: direction as u8,
+            thread: last.thread,
+            time: last.time,
+            call: last.call,
+            iteration: last.iteration,
+            function: last.name,
+            name,
+            ..Argument::EMPTY
+        };
+        let kind = match value {
+            Passed::Object(object) => {
+                argument.object = object;
+                ArgumentKind::Object
+            }
+            Passed::Int(int) => {
+                argument.value = int as u64;
+                ArgumentKind::Int
+            }
+            Passed::Float(float) => {
+                argument.value = float.to_bits();
+                ArgumentKind::Float
+            }
+            Passed::Tensor(text, requires_grad) => {
+                argument.text = self.text(text);
+                argument.flags = if requires_grad { tensor::REQUIRES_GRAD } else { 0 };
+                ArgumentKind::Tensor
+            }
+        };
+        argument.value_kind = kind as u8;
+        self.arguments.push(argument);
+    }
+
     /// The trace so far, in blocks of `block` events. A state lies in the block of its look or in the next one.
     pub fn finish(self, block: usize, torn: Option<&str>) -> MemoryTrace {
         let mut batches: Vec<Batch> = Vec::new();
         let mut states = self.states.into_iter().peekable();
+        let mut arguments = self.arguments.into_iter().peekable();
         for events in self.events.chunks(block.max(1)) {
             let mut batch = Batch { events: events.to_vec(), ..Batch::default() };
             let until = events.last().map_or(0, |event| event.time);
             while states.peek().is_some_and(|state| state.time <= until) {
                 batch.states.extend(states.next());
+            }
+            while arguments.peek().is_some_and(|argument| argument.time <= until) {
+                batch.arguments.extend(arguments.next());
             }
             batches.push(batch);
         }
@@ -232,6 +278,16 @@ impl Recorder {
 /// A suspended call.
 pub struct Suspended((u64, u32, u32, u32, u16));
 
+/// A value that a call is given or gives back.
+pub enum Passed<'a> {
+    /// With this dictionary id.
+    Object(u32),
+    Int(i64),
+    Float(f64),
+    /// As the agent describes it, and whether it requires a gradient.
+    Tensor(&'a str, bool),
+}
+
 /// A value that a look finds.
 pub enum Value {
     None,
@@ -240,4 +296,6 @@ pub enum Value {
     Text(String),
     /// With this content hash; 0: all elements are zero.
     Tensor(u64),
+    /// The same with a NaN among its elements.
+    NonFinite(u64),
 }

@@ -3,7 +3,7 @@
 use traincheck_analyzer::source::MemoryTrace;
 use traincheck_schema::record::*;
 
-use super::record::{Recorder, Value};
+use super::record::{Passed, Recorder, Value};
 
 #[derive(Clone, Copy, PartialEq)]
 pub struct Model(usize);
@@ -14,10 +14,18 @@ pub struct Scheduler(u32, &'static str);
 #[derive(Clone, Copy)]
 pub struct Loader(u32);
 
+/// What gradients become.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Grads {
+    Zero,
+    NonFinite,
+}
+
 struct Parameter {
     id: u32,
     data: u64,
     grad: Option<u64>,
+    non_finite: bool,
     requires_grad: bool,
     buffer: bool,
     holders: Vec<u32>,
@@ -51,6 +59,9 @@ pub struct Torch {
     iteration_site: Option<u32>,
     backward_since: bool,
     stepped: bool,
+    /// What the gradients of parameters with this in their names become in the next backwards.
+    pub gradients: Option<(&'static str, Grads)>,
+    loss: Option<u32>,
     counts: std::collections::HashMap<String, u32>,
 }
 
@@ -64,6 +75,8 @@ impl Torch {
             iteration_site: None,
             backward_since: false,
             stepped: false,
+            gradients: None,
+            loss: None,
             counts: Default::default(),
         }
     }
@@ -99,6 +112,7 @@ impl Torch {
                 id,
                 data,
                 grad: None,
+                non_finite: false,
                 requires_grad: !buffer,
                 buffer,
                 holders: Vec::new(),
@@ -220,6 +234,38 @@ impl Torch {
         result
     }
 
+    /// The same, and it is given the model.
+    pub fn given<R>(&mut self, name: &str, model: Model, body: impl FnOnce(&mut Torch) -> R) -> R {
+        let object = self.models[model.0].object;
+        self.record.enter(&format!("__main__.{name}"), Role::User, 0, 0);
+        self.record.argument(Direction::Argument, "model", Passed::Object(object));
+        let result = body(self);
+        self.record.exit(false);
+        result
+    }
+
+    /// The script writes to the parameters of the model.
+    pub fn write(&mut self, model: Model) {
+        let value = self.random();
+        for parameter in self.models[model.0].parameters.iter_mut().filter(|p| !p.buffer) {
+            parameter.data ^= value;
+        }
+    }
+
+    /// A backward that begins at `loss` follows: it is looked at at its entry.
+    fn look_at_loss(&mut self, loss: f64) {
+        let variable = *self.loss.get_or_insert_with(|| self.record.variable("loss", VariableKind::Loss, 0));
+        self.record.state(variable, Attribute::Value, Value::Float(loss));
+    }
+
+    /// `loss.backward()` with the loss that it begins at.
+    pub fn backward_from(&mut self, loss: f64, models: &[Model]) {
+        self.record.enter("torch.Tensor.backward", Role::Backward, 0, 0);
+        self.look_at_loss(loss);
+        self.backward(models);
+        self.record.exit(false);
+    }
+
     pub fn no_grad<R>(&mut self, body: impl FnOnce(&mut Torch) -> R) -> R {
         self.record.grad = false;
         let result = body(self);
@@ -259,9 +305,15 @@ impl Torch {
         self.record.enter("torch.Tensor.backward", Role::Backward, 0, 0);
         self.record.call("torch.autograd.backward", Role::Backward, 0);
         for model in models {
-            let value = self.random();
-            for parameter in self.models[model.0].parameters.iter_mut().filter(|p| p.requires_grad) {
-                parameter.grad = Some(value ^ u64::from(parameter.id) << 8 | 1);
+            let (value, names) = (self.random(), self.names(*model));
+            let parameters = self.models[model.0].parameters.iter_mut().zip(names);
+            for (parameter, name) in parameters.filter(|(p, _)| p.requires_grad) {
+                let special = self.gradients.filter(|(part, _)| name.contains(part)).map(|(_, grads)| grads);
+                parameter.non_finite = special == Some(Grads::NonFinite);
+                parameter.grad = Some(match special {
+                    Some(Grads::Zero) => 0,
+                    _ => value ^ u64::from(parameter.id) << 8 | 1,
+                });
             }
         }
         self.record.look(false);
@@ -371,6 +423,7 @@ impl Torch {
                 }
                 let value = match attribute {
                     Attribute::Grad if parameter.buffer => continue,
+                    Attribute::Grad if parameter.non_finite => Value::NonFinite(1),
                     Attribute::Grad => parameter.grad.map_or(Value::None, Value::Tensor),
                     _ => Value::Tensor(parameter.data),
                 };
