@@ -4,6 +4,7 @@ pub mod check;
 pub mod claim;
 pub mod engine;
 pub mod evidence;
+pub mod explain;
 pub mod infer;
 pub mod invariants;
 pub mod names;

@@ -76,10 +76,14 @@ impl Pattern {
 
     /// Whether there is anything that it can fit.
     pub(super) fn check(&self) -> Result<(), String> {
-        let named = [&self.relation, &self.subject, &self.outcome, &self.why, &self.variable];
-        if named.iter().all(|part| part.is_none()) {
-            return Err("a pattern that names nothing fits everything".into());
+        // What was seen says little without what was expected, and `explain` has to tell what a claim would prove.
+        if [&self.relation, &self.subject, &self.outcome].iter().all(|part| part.is_none()) {
+            return Err("a pattern has to name a relation, subject or outcome".into());
         }
+        self.check_names()
+    }
+
+    fn check_names(&self) -> Result<(), String> {
         known::<RelationName>("relation", self.relation.as_ref())?;
         known::<Subject>("subject", self.subject.as_ref())?;
         known::<Outcome>("outcome", self.outcome.as_ref())?;
@@ -90,7 +94,7 @@ impl Pattern {
                 return Err(format!("variable: there is no `{unknown}`, only {}", FACTS.join(", ")));
             }
         }
-        self.except.as_ref().map_or(Ok(()), |except| except.check())
+        self.except.as_ref().map_or(Ok(()), |except| except.check_names())
     }
 }
 

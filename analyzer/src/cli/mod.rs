@@ -5,6 +5,7 @@ mod collect;
 mod doctor;
 mod infer;
 mod inspect;
+mod invariants;
 mod settings;
 
 use std::io;
@@ -37,6 +38,8 @@ enum Command {
     Infer(infer::Args),
     /// Check a recorded run and say what is wrong with it
     Check(check::Args),
+    /// List, show, explain and suppress what was learned
+    Invariants(invariants::Args),
 }
 
 /// Runs the command that the arguments of the process name.
@@ -47,6 +50,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Infer(args) => infer::run(args),
         Command::Check(args) => check::run(args),
+        Command::Invariants(args) => invariants::run(args),
     };
     result.unwrap_or_else(|error| {
         // Whoever closed the pipe has seen enough: `traincheck inspect RUN | head` is no failure.

@@ -204,7 +204,7 @@ fn stack_line(entry: &StackEntry) -> String {
     let call = entry.call.as_deref().map_or("iteration", short);
     match (&entry.file, entry.line, &entry.function) {
         (Some(file), Some(line), function) => {
-            let function = function.as_deref().unwrap_or("?");
+            let function = function.as_deref().map_or("?", short);
             format!("{file}:{line} in {function}: {call}")
         }
         _ => call.to_owned(),

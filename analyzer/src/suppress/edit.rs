@@ -55,6 +55,11 @@ pub fn add(path: &Path, new: &Suppression) -> Result<bool, WriteSuppressionError
     let same = there.entries.iter().position(|entry| entry.fields() == new.fields());
     let form = |what: String| WriteSuppressionError::Form { path: path.into(), what };
     let mut document: DocumentMut = old.parse().map_err(|e: toml_edit::TomlError| form(e.to_string()))?;
+    // What stands at the end stays where it is, in front of what is added.
+    let end = document.trailing().as_str().unwrap_or_default().to_owned();
+    if same.is_none() {
+        document.set_trailing("");
+    }
     let tables = document.entry("suppress").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
     let tables =
         tables.as_array_of_tables_mut().ok_or_else(|| form("write its entries as `[[suppress]]`".into()))?;
@@ -77,7 +82,7 @@ pub fn add(path: &Path, new: &Suppression) -> Result<bool, WriteSuppressionError
             if let Some(day) = day(new) {
                 table["until"] = day;
             }
-            table.decor_mut().set_prefix("\n");
+            table.decor_mut().set_prefix(format!("{end}\n"));
             tables.push(table);
         }
     }

@@ -1,5 +1,6 @@
 //! Traces for tests, written as training scripts: a stand-in for PyTorch that records what the agent would.
 #![allow(dead_code, unused_imports)]
+pub mod disk;
 mod record;
 pub mod scripts;
 pub mod torch;

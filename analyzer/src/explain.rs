@@ -1,0 +1,78 @@
+//! What an invariant means, for people: its relation, its level, and what a violation would speak for.
+
+use crate::claim::RelationName;
+use crate::invariants::{Invariant, Invariants, Level};
+use crate::relation;
+
+/// The guide to the relations.
+const GUIDE: &str = include_str!("../../docs/relations.md");
+/// How many examples an alarm needs in every run that has any.
+const ENOUGH: u64 = 3;
+
+/// What the guide says about a relation: its first paragraphs, and what of a violation is no error. Markdown.
+pub fn relation_text(relation: RelationName) -> Vec<String> {
+    let heading = format!("## {}", relation.word());
+    let section = GUIDE.lines().skip_while(|line| line.trim_end() != heading).skip(1);
+    let section: Vec<&str> = section.take_while(|line| !line.starts_with("## ")).collect();
+    let mut parts: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in section {
+        let continues = open && !line.trim().is_empty() && !line.starts_with("- ");
+        match parts.last_mut() {
+            Some(part) if continues => *part = format!("{part} {}", line.trim()),
+            _ if line.trim().is_empty() => {}
+            _ => parts.push(line.trim().to_owned()),
+        }
+        open = !line.trim().is_empty();
+    }
+    let is_wanted = |part: &String| {
+        !part.starts_with("- ")
+            || ["- Alarms:", "- No error:", "- Superficial:"].iter().any(|b| part.starts_with(b))
+    };
+    parts.into_iter().filter(is_wanted).collect()
+}
+
+/// Why an invariant has its level, as far as the file of invariants shows.
+pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
+    let kind = relation::kind(invariant.claim.relation);
+    let held: Vec<u64> =
+        invariant.evidence.iter().map(|run| run.positive).filter(|&count| count > 0).collect();
+    match invariant.level {
+        Level::Alarm if kind.structural => {
+            "alarm: it follows from how training works, and held wherever it came up".into()
+        }
+        Level::Alarm => format!(
+            "alarm: a violation can be an error of training, it held at least {} times in every run in which it came \
+             up, and it holds where it was not learned: in the second half of the runs, and in each run when learned \
+             from the others",
+            held.iter().min().copied().unwrap_or_default()
+        ),
+        Level::Notice if !(kind.critical)(&invariant.claim.subject, &invariant.claim.outcome) => {
+            "notice: nothing says that a violation would be an error of training".into()
+        }
+        Level::Notice if held.iter().any(|&count| count < ENOUGH) && !kind.structural => {
+            format!("notice: in some run it came up fewer than {ENOUGH} times")
+        }
+        Level::Notice if held.len() < invariants.runs.len().min(2) => {
+            "notice: it came up in one of the reference runs only".into()
+        }
+        Level::Notice => {
+            "notice: it does not hold where it was not learned (in the second half of the runs, or in one \
+                          run when learned from the others), or another invariant explains it as well"
+                .into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_has_a_section_on_every_relation() {
+        for kind in relation::TABLE {
+            let text = relation_text(kind.name);
+            assert!(text.first().is_some_and(|first| first.len() > 20), "docs/relations.md: {:?}", kind.name);
+        }
+    }
+}
