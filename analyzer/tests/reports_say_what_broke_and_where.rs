@@ -48,6 +48,16 @@ fn the_text_of_each_error() {
 }
 
 #[test]
+fn a_finding_fits_on_a_screen() {
+    let invariants = learned();
+    for (name, error) in ERRORS {
+        let text = support::text(&invariants, &trace(*error));
+        // Head, verdict and one finding: a terminal of 32 lines.
+        assert!(text.lines().count() <= 32, "{name}:\n{text}");
+    }
+}
+
+#[test]
 fn text_of_a_run_that_was_killed_with_notices_and_statuses() {
     let invariants = learned();
     let trace = Script { seed: 3, error: Error::NoZeroGrad, ..Script::default() }.run().killed(0.5);

@@ -234,7 +234,8 @@ impl Sink for Checker<'_> {
                     tally.violated += 1;
                     tally.last = window.now;
                     if tally.first.is_none() {
-                        let mut violation = Violation::describe(window, self.process, scene, names, source);
+                        let mut violation =
+                            Violation::describe(window, rule.outcome, self.process, scene, names, source);
                         violation.began = violation.began.or(tally.early);
                         tally.first = Some(violation);
                     }

@@ -1,9 +1,12 @@
 //! A violation, described while the process is still in the state that shows it.
 
+use std::mem;
+
 use serde_json::{Value, json};
 use traincheck_schema::record::{ValueKind, VariableKind};
 
-use crate::names::Names;
+use crate::claim::Outcome;
+use crate::names::{Names, OutcomeId};
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Frame, Scene};
 use crate::sink::{Why, Window};
@@ -12,6 +15,8 @@ use crate::source::Source;
 
 /// No violation describes more variables than this.
 const MOST_VARIABLES: usize = 1000;
+/// Nor more of what held in place of what was expected.
+const MOST_INSTEAD: usize = 3;
 
 /// Where and how an invariant did not hold.
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ pub struct Violation {
     pub stack: Vec<StackEntry>,
     /// What explains it.
     pub why: Why,
+    /// What held in place of what was expected, where that is of the same kind.
+    pub instead: Vec<Outcome>,
     /// The variables concerned.
     pub variables: Vec<VariableNote>,
 }
@@ -84,6 +91,8 @@ pub struct VariableNote {
     pub before: Option<Contents>,
     /// Now.
     pub after: Option<Contents>,
+    /// Its value, where it is a number.
+    pub value: Option<f64>,
     /// Its gradient.
     pub gradient: Gradient,
     /// Whether it requires one.
@@ -96,6 +105,7 @@ impl Violation {
     /// Describes what is wrong with a window.
     pub(super) fn describe(
         window: &Window<'_>,
+        expected: OutcomeId,
         process: &str,
         scene: &Scene,
         names: &Names,
@@ -116,9 +126,21 @@ impl Violation {
             time: window.at.time,
             stack,
             why: window.why,
+            instead: instead(window, expected, names),
             variables,
         }
     }
+}
+
+/// A function that is called says nothing about one that is not.
+fn instead(window: &Window<'_>, expected: OutcomeId, names: &Names) -> Vec<Outcome> {
+    let expected = names.outcomes.get(expected);
+    if matches!(expected, Outcome::Called { .. } | Outcome::CalledInTraining { .. }) {
+        return Vec::new();
+    }
+    let held = window.held.iter().map(|&held| names.outcomes.get(held));
+    let of_its_kind = |held: &&Outcome| mem::discriminant(*held) == mem::discriminant(expected);
+    held.filter(of_its_kind).take(MOST_INSTEAD).cloned().collect()
 }
 
 impl VariableNote {
@@ -183,6 +205,7 @@ fn note(id: VarId, before: Option<Digest>, scene: &Scene) -> VariableNote {
         kind: variable.kind,
         before: before.and_then(contents),
         after: variable.data.and_then(contents),
+        value: variable.value,
         gradient,
         requires_grad: variable.requires_grad,
         held_by: variable.held_by.as_ref().map(|holders| holders.iter().map(object_name).collect()),

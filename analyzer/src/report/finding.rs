@@ -7,7 +7,7 @@ use traincheck_schema::record::VariableKind;
 use super::group::Signed;
 use crate::cause::Cause;
 use crate::check::{Checked, Tally, VariableNote, Violation};
-use crate::claim::{Outcome, Subject};
+use crate::claim::{Claim, Outcome, Subject};
 use crate::invariants::{Invariant, Invariants, Level};
 
 /// The violations of one cause.
@@ -46,6 +46,15 @@ pub struct Broken<'a> {
     pub tally: &'a Tally,
     /// Its first violation.
     pub first: &'a Violation,
+}
+
+impl Broken<'_> {
+    /// What held in place of what was expected, in words.
+    pub fn instead(&self) -> Vec<String> {
+        let claim = &self.invariant.claim;
+        let outcomes = self.first.instead.iter();
+        outcomes.map(|outcome| Claim { outcome: outcome.clone(), ..claim.clone() }.text()).collect()
+    }
 }
 
 /// A variable that is not at fault.

@@ -138,6 +138,7 @@ fn broken(broken: &Broken<'_>, report: &Report<'_>) -> Value {
         "precondition": broken.invariant.precondition,
         "failed": broken.tally.violated,
         "held": broken.tally.held,
+        "instead": broken.instead(),
         "why": Some(broken.first.why).filter(|why| *why != Why::Nothing),
         "first": {
             "iteration": broken.first.iteration,
@@ -156,6 +157,7 @@ fn variable(note: &VariableNote) -> Value {
     let mut facts = note.facts();
     facts["before"] = json!(note.before.map(contents));
     facts["after"] = json!(note.after.map(contents));
+    facts["value"] = json!(note.value.filter(|value| value.is_finite()));
     facts["gradient_norm"] = json!(norm.filter(|norm| norm.is_finite()));
     facts
 }

@@ -106,6 +106,9 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
         writeln!(out, "  Expected: {text}.")?;
         write!(out, "    {}; ", references(broken.invariant, report.invariants))?;
         writeln!(out, "failed here {} of {} times.", tally.violated, tally.violated + tally.held)?;
+        for instead in broken.instead() {
+            writeln!(out, "    Instead: {instead}.")?;
+        }
     }
     rest(finding.broken.len(), INVARIANTS, "more violated invariant", out)?;
     for note in finding.variables.iter().take(SHOWN) {
@@ -224,6 +227,12 @@ fn variable(note: &VariableNote) -> String {
         (Some(before), Some(after)) => parts.push(format!("norm {} became {}", before.l2, after.l2)),
         (None, Some(after)) => parts.push(format!("norm {}", after.l2)),
         _ => {}
+    }
+    if let Some(value) = note.value {
+        parts.push(format!("value {value}"));
+    }
+    if let Some(after) = note.after.filter(|after| after.non_finite > 0) {
+        parts.push(format!("{} NaN or infinite", plural(after.non_finite as usize, "element")));
     }
     if let Some(requires) = note.requires_grad {
         parts.push(format!("requires_grad {}", if requires { "True" } else { "False" }));
