@@ -244,6 +244,66 @@ pub enum Outcome {
     Written,
 }
 
+/// What references of one configuration cannot vary. A claim that speaks of such a thing is at most a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Literal {
+    /// A number other than 0 or 1.
+    Number,
+    /// A shape.
+    Shape,
+    /// A count per pass over the data, or per run.
+    Count,
+    /// A learning rate.
+    Rate,
+}
+
+impl Literal {
+    /// What speaking of `number` is.
+    pub fn number(number: f64) -> Option<Literal> {
+        (number != 0.0 && number != 1.0).then_some(Literal::Number)
+    }
+
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Literal::Number => "a number other than 0 or 1",
+            Literal::Shape => "a shape",
+            Literal::Count => "a count per pass or run",
+            Literal::Rate => "a learning rate",
+        }
+    }
+}
+
+impl Outcome {
+    /// The literal thing that it speaks of, if it does. A number that is expressed through another quantity of the
+    /// same run (its parameters, its world size, its first learning rate) is none.
+    ///
+    /// This is the one place where it is decided, so it names every outcome.
+    pub fn literal(&self) -> Option<Literal> {
+        match self {
+            Outcome::Called { .. }
+            | Outcome::CalledInTraining { .. }
+            | Outcome::BeginsInTraining
+            | Outcome::ParameterChanges
+            | Outcome::Held
+            | Outcome::HeldOnce
+            | Outcome::Reached
+            | Outcome::Stepped
+            | Outcome::Moves
+            | Outcome::StaysFrozen
+            | Outcome::StaysConstant
+            | Outcome::ParametersStay
+            | Outcome::BuffersStay
+            | Outcome::LossFinite
+            | Outcome::GradientsFinite
+            | Outcome::ParametersFinite
+            | Outcome::GradientLives
+            | Outcome::InEvaluation
+            | Outcome::Written => None,
+        }
+    }
+}
+
 /// A claim: in every window of `subject` the `outcome` holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

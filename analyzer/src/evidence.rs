@@ -110,7 +110,7 @@ impl Sink for Counter {
 }
 
 /// What a run says about one subject.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SubjectEvidence {
     /// Windows with a verdict.
     pub total: Cells,
@@ -123,7 +123,7 @@ pub struct SubjectEvidence {
 }
 
 /// What a run says about everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RunEvidence {
     /// By relation and subject.
     pub subjects: BTreeMap<(RelationName, Subject), SubjectEvidence>,

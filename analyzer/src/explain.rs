@@ -1,13 +1,12 @@
 //! What an invariant means, for people: its relation, its level, and what a violation would speak for.
 
-use crate::claim::RelationName;
+use crate::claim::{Literal, RelationName};
+use crate::infer::ENOUGH;
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::relation;
 
 /// The guide to the relations.
 const GUIDE: &str = include_str!("../../docs/relations.md");
-/// How many examples an alarm needs in every run that has any.
-const ENOUGH: u64 = 3;
 
 /// What the guide says about a relation: its first paragraphs, and what of a violation is no error. Markdown.
 pub fn relation_text(relation: RelationName) -> Vec<String> {
@@ -35,6 +34,7 @@ pub fn relation_text(relation: RelationName) -> Vec<String> {
 /// Why an invariant has its level, as far as the file of invariants shows.
 pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
     let kind = relation::kind(invariant.claim.relation);
+    let literal = invariant.claim.outcome.literal().map_or("", Literal::text);
     let held: Vec<u64> =
         invariant.evidence.iter().map(|run| run.positive).filter(|&count| count > 0).collect();
     match invariant.level {
@@ -49,6 +49,9 @@ pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
         ),
         Level::Notice if !(kind.critical)(&invariant.claim.subject, &invariant.claim.outcome) => {
             "notice: nothing says that a violation would be an error of training".into()
+        }
+        Level::Notice if !literal.is_empty() => {
+            format!("notice: it speaks of {literal}, which the references cannot vary")
         }
         Level::Notice if held.iter().any(|&count| count < ENOUGH) && !kind.structural => {
             format!("notice: in some run it came up fewer than {ENOUGH} times")

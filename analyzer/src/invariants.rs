@@ -97,11 +97,14 @@ impl Invariant {
         if let Some(condition) = precondition.text() {
             text = format!("{text}, where {condition}");
         }
-        if let Some(first) = text.get(..1) {
-            text = first.to_uppercase() + &text[1..];
-        }
+        let text = capitalised(&text);
         Invariant { id, text, level, claim, precondition, evidence }
     }
+}
+
+/// With a capital letter at the beginning.
+pub fn capitalised(text: &str) -> String {
+    text.get(..1).map_or_else(|| text.to_owned(), |first| first.to_uppercase() + &text[1..])
 }
 
 fn id(claim: &Claim, precondition: &Precondition) -> String {
@@ -259,7 +262,8 @@ fn consistent(invariant: &Invariant) -> Result<(), &'static str> {
         return Err("the precondition has more than two clauses");
     }
     let critical = relation::kind(invariant.claim.relation).critical;
-    if invariant.level == Level::Alarm && !critical(&invariant.claim.subject, &invariant.claim.outcome) {
+    let Claim { subject, outcome, .. } = &invariant.claim;
+    if invariant.level == Level::Alarm && (!critical(subject, outcome) || outcome.literal().is_some()) {
         return Err("such a claim can be no more than a notice");
     }
     Ok(())

@@ -1,10 +1,12 @@
 //! `traincheck infer`: learns invariants from runs that are known to be good.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use traincheck_analyzer::infer::infer;
+use traincheck_analyzer::infer::{Learned, explain, learn};
 use traincheck_analyzer::invariants::count_by_relation;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
@@ -25,6 +27,10 @@ pub struct Args {
     /// Threads to work with; 0: as many as there are cores
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+    /// Say of every claim that was rejected, or is only a notice, which rule decided it: a line each, on stdout or
+    /// in FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    explain: Option<PathBuf>,
 }
 
 /// Reads the runs and writes the file.
@@ -47,7 +53,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let (references, damage) = runs::read_references(&opened, &Progress::default());
     damage.iter().for_each(|line| eprintln!("traincheck: {line}; what lies behind it was read"));
-    let invariants = infer(references);
+    let learned = learn(references);
+    let invariants = &learned.invariants;
     for run in invariants.runs.iter().filter(|run| run.iterations == 0) {
         eprintln!("traincheck: {}: nothing was trained in this run", run.name);
     }
@@ -60,14 +67,28 @@ pub fn run(args: Args) -> Result<ExitCode> {
     invariants
         .write(&args.output)
         .with_context(|| format!("{}: cannot write the invariants", args.output.display()))?;
+    if let Some(file) = &args.explain {
+        write_explanation(&learned, file)?;
+    }
     let counts = count_by_relation(&invariants.invariants);
     let alarms: usize = counts.iter().map(|(_, alarms, _)| alarms).sum();
     let notices: usize = counts.iter().map(|(_, _, notices)| notices).sum();
-    println!(
+    writeln!(
+        io::stdout(),
         "{}: {alarms} alarm-level and {notices} notice-level invariants from {} {}",
         args.output.display(),
         invariants.runs.len(),
         if invariants.runs.len() == 1 { "run" } else { "runs" },
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_explanation(learned: &Learned, file: &Path) -> Result<()> {
+    let mut text = String::new();
+    explain::write(learned, &mut text)?;
+    if file == Path::new("-") {
+        io::stdout().write_all(text.as_bytes())?;
+        return Ok(());
+    }
+    fs::write(file, text).with_context(|| format!("{}: cannot write the explanation", file.display()))
 }

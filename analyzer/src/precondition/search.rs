@@ -11,7 +11,7 @@ use crate::situation::{Feature, Fields, Situation, Value};
 
 /// Clauses that are looked at, and comparisons with counter-examples, before the search becomes a greedy one.
 const MOST_CANDIDATES: usize = 512;
-const MOST_COMPARISONS: usize = 1 << 22;
+const MOST_COMPARISONS: usize = 1 << 20;
 /// Clauses that a greedy search tries.
 const GREEDY: usize = 4;
 

@@ -1,0 +1,116 @@
+//! From what runs say to what is claimed: every claim that ever held is judged, by rules that can be told.
+pub mod explain;
+mod implied;
+mod judge;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+
+use rayon::prelude::*;
+
+use crate::claim::{Claim, Outcome, RelationName, Subject};
+use crate::engine;
+use crate::evidence::{Counter, RunEvidence, SubjectEvidence};
+use crate::invariants::{FORMAT, Invariant, Invariants, ReferenceRun, VERSION};
+use crate::names::Names;
+use crate::source::Source;
+
+pub use judge::{ENOUGH, Rejection, Shortfall};
+
+/// A run that is learned from.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// What it is.
+    pub run: ReferenceRun,
+    /// What it says.
+    pub evidence: RunEvidence,
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// An invariant, and what it lacks to be an alarm: nothing, if it is one.
+    Kept(Invariant, Vec<Shortfall>),
+    /// No invariant.
+    Rejected(Claim, Rejection),
+}
+
+impl Verdict {
+    /// The invariant that it has become.
+    pub fn invariant(&self) -> Option<&Invariant> {
+        match self {
+            Verdict::Kept(invariant, _) => Some(invariant),
+            Verdict::Rejected(..) => None,
+        }
+    }
+}
+
+/// Everything that was learned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learned {
+    /// What holds.
+    pub invariants: Invariants,
+    /// What became of every claim that ever held, in the order of the claims.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Reads what one process says. `iterations`: how many it has, see [`engine::count_iterations`].
+pub fn read(source: &mut dyn Source, iterations: u32) -> (RunEvidence, engine::Passed) {
+    let mut names = Names::default();
+    let mut counter = Counter::new(iterations);
+    let passed = engine::pass(source, &mut names, &mut counter);
+    (counter.finish(&names), passed)
+}
+
+/// The invariants of runs: what [`learn`] keeps.
+pub fn infer(references: Vec<Reference>) -> Invariants {
+    learn(references).invariants
+}
+
+/// Learns from runs, several claims at a time. The order of the runs and the number of threads make no difference.
+pub fn learn(mut references: Vec<Reference>) -> Learned {
+    // Two runs may have the same name; what they say tells them apart.
+    references.sort_by_cached_key(|reference| (reference.run.clone(), fingerprint(&reference.evidence)));
+    let hypotheses: Vec<(Key, BTreeSet<Outcome>)> = hypotheses(&references).into_iter().collect();
+    let thinned: BTreeSet<&str> =
+        references.iter().flat_map(|reference| &reference.evidence.thinned).map(String::as_str).collect();
+    let none = SubjectEvidence::default();
+    let verdicts: Vec<Verdict> = hypotheses
+        .into_par_iter()
+        .flat_map_iter(|(key, outcomes)| {
+            let runs: Vec<&SubjectEvidence> = references
+                .iter()
+                .map(|reference| reference.evidence.subjects.get(&key).unwrap_or(&none))
+                .collect();
+            let thinned = &thinned;
+            outcomes.into_iter().map(move |outcome| {
+                let claim = Claim { relation: key.0, subject: key.1.clone(), outcome };
+                judge::judge(claim, &runs, thinned)
+            })
+        })
+        .collect();
+    let verdicts = implied::without_implied(verdicts);
+    let mut invariants: Vec<Invariant> = verdicts.iter().filter_map(Verdict::invariant).cloned().collect();
+    invariants.sort_by(|a, b| a.id.cmp(&b.id));
+    let runs = references.into_iter().map(|reference| reference.run).collect();
+    Learned { invariants: Invariants { format: FORMAT.into(), version: VERSION, runs, invariants }, verdicts }
+}
+
+fn fingerprint(evidence: &RunEvidence) -> u64 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    evidence.hash(&mut hasher);
+    hasher.finish()
+}
+
+type Key = (RelationName, Subject);
+
+/// Every outcome that ever held, by subject.
+fn hypotheses(references: &[Reference]) -> BTreeMap<Key, BTreeSet<Outcome>> {
+    let mut all: BTreeMap<Key, BTreeSet<Outcome>> = BTreeMap::new();
+    for (key, subject) in references.iter().flat_map(|reference| &reference.evidence.subjects) {
+        if !subject.held.is_empty() {
+            all.entry(key.clone()).or_default().extend(subject.held.keys().cloned());
+        }
+    }
+    all
+}

@@ -1,0 +1,144 @@
+//! Of every claim that is no alarm, `infer --explain` says which rule decided it, and with which numbers.
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use support::references;
+use support::scripts::Script;
+use traincheck_analyzer::claim::{Call, Outcome, RelationName, Subject};
+use traincheck_analyzer::evidence::{RunEvidence, SubjectEvidence};
+use traincheck_analyzer::infer::{Learned, Reference, explain, learn};
+use traincheck_analyzer::invariants::ReferenceRun;
+use traincheck_analyzer::situation::{Feature, Situation, Value};
+use traincheck_schema::record::Role;
+
+/// In the first and in the second half: windows in which it held, and in which it did not.
+type Halves = [(u64, u64); 2];
+
+const NEVER: Halves = [(0, 0), (0, 0)];
+
+/// With gradients, and without.
+type Grads = [Halves; 2];
+
+fn call(function: &str, role: Role, object: Option<&str>) -> Call {
+    Call { function: function.into(), role, object: object.map(Into::into) }
+}
+
+fn step(object: Option<&str>) -> Outcome {
+    Outcome::Called { call: call("torch.optim.adam.Adam.step", Role::OptimizerStep, object) }
+}
+
+fn in_function(name: &str) -> (RelationName, Subject) {
+    (RelationName::Contain, Subject::Call { call: call(&format!("__main__.{name}"), Role::User, None) })
+}
+
+#[derive(Default)]
+struct Run(RunEvidence);
+
+impl Run {
+    fn says(mut self, key: (RelationName, Subject), outcome: Outcome, counts: Grads) -> Run {
+        let evidence = self.0.subjects.entry(key).or_default();
+        let mut held = BTreeMap::new();
+        for (grad, [first, second]) in [true, false].into_iter().zip(counts) {
+            if [first, second] != NEVER {
+                let situation = Situation::new(vec![(Feature::Grad, Value::Flag(grad))]);
+                held.insert(situation.clone(), [first.0, second.0]);
+                evidence.total.insert(situation, [first.0 + first.1, second.0 + second.1]);
+            }
+        }
+        evidence.held.insert(outcome, held);
+        self
+    }
+
+    fn named(self, name: &str) -> Reference {
+        let run = ReferenceRun { name: name.into(), processes: 1, iterations: 10, records: 100, torn: false };
+        Reference { run, evidence: self.0 }
+    }
+}
+
+fn text(learned: &Learned) -> String {
+    let mut text = String::new();
+    explain::write(learned, &mut text).unwrap();
+    text
+}
+
+#[test]
+fn every_rule_has_a_line() {
+    const GOOD: Grads = [[(5, 0), (5, 0)], NEVER];
+    let cases: &[(&str, Grads, Grads)] = &[
+        ("good", GOOD, GOOD),
+        ("few", GOOD, [[(1, 0), (1, 0)], NEVER]),
+        ("only_in_a", GOOD, [NEVER, NEVER]),
+        ("late", [[(0, 0), (5, 0)], NEVER], [[(0, 0), (5, 0)], NEVER]),
+        ("fails_later", [[(5, 0), (5, 0)], [(0, 0), (0, 1)]], [[(5, 0), (5, 0)], [(0, 0), (0, 2)]]),
+        ("fails_in_b", GOOD, [[(5, 0), (5, 0)], [(0, 4), (0, 0)]]),
+        ("half", [[(5, 0), (5, 4)], [(5, 0), (5, 1)]], GOOD),
+        ("never", [[(1, 4), (5, 4)], NEVER], GOOD),
+        ("rare", [[(1, 0), (0, 0)], NEVER], [[(1, 0), (0, 0)], NEVER]),
+    ];
+    let (mut a, mut b) = (Run::default(), Run::default());
+    for (name, in_a, in_b) in cases {
+        a = a.says(in_function(name), step(None), *in_a);
+        b = b.says(in_function(name), step(None), *in_b);
+    }
+    let helper = || Outcome::Called { call: call("__main__.helper", Role::User, None) };
+    let thinned = || Outcome::Called { call: call("__main__.tiny", Role::User, None) };
+    let weight = || (RelationName::Moving, Subject::Variable { name: "Net.weight".into() });
+    let several = |mut run: Run| {
+        run = run.says(in_function("harmless"), helper(), GOOD);
+        run = run.says(in_function("thinned"), thinned(), GOOD);
+        run = run.says(in_function("implied"), step(None), GOOD).says(
+            in_function("implied"),
+            step(Some("Adam")),
+            GOOD,
+        );
+        run = run.says(in_function("crowded"), step(None), GOOD);
+        run.0.subjects.get_mut(&in_function("crowded")).unwrap().too_many = true;
+        run.says(weight(), Outcome::Moves, [[(5, 1), (5, 0)], NEVER])
+    };
+    let (a, mut b) = (several(a), several(b));
+    b.0.thinned = BTreeSet::from(["__main__.tiny".to_owned()]);
+    let forward = learn(
+        vec![a.0.clone(), b.0.clone()].into_iter().zip(["a", "b"]).map(|(e, n)| Run(e).named(n)).collect(),
+    );
+    let backward = learn(vec![b.named("b"), a.named("a")]);
+    assert_eq!(forward, backward);
+    insta::assert_snapshot!(text(&forward));
+}
+
+#[test]
+fn every_claim_is_an_alarm_or_has_a_line() {
+    let traces: Vec<_> = (1..3).map(|seed| Script { seed, ..Script::default() }.run().finish()).collect();
+    let references = references(&traces);
+    let claims: BTreeSet<_> = references
+        .iter()
+        .flat_map(|reference| &reference.evidence.subjects)
+        .flat_map(|(key, evidence)| evidence.held.keys().map(move |outcome| (key, outcome)))
+        .collect();
+    let claims = claims.len();
+    let learned = learn(references.clone());
+    let lines = text(&learned).lines().count();
+    let alarms = learned.invariants.invariants.iter().filter(|i| i.level as u8 == 0).count();
+    assert!(alarms > 10 && lines > 100, "{alarms} {lines}");
+    assert_eq!(claims, alarms + lines);
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(pool.install(|| learn(references.clone())), learned);
+    }
+}
+
+#[test]
+fn a_subject_with_too_many_situations_says_so_and_keeps_its_counts() {
+    let mut one = RunEvidence::default();
+    let mut other = RunEvidence::default();
+    for (number, run) in [&mut one, &mut other].into_iter().enumerate() {
+        let mut evidence = SubjectEvidence::default();
+        for n in 0..2000 {
+            let dimensions = Value::Number(n + 2000 * number as i64);
+            evidence.total.insert(Situation::new(vec![(Feature::Dimensions, dimensions)]), [1, 0]);
+        }
+        run.subjects.insert(in_function("f"), evidence);
+    }
+    one.merge(other);
+    assert!(one.subjects[&in_function("f")].too_many);
+}
