@@ -32,13 +32,29 @@ pub enum RelationName {
     Mode,
     /// A function of the script changes parameters.
     Writes,
+    /// What is the same stays the same.
+    Consistent,
+    /// What differs goes on to differ.
+    Distinct,
 }
 
 impl RelationName {
     /// As one word.
     pub fn word(self) -> &'static str {
-        ["contain", "cover", "lead", "owned", "lifecycle", "moving", "frozen", "range", "mode", "writes"]
-            [self as usize]
+        [
+            "contain",
+            "cover",
+            "lead",
+            "owned",
+            "lifecycle",
+            "moving",
+            "frozen",
+            "range",
+            "mode",
+            "writes",
+            "consistent",
+            "distinct",
+        ][self as usize]
     }
 }
 
@@ -192,6 +208,11 @@ pub enum Subject {
         /// All of them, in order of name.
         calls: Vec<Call>,
     },
+    /// A loader of data.
+    Loader {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What holds in a window, or does not.
@@ -242,6 +263,21 @@ pub enum Outcome {
     InEvaluation,
     /// A parameter that an optimizer holds changes.
     Written,
+    /// The parameter is the same tensor as another one.
+    SharesStorage {
+        /// Name of the other.
+        with: String,
+    },
+    /// A parameter that a loaded state set is as it was loaded.
+    StaysLoaded,
+    /// Models of the class share no parameter with another model.
+    SharesNothing,
+    /// The gradient is not that of the step before.
+    GradientDiffers,
+    /// The batch is not the one before.
+    BatchDiffers,
+    /// What one worker gives is not what another gives.
+    WorkersDiffer,
 }
 
 /// What references of one configuration cannot vary. A claim that speaks of such a thing is at most a notice.
@@ -299,7 +335,13 @@ impl Outcome {
             | Outcome::ParametersFinite
             | Outcome::GradientLives
             | Outcome::InEvaluation
-            | Outcome::Written => None,
+            | Outcome::Written
+            | Outcome::SharesStorage { .. }
+            | Outcome::StaysLoaded
+            | Outcome::SharesNothing
+            | Outcome::GradientDiffers
+            | Outcome::BatchDiffers
+            | Outcome::WorkersDiffer => None,
         }
     }
 }
@@ -366,6 +408,7 @@ impl Claim {
                 let calls: Vec<String> = calls.iter().map(Call::to_string).collect();
                 format!("between the steps around every call of {}", calls.join(" and "))
             }
+            Subject::Loader { name } => format!("of `{name}`"),
         };
         let outcome = match &self.outcome {
             Outcome::Called { call } => format!("{call} is called"),
@@ -389,6 +432,21 @@ impl Claim {
             Outcome::GradientLives => return format!("{subject} is not exactly zero"),
             Outcome::InEvaluation => "the module is in evaluation mode".into(),
             Outcome::Written => "a parameter changes".into(),
+            Outcome::SharesStorage { with } => return format!("{subject} is the same tensor as `{with}`"),
+            Outcome::StaysLoaded => {
+                "every parameter that `load_state_dict` set is still so at the step that follows".into()
+            }
+            Outcome::SharesNothing => "no parameter is also that of another model".into(),
+            Outcome::GradientDiffers => {
+                return format!("{subject} has another gradient than in the step before");
+            }
+            Outcome::BatchDiffers => {
+                return format!("{subject}, every batch trained on differs from the one before");
+            }
+            Outcome::WorkersDiffer => match &self.subject {
+                Subject::Variable { name } => return format!("`{name}` differs from worker to worker"),
+                _ => return format!("{subject}, batches differ from worker to worker"),
+            },
         };
         format!("{subject}, {outcome}")
     }

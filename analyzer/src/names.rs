@@ -83,6 +83,11 @@ impl<T: Hash + Eq + Clone> Interner<T> {
         self.index.contains_key(item)
     }
 
+    /// All of them with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.items.iter().enumerate().map(|(id, item)| (id as u32, item))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.items.len()

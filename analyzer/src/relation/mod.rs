@@ -2,8 +2,10 @@
 //!
 //! A relation hears the moments of a run and hands windows to a sink. It does not know whether it is learning or
 //! checking.
+mod consistent;
 mod contain;
 mod cover;
+mod distinct;
 mod frozen;
 mod lead;
 mod lifecycle;
@@ -97,6 +99,8 @@ pub const TABLE: &[Kind] = &[
     range::KIND,
     mode::KIND,
     writes::KIND,
+    consistent::KIND,
+    distinct::KIND,
 ];
 
 /// The fixed part of the relation `name`.

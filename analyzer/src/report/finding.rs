@@ -163,8 +163,13 @@ fn variables_text(names: &[&str], all: &BTreeMap<String, VariableKind>) -> Optio
         prefix.truncate(shared);
     }
     let buffers = names.iter().all(|name| all.get(*name) == Some(&VariableKind::Buffer));
-    let noun = if buffers { "buffers" } else { "parameters" };
-    if prefix.is_empty() {
+    let of_a_module = names.iter().all(|name| all.contains_key(*name));
+    let noun = match (of_a_module, buffers) {
+        (false, _) => "variables",
+        (true, true) => "buffers",
+        (true, false) => "parameters",
+    };
+    if prefix.is_empty() || !of_a_module {
         let shown: Vec<String> = names.iter().take(3).map(|name| format!("`{name}`")).collect();
         let more = names.len() - shown.len();
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };

@@ -24,6 +24,10 @@ pub struct Digest {
     pub elements: u64,
     /// How many are NaN or infinite.
     pub non_finite: u32,
+    /// The smallest finite element.
+    pub min: f32,
+    /// The largest finite element.
+    pub max: f32,
 }
 
 impl Digest {
@@ -35,6 +39,8 @@ impl Digest {
             zeros: state.zeros,
             elements: state.elements,
             non_finite: state.nan.saturating_add(state.inf),
+            min: state.min,
+            max: state.max,
         }
     }
 
@@ -73,6 +79,12 @@ pub struct Variable {
     pub reached_from: Option<Vec<u32>>,
     /// A hyperparameter's value.
     pub value: Option<f64>,
+    /// Identity of its storage; 0: not known.
+    pub storage: i64,
+    /// Text id of its shape and dtype.
+    pub shape: u32,
+    /// Time of the last look at its contents, ns.
+    pub looked: u64,
 }
 
 impl Variable {
@@ -96,6 +108,7 @@ pub struct Variables {
     held: FastMap<u32, Vec<VarId>>,
     held_pairs: FastSet<(u32, VarId)>,
     modes: FastMap<u32, bool>,
+    storages: u32,
 }
 
 /// What a state record changed in the table.
@@ -107,6 +120,8 @@ pub struct Change {
     pub attribute: Attribute,
     /// What the look found, for `Data` and `Grad`.
     pub now: Option<Digest>,
+    /// The call at whose entry or return it was found.
+    pub call: u64,
 }
 
 impl Variables {
@@ -145,6 +160,11 @@ impl Variables {
             .reduce(f64::max)
     }
 
+    /// How often a variable was found in another storage than before.
+    pub fn storages(&self) -> u32 {
+        self.storages
+    }
+
     fn intern(&mut self, id: u32, source: &dyn Source) -> Option<VarId> {
         if let Some(known) = self.index.get(&id) {
             return *known;
@@ -164,6 +184,9 @@ impl Variables {
                 held_by: None,
                 reached_from: None,
                 value: None,
+                storage: 0,
+                shape: 0,
+                looked: 0,
             });
             number
         });
@@ -182,6 +205,7 @@ impl Variables {
             Attribute::Data => {
                 now = Some(Digest::of(state, kind));
                 variable.data = now;
+                variable.looked = state.time;
             }
             Attribute::Grad => {
                 now = Some(Digest::of(state, kind));
@@ -212,9 +236,13 @@ impl Variables {
             Attribute::ReachedFrom => {
                 variable.reached_from = objects(state, source, resolved, ObjectKind::Module);
             }
-            Attribute::Storage | Attribute::Shape => {}
+            Attribute::Storage => {
+                variable.storage = state.int;
+                self.storages = self.storages.wrapping_add(1);
+            }
+            Attribute::Shape => variable.shape = state.text,
         }
-        Some(Change { variable: id, attribute, now })
+        Some(Change { variable: id, attribute, now, call: state.call })
     }
 }
 
@@ -227,13 +255,13 @@ fn is_followed(kind: VariableKind) -> bool {
         | VariableKind::Unreached
         | VariableKind::Hyperparameter
         | VariableKind::Mode
-        | VariableKind::Loss => true,
+        | VariableKind::Loss
+        | VariableKind::Batch
+        | VariableKind::Worker => true,
         VariableKind::OptimizerState
         | VariableKind::SchedulerState
         | VariableKind::ScalerState
         | VariableKind::Rng
-        | VariableKind::Batch
-        | VariableKind::Worker
         | VariableKind::ParameterAttribute => false,
     }
 }

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use traincheck_analyzer::source::{Batch, End, MemoryTrace};
 use traincheck_schema::record::*;
 
+/// Elements of every tensor.
+const ELEMENTS: u64 = 64;
+
 /// Records calls.
 pub struct Recorder {
     dictionary: Vec<DictEntry>,
@@ -179,13 +182,19 @@ impl Recorder {
             Value::Text(text) => self.text(text),
             _ => 0,
         };
+        let (min, max) = match value {
+            Value::Tensor(0) | Value::Whole(0) => (0.0, 0.0),
+            Value::Whole(_) => (-1000.0, 1000.0),
+            _ => (-1000.0, 1000.5),
+        };
         let (kind, int, float, hash, zeros) = match value {
             Value::None => (ValueKind::None, 0, 0.0, 0, 0),
             Value::Bool(b) => (ValueKind::Bool, b.into(), 0.0, 0, 0),
             Value::Float(f) => (ValueKind::Float, 0, f, 0, 0),
             Value::Text(_) => (ValueKind::Text, 0, 0.0, 0, 0),
-            Value::Tensor(hash) | Value::NonFinite(hash) => {
-                (ValueKind::Tensor, 0, 0.0, hash, if hash == 0 { 8 } else { 0 })
+            Value::Int(i) => (ValueKind::Int, i, 0.0, 0, 0),
+            Value::Tensor(hash) | Value::NonFinite(hash) | Value::Whole(hash) => {
+                (ValueKind::Tensor, 0, 0.0, hash, if hash == 0 { ELEMENTS } else { 0 })
             }
         };
         self.states.push(State {
@@ -209,9 +218,9 @@ impl Recorder {
             nan,
             inf: 0,
             zeros,
-            elements: 8,
-            min: 0.0,
-            max: 1.0,
+            elements: ELEMENTS,
+            min,
+            max,
             l2: (hash % 1000) as f32,
             point,
             reserved: 0,
@@ -289,13 +298,17 @@ pub enum Passed<'a> {
 }
 
 /// A value that a look finds.
+#[derive(Clone, Debug)]
 pub enum Value {
     None,
     Bool(bool),
+    Int(i64),
     Float(f64),
     Text(String),
     /// With this content hash; 0: all elements are zero.
     Tensor(u64),
     /// The same with a NaN among its elements.
     NonFinite(u64),
+    /// The same of whole numbers: labels, a mask.
+    Whole(u64),
 }

@@ -26,6 +26,11 @@ struct Parameter {
     data: u64,
     grad: Option<u64>,
     non_finite: bool,
+    /// The gradient before this one.
+    kept: Option<u64>,
+    storage: i64,
+    shape: &'static str,
+    told_tensor: Option<(i64, &'static str)>,
     requires_grad: bool,
     buffer: bool,
     holders: Vec<u32>,
@@ -63,6 +68,10 @@ pub struct Torch {
     pub gradients: Option<(&'static str, Grads)>,
     loss: Option<u32>,
     counts: std::collections::HashMap<String, u32>,
+    /// Hooks give back the gradient before.
+    pub stale: bool,
+    /// What shares a storage are different parts of it.
+    pub views: bool,
 }
 
 impl Torch {
@@ -78,6 +87,8 @@ impl Torch {
             gradients: None,
             loss: None,
             counts: Default::default(),
+            stale: false,
+            views: false,
         }
     }
 
@@ -113,6 +124,10 @@ impl Torch {
                 data,
                 grad: None,
                 non_finite: false,
+                kept: None,
+                storage: id.into(),
+                shape: "[8, 8] float32",
+                told_tensor: None,
                 requires_grad: !buffer,
                 buffer,
                 holders: Vec::new(),
@@ -226,6 +241,32 @@ impl Torch {
         self.record.exit(true);
     }
 
+    /// `iter(loader)`.
+    pub fn iter(&mut self, loader: Loader, line: u32) {
+        self.record.at(line).call("torch.utils.data.DataLoader.__iter__", Role::LoaderIter, loader.0);
+    }
+
+    /// The next batch of a pass, part by part, and the worker that made it.
+    pub fn next(&mut self, loader: Loader, line: u32, parts: &[Value], worker: Option<i64>) {
+        let name = self.record.name(loader.0);
+        self.record.at(line).enter("torch.utils.data._Iter.__next__", Role::LoaderNext, loader.0, 0);
+        for (index, part) in parts.iter().enumerate() {
+            let id = self.record.variable(&format!("{name}.batch[{index}]"), VariableKind::Batch, loader.0);
+            self.record.state(id, Attribute::Data, part.clone());
+        }
+        if let Some(worker) = worker {
+            let id = self.record.variable(&format!("{name}.worker"), VariableKind::Worker, loader.0);
+            self.record.state(id, Attribute::Value, Value::Int(worker));
+        }
+        self.record.exit(false);
+    }
+
+    /// There is no next one.
+    pub fn exhausted(&mut self, loader: Loader, line: u32) {
+        self.record.at(line).enter("torch.utils.data._Iter.__next__", Role::LoaderNext, loader.0, 0);
+        self.record.exit(true);
+    }
+
     /// A function of the script's own.
     pub fn within<R>(&mut self, name: &str, body: impl FnOnce(&mut Torch) -> R) -> R {
         self.record.enter(&format!("__main__.{name}"), Role::User, 0, 0);
@@ -310,10 +351,12 @@ impl Torch {
             for (parameter, name) in parameters.filter(|(p, _)| p.requires_grad) {
                 let special = self.gradients.filter(|(part, _)| name.contains(part)).map(|(_, grads)| grads);
                 parameter.non_finite = special == Some(Grads::NonFinite);
-                parameter.grad = Some(match special {
-                    Some(Grads::Zero) => 0,
-                    _ => value ^ u64::from(parameter.id) << 8 | 1,
-                });
+                parameter.grad = match (special, parameter.kept) {
+                    (Some(Grads::Zero), _) => Some(0),
+                    (_, Some(kept)) if self.stale => Some(kept),
+                    _ => Some(value ^ u64::from(parameter.id) << 8 | 1),
+                };
+                parameter.kept = parameter.grad;
             }
         }
         self.record.look(false);
@@ -372,11 +415,45 @@ impl Torch {
     pub fn load_state(&mut self, model: Model) {
         let object = self.models[model.0].object;
         self.record.call("torch.serialization.load", Role::Load, 0);
-        self.record.call("torch.nn.Module.load_state_dict", Role::LoadState, object);
+        self.record.enter("torch.nn.Module.load_state_dict", Role::LoadState, object, 0);
+        self.overwrite(model);
+        self.record.look(false);
+        self.tell(|_| true, Attribute::Data);
+        self.record.exit(false);
+    }
+
+    /// Something that is not recorded writes to the parameters.
+    pub fn overwrite(&mut self, model: Model) {
         let value = self.random();
         for parameter in &mut self.models[model.0].parameters {
             parameter.data ^= value;
         }
+    }
+
+    /// `model.half()`: other bits for the same numbers.
+    pub fn half(&mut self, model: Model) {
+        self.overwrite(model);
+        for parameter in &mut self.models[model.0].parameters {
+            parameter.shape = "[8, 8] float16";
+        }
+    }
+
+    /// The parameter `name` of one model becomes the tensor that `of` is of another one.
+    pub fn share(&mut self, (model, name): (Model, &str), (other, of): (Model, &str)) {
+        let storage = self.parameter(other, of).storage;
+        self.parameter(model, name).storage = storage;
+    }
+
+    /// It becomes a tensor of its own.
+    pub fn separate(&mut self, model: Model, name: &str) {
+        let storage = self.random() as i64;
+        self.parameter(model, name).storage = storage;
+    }
+
+    fn parameter(&mut self, model: Model, name: &str) -> &mut Parameter {
+        let names = self.names(model);
+        let at = names.iter().position(|full| full.ends_with(name)).expect("the model has it");
+        &mut self.models[model.0].parameters[at]
     }
 
     pub fn eval(&mut self, model: Model) {
@@ -407,6 +484,7 @@ impl Torch {
 
     /// What a look at the variables finds. Who holds and reaches a variable is told when it has changed.
     fn tell(&mut self, which: impl Fn(&Parameter) -> bool, attribute: Attribute) {
+        let mut storages = std::collections::HashMap::new();
         for model in &mut self.models {
             for parameter in model.parameters.iter_mut().filter(|p| which(p)) {
                 if !model.alive && attribute == Attribute::Grad && parameter.holders.is_empty() {
@@ -420,6 +498,15 @@ impl Torch {
                     self.record.state(parameter.id, Attribute::HeldBy, Value::Text(holders.join(",")));
                     self.record.state(parameter.id, Attribute::ReachedFrom, Value::Text(reached));
                     parameter.told = Some(now);
+                }
+                let tensor = (parameter.storage, parameter.shape);
+                if parameter.told_tensor != Some(tensor) {
+                    self.record.state(parameter.id, Attribute::Storage, Value::Int(parameter.storage));
+                    self.record.state(parameter.id, Attribute::Shape, Value::Text(parameter.shape.into()));
+                    parameter.told_tensor = Some(tensor);
+                }
+                if !self.views {
+                    parameter.data = *storages.entry(parameter.storage).or_insert(parameter.data);
                 }
                 let value = match attribute {
                     Attribute::Grad if parameter.buffer => continue,

@@ -1,0 +1,115 @@
+//! A parameter's gradient is not that of the step before.
+//!
+//! Compared is what the first backward after each step left. It says nothing where the gradient was not cleared in
+//! between or the parameter did not change, nor where it is made of signs (an L1 loss, hinges), which stay the same for
+//! long.
+
+use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
+
+use super::Streak;
+use crate::claim::{Outcome, RelationName, Subject};
+use crate::names::{FastMap, OutcomeId, SubjectId};
+use crate::relation::Cx;
+use crate::scene::variables::{Change, Digest, VarId};
+use crate::scene::{Look, Moment, Scene};
+use crate::sink::Window;
+use crate::situation::NOTHING;
+
+/// Smaller gradients are too easily the same.
+const LEAST_ELEMENTS: u64 = 32;
+
+#[derive(Default)]
+pub(super) struct Gradients {
+    last: FastMap<VarId, Last>,
+    differs: Option<OutcomeId>,
+    cleared: u32,
+}
+
+/// The gradient that the first backward after a step left.
+struct Last {
+    subject: SubjectId,
+    gradient: Digest,
+    data: Option<Digest>,
+    step: u32,
+    cleared: u32,
+    losses: u32,
+    ordinal: u32,
+    streak: Streak,
+}
+
+impl Gradients {
+    pub(super) fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        match moment {
+            Moment::State(change, Some(look))
+                if change.attribute == Attribute::Grad
+                    && look.frame.target.role == Role::Backward
+                    && !look.at_entry =>
+            {
+                self.found(change, look, cx);
+            }
+            Moment::Enter(frame) if frame.target.role == Role::ZeroGrad => {
+                self.cleared = self.cleared.wrapping_add(1);
+            }
+            _ => {}
+        }
+    }
+
+    fn found(&mut self, change: &Change, look: &Look, cx: &mut Cx<'_>) {
+        let variable = cx.scene.variables.get(change.variable);
+        let Some(gradient) = change.now.filter(says_something) else { return };
+        if variable.kind != VariableKind::Parameter {
+            return;
+        }
+        let scene = cx.scene;
+        let mut now = Last {
+            subject: 0,
+            gradient,
+            data: variable.data,
+            step: look.step,
+            cleared: self.cleared,
+            losses: scene.losses,
+            ordinal: 0,
+            streak: Streak::default(),
+        };
+        let Some(last) = self.last.get_mut(&change.variable) else {
+            let subject = Subject::Variable { name: variable.name.clone() };
+            now.subject = cx.names.subject(RelationName::Distinct, subject);
+            self.last.insert(change.variable, now);
+            return;
+        };
+        if last.step == look.step || !cx.sink.wants(last.subject) {
+            return;
+        }
+        (now.subject, now.streak) = (last.subject, last.streak);
+        now.ordinal = last.ordinal.saturating_add(1);
+        let before = std::mem::replace(last, now);
+        let Some(same) = gradient.same(&before.gradient) else { return };
+        let stood = variable.data.zip(before.data).and_then(|(now, then)| now.same(&then)) == Some(true);
+        if same && (stood || before.cleared == self.cleared) {
+            return;
+        }
+        last.streak.add(same, (look.iteration, look.step));
+        let now = last;
+        let outcome = [*self.differs.get_or_insert_with(|| cx.names.outcome(Outcome::GradientDiffers))];
+        let frame = &look.frame;
+        let mut window = Window::new(now.subject, NOTHING, frame, scene.depth(frame));
+        window.held = if same { &[] } else { &outcome };
+        window.weak = if now.streak.is_accident() { &outcome } else { &[] };
+        window.cut = scene.lost_since(before.losses).or(Scene::too_early(look.iteration, now.ordinal));
+        window.now = (look.iteration, look.step);
+        window.began = now.streak.began();
+        window.variables = std::slice::from_ref(&change.variable);
+        cx.window(&window);
+    }
+}
+
+/// Whether it is a gradient that another batch or other weights would change.
+fn says_something(gradient: &Digest) -> bool {
+    let most = gradient.min.abs().max(gradient.max.abs());
+    let signs = most * (gradient.elements as f32).sqrt();
+    gradient.kind == ValueKind::Tensor
+        && gradient.elements >= LEAST_ELEMENTS
+        && !gradient.all_zero()
+        && gradient.non_finite == 0
+        && gradient.l2 < signs * 0.999
+}

@@ -1,0 +1,68 @@
+//! Distinct: what goes on to differ. Batches of a loader, what its workers give, gradients of successive steps, and the
+//! parameters of a model and of its copies.
+//!
+//! One repetition says little. What counts against a run are three in a row.
+mod batches;
+mod gradients;
+mod models;
+
+use super::{Cx, Kind, Relation};
+use crate::claim::RelationName;
+use crate::scene::Moment;
+use crate::situation::Fields;
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: RelationName::Distinct,
+    new: || Box::new(Distinct::default()),
+    structural: false,
+    fields: |_| Fields::NONE,
+    critical: |_, _| true,
+};
+
+/// How many repetitions in a row are no accident.
+const PERSISTENT: u32 = 3;
+
+#[derive(Default)]
+struct Distinct {
+    batches: batches::Batches,
+    gradients: gradients::Gradients,
+    models: models::Models,
+}
+
+impl Relation for Distinct {
+    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        self.batches.hear(moment, cx);
+        self.gradients.hear(moment, cx);
+        self.models.hear(moment, cx);
+    }
+}
+
+/// Repetitions in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Streak {
+    length: u32,
+    began: (u32, u32),
+}
+
+impl Streak {
+    /// One more, or the end of them.
+    fn add(&mut self, repeated: bool, now: (u32, u32)) {
+        if !repeated {
+            *self = Streak::default();
+            return;
+        }
+        if self.length == 0 {
+            self.began = now;
+        }
+        self.length = self.length.saturating_add(1);
+    }
+
+    fn is_accident(self) -> bool {
+        self.length < PERSISTENT
+    }
+
+    fn began(self) -> Option<(u32, u32)> {
+        (self.length > 0).then_some(self.began)
+    }
+}
