@@ -8,6 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
+use crate::times::Times;
+
 /// The relations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +38,10 @@ pub enum RelationName {
     Consistent,
     /// What differs goes on to differ.
     Distinct,
+    /// Something happens so and so often.
+    Count,
+    /// A learning rate follows its schedule.
+    Schedule,
 }
 
 impl RelationName {
@@ -54,6 +60,8 @@ impl RelationName {
             "writes",
             "consistent",
             "distinct",
+            "count",
+            "schedule",
         ][self as usize]
     }
 }
@@ -213,6 +221,64 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+    /// The calls of one function in a stretch of the run.
+    Calls {
+        /// Of what.
+        call: Call,
+        /// The stretch.
+        per: Stretch,
+    },
+    /// A scheduler, by class, in the training of a model.
+    Scheduler {
+        /// Full class name.
+        class: String,
+        /// Full class name of the model.
+        model: String,
+    },
+    /// The iterations from one step of the optimizers to the next, where they are several.
+    Accumulation {
+        /// Full class name of the model.
+        model: String,
+    },
+    /// A loss whose gradient is added to those of earlier iterations.
+    AccumulatedLoss {
+        /// Full class name of the model.
+        model: String,
+        /// What computes it, as autograd calls it: `NllLoss`.
+        node: String,
+    },
+    /// A learning rate, where it changes.
+    RateChange {
+        /// Its name.
+        name: String,
+    },
+    /// A learning rate, from the first to the last iteration of a pass over the training data.
+    RateInPass {
+        /// Its name.
+        name: String,
+    },
+    /// A learning rate after so many steps of schedulers.
+    Scheduled {
+        /// Name of the learning rate.
+        name: String,
+        /// How many.
+        steps: u32,
+    },
+}
+
+/// In what calls are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "stretch", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Stretch {
+    /// An iteration with a backward.
+    Iteration,
+    /// From one step of an optimizer to the next.
+    Step,
+    /// A call of a function of the script.
+    Call {
+        /// Of what.
+        call: Call,
+    },
 }
 
 /// What holds in a window, or does not.
@@ -278,6 +344,28 @@ pub enum Outcome {
     BatchDiffers,
     /// What one worker gives is not what another gives.
     WorkersDiffer,
+    /// It happens so often.
+    Happens {
+        /// How often.
+        times: Times,
+    },
+    /// No backward begins at a loss that another one began at.
+    LossesDiffer,
+    /// The optimizer steps after as many iterations as before.
+    StepsInTime,
+    /// The loss is divided, or multiplied, before backward.
+    Scaled,
+    /// It is so many thousandths of what it was at first.
+    Thousandths {
+        /// How many.
+        of_first: u32,
+    },
+    /// Where it steps, its optimizer has, if any has.
+    WorksOnWhatSteps,
+    /// A scheduler's step has changed it, or a state that is loaded.
+    ByScheduler,
+    /// It does not change.
+    Stays,
 }
 
 /// What references of one configuration cannot vary. A claim that speaks of such a thing is at most a notice.
@@ -341,7 +429,16 @@ impl Outcome {
             | Outcome::SharesNothing
             | Outcome::GradientDiffers
             | Outcome::BatchDiffers
-            | Outcome::WorkersDiffer => None,
+            | Outcome::WorkersDiffer
+            | Outcome::LossesDiffer
+            | Outcome::StepsInTime
+            | Outcome::Scaled
+            | Outcome::WorksOnWhatSteps
+            | Outcome::ByScheduler
+            | Outcome::Stays => None,
+            Outcome::Happens { times: Times::Number(number) } => Literal::number(f64::from(*number)),
+            Outcome::Happens { .. } => None,
+            Outcome::Thousandths { .. } => Some(Literal::Rate),
         }
     }
 }
@@ -409,6 +506,28 @@ impl Claim {
                 format!("between the steps around every call of {}", calls.join(" and "))
             }
             Subject::Loader { name } => format!("of `{name}`"),
+            Subject::RateChange { name } => format!("where `{name}` changes"),
+            Subject::RateInPass { name } => format!("within a pass over the training data, `{name}`"),
+            Subject::Calls { call, per } => {
+                let per = match per {
+                    Stretch::Iteration => "training iteration".to_owned(),
+                    Stretch::Step => "stretch from one step of an optimizer to the next".to_owned(),
+                    Stretch::Call { call } => format!("call of {call}"),
+                };
+                format!("in every {per}, {call}")
+            }
+            Subject::Scheduler { class, model } => {
+                format!("in the training of a `{}`, the `{}`", class_name(model), class_name(class))
+            }
+            Subject::Accumulation { model } => {
+                format!("where gradients of a `{}` are accumulated over several batches", class_name(model))
+            }
+            Subject::AccumulatedLoss { model, node } => format!(
+                "where gradients of the loss (`{node}`) of a `{}` are accumulated over several batches",
+                class_name(model)
+            ),
+            Subject::Scheduled { name, steps: 1 } => format!("after the first step of schedulers, `{name}`"),
+            Subject::Scheduled { name, steps } => format!("after {steps} steps of schedulers, `{name}`"),
         };
         let outcome = match &self.outcome {
             Outcome::Called { call } => format!("{call} is called"),
@@ -447,26 +566,45 @@ impl Claim {
                 Subject::Variable { name } => return format!("`{name}` differs from worker to worker"),
                 _ => return format!("{subject}, batches differ from worker to worker"),
             },
+            Outcome::Happens { times } => match self.subject {
+                Subject::Calls { .. } => return format!("{subject} is called {times}"),
+                _ => return format!("{subject} steps {times} in every pass over the data"),
+            },
+            Outcome::WorksOnWhatSteps => {
+                return format!("{subject} steps only where its optimizer has stepped, not another one");
+            }
+            Outcome::LossesDiffer => "no backward begins at a loss that another one has begun at".into(),
+            Outcome::StepsInTime => "the optimizer steps after as many of them as before".into(),
+            Outcome::Scaled => "the loss is divided (or multiplied) before backward".into(),
+            Outcome::Thousandths { of_first } => {
+                return format!("{subject} is {} times what it was at first", f64::from(*of_first) / 1000.0);
+            }
+            Outcome::ByScheduler => "a step of a scheduler does it".into(),
+            Outcome::Stays => return format!("{subject} does not change"),
         };
         format!("{subject}, {outcome}")
     }
 
     /// The calls it mentions.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
-        let subject = match &self.subject {
+        let (subject, within): (&[Call], Option<&Call>) = match &self.subject {
             Subject::Call { call }
             | Subject::Update { call }
             | Subject::Before { call, .. }
-            | Subject::After { call } => std::slice::from_ref(call),
-            Subject::Inference { caller, .. } => caller.as_slice(),
-            Subject::Around { calls } => calls,
-            _ => &[],
+            | Subject::After { call } => (std::slice::from_ref(call), None),
+            Subject::Inference { caller, .. } => (caller.as_slice(), None),
+            Subject::Around { calls } => (calls, None),
+            Subject::Calls { call, per: Stretch::Call { call: within } } => {
+                (std::slice::from_ref(call), Some(within))
+            }
+            Subject::Calls { call, .. } => (std::slice::from_ref(call), None),
+            _ => (&[], None),
         };
         let outcome = match &self.outcome {
             Outcome::Called { call } | Outcome::CalledInTraining { call } => Some(call),
             _ => None,
         };
-        subject.iter().chain(outcome)
+        subject.iter().chain(within).chain(outcome)
     }
 
     /// The same claim without the objects that calls are made on; `None` if it names none.

@@ -207,7 +207,11 @@ impl Engine<'_> {
                 self.end_iteration(Some(Cut::Loss), source);
                 self.scene.losses += 1;
             }
-            EventKind::Stage | EventKind::OpEnter | EventKind::OpExit => {}
+            EventKind::OpEnter => {
+                let scaling = self.scene.thread(event.thread).inside(Role::ScalerScale);
+                self.scene.roots.op(event, scaling, source);
+            }
+            EventKind::Stage | EventKind::OpExit => {}
         }
     }
 
@@ -285,13 +289,13 @@ impl Engine<'_> {
         match frame.target.role {
             Role::ModuleCall => {
                 let root = scene.resolved.object(frame.object, source);
-                if let Some(root) = root.filter(|o| o.kind == ObjectKind::Module).map(|o| o.root) {
-                    scene.ran.insert(root);
-                }
+                let root = root.filter(|o| o.kind == ObjectKind::Module).map(|o| o.root);
+                scene.ran.extend(root);
                 if let Some(iteration) = iteration
                     && frame.counts
                     && frame.flags & flags::GRAD != 0
                 {
+                    iteration.begun_by = iteration.begun_by.or(root);
                     let training = frame.flags & flags::MODULE_TRAIN != 0;
                     let evaluation = frame.flags & flags::MODULE_EVAL != 0;
                     iteration.evaluation_mode |= evaluation;
@@ -301,6 +305,9 @@ impl Engine<'_> {
                 }
             }
             Role::Backward => {
+                if frame.counts {
+                    scene.roots.backward(frame);
+                }
                 if let Some(iteration) = iteration {
                     iteration.backward = true;
                 }
@@ -378,6 +385,7 @@ impl Engine<'_> {
             number: event.iteration,
             frame,
             depth,
+            begun_by: None,
             backward: false,
             scaler: false,
             training_mode: None,

@@ -19,4 +19,5 @@ pub mod sink;
 pub mod situation;
 pub mod source;
 pub mod suppress;
+pub mod times;
 pub mod whole_file;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{Rejection, Shortfall, Verdict};
 use crate::claim::{Cadence, Claim, Level as Sequence, Outcome, Subject};
 use crate::invariants::{Invariant, Level};
+use crate::times::Times;
 
 /// How much later than in any reference a scheduler may step for the first time, as a power of two.
 const PATIENCE: u32 = 3;
@@ -82,8 +83,17 @@ fn implied_by<'a>(invariant: &Invariant, by_claim: &ByClaim<'a>) -> Option<&'a I
             })
         }
         Subject::Object { cadence, .. } => stronger(claim, *cadence, by_claim),
+        Subject::Calls { .. } => explained_better(claim, by_claim),
         _ => None,
     }
+}
+
+/// The same count, through what says most.
+fn explained_better<'a>(claim: &Claim, by_claim: &ByClaim<'a>) -> Option<&'a Invariant> {
+    let Outcome::Happens { times } = claim.outcome else { return None };
+    let better = Times::EXPLAINED.into_iter().take_while(|better| *better < times);
+    let mut claims = better.map(|times| Claim { outcome: Outcome::Happens { times }, ..claim.clone() });
+    claims.find_map(|claim| by_claim.get(&claim).copied())
 }
 
 fn with_cadence(claim: &Claim, cadence: Cadence) -> Option<Claim> {

@@ -10,6 +10,7 @@
 
 use traincheck_schema::record::{ObjectKind, Role};
 
+use super::passes::Passes;
 use super::{Cx, Kind, Relation};
 use crate::claim::{Cadence, Living, Outcome, RelationName, Subject};
 use crate::names::FastMap;
@@ -65,32 +66,23 @@ struct Mark {
     losses: u32,
 }
 
-/// An iterator over a loader that is in use.
-#[derive(Debug)]
-struct Pass {
-    object: u32,
-    site: u32,
-    trained: bool,
-}
-
 #[derive(Default)]
 struct Lifecycle {
     lives: Vec<Life>,
-    passes: Vec<Pass>,
-    current: Option<usize>,
+    passes: Passes,
     /// When the last training pass that came from a place in the code began.
     begun: FastMap<u32, Mark>,
 }
 
 impl Relation for Lifecycle {
     fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        if let (Some(over), Moment::Enter(frame)) = (self.passes.hear(moment), moment) {
+            self.trained(over, frame, cx);
+        }
         match moment {
             Moment::Created(object, of, time) => self.created(*object, *of, *time, cx),
             Moment::Enter(frame) => self.enter(frame, cx),
             Moment::IterationEnded(iteration, _) if iteration.backward => self.iterated(&iteration.frame, cx),
-            Moment::Leave(frame, cut) if frame.target.role == Role::LoaderNext => {
-                self.next_returned(frame, *cut == Some(Cut::Raised));
-            }
             _ => {}
         }
     }
@@ -122,13 +114,6 @@ impl Lifecycle {
 
     fn enter(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
         match frame.target.role {
-            Role::LoaderIter if frame.counts => {
-                // Begun again before its end: the older iterator is given up.
-                self.passes.retain(|pass| frame.object == 0 || pass.object != frame.object);
-                self.passes.push(Pass { object: frame.object, site: frame.site, trained: false });
-                self.current = Some(self.passes.len() - 1);
-            }
-            Role::Backward if frame.counts => self.trained(frame, cx),
             // What a scheduler does to those it is made of is no step of theirs: they wait for their turn.
             Role::SchedulerStep if frame.counts => self.called(Living::Scheduler, frame, cx),
             Role::ScalerStep if frame.counts => self.called(Living::Scaler, frame, cx),
@@ -177,27 +162,8 @@ impl Lifecycle {
         }
     }
 
-    fn next_returned(&mut self, frame: &Frame, ended: bool) {
-        let of = self.passes.iter().rposition(|pass| frame.object == 0 || pass.object == frame.object);
-        if ended {
-            if let Some(at) = of {
-                self.passes.remove(at);
-            }
-            self.current = None;
-        } else {
-            self.current = of;
-        }
-    }
-
-    /// The first backward on the data of a pass makes it a training pass.
-    fn trained(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
-        let current = self.current.or(self.passes.len().checked_sub(1));
-        let Some(pass) = current.and_then(|at| self.passes.get_mut(at)) else { return };
-        if std::mem::replace(&mut pass.trained, true) {
-            return;
-        }
-        // The place in the code tells passes over the same data from others, even if each makes a loader of its own.
-        let key = if pass.site == 0 { pass.object } else { pass.site };
+    /// A training pass begins, told from others by `key`.
+    fn trained(&mut self, key: u32, frame: &Frame, cx: &mut Cx<'_>) {
         let now = Mark { time: frame.time, losses: cx.scene.losses };
         let last = self.begun.insert(key, now);
         for life in &mut self.lives {

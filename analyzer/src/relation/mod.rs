@@ -4,6 +4,7 @@
 //! checking.
 mod consistent;
 mod contain;
+mod count;
 mod cover;
 mod distinct;
 mod frozen;
@@ -12,7 +13,9 @@ mod lifecycle;
 mod mode;
 mod moving;
 mod owned;
+mod passes;
 mod range;
+mod schedule;
 mod sequence;
 mod steps;
 mod writes;
@@ -101,6 +104,8 @@ pub const TABLE: &[Kind] = &[
     writes::KIND,
     consistent::KIND,
     distinct::KIND,
+    count::KIND,
+    schedule::KIND,
 ];
 
 /// The fixed part of the relation `name`.

@@ -4,6 +4,7 @@
 //! of several nested ones with the same role, none inside a constructor), where an iteration ends and which look
 //! belongs to which call are decided here, once for all relations.
 pub mod dictionary;
+pub mod root;
 pub mod variables;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use traincheck_schema::record::{Argument, Event, Role, flags};
 
 use crate::names::{CallId, FastMap, FastSet};
 use dictionary::{Object, Resolved, Target};
+use root::Roots;
 use variables::{Change, Variables};
 
 /// Why a window gives no verdict.
@@ -87,6 +89,8 @@ pub struct Iteration {
     pub frame: Frame,
     /// How many calls of its thread were open around it.
     pub depth: usize,
+    /// The root module (dictionary id) whose call began it.
+    pub begun_by: Option<u32>,
     /// Whether a backward came: it is a training iteration.
     pub backward: bool,
     /// Whether a gradient scaler's step came, which may leave out the optimizer's.
@@ -233,6 +237,8 @@ pub struct Scene {
     pub ran: FastSet<u32>,
     /// Optimizers (dictionary ids) that have stepped.
     pub stepped: FastSet<u32>,
+    /// Where backward passes began.
+    pub roots: Roots,
     pub(crate) resolved: Resolved,
     pub(crate) losses: u32,
     pub(crate) lossy: bool,

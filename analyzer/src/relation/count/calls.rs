@@ -1,0 +1,271 @@
+//! How often a call comes in an iteration, between two steps, in a call of a function of the script.
+
+use traincheck_schema::record::{Role, VariableKind};
+
+use crate::claim::{Outcome, RelationName, Stretch, Subject};
+use crate::names::{CallId, FastMap, SubjectId};
+use crate::relation::Cx;
+use crate::relation::sequence::is_critical;
+use crate::scene::{Cut, Frame, Iteration, Moment, Scene};
+use crate::sink::Window;
+use crate::situation::NOTHING;
+use crate::times::Times;
+
+/// Numbers that nothing explains are named up to here.
+const MOST: u32 = 16;
+
+/// What came in a stretch that is open.
+#[derive(Debug, Default)]
+struct Tally {
+    /// In the order of the calls' numbers.
+    calls: Vec<(CallId, u32)>,
+    batches: u32,
+    steps: u32,
+    iterations: u32,
+    last_iteration: u32,
+    /// The optimizers that stepped (dictionary ids), each once.
+    stepped: Vec<u32>,
+    losses: u32,
+}
+
+impl Tally {
+    fn called(&mut self, call: CallId, times: u32) {
+        match self.calls.binary_search_by_key(&call, |(call, _)| *call) {
+            Ok(at) => self.calls[at].1 = self.calls[at].1.saturating_add(times),
+            Err(at) => self.calls.insert(at, (call, times)),
+        }
+    }
+
+    fn add(&mut self, frame: &Frame) {
+        self.called(frame.target.plain, 1);
+        match frame.target.role {
+            Role::Backward if self.last_iteration != frame.iteration => {
+                self.last_iteration = frame.iteration;
+                self.iterations = self.iterations.saturating_add(1);
+            }
+            Role::OptimizerStep => {
+                self.steps = self.steps.saturating_add(1);
+                if !self.stepped.contains(&frame.object) {
+                    self.stepped.push(frame.object);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn merge(&mut self, inner: &Tally) {
+        for &(call, times) in &inner.calls {
+            self.called(call, times);
+        }
+        self.batches = self.batches.saturating_add(inner.batches);
+        self.steps = self.steps.saturating_add(inner.steps);
+        // Two calls within one iteration: it counts once.
+        let again = inner.iterations > 0 && self.last_iteration == inner.first_iteration();
+        self.iterations = self.iterations.saturating_add(inner.iterations - u32::from(again));
+        self.last_iteration = self.last_iteration.max(inner.last_iteration);
+        for &optimizer in &inner.stepped {
+            if !self.stepped.contains(&optimizer) {
+                self.stepped.push(optimizer);
+            }
+        }
+    }
+
+    /// Iterations within a call follow on each other.
+    fn first_iteration(&self) -> u32 {
+        (self.last_iteration + 1).saturating_sub(self.iterations)
+    }
+
+    fn count(&self, call: CallId) -> u32 {
+        let at = self.calls.binary_search_by_key(&call, |(call, _)| *call);
+        at.map_or(0, |at| self.calls[at].1)
+    }
+
+    /// What explains that a call with this role came `count` times.
+    fn explain(&self, count: u32, role: Role, scene: &Scene) -> Vec<Times> {
+        match count {
+            0 => return vec![Times::Never],
+            1 => return vec![Times::Once],
+            _ => {}
+        }
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let held = |&optimizer: &u32| number(scene.variables.held_by(optimizer).len());
+        let groups = |&optimizer: &u32| {
+            let of_it = scene.variables.of_owner(optimizer).iter().map(|&id| scene.variables.get(id));
+            let rates = of_it.filter(|v| v.kind == VariableKind::Hyperparameter && v.name.ends_with(".lr"));
+            number(rates.count())
+        };
+        let sum = |of: &dyn Fn(&u32) -> u32| self.stepped.iter().map(of).fold(0, u32::saturating_add);
+        let mut times = Vec::new();
+        let known = [
+            (Times::Optimizers, number(self.stepped.len())),
+            (Times::Iterations, self.iterations),
+            // That there are as many steps as steps says nothing.
+            (Times::Steps, if role == Role::OptimizerStep { 0 } else { self.steps }),
+            (Times::Batches, self.batches),
+            (Times::Groups, sum(&groups)),
+            (Times::Parameters, sum(&held)),
+        ];
+        times.extend(known.iter().filter(|(_, n)| *n == count).map(|(times, _)| *times));
+        if count <= MOST {
+            times.push(Times::Number(count));
+        }
+        times
+    }
+}
+
+/// A call of a function of the script that is open.
+#[derive(Debug)]
+struct Open {
+    call: u64,
+    thread: u16,
+    tally: Tally,
+}
+
+/// A kind of stretch: the calls that it has contained, and the numbers of what is claimed of them.
+#[derive(Debug, Default)]
+struct Known {
+    calls: Vec<(CallId, SubjectId)>,
+    closings: u32,
+}
+
+#[derive(Debug, Default)]
+pub struct Calls {
+    open: Vec<Open>,
+    iteration: Option<(u16, Tally)>,
+    /// Since the last step, by thread.
+    steps: FastMap<u16, Tally>,
+    in_iterations: Known,
+    between_steps: Known,
+    in_calls: FastMap<CallId, Known>,
+}
+
+impl Calls {
+    pub fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        match moment {
+            Moment::Enter(frame) if frame.counts => {
+                if is_critical(frame.target.role) {
+                    self.called(frame, cx);
+                }
+                if frame.target.role == Role::User {
+                    self.open.push(Open { call: frame.call, thread: frame.thread, tally: Tally::default() });
+                }
+            }
+            Moment::Leave(frame, cut) if frame.counts => match frame.target.role {
+                Role::LoaderNext if cut.is_none() => {
+                    self.tell(frame.thread, |tally| tally.batches = tally.batches.saturating_add(1));
+                }
+                Role::User => self.leave(frame, *cut, cx),
+                _ => {}
+            },
+            // What a generator calls between two values is the business of who asks for them.
+            Moment::Suspend(frame) if frame.target.role == Role::User => {
+                self.take(frame.call);
+            }
+            Moment::IterationBegan(iteration) => {
+                self.iteration = Some((iteration.frame.thread, Tally::default()));
+            }
+            Moment::IterationEnded(iteration, cut) => self.iteration_ended(iteration, *cut, cx),
+            _ => {}
+        }
+    }
+
+    /// Only the innermost call hears of it at once; the outer ones when it closes.
+    fn tell(&mut self, thread: u16, mut change: impl FnMut(&mut Tally)) {
+        if let Some(open) = self.open.iter_mut().rev().find(|open| open.thread == thread) {
+            change(&mut open.tally);
+        }
+        if let Some((_, tally)) = self.iteration.as_mut().filter(|(of, _)| *of == thread) {
+            change(tally);
+        }
+        if let Some(tally) = self.steps.get_mut(&thread) {
+            change(tally);
+        }
+    }
+
+    fn called(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        if frame.target.role == Role::OptimizerStep {
+            let begun = Tally { losses: cx.scene.losses, ..Tally::default() };
+            if let Some(mut tally) = self.steps.insert(frame.thread, begun) {
+                tally.add(frame);
+                let cut = cx.scene.lost_since(tally.losses);
+                let mut known = std::mem::take(&mut self.between_steps);
+                self.windows(&mut known, &Stretch::Step, &tally, cut, frame, cx);
+                self.between_steps = known;
+            }
+            // The step that ends a stretch is part of it, and not of the next.
+            let tally = self.steps.remove(&frame.thread);
+            self.tell(frame.thread, |tally| tally.add(frame));
+            self.steps.extend(tally.map(|tally| (frame.thread, tally)));
+            return;
+        }
+        self.tell(frame.thread, |tally| tally.add(frame));
+    }
+
+    fn take(&mut self, call: u64) -> Option<Tally> {
+        let at = self.open.iter().rposition(|open| open.call == call)?;
+        let open = self.open.remove(at);
+        if let Some(outer) = self.open[..at].iter_mut().rev().find(|outer| outer.thread == open.thread) {
+            outer.tally.merge(&open.tally);
+        }
+        Some(open.tally)
+    }
+
+    fn leave(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Cx<'_>) {
+        let Some(tally) = self.take(frame.call) else { return };
+        if tally.calls.is_empty() && !self.in_calls.contains_key(&frame.target.plain) {
+            return;
+        }
+        let call = cx.names.calls.get(frame.target.plain).clone();
+        let mut known = self.in_calls.remove(&frame.target.plain).unwrap_or_default();
+        self.windows(&mut known, &Stretch::Call { call }, &tally, cut, frame, cx);
+        self.in_calls.insert(frame.target.plain, known);
+    }
+
+    fn iteration_ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Cx<'_>) {
+        let Some((_, tally)) = self.iteration.take() else { return };
+        if iteration.backward {
+            let mut known = std::mem::take(&mut self.in_iterations);
+            self.windows(&mut known, &Stretch::Iteration, &tally, cut, &iteration.frame, cx);
+            self.in_iterations = known;
+        }
+    }
+
+    /// One window for each call that stretches of this kind have contained so far.
+    fn windows(
+        &mut self,
+        known: &mut Known,
+        per: &Stretch,
+        tally: &Tally,
+        cut: Option<Cut>,
+        at: &Frame,
+        cx: &mut Cx<'_>,
+    ) {
+        for (call, _) in &tally.calls {
+            if known.calls.iter().all(|(other, _)| other != call) {
+                let subject = Subject::Calls { call: cx.names.calls.get(*call).clone(), per: per.clone() };
+                known.calls.push((*call, cx.names.subject(RelationName::Count, subject)));
+            }
+        }
+        known.closings = known.closings.saturating_add(1);
+        let iteration = if *per == Stretch::Iteration { at.iteration } else { cx.scene.now.0 };
+        let cut = cut.or(Scene::too_early(iteration, known.closings));
+        let depth = cx.scene.depth(at);
+        for &(call, subject) in &known.calls {
+            // What ends a stretch comes once in it.
+            let ends_it = *per == Stretch::Step && call == at.target.plain;
+            if ends_it || !cx.sink.wants(subject) {
+                continue;
+            }
+            let mut held = Vec::new();
+            let role = cx.names.calls.get(call).role;
+            for times in tally.explain(tally.count(call), role, cx.scene) {
+                held.push(cx.names.outcome(Outcome::Happens { times }));
+            }
+            let mut window = Window::new(subject, NOTHING, at, depth);
+            window.held = &held;
+            window.cut = cut;
+            window.now = (iteration, window.now.1);
+            cx.window(&window);
+        }
+    }
+}

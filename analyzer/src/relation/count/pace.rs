@@ -1,0 +1,146 @@
+//! How often a scheduler steps in a pass over the training data: once, or as often as its optimizer.
+
+use traincheck_schema::record::{ObjectKind, Role};
+
+use crate::claim::{Outcome, RelationName, Subject};
+use crate::names::FastMap;
+use crate::relation::Cx;
+use crate::relation::passes::Passes;
+use crate::scene::{Cut, Frame, Moment, Scene};
+use crate::sink::Window;
+use crate::situation::NOTHING;
+use crate::times::Times;
+
+#[derive(Debug, Default)]
+pub struct Pace {
+    passes: Passes,
+    schedulers: Vec<Scheduler>,
+    index: FastMap<u32, usize>,
+    /// Steps of each optimizer, and under 0 of all.
+    steps: FastMap<u32, u32>,
+    /// The pass that began last, as [`Passes`] tells it.
+    current: u32,
+}
+
+#[derive(Debug)]
+struct Scheduler {
+    class: String,
+    /// The optimizer it works on (dictionary id); 0: not known.
+    optimizer: u32,
+    steps: u32,
+    /// How far it was when the last pass over the same data began.
+    begun: FastMap<u32, Begun>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    steps: u32,
+    of_optimizer: u32,
+    losses: u32,
+    /// Root module that is trained in it.
+    model: u32,
+}
+
+impl Pace {
+    pub fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        let begins = self.passes.hear(moment);
+        match moment {
+            Moment::Created(id, of, _) => self.created(*id, *of, cx),
+            Moment::Enter(frame) => match frame.target.role {
+                Role::Backward => {
+                    if let Some(over) = begins {
+                        self.pass(over, frame, cx);
+                    }
+                }
+                Role::SchedulerStep if frame.counts => self.scheduler(frame, cx),
+                Role::OptimizerStep if frame.counts => {
+                    for optimizer in [0, frame.object] {
+                        let steps = self.steps.entry(optimizer).or_default();
+                        *steps = steps.saturating_add(1);
+                    }
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn created(&mut self, id: u32, optimizer: u32, cx: &Cx<'_>) {
+        let scheduler = cx.scene.object(id).filter(|object| object.kind == ObjectKind::Scheduler);
+        if let Some(object) = scheduler {
+            self.index.insert(id, self.schedulers.len());
+            let class = object.class.clone();
+            self.schedulers.push(Scheduler { class, optimizer, steps: 0, begun: FastMap::default() });
+        }
+    }
+
+    /// A second step within a pass need not wait for the end of the pass.
+    fn scheduler(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        let Some(&at) = self.index.get(&frame.object) else { return };
+        let scheduler = &mut self.schedulers[at];
+        scheduler.steps = scheduler.steps.saturating_add(1);
+        let Some(begun) = scheduler.begun.get(&self.current) else { return };
+        let of_optimizer = self.steps.get(&scheduler.optimizer).copied().unwrap_or_default();
+        if scheduler.steps - begun.steps == 2 && of_optimizer - begun.of_optimizer >= 2 {
+            let as_often = cx.names.outcome(Outcome::Happens { times: Times::Steps });
+            // If something was lost, it may have been the beginning of the next pass.
+            let lost = cx.scene.lost_since(begun.losses);
+            let cut = lost.or(Scene::too_early(frame.iteration, scheduler.steps));
+            window(scheduler, begun, &[as_often], &[], cut, frame, cx);
+        }
+    }
+
+    fn pass(&mut self, over: u32, frame: &Frame, cx: &mut Cx<'_>) {
+        self.current = over;
+        let model = cx.scene.iteration.as_ref().and_then(|iteration| iteration.begun_by).unwrap_or_default();
+        let once = cx.names.outcome(Outcome::Happens { times: Times::Once });
+        let as_often = cx.names.outcome(Outcome::Happens { times: Times::Steps });
+        for scheduler in &mut self.schedulers {
+            let of_optimizer = self.steps.get(&scheduler.optimizer).copied().unwrap_or_default();
+            let now = Begun { steps: scheduler.steps, of_optimizer, losses: cx.scene.losses, model };
+            let Some(begun) = scheduler.begun.insert(over, now) else { continue };
+            let (stepped, chances) = (now.steps - begun.steps, now.of_optimizer - begun.of_optimizer);
+            // That it never steps is for lifecycle; what is not trained needs no schedule.
+            if scheduler.steps == 0 || chances == 0 {
+                continue;
+            }
+            let mut held = Vec::new();
+            let mut weak = Vec::new();
+            if stepped == 1 {
+                held.push(once);
+            } else if stepped > 1 && stepped.abs_diff(chances) <= chances / 8 {
+                // A scaler leaves out steps of the optimizer.
+                held.push(as_often);
+            }
+            if stepped == 0 {
+                // It may have come to its end.
+                weak.push(once);
+            }
+            if !(stepped == 1 && chances >= 4 || stepped >= 2 * chances) {
+                weak.push(as_often);
+            }
+            // In a pass of one step both paces are the same.
+            let cut = cx.scene.lost_since(begun.losses).or((chances < 2).then_some(Cut::Unclear));
+            window(scheduler, &begun, &held, &weak, cut, frame, cx);
+        }
+    }
+}
+
+fn window(
+    scheduler: &Scheduler,
+    begun: &Begun,
+    held: &[u32],
+    weak: &[u32],
+    cut: Option<Cut>,
+    frame: &Frame,
+    cx: &mut Cx<'_>,
+) {
+    let Some(model) = cx.scene.object(begun.model).map(|object| object.class.clone()) else { return };
+    let subject = Subject::Scheduler { class: scheduler.class.clone(), model };
+    let subject = cx.names.subject(RelationName::Count, subject);
+    let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+    window.held = held;
+    window.weak = weak;
+    window.cut = cut;
+    cx.window(&window);
+}
