@@ -147,7 +147,10 @@ fn related<'a>(
         one.changed += changed;
         one.unchanged += unchanged;
     }
-    related.into_values().collect()
+    let mut related: Vec<Related<'a>> = related.into_values().collect();
+    // What a parameter does says more than what the statistics of a layer do.
+    related.sort_by_key(|one| checked.variables.get(one.name) == Some(&VariableKind::Buffer));
+    related
 }
 
 /// `all 6 parameters of \`Net.backbone\``: the longest prefix that the names share, and how much of it they are.
