@@ -60,8 +60,8 @@ pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
             "notice: it came up in one of the reference runs only".into()
         }
         Level::Notice => {
-            "notice: it does not hold where it was not learned (in the second half of the runs, or in one \
-                          run when learned from the others), or another invariant explains it as well"
+            "notice: it does not hold where it was not learned, or fits a weaker claim as well; `traincheck infer \
+             --explain` says which"
                 .into()
         }
     }
