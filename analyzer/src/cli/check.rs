@@ -14,6 +14,7 @@ use traincheck_analyzer::runs;
 use traincheck_analyzer::suppress::{FILE_NAME, ReadSuppressionsError, Suppressions};
 
 use super::calendar;
+use super::progress::Bar;
 
 /// Exit code for bad input.
 const EXIT_BAD_INPUT: u8 = 2;
@@ -87,7 +88,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut code = 0;
     let mut out = io::BufWriter::new(io::stdout().lock());
     for run in &opened {
-        let checked = runs::check(run, &invariants, &Progress::default());
+        let progress = Progress::default();
+        let bar = Bar::over(&progress);
+        let checked = runs::check(run, &invariants, &progress);
+        drop(bar);
         let judged = suppressions.as_ref().map(|suppressions| suppressions.judge(&invariants, &today));
         let report = Report::judged(runs::name(&run.folder), &invariants, &checked, &causes, judged);
         match args.format {

@@ -11,6 +11,8 @@ use traincheck_analyzer::invariants::count_by_relation;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 
+use super::progress::Bar;
+
 /// Exit code for bad input.
 const EXIT_BAD_INPUT: u8 = 2;
 
@@ -51,7 +53,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
             "traincheck: learning from one run only: what it has by chance becomes an invariant; give two or more"
         );
     }
-    let (references, damage) = runs::read_references(&opened, &Progress::default());
+    let progress = Progress::default();
+    let bar = Bar::over(&progress);
+    let (references, damage) = runs::read_references(&opened, &progress);
+    drop(bar);
     damage.iter().for_each(|line| eprintln!("traincheck: {line}; what lies behind it was read"));
     let learned = learn(references);
     let invariants = &learned.invariants;

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use traincheck_analyzer::run_source::Progress;
 use traincheck_schema::run::Run;
 
 use super::EXIT_TROUBLE;
+use super::progress::Bar;
 use crate::inspect::{Summary, text};
 
 /// The arguments of `traincheck inspect`.
@@ -33,7 +35,10 @@ enum Format {
 /// Prints the summary of a run. What is damaged is named on stderr, and the rest is shown all the same.
 pub fn run(args: Args) -> Result<ExitCode> {
     let run = Run::open(&args.run)?;
-    let summary = Summary::of(&run);
+    let progress = Progress::default();
+    let bar = Bar::over(&progress);
+    let summary = Summary::of(&run, &progress);
+    drop(bar);
     let mut out = io::BufWriter::new(io::stdout().lock());
     match args.format {
         Format::Text => text::write(&mut out, &summary)?,

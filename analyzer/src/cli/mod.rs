@@ -6,6 +6,7 @@ mod doctor;
 mod infer;
 mod inspect;
 mod invariants;
+mod progress;
 mod settings;
 
 use std::io;

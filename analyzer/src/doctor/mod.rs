@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use serde::Serialize;
+use traincheck_analyzer::run_source::Progress as Reading;
 use traincheck_schema::run::{Progress, Report, Run};
 
 pub use hooks::{Hook, State, many};
@@ -103,7 +104,7 @@ impl Examination {
     /// What the agent and the interpreter, asked without it, say, where the built-in training ran.
     pub fn of_probe(&mut self, facts: &Facts, folder: &Path) {
         let mut reports = self.read_reports(folder);
-        let run = Run::open(&folder.join("run")).ok().map(|run| Summary::of(&run));
+        let run = Run::open(&folder.join("run")).ok().map(|run| Summary::of(&run, &Reading::default()));
         if facts.torch.is_empty() {
             // That it was not imported is no wonder, and no problem of its own.
             reports.retain(|report| report.progress == Progress::Refused);
@@ -117,7 +118,7 @@ impl Examination {
     /// The same of a program, which exited with `code`.
     pub fn of_program(&mut self, command: &[OsString], code: u8, folder: &Path) {
         let reports = self.read_reports(folder);
-        let run = Run::open(&folder.join("run")).ok().map(|run| Summary::of(&run));
+        let run = Run::open(&folder.join("run")).ok().map(|run| Summary::of(&run, &Reading::default()));
         self.program = Some(Program {
             command: command.iter().map(|part| part.to_string_lossy().into_owned()).collect(),
             exit_code: code,

@@ -7,6 +7,7 @@ mod tally;
 pub mod text;
 
 use serde::Serialize;
+use traincheck_analyzer::run_source::Progress;
 use traincheck_schema::run::{Run, RunInfo};
 
 pub use arguments::Value;
@@ -26,11 +27,12 @@ pub struct Summary {
 
 impl Summary {
     /// Reads the run.
-    pub fn of(run: &Run) -> Summary {
+    pub fn of(run: &Run, progress: &Progress) -> Summary {
+        run.processes.iter().for_each(|process| progress.expect(process.size()));
         Summary {
             run: run.folder.display().to_string(),
             info: run.info.clone(),
-            processes: run.processes.iter().map(ProcessSummary::of).collect(),
+            processes: run.processes.iter().map(|process| ProcessSummary::of(process, progress)).collect(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The summary of one process.
 
 use serde::Serialize;
+use traincheck_analyzer::run_source::Progress;
 use traincheck_schema::run::Process;
 use traincheck_schema::segment::ProcessHeader;
 
@@ -106,11 +107,14 @@ pub enum End {
 
 impl ProcessSummary {
     /// Reads the trace of the process.
-    pub fn of(process: &Process) -> ProcessSummary {
+    pub fn of(process: &Process, progress: &Progress) -> ProcessSummary {
         let mut reader = process.reader();
         let mut tally = Tally::default();
         let mut damage = Vec::new();
+        let mut told = 0;
         while let Some(batch) = reader.next_batch() {
+            let read = reader.bytes_read();
+            progress.advance(read.saturating_sub(std::mem::replace(&mut told, read)));
             match batch {
                 Ok(batch) => tally.add(&batch, reader.dictionary()),
                 Err(error) => damage.push(error.to_string()),
