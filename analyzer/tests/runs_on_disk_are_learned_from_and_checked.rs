@@ -24,6 +24,17 @@ fn from_folders_to_exit_codes() {
     assert_eq!(code, Some(0));
     assert_eq!(fs::read(at("one.json")).unwrap(), fs::read(at("two.json")).unwrap());
 
+    let explained =
+        |explain: &str| traincheck(&["infer", "b", "a", "-o", "two.json", explain], folder.path(), "2").1;
+    let (on_stdout, in_file) = (explained("--explain"), explained("--explain=why.txt"));
+    let lines = fs::read_to_string(at("why.txt")).unwrap();
+    assert_eq!(on_stdout, lines.clone() + &in_file);
+    assert!(
+        lines.lines().all(|line| line.starts_with("notice ") || line.starts_with("rejected ")),
+        "{lines}"
+    );
+    assert!(lines.lines().count() > 100, "{lines}");
+
     let check = |run: &str| traincheck(&["check", run, "-i", "one.json"], folder.path(), "2");
     let (code, stdout, _) = check("clean");
     assert_eq!(code, Some(0), "{stdout}");

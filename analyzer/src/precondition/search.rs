@@ -4,6 +4,7 @@
 //! there is one narrowest clause, which names whatever they have in common. Only such clauses are looked at: for any
 //! clause, the narrowest one of the situations that it covers covers the same ones, and no more of the others.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Clause, Condition, MOST_CLAUSES, Precondition};
@@ -12,6 +13,8 @@ use crate::situation::{Feature, Fields, Situation, Value};
 /// Clauses that are looked at, and comparisons with counter-examples, before the search becomes a greedy one.
 const MOST_CANDIDATES: usize = 512;
 const MOST_COMPARISONS: usize = 1 << 20;
+/// Situations that are looked at for the nearest clause.
+const MOST_NEAREST: usize = 64;
 /// Clauses that a greedy search tries.
 const GREEDY: usize = 4;
 
@@ -56,15 +59,18 @@ pub fn separate(examples: &[Example<'_>], fields: Fields) -> Option<Precondition
 }
 
 /// The narrowest clause around one situation with examples that leaves the fewest counter-examples, and how many.
-/// It tells how far from a precondition a claim is that has none.
+/// It tells how far from a precondition a claim is that has none. Only the situations with the most examples are
+/// tried.
 pub fn nearest(examples: &[Example<'_>], fields: Fields) -> Option<(Clause, u64)> {
     let search = Search::new(examples, &[], fields);
     let clause = |example: &Example<'_>| {
         let clause = Clause { all_of: search.alone(example.situation).0 };
         let left = examples.iter().filter(|other| clause.holds(other.situation)).map(|other| other.negative);
-        (left.sum::<u64>(), std::cmp::Reverse(example.positive), clause)
+        (left.sum::<u64>(), Reverse(example.positive), clause)
     };
-    let nearest = examples.iter().filter(|example| example.positive > 0).map(clause).min()?;
+    let mut positive: Vec<&Example<'_>> = examples.iter().filter(|example| example.positive > 0).collect();
+    positive.sort_unstable_by_key(|example| (Reverse(example.positive), example.situation));
+    let nearest = positive.into_iter().take(MOST_NEAREST).map(clause).min()?;
     Some((nearest.2, nearest.0))
 }
 
