@@ -221,6 +221,11 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+    /// The workers of a loader.
+    Workers {
+        /// Name of the loader.
+        loader: String,
+    },
     /// The calls of one function in a stretch of the run.
     Calls {
         /// Of what.
@@ -506,6 +511,7 @@ impl Claim {
                 format!("between the steps around every call of {}", calls.join(" and "))
             }
             Subject::Loader { name } => format!("of `{name}`"),
+            Subject::Workers { loader } => format!("of `{loader}`"),
             Subject::RateChange { name } => format!("where `{name}` changes"),
             Subject::RateInPass { name } => format!("within a pass over the training data, `{name}`"),
             Subject::Calls { call, per } => {

@@ -300,6 +300,8 @@ fn made(seed: u64, noise: Noise) -> MemoryTrace {
 #[test]
 fn workers_that_draw_the_same_are_found() {
     let invariants = learned(|seed| made(seed, Noise::Own));
+    assert_eq!(claims(&invariants, |outcome| *outcome == Outcome::WorkersDiffer), 2);
+    assert_eq!(claims(&invariants, |outcome| *outcome == Outcome::BatchDiffers), 1);
     let same = made(3, Noise::Same);
     assert_eq!(alarms(&invariants, &same), ["workers-give-the-same-data"]);
     let text = text(&invariants, &same);
@@ -361,6 +363,14 @@ fn gradients_that_a_hook_has_kept_are_found() {
         let found = alarms(&invariants, &hooked(4, clean));
         assert!(!found.contains(&"stale-gradients".to_owned()), "{found:?}");
     }
+}
+
+#[test]
+fn workers_where_the_references_had_none_raise_no_alarm() {
+    let invariants = learned(|seed| drawn(seed, Draw::Shuffled));
+    assert_eq!(alarms(&invariants, &made(3, Noise::Own)), [""; 0]);
+    let invariants = learned(|seed| made(seed, Noise::Own));
+    assert_eq!(alarms(&invariants, &drawn(3, Draw::Shuffled)), [""; 0]);
 }
 
 /// A loader is none of these scripts' concern, and nothing is said of it.

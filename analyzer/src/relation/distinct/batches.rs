@@ -137,10 +137,17 @@ impl Batches {
                     *workers.subject.get_or_insert_with(|| cx.names.subject(RelationName::Distinct, name()));
                 workers.compare(subject, std::slice::from_ref(part), &found, cx);
             }
-            if says_something(&batch)
-                && let Some(subject) = loader_subject(&mut loader.subject, owner, cx)
+            // Where parts say it, the whole need not.
+            let parts = batch.iter().any(|(_, digest)| has_fractions(digest));
+            if !parts
+                && says_something(&batch)
+                && let Some(object) = cx.scene.object(owner)
             {
-                loader.as_a_whole.compare(subject, &batch, &found, cx);
+                let name = || Subject::Workers { loader: object.name.clone() };
+                let workers = &mut loader.as_a_whole;
+                let subject =
+                    *workers.subject.get_or_insert_with(|| cx.names.subject(RelationName::Distinct, name()));
+                workers.compare(subject, &batch, &found, cx);
             }
         }
         loader.turn.push((worker, batch));
@@ -206,7 +213,9 @@ impl Loader {
         if repeated && exhausted {
             return;
         }
-        let Some(subject) = loader_subject(&mut self.subject, id, cx) else { return };
+        let Some(object) = cx.scene.object(id) else { return };
+        let name = || Subject::Loader { name: object.name.clone() };
+        let subject = *self.subject.get_or_insert_with(|| cx.names.subject(RelationName::Distinct, name()));
         if !cx.sink.wants(subject) {
             return;
         }
@@ -223,14 +232,6 @@ impl Loader {
         window.variables = &variables;
         cx.window(&window);
     }
-}
-
-fn loader_subject(known: &mut Option<SubjectId>, loader: u32, cx: &mut Cx<'_>) -> Option<SubjectId> {
-    if known.is_none() {
-        let name = cx.scene.object(loader)?.name.clone();
-        *known = Some(cx.names.subject(RelationName::Distinct, Subject::Loader { name }));
-    }
-    *known
 }
 
 /// Whether all of `parts` are the same in `others`.
