@@ -160,6 +160,8 @@ pub fn arguments(full: bool, role: Role, object: Option<ObjectKind>, outermost: 
         Role::Autocast | Role::GradMode if name == "__exit__" => Extent::NOTHING,
         Role::User => Extent::BOTH,
         Role::ModuleCall if outermost => Extent::BOTH,
+        // What types and shapes the modules inside work with; what one is given, another one gave.
+        Role::ModuleCall => Extent::RETURNED,
         Role::OptimizerInit
         | Role::SchedulerInit
         | Role::LoaderInit
