@@ -42,6 +42,12 @@ pub enum RelationName {
     Count,
     /// A learning rate follows its schedule.
     Schedule,
+    /// A result has a type.
+    Output,
+    /// A property of a result is that of an argument.
+    InputOutput,
+    /// A result stays within a bound that the call was given.
+    Threshold,
 }
 
 impl RelationName {
@@ -62,6 +68,9 @@ impl RelationName {
             "distinct",
             "count",
             "schedule",
+            "output",
+            "input_output",
+            "threshold",
         ][self as usize]
     }
 }
@@ -144,6 +153,16 @@ pub enum Living {
     Scaler,
 }
 
+/// What of a tensor is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Property {
+    /// Its first dimension.
+    Rows,
+    /// The type of its numbers.
+    Dtype,
+}
+
 /// What a window is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
@@ -210,6 +229,32 @@ pub enum Subject {
         caller: Option<Call>,
         /// Full class name of the module.
         class: String,
+    },
+    /// A tensor that a module gives back, with gradients.
+    Result {
+        /// Name of the module, `Net.head`.
+        module: String,
+        /// The place in the result: `result[0]`.
+        place: String,
+        /// The autocast that is on somewhere in the iteration.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        under: Option<String>,
+    },
+    /// What a call makes of what it is given.
+    Mapping {
+        /// The call.
+        call: Call,
+        /// The place in its result.
+        place: String,
+        /// What is compared.
+        property: Property,
+    },
+    /// A call that is given a bound.
+    Bound {
+        /// The call.
+        call: Call,
+        /// The argument that is the bound.
+        argument: String,
     },
     /// From one step to the next, with calls of functions of the script in between that are given a model.
     Around {
@@ -371,6 +416,27 @@ pub enum Outcome {
     ByScheduler,
     /// It does not change.
     Stays,
+    /// It is of this type.
+    Dtype {
+        /// PyTorch's name of it, without `torch.`.
+        dtype: String,
+    },
+    /// It lies on a device of this kind.
+    Device {
+        /// Such as `cuda`.
+        device: String,
+    },
+    /// It requires a gradient.
+    RequiresGrad,
+    /// The property of the result is that of the argument.
+    Kept,
+    /// What is measured is no more than the bound.
+    Within,
+    /// No claim of its own: that this value was seen makes others worth making.
+    Saw {
+        /// The value.
+        value: String,
+    },
 }
 
 /// What references of one configuration cannot vary. A claim that speaks of such a thing is at most a notice.
@@ -440,6 +506,12 @@ impl Outcome {
             | Outcome::Scaled
             | Outcome::WorksOnWhatSteps
             | Outcome::ByScheduler
+            | Outcome::Dtype { .. }
+            | Outcome::Device { .. }
+            | Outcome::RequiresGrad
+            | Outcome::Kept
+            | Outcome::Within
+            | Outcome::Saw { .. }
             | Outcome::Stays => None,
             Outcome::Happens { times: Times::Number(number) } => Literal::number(f64::from(*number)),
             Outcome::Happens { .. } => None,
@@ -505,6 +577,27 @@ impl Claim {
             }
             Subject::Inference { caller: None, class } => {
                 format!("whenever a `{}` is called without gradients", class_name(class))
+            }
+            Subject::Result { module, place, under } => {
+                let under =
+                    under.as_ref().map_or(String::new(), |under| format!(" in iterations with {under}"));
+                format!("whenever `{module}` is called with gradients{under}, its {place}")
+            }
+            Subject::Mapping { call, place, property } => {
+                let what = match property {
+                    Property::Rows => "the first dimension of",
+                    Property::Dtype => "the type of",
+                };
+                format!("in every call of {call}, {what} its {place}")
+            }
+            Subject::Bound { call, argument } if call.role == Role::ClipGrad => {
+                format!("after every call of {call}, the norm of all gradients is no more than `{argument}`")
+            }
+            Subject::Bound { call, argument } if argument.starts_with("max_new") => {
+                format!("in every call of {call}, the result is longer by no more than `{argument}`")
+            }
+            Subject::Bound { call, argument } => {
+                format!("in every call of {call}, the result is no longer than `{argument}`")
             }
             Subject::Around { calls } => {
                 let calls: Vec<String> = calls.iter().map(Call::to_string).collect();
@@ -587,6 +680,12 @@ impl Claim {
             }
             Outcome::ByScheduler => "a step of a scheduler does it".into(),
             Outcome::Stays => return format!("{subject} does not change"),
+            Outcome::Dtype { dtype } => return format!("{subject} is of type {dtype}"),
+            Outcome::Device { device } => return format!("{subject} is on a device of type {device}"),
+            Outcome::RequiresGrad => return format!("{subject} requires a gradient"),
+            Outcome::Kept => return format!("{subject} is that of the first tensor it is given"),
+            Outcome::Within => return subject,
+            Outcome::Saw { value } => return format!("{subject}: {value}"),
         };
         format!("{subject}, {outcome}")
     }
@@ -598,6 +697,7 @@ impl Claim {
             | Subject::Update { call }
             | Subject::Before { call, .. }
             | Subject::After { call } => (std::slice::from_ref(call), None),
+            Subject::Mapping { call, .. } | Subject::Bound { call, .. } => (std::slice::from_ref(call), None),
             Subject::Inference { caller, .. } => (caller.as_slice(), None),
             Subject::Around { calls } => (calls, None),
             Subject::Calls { call, per: Stretch::Call { call: within } } => {

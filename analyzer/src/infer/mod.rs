@@ -112,5 +112,20 @@ fn hypotheses(references: &[Reference]) -> BTreeMap<Key, BTreeSet<Outcome>> {
             all.entry(key.clone()).or_default().extend(subject.held.keys().cloned());
         }
     }
+    all.retain(|(relation, _), outcomes| {
+        let all = outcomes.len();
+        outcomes.retain(|outcome| !matches!(outcome, Outcome::Saw { .. }));
+        all - outcomes.len() >= values_needed(*relation)
+    });
     all
+}
+
+/// How many values the references must have seen for claims of this relation to be worth making: what never varies is
+/// equal by chance, and a bound that is never reached bounds nothing.
+fn values_needed(relation: RelationName) -> usize {
+    match relation {
+        RelationName::InputOutput => 2,
+        RelationName::Threshold => 1,
+        _ => 0,
+    }
 }

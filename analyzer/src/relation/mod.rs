@@ -6,18 +6,22 @@ mod consistent;
 mod contain;
 mod count;
 mod cover;
+mod described;
 mod distinct;
 mod frozen;
+mod input_output;
 mod lead;
 mod lifecycle;
 mod mode;
 mod moving;
+mod output;
 mod owned;
 mod passes;
 mod range;
 mod schedule;
 mod sequence;
 mod steps;
+mod threshold;
 mod writes;
 
 use crate::claim::{Outcome, RelationName, Subject};
@@ -106,6 +110,9 @@ pub const TABLE: &[Kind] = &[
     distinct::KIND,
     count::KIND,
     schedule::KIND,
+    output::KIND,
+    input_output::KIND,
+    threshold::KIND,
 ];
 
 /// The fixed part of the relation `name`.

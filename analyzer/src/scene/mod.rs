@@ -277,6 +277,11 @@ impl Scene {
         &stack[..depth.min(stack.len())]
     }
 
+    /// Whether the call with this number is open, or suspended.
+    pub fn is_open(&self, call: u64) -> bool {
+        self.threads.iter().any(|thread| thread.is_open(call)) || self.suspended.contains_key(&call)
+    }
+
     /// How many calls are around `frame`, which is open or was just left.
     pub fn depth(&self, frame: &Frame) -> usize {
         let stack = self.stack(frame.thread, usize::MAX);

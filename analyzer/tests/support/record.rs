@@ -29,6 +29,8 @@ pub struct Recorder {
     pub stage: Stage,
     /// Whether gradients are enabled.
     pub grad: bool,
+    /// Dictionary id of the context of what follows.
+    pub context: u32,
     line: u32,
 }
 
@@ -48,6 +50,7 @@ impl Default for Recorder {
             step: 0,
             stage: Stage::Init,
             grad: true,
+            context: 0,
             line: 0,
         }
     }
@@ -96,6 +99,12 @@ impl Recorder {
         self.entry(DictKind::Text, text, 0, 0, "", 0)
     }
 
+    /// What follows runs under this context; empty: none.
+    pub fn under(&mut self, context: &str) {
+        self.context =
+            if context.is_empty() { 0 } else { self.entry(DictKind::Context, context, 0, 0, "", 0) };
+    }
+
     /// Calls that follow come from this line of the script.
     pub fn at(&mut self, line: u32) -> &mut Self {
         self.line = line;
@@ -127,7 +136,7 @@ impl Recorder {
             name,
             site,
             object,
-            context: 0,
+            context: self.context,
             value,
         });
     }

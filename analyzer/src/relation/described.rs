@@ -1,0 +1,69 @@
+//! What the agent says of a tensor, taken apart: `[8, 3] float32 cpu`.
+
+use traincheck_schema::record::{Argument, ArgumentKind, tensor};
+
+use crate::source::Source;
+
+/// A tensor that a call was given or gave back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Described<'a> {
+    /// As it is written, without the brackets: `8, 3`.
+    shape: &'a str,
+    /// `float32`.
+    pub dtype: &'a str,
+    /// `cuda` for `cuda:1`.
+    pub device: &'a str,
+    /// Whether it requires a gradient.
+    pub requires_grad: bool,
+}
+
+impl<'a> Described<'a> {
+    /// `None`: it is no tensor, or one of a kind that is not understood.
+    pub fn of(argument: &Argument, source: &'a dyn Source) -> Option<Described<'a>> {
+        if argument.value_kind != ArgumentKind::Tensor as u8 {
+            return None;
+        }
+        let text = &source.entry(argument.text)?.text;
+        let requires_grad = argument.flags & tensor::REQUIRES_GRAD != 0;
+        Described::parse(text).map(|described| Described { requires_grad, ..described })
+    }
+
+    fn parse(text: &str) -> Option<Described<'_>> {
+        let (shape, rest) = text.strip_prefix('[')?.split_once("] ")?;
+        let mut words = rest.split(' ');
+        let (dtype, device) = (words.next()?, words.next()?);
+        let device = device.split(':').next()?;
+        Some(Described { shape, dtype, device, requires_grad: false })
+    }
+
+    /// The first dimension.
+    pub fn rows(&self) -> Option<u64> {
+        self.shape.split(", ").next()?.parse().ok()
+    }
+
+    /// The last dimension.
+    pub fn length(&self) -> Option<u64> {
+        self.shape.rsplit(", ").next()?.parse().ok()
+    }
+
+    /// Whether its elements are floating-point numbers.
+    pub fn is_float(&self) -> bool {
+        self.dtype.starts_with("float") || self.dtype.starts_with("bfloat")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_are_taken_apart() {
+        let of = Described::parse("[8, 3] float32 cuda:1").unwrap();
+        assert_eq!((of.rows(), of.length(), of.dtype, of.device), (Some(8), Some(3), "float32", "cuda"));
+        let scalar = Described::parse("[] int64 cpu").unwrap();
+        assert_eq!((scalar.rows(), scalar.length(), scalar.is_float()), (None, None, false));
+        for text in ["", "[", "[8] float32", "type 99 device 20:0", "[8 float32 cpu"] {
+            assert_eq!(Described::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Input-output: a property of what a call gives back equals the same property of what it was given.
+//!
+//! The number of rows (the first dimension of the first tensor), and the type of floating-point numbers. Equal numbers
+//! are equal by chance often enough, so a claim needs that the references saw the property vary.
+
+use traincheck_schema::record::{Argument, Role, flags};
+
+use super::described::Described;
+use super::{Cx, Kind, Relation};
+use crate::claim::{Outcome, Property, RelationName, Subject};
+use crate::names::{FastMap, SubjectId};
+use crate::scene::{Frame, Moment, Scene};
+use crate::sink::Window;
+use crate::situation::{Fields, NOTHING};
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: RelationName::InputOutput,
+    new: || Box::new(InputOutput::default()),
+    structural: false,
+    fields: |_| Fields::NONE,
+    critical: |subject, outcome| {
+        // A function of the script may leave rows out; a module that does has mixed them up.
+        *outcome == Outcome::Kept
+            && matches!(subject, Subject::Mapping { call, property: Property::Rows, .. }
+                if call.role == Role::ModuleCall)
+    },
+};
+
+/// Results of one call that are looked at.
+const MOST_RESULTS: usize = 8;
+/// Values of a property that are told apart: two say that it varies.
+const MOST_VALUES: usize = 2;
+
+#[derive(Default)]
+struct InputOutput {
+    /// Rows and type of the first tensor that open calls were given.
+    given: FastMap<u64, (Option<u64>, Option<String>)>,
+    seen: FastMap<SubjectId, (u32, Vec<String>)>,
+}
+
+impl Relation for InputOutput {
+    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        match moment {
+            Moment::Given(frame, arguments) if is_asked(frame) => {
+                let first = arguments.iter().find_map(|argument| Described::of(argument, cx.source));
+                if let Some(first) = first {
+                    let dtype = first.is_float().then(|| first.dtype.to_owned());
+                    self.given.insert(frame.call, (first.rows(), dtype));
+                }
+            }
+            Moment::Gave(frame, results) if is_asked(frame) => {
+                if let Some((rows, dtype)) = self.given.remove(&frame.call) {
+                    self.gave(frame, rows, dtype, results, cx);
+                }
+            }
+            // It gave nothing back that was recorded; what it gives back is told after it is left.
+            Moment::IterationBegan(_) => self.given.retain(|call, _| cx.scene.is_open(*call)),
+            _ => {}
+        }
+    }
+}
+
+/// Whether what the call does with tensors is of interest.
+fn is_asked(frame: &Frame) -> bool {
+    match frame.target.role {
+        Role::ModuleCall => frame.flags & flags::OUTERMOST != 0,
+        Role::User => frame.counts,
+        _ => false,
+    }
+}
+
+impl InputOutput {
+    fn gave(
+        &mut self,
+        frame: &Frame,
+        rows: Option<u64>,
+        dtype: Option<String>,
+        results: &[Argument],
+        cx: &mut Cx<'_>,
+    ) {
+        for result in results.iter().take(MOST_RESULTS) {
+            let Some(described) = Described::of(result, cx.source) else { continue };
+            if let (Some(given), Some(gave)) = (rows, described.rows()) {
+                self.example(frame, result, Property::Rows, &given.to_string(), given == gave, cx);
+            }
+            if let Some(given) = dtype.as_ref().filter(|_| described.is_float()) {
+                self.example(frame, result, Property::Dtype, given, given == described.dtype, cx);
+            }
+        }
+    }
+
+    fn example(
+        &mut self,
+        frame: &Frame,
+        result: &Argument,
+        property: Property,
+        value: &str,
+        kept: bool,
+        cx: &mut Cx<'_>,
+    ) {
+        let place = cx.source.entry(result.name).map(|entry| entry.text.clone()).unwrap_or_default();
+        let call = cx.names.calls.get(frame.target.plain).clone();
+        let subject = cx.names.subject(RelationName::InputOutput, Subject::Mapping { call, place, property });
+        let (ordinal, values) = self.seen.entry(subject).or_default();
+        *ordinal = ordinal.saturating_add(1);
+        let known = values.iter().any(|known| known == value);
+        if !known && values.len() < MOST_VALUES {
+            values.push(value.to_owned());
+        }
+        let mut held = Vec::new();
+        if values.iter().any(|known| known == value) {
+            held.push(cx.names.outcome(Outcome::Saw { value: value.to_owned() }));
+        }
+        if kept {
+            held.push(cx.names.outcome(Outcome::Kept));
+        }
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+        window.held = &held;
+        window.cut = Scene::too_early(frame.iteration, *ordinal);
+        cx.window(&window);
+    }
+}

@@ -1,0 +1,168 @@
+//! Types, rows and lengths of results: what is learned of them, and what is no more than chance.
+mod support;
+
+use support::torch::{Model, Optimizer, Torch};
+use support::{Passed, alarms, learn};
+use traincheck_analyzer::invariants::{Invariants, Level};
+use traincheck_analyzer::source::MemoryTrace;
+use traincheck_schema::record::{Direction, ObjectKind, Role, flags};
+
+const AUTOCAST: &str = "autocast(cpu, bfloat16) matmul=high";
+
+fn training(seed: u64, iterations: u32, each: impl Fn(&mut Torch, u32)) -> MemoryTrace {
+    let mut torch = Torch::new(seed);
+    let model: Model = torch.model("Net", &["body.weight", "head.weight"]);
+    let optimizer: Optimizer = torch.optimizer("AdamW", &[model]);
+    for iteration in 1..=iterations {
+        torch.zero_grad(optimizer);
+        torch.forward(model, 10);
+        each(&mut torch, iteration);
+        torch.backward(&[model]);
+        torch.step(optimizer);
+    }
+    torch.finish()
+}
+
+/// A call of a module inside, and what it gives back.
+fn call(torch: &mut Torch, module: &str, dtype: &str) {
+    let object = torch.record.object(module, ObjectKind::Module, "torch.nn.Linear");
+    torch.record.enter("torch.nn.Linear.__call__", Role::ModuleCall, object, flags::MODULE_TRAIN);
+    torch.record.exit(false);
+    torch.record.argument(Direction::Result, "result", Passed::Tensor(&format!("[8, 3] {dtype} cpu"), true));
+}
+
+/// `body` under autocast, then `head` under what is given.
+fn mixed(torch: &mut Torch, body: &str, head: &str) {
+    let dtype = |context: &str| if context.is_empty() { "float32" } else { "bfloat16" };
+    torch.record.under(body);
+    call(torch, "Net.body", dtype(body));
+    torch.record.under(head);
+    call(torch, "Net.head", dtype(head));
+    torch.record.under("");
+}
+
+fn found(reference: impl Fn(&mut Torch, u32), run: impl Fn(&mut Torch, u32)) -> Vec<String> {
+    let invariants = learn(&[training(1, 12, &reference), training(2, 12, &reference)]);
+    alarms(&invariants, &training(3, 9, run))
+}
+
+#[test]
+fn a_module_that_leaves_autocast_is_found() {
+    let reference = |torch: &mut Torch, _| mixed(torch, AUTOCAST, AUTOCAST);
+    assert_eq!(found(reference, |torch, _| mixed(torch, AUTOCAST, "")), ["autocast-not-applied"]);
+    // The first of an iteration, too.
+    assert_eq!(found(reference, |torch, _| mixed(torch, "", AUTOCAST)), ["autocast-not-applied"]);
+}
+
+#[test]
+fn without_autocast_or_in_another_type_nothing_is_wrong() {
+    let reference = |torch: &mut Torch, _| mixed(torch, AUTOCAST, AUTOCAST);
+    assert!(found(reference, |torch, _| mixed(torch, "", "")).is_empty());
+    let half = |torch: &mut Torch, _| {
+        torch.record.under("autocast(cpu, float16)");
+        call(torch, "Net.body", "float16");
+        call(torch, "Net.head", "float32");
+        torch.record.under("");
+    };
+    assert!(found(reference, half).is_empty());
+}
+
+#[test]
+fn autocast_that_begins_late_is_no_error() {
+    let reference = |torch: &mut Torch, _| mixed(torch, AUTOCAST, AUTOCAST);
+    let late = |torch: &mut Torch, iteration| {
+        let context = if iteration > 4 { AUTOCAST } else { "" };
+        mixed(torch, context, context);
+    };
+    assert!(found(reference, late).is_empty());
+}
+
+#[test]
+fn a_head_that_is_outside_of_autocast_in_the_references_may_be() {
+    let reference = |torch: &mut Torch, _| mixed(torch, AUTOCAST, "");
+    assert!(found(reference, reference).is_empty());
+    assert!(found(reference, |torch, _| mixed(torch, AUTOCAST, AUTOCAST)).is_empty());
+}
+
+/// An outermost call of a module with so many rows.
+fn rows(torch: &mut Torch, given: u64, gave: u64) {
+    let object = torch.record.object("Scorer", ObjectKind::Module, "__main__.Scorer");
+    let flags = flags::MODULE_TRAIN | flags::OUTERMOST;
+    torch.record.enter("__main__.Scorer.__call__", Role::ModuleCall, object, flags);
+    torch.record.argument(
+        Direction::Argument,
+        "x",
+        Passed::Tensor(&format!("[{given}, 4] float32 cpu"), false),
+    );
+    torch.record.exit(false);
+    torch.record.argument(
+        Direction::Result,
+        "result",
+        Passed::Tensor(&format!("[{gave}, 2] float32 cpu"), true),
+    );
+}
+
+#[test]
+fn a_batch_that_collapses_is_found() {
+    let reference = |torch: &mut Torch, iteration: u32| {
+        let n = if iteration.is_multiple_of(4) { 5 } else { 8 };
+        rows(torch, n, n);
+    };
+    assert_eq!(found(reference, |torch, _| rows(torch, 8, 1)), ["batch-mixed-up"]);
+    assert!(found(reference, |torch, _| rows(torch, 3, 3)).is_empty());
+}
+
+#[test]
+fn rows_that_never_vary_are_equal_by_chance() {
+    let reference = |torch: &mut Torch, _| rows(torch, 8, 8);
+    assert!(found(reference, |torch, _| rows(torch, 6, 8)).is_empty());
+}
+
+/// `generate(prompt, max_new_tokens)`.
+fn generate(torch: &mut Torch, prompt: u64, most: i64, gave: u64) {
+    torch.record.enter("__main__.generate", Role::User, 0, 0);
+    torch.record.argument(
+        Direction::Argument,
+        "prompt",
+        Passed::Tensor(&format!("[1, {prompt}] int64 cpu"), false),
+    );
+    torch.record.argument(Direction::Argument, "max_new_tokens", Passed::Int(most));
+    torch.record.exit(false);
+    torch.record.argument(
+        Direction::Result,
+        "result",
+        Passed::Tensor(&format!("[1, {gave}] int64 cpu"), false),
+    );
+}
+
+#[test]
+fn a_bound_that_is_ignored_is_found() {
+    let reference = |torch: &mut Torch, _| generate(torch, 7, 20, 27);
+    assert_eq!(found(reference, |torch, _| generate(torch, 7, 20, 60)), ["bound-ignored"]);
+    assert!(found(reference, |torch, _| generate(torch, 30, 50, 80)).is_empty());
+    assert!(found(reference, |torch, _| generate(torch, 30, 50, 31)).is_empty());
+}
+
+#[test]
+fn a_bound_that_is_never_reached_says_nothing() {
+    let reference = |torch: &mut Torch, _| generate(torch, 7, 1000, 9);
+    assert!(found(reference, |torch, _| generate(torch, 7, 10, 60)).is_empty());
+}
+
+fn texts(invariants: &Invariants, level: Level) -> Vec<&str> {
+    invariants.invariants.iter().filter(|i| i.level == level).map(|i| i.text.as_str()).collect()
+}
+
+#[test]
+fn what_may_differ_between_machines_and_settings_is_a_notice() {
+    let reference = |torch: &mut Torch, _: u32| rows(torch, 8, 8);
+    let invariants = learn(&[training(1, 12, reference), training(2, 12, reference)]);
+    let notices = texts(&invariants, Level::Notice);
+    for text in [
+        "Whenever `Scorer` is called with gradients, its result is of type float32",
+        "Whenever `Scorer` is called with gradients, its result is on a device of type cpu",
+        "Whenever `Scorer` is called with gradients, its result requires a gradient",
+    ] {
+        assert!(notices.contains(&text), "{text} in {notices:#?}");
+    }
+}
