@@ -121,8 +121,8 @@ fn known_causes_come_before_unknown_ones_and_consequences() {
         (contains("main.first"), Notice, 1, Why::Nothing),
     ];
     let found = found(&failed, &causes);
-    let helper = "This no longer holds: In every training iteration, `main.helper` is called";
-    let first = "This no longer holds: In every training iteration, `main.first` is called";
+    let helper = "`main.helper` is not called where it was in the reference runs";
+    let first = "`main.first` is not called where it was in the reference runs";
     let order = ["frozen-parameters", "gradients-not-cleared", "log-missing", helper, first];
     assert_eq!(names(&found), order);
 }

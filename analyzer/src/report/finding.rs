@@ -111,8 +111,7 @@ pub(super) fn finding<'a>(
         id: format!("{name}-{:08x}", xxhash_rust::xxh3::xxh3_64(ids.join(",").as_bytes()) as u32),
         level: broken.iter().map(|b| b.invariant.level).min()?,
         cause,
-        title: cause
-            .map_or_else(|| format!("This no longer holds: {}", shown.invariant.text), |c| c.title.clone()),
+        title: cause.map_or_else(|| title(shown.invariant), |cause| cause.title.clone()),
         variables_text: variables_text(&concerned, &checked.variables),
         first: shown.first,
         shown: 0,
@@ -121,6 +120,14 @@ pub(super) fn finding<'a>(
         variables,
         related,
     })
+}
+
+/// What is wrong where no cause is known.
+fn title(invariant: &Invariant) -> String {
+    match &invariant.claim.outcome {
+        Outcome::Called { call } => format!("{call} is not called where it was in the reference runs"),
+        _ => format!("This no longer holds: {}", invariant.text),
+    }
 }
 
 /// Variables of the same models that did as in the references.

@@ -184,7 +184,7 @@ pub fn references(invariant: &Invariant, invariants: &Invariants) -> String {
         .enumerate()
         .map(|(number, (run, evidence))| match evidence.positive {
             0 => format!("never in {}", run.name),
-            held if number == 0 => format!("{} in {}", self::times(held), run.name),
+            held if number == 0 || held == 1 => format!("{} in {}", self::times(held), run.name),
             held => format!("{held} in {}", run.name),
         })
         .collect();
