@@ -118,7 +118,7 @@ impl Rhythm {
         if let Some(stretch) = stretch {
             if stepped && self.waited < longest && self.usual.is_some() {
                 self.ended = Some(stretch);
-            } else if !stepped && self.waited == longest {
+            } else if self.waited == longest && (!stepped || self.usual.is_some()) {
                 self.window(&stretch, false, false, stretch.cut, cx);
             }
         }

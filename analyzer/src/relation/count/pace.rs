@@ -28,6 +28,8 @@ struct Scheduler {
     /// The optimizer it works on (dictionary id); 0: not known.
     optimizer: u32,
     steps: u32,
+    /// Steps of the optimizer before its last one.
+    last: u32,
     /// How far it was when the last pass over the same data began.
     begun: FastMap<u32, Begun>,
 }
@@ -70,7 +72,13 @@ impl Pace {
         if let Some(object) = scheduler {
             self.index.insert(id, self.schedulers.len());
             let class = object.class.clone();
-            self.schedulers.push(Scheduler { class, optimizer, steps: 0, begun: FastMap::default() });
+            self.schedulers.push(Scheduler {
+                class,
+                optimizer,
+                steps: 0,
+                last: 0,
+                begun: FastMap::default(),
+            });
         }
     }
 
@@ -79,8 +87,9 @@ impl Pace {
         let Some(&at) = self.index.get(&frame.object) else { return };
         let scheduler = &mut self.schedulers[at];
         scheduler.steps = scheduler.steps.saturating_add(1);
-        let Some(begun) = scheduler.begun.get(&self.current) else { return };
         let of_optimizer = self.steps.get(&scheduler.optimizer).copied().unwrap_or_default();
+        scheduler.last = of_optimizer;
+        let Some(begun) = scheduler.begun.get(&self.current) else { return };
         if scheduler.steps - begun.steps == 2 && of_optimizer - begun.of_optimizer >= 2 {
             let as_often = cx.names.outcome(Outcome::Happens { times: Times::Steps });
             // If something was lost, it may have been the beginning of the next pass.
@@ -100,19 +109,20 @@ impl Pace {
             let now = Begun { steps: scheduler.steps, of_optimizer, losses: cx.scene.losses, model };
             let Some(begun) = scheduler.begun.insert(over, now) else { continue };
             let (stepped, chances) = (now.steps - begun.steps, now.of_optimizer - begun.of_optimizer);
-            // That it never steps is for lifecycle; what is not trained needs no schedule.
-            if scheduler.steps == 0 || chances == 0 {
+            // What is not trained needs no schedule.
+            if chances == 0 {
                 continue;
             }
             let mut held = Vec::new();
             let mut weak = Vec::new();
-            if stepped == 1 {
+            // One that follows the number of batches may step once in each pass, but not at the end of each.
+            if stepped == 1 && scheduler.last == now.of_optimizer {
                 held.push(once);
             } else if stepped > 1 && stepped.abs_diff(chances) <= chances / 8 {
                 // A scaler leaves out steps of the optimizer.
                 held.push(as_often);
             }
-            if stepped == 0 {
+            if stepped <= 1 {
                 // It may have come to its end.
                 weak.push(once);
             }
