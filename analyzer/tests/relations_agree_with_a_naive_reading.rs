@@ -1,13 +1,14 @@
-//! Contain, cover and lead count what a plain reading of the whole trace counts.
+//! Contain, cover, lead and count count what a plain reading of the whole trace counts.
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use support::Recorder;
-use traincheck_analyzer::claim::{Call, Level, Outcome, RelationName, Subject};
+use traincheck_analyzer::claim::{Call, Level, Outcome, RelationName, Stretch, Subject};
 use traincheck_analyzer::evidence::{Cells, RunEvidence};
 use traincheck_analyzer::infer::read;
+use traincheck_analyzer::times::Times;
 use traincheck_schema::record::{EventKind, Role};
 
 const FUNCTIONS: &[(&str, Role)] = &[
@@ -153,6 +154,26 @@ fn counted(evidence: &RunEvidence, relation: RelationName) -> Counts {
     counts
 }
 
+/// How many windows there were of a subject, and in how many of them it happened so often.
+type Happenings = BTreeMap<Subject, (u64, BTreeMap<Times, u64>)>;
+
+/// One window for each function that such stretches are known to have called.
+fn happen(happenings: &mut Happenings, per: &Stretch, known: &BTreeSet<usize>, inside: &[usize]) {
+    for &function in known {
+        let subject = Subject::Calls { call: call(function), per: per.clone() };
+        let (total, times) = happenings.entry(subject).or_default();
+        *total += 1;
+        let often = match inside.iter().filter(|inner| **inner == function).count() {
+            0 => Some(Times::Never),
+            1 => Some(Times::Once),
+            number => u32::try_from(number).ok().filter(|&number| number <= 16).map(Times::Number),
+        };
+        if let Some(often) = often {
+            *times.entry(often).or_default() += 1;
+        }
+    }
+}
+
 fn is_critical(function: usize) -> bool {
     !matches!(FUNCTIONS[function].1, Role::User | Role::Other)
 }
@@ -213,6 +234,53 @@ proptest! {
             }
         }
         prop_assert_eq!(counted(&evidence, RelationName::Cover), expected);
+    }
+
+    #[test]
+    fn count(program in programs()) {
+        let (reading, evidence) = run(&program);
+        let mut expected = Happenings::new();
+        let of_role = |call: &&Seen| call.counts && is_critical(call.function);
+        let mut users: Vec<&Seen> =
+            reading.calls.iter().filter(|call| call.counts && FUNCTIONS[call.function].1 == Role::User).collect();
+        users.sort_by_key(|outer| outer.end);
+        let mut known: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for outer in users {
+            let inside: Vec<usize> = reading.calls.iter().filter(of_role).filter(|inner| {
+                inner.thread == outer.thread && inner.begin > outer.begin && inner.end < outer.end
+            }).map(|inner| inner.function).collect();
+            let known = known.entry(outer.function).or_default();
+            known.extend(&inside);
+            let per = Stretch::Call { call: call(outer.function) };
+            happen(&mut expected, &per, known, &inside);
+        }
+        let mut known = BTreeSet::new();
+        for pair in reading.iterations.windows(2) {
+            let [(begin, thread), (end, _)] = pair else { unreachable!() };
+            let within = |call: &&Seen| call.thread == *thread && call.begin > *begin && call.begin < *end;
+            let calls: Vec<&Seen> = reading.calls.iter().filter(within).collect();
+            if calls.iter().any(|call| FUNCTIONS[call.function].1 == Role::Backward) {
+                let inside: Vec<usize> =
+                    calls.iter().copied().filter(of_role).map(|call| call.function).collect();
+                known.extend(&inside);
+                happen(&mut expected, &Stretch::Iteration, &known, &inside);
+            }
+        }
+        let mut counted = Happenings::new();
+        for ((relation, subject), found) in &evidence.subjects {
+            let Subject::Calls { per: Stretch::Call { .. } | Stretch::Iteration, .. } = subject else { continue };
+            if *relation != RelationName::Count || found.total.is_empty() {
+                continue;
+            }
+            let times = found.held.iter().filter_map(|(outcome, windows)| match outcome {
+                Outcome::Happens { times: times @ (Times::Never | Times::Once | Times::Number(_)) } => {
+                    Some((*times, sum(windows)))
+                }
+                _ => None,
+            });
+            counted.insert(subject.clone(), (sum(&found.total), times.collect()));
+        }
+        prop_assert_eq!(counted, expected);
     }
 
     #[test]

@@ -215,6 +215,16 @@ impl Torch {
         self.record.call(&name, Role::SchedulerStep, scheduler.0);
     }
 
+    /// The same, which sets the learning rate of an optimizer.
+    pub fn schedule(&mut self, scheduler: Scheduler, optimizer: Optimizer, lr: f64) {
+        let name = format!("torch.optim.lr_scheduler.{}.step", scheduler.1);
+        self.record.enter(&name, Role::SchedulerStep, scheduler.0, 0);
+        self.set_lr(optimizer, lr);
+        self.record.look(false);
+        self.record.state(self.optimizers[optimizer.0].rate, Attribute::Value, Value::Float(lr));
+        self.record.exit(false);
+    }
+
     pub fn loader(&mut self) -> Loader {
         let name = self.number("DataLoader");
         let object = self.record.object(&name, ObjectKind::Loader, "torch.utils.data.DataLoader");
@@ -304,6 +314,24 @@ impl Torch {
         self.record.enter("torch.Tensor.backward", Role::Backward, 0, 0);
         self.look_at_loss(loss);
         self.backward(models);
+        self.record.exit(false);
+    }
+
+    /// The same where every op is recorded: the graph begins with these nodes.
+    pub fn backward_through(&mut self, nodes: &[&str], models: &[Model]) {
+        self.record.enter("torch.Tensor.backward", Role::Backward, 0, flags::ALL_OPS);
+        for node in nodes {
+            self.record.op(&format!("autograd::engine::evaluate_function: {node}"));
+            self.record.op("aten::mul");
+        }
+        self.backward(models);
+        self.record.exit(false);
+    }
+
+    /// `scaler.scale(loss)` where every op is recorded.
+    pub fn scale(&mut self) {
+        self.record.enter("torch.amp.grad_scaler.GradScaler.scale", Role::ScalerScale, 0, flags::ALL_OPS);
+        self.record.op("aten::mul");
         self.record.exit(false);
     }
 
