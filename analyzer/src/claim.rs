@@ -139,6 +139,10 @@ pub enum Cadence {
         /// How many.
         steps: u32,
     },
+    /// Before the first step of, or for, an optimizer whose model has been given a saved state.
+    Resumed,
+    /// Before the first call in evaluation mode.
+    Evaluated,
 }
 
 /// What kind of object is to get its method.
@@ -151,6 +155,8 @@ pub enum Living {
     Optimizer,
     /// A gradient scaler.
     Scaler,
+    /// A root module with spectral norm, whose singular vectors are random until calls in training mode improve them.
+    SpectralNorm,
 }
 
 /// What of a tensor is compared.
@@ -187,6 +193,13 @@ pub enum Subject {
         level: Level,
         /// Whether the first call, with nothing of its kind before it, counts too.
         first: bool,
+    },
+    /// What came between the last call of one kind and one of another.
+    Between {
+        /// The call that begins the window: the last one before the other.
+        earlier: Call,
+        /// The call that ends it.
+        later: Call,
     },
     /// What came until the next call of the same kind, or until the calls end.
     After {
@@ -357,6 +370,10 @@ pub enum Outcome {
     Reached,
     /// `step` is called.
     Stepped,
+    /// `load_state_dict` is called.
+    Loaded,
+    /// It is called in training mode.
+    RanInTraining,
     /// The variable changes.
     Moves,
     /// The variable, which requires no gradient, does not change.
@@ -484,6 +501,8 @@ impl Outcome {
             | Outcome::HeldOnce
             | Outcome::Reached
             | Outcome::Stepped
+            | Outcome::Loaded
+            | Outcome::RanInTraining
             | Outcome::Moves
             | Outcome::StaysFrozen
             | Outcome::StaysConstant
@@ -550,6 +569,9 @@ impl Claim {
                     format!("between every two successive {call}{place}")
                 }
             }
+            Subject::Between { earlier, later } => {
+                format!("between every {later} and the last {earlier} before it")
+            }
             Subject::After { call } => format!("after every {call} at the same level, before the next one"),
             Subject::Root { class } => format!("in `{}`", class_name(class)),
             Subject::Optimizer { class } => format!("in every step of `{}`", class_name(class)),
@@ -562,6 +584,24 @@ impl Claim {
                 }
                 Cadence::Once => {
                     format!("before the second pass over the training data, for a `{}`", class_name(class))
+                }
+                Cadence::Resumed if *kind == Living::Optimizer => {
+                    format!(
+                        "before the first step of a `{}` whose model's state was loaded",
+                        class_name(class)
+                    )
+                }
+                Cadence::Resumed => {
+                    format!(
+                        "before the first step of a `{}` whose model's or optimizer's state was loaded",
+                        class_name(class)
+                    )
+                }
+                Cadence::Evaluated => {
+                    format!(
+                        "before the first call of a `{}` with spectral norm in evaluation mode",
+                        class_name(class)
+                    )
                 }
                 Cadence::Within { steps } if *kind == Living::Optimizer => {
                     format!("within {steps} iterations with a backward, for a `{}`", class_name(class))
@@ -639,6 +679,8 @@ impl Claim {
             }
             Outcome::Reached => "every parameter it holds belongs to a module that ran".into(),
             Outcome::Stepped => "`step` is called".into(),
+            Outcome::Loaded => "`load_state_dict` is called".into(),
+            Outcome::RanInTraining => "it is called in training mode".into(),
             Outcome::Moves => return format!("{subject} changes"),
             Outcome::StaysFrozen => return format!("{subject}, which requires no gradient, does not change"),
             Outcome::StaysConstant => return format!("{subject}, a buffer, does not change"),
@@ -692,25 +734,24 @@ impl Claim {
 
     /// The calls it mentions.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
-        let (subject, within): (&[Call], Option<&Call>) = match &self.subject {
+        let subject: Vec<&Call> = match &self.subject {
             Subject::Call { call }
             | Subject::Update { call }
             | Subject::Before { call, .. }
-            | Subject::After { call } => (std::slice::from_ref(call), None),
-            Subject::Mapping { call, .. } | Subject::Bound { call, .. } => (std::slice::from_ref(call), None),
-            Subject::Inference { caller, .. } => (caller.as_slice(), None),
-            Subject::Around { calls } => (calls, None),
-            Subject::Calls { call, per: Stretch::Call { call: within } } => {
-                (std::slice::from_ref(call), Some(within))
-            }
-            Subject::Calls { call, .. } => (std::slice::from_ref(call), None),
-            _ => (&[], None),
+            | Subject::After { call } => vec![call],
+            Subject::Mapping { call, .. } | Subject::Bound { call, .. } => vec![call],
+            Subject::Between { earlier, later } => vec![earlier, later],
+            Subject::Inference { caller, .. } => caller.iter().collect(),
+            Subject::Around { calls } => calls.iter().collect(),
+            Subject::Calls { call, per: Stretch::Call { call: within } } => vec![call, within],
+            Subject::Calls { call, .. } => vec![call],
+            _ => Vec::new(),
         };
         let outcome = match &self.outcome {
             Outcome::Called { call } | Outcome::CalledInTraining { call } => Some(call),
             _ => None,
         };
-        subject.iter().chain(within).chain(outcome)
+        subject.into_iter().chain(outcome)
     }
 
     /// The same claim without the objects that calls are made on; `None` if it names none.
@@ -723,6 +764,10 @@ impl Claim {
             | Subject::Update { call }
             | Subject::Before { call, .. }
             | Subject::After { call } => strip(call),
+            Subject::Between { earlier, later } => {
+                strip(earlier);
+                strip(later);
+            }
             _ => {}
         }
         match &mut plain.outcome {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
+use traincheck_schema::record::Role;
+
 use crate::claim::{Call, Outcome, RelationName, Subject};
 use crate::situation::Situations;
 
@@ -128,5 +130,12 @@ impl Names {
     /// The number of `outcome`.
     pub fn outcome(&mut self, outcome: Outcome) -> OutcomeId {
         self.outcomes.intern(&outcome)
+    }
+
+    /// The outcomes that a function of this role is called, those among them that invariants speak of and that were not
+    /// seen so far.
+    pub fn called(&self, role: Role) -> Vec<OutcomeId> {
+        let of_role = |outcome: &Outcome| matches!(outcome, Outcome::Called { call } if call.role == role);
+        self.outcomes.iter().filter(|(_, outcome)| of_role(outcome)).map(|(id, _)| id).collect()
     }
 }

@@ -31,6 +31,10 @@ pub enum Why {
     /// The module ran in evaluation mode.
     #[serde(rename = "module_in_evaluation_mode")]
     EvaluationMode,
+    /// What is missing between two calls was made since the later one came last, but before the earlier one.
+    CalledTooEarly,
+    /// No optimizer has stepped so far.
+    NoStepSoFar,
 }
 
 /// A stretch of the run about which something may be claimed.

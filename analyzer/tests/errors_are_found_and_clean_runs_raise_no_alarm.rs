@@ -167,6 +167,37 @@ fn a_missing_step_is_found() {
 }
 
 #[test]
+fn a_missing_step_is_found_early_where_gradients_are_accumulated() {
+    for script in scripts().into_iter().filter(|script| script.accumulate == 2) {
+        let invariants = learned(script);
+        // One epoch, so that nothing can be told at the end of another.
+        let trace = Script { error: Error::NoStep, epochs: 1, batches: 90, ..script }.run().finish();
+        let text = text(&invariants, &trace);
+        assert!(alarms(&invariants, &trace).contains(&"step-missing".to_owned()), "{text} in {script:?}");
+    }
+}
+
+#[test]
+fn clipping_after_the_step_is_found_in_the_second_step() {
+    for script in scripts().into_iter().filter(|script| script.clip) {
+        finds(script, Error::ClipAfterStep, "clipping-after-the-step");
+        let trace = Script { error: Error::ClipAfterStep, ..script }.run().finish();
+        let text = text(&learned(script), &trace);
+        assert!(text.contains(&format!("Found in iteration {} ", 2 * script.accumulate)), "{text}");
+    }
+}
+
+#[test]
+fn gradients_that_are_cleared_before_a_step_has_used_them_are_found() {
+    for script in scripts().into_iter().filter(|script| script.accumulate == 2) {
+        finds(Script { batches: 12, ..script }, Error::ZeroInsideAccumulation, "gradients-thrown-away");
+    }
+    for script in scripts() {
+        finds(script, Error::ZeroBeforeStep, "gradients-thrown-away");
+    }
+}
+
+#[test]
 fn a_missing_backward_is_found() {
     for script in scripts() {
         finds(script, Error::NoBackward, "backward-missing");

@@ -125,7 +125,7 @@ fn stronger<'a>(claim: &Claim, cadence: Cadence, by_claim: &ByClaim<'a>) -> Opti
     };
     let step = || of(Cadence::OptimizerStep);
     match cadence {
-        Cadence::OptimizerStep => None,
+        Cadence::OptimizerStep | Cadence::Resumed | Cadence::Evaluated => None,
         Cadence::Pass => step(),
         Cadence::Once => step().or_else(|| of(Cadence::Pass)),
         Cadence::Within { .. } => step().or_else(|| of(Cadence::Pass)).or_else(|| of(Cadence::Once)),

@@ -41,7 +41,7 @@ fn critical(subject: &Subject, outcome: &Outcome) -> bool {
                     || is_scaler(call.role)
             }
             // With a closure.
-            Role::OptimizerStep => matches!(call.role, Role::Backward | Role::ZeroGrad),
+            Role::OptimizerStep => matches!(call.role, Role::Backward | Role::ZeroGrad | Role::ModuleCall),
             _ => false,
         },
         _ => false,
@@ -216,6 +216,11 @@ impl Contain {
         for outcome in std::mem::take(&mut seen.before) {
             seen.add(outcome);
         }
+        // A step that calls nothing was given no closure. LBFGS takes no step without one.
+        let no_closure = frame.target.role == Role::OptimizerStep
+            && seen.outcomes.is_empty()
+            && !cx.names.calls.get(frame.target.plain).function.ends_with("LBFGS.step");
+        let unclear = no_closure.then_some(Cut::Unclear);
         let depth = cx.scene.depth(frame);
         let (iteration, step) = cx.scene.now;
         for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
@@ -229,7 +234,7 @@ impl Contain {
             let situation = cx.situation(frame, fields);
             let mut window = Window::new(subject, situation, frame, depth);
             window.held = &seen.outcomes;
-            window.cut = cut.or(early);
+            window.cut = cut.or(early).or(unclear);
             window.now = (iteration, step);
             cx.window(&window);
         }
@@ -247,9 +252,7 @@ impl Contain {
         // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
         let mut weak = Vec::new();
         if iteration.scaler && iteration.stepped.is_empty() {
-            weak.extend(self.numbers.iter().filter_map(|(&id, numbers)| {
-                (cx.names.calls.get(id).role == Role::OptimizerStep).then_some(numbers.called)
-            }));
+            weak = cx.names.called(Role::OptimizerStep);
         }
         let begins_in_training = cx.names.outcome(Outcome::BeginsInTraining);
         match iteration.training_mode {

@@ -2,10 +2,12 @@
 //!
 //! Windows go by sequence, not by iteration: a zero_grad that clears for the next iteration still lies between two
 //! steps. Two sequences are looked at, the calls made by the same call and all critical calls of the thread, and in
-//! each one whatever object a call is made on as well as each object of its own.
+//! each one whatever object a call is made on as well as each object of its own. See [`super::between`] for the order
+//! within a window.
 
 use traincheck_schema::record::Role;
 
+use super::between::{self, Between};
 use super::sequence::{self, Levels, Sequence};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Level, Outcome, RelationName, Subject};
@@ -27,8 +29,13 @@ const FIELDS: Fields = Fields::STAGE_AND_GRAD;
 
 /// A missing A before B is an error of training only in these pairs; that a zero_grad had nothing to clear is none.
 fn critical(subject: &Subject, outcome: &Outcome) -> bool {
-    let (Subject::Before { call: later, .. }, Outcome::Called { call: earlier }) = (subject, outcome) else {
-        return false;
+    let Outcome::Called { call: earlier } = outcome else { return false };
+    let later = match subject {
+        Subject::Before { call, .. } => call,
+        Subject::Between { earlier: first, later } => {
+            return between::is_ordered(first.role, later.role, earlier.role);
+        }
+        _ => return false,
     };
     match later.role {
         Role::OptimizerStep => {
@@ -67,13 +74,14 @@ struct World {
 struct Cover {
     plain: World,
     specific: World,
+    between: Between,
     numbers: FastMap<CallId, CallNumbers>,
-    steps: Vec<OutcomeId>,
     held: Vec<OutcomeId>,
 }
 
 impl Relation for Cover {
     fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        self.between.hear(moment, cx);
         match moment {
             Moment::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
             Moment::Leave(frame, _) => {
@@ -128,9 +136,6 @@ impl Cover {
         let thread = subject(Level::Thread, false);
         let role = call.role;
         let called = cx.names.outcome(Outcome::Called { call });
-        if role == Role::OptimizerStep {
-            self.steps.push(called);
-        }
         self.numbers.insert(id, CallNumbers { first, between, thread, called, role, seen: 0 });
     }
 
@@ -157,6 +162,8 @@ impl Cover {
             }
         };
         let situation = cx.situation(frame, FIELDS);
+        // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
+        let weak = if scaler && !stepped { cx.names.called(Role::OptimizerStep) } else { Vec::new() };
         let subjects = match level {
             Level::Same => [Some(numbers.first), again.then_some(numbers.between)],
             Level::Thread => [None, again.then_some(numbers.thread)],
@@ -164,8 +171,7 @@ impl Cover {
         for subject in subjects.into_iter().flatten() {
             let mut window = Window::new(subject, situation, frame, cx.scene.depth(frame));
             window.held = &self.held;
-            // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-            window.weak = if scaler && !stepped { &self.steps } else { &[] };
+            window.weak = &weak;
             window.cut = cx.scene.lost_since(losses).or(early);
             cx.window(&window);
         }

@@ -1,6 +1,6 @@
 //! Lifecycle: an object, once constructed, gets its method with its cadence.
 //!
-//! A scheduler steps between any two steps of its optimizer, or in every pass over the training data, or at least
+//! See [`super::resumed`] for what comes before a first use. A scheduler steps between any two steps of its optimizer, or in every pass over the training data, or at least
 //! once before the second pass. The strongest cadence that holds in all references is kept. What counts against a run
 //! is an object that never got its method; one that got it and then stopped may have been meant to.
 //!
@@ -11,6 +11,7 @@
 use traincheck_schema::record::{ObjectKind, Role};
 
 use super::passes::Passes;
+use super::resumed::Resumed;
 use super::{Cx, Kind, Relation};
 use crate::claim::{Cadence, Living, Outcome, RelationName, Subject};
 use crate::names::FastMap;
@@ -25,6 +26,7 @@ pub const KIND: Kind = Kind {
     structural: true,
     fields: |_| Fields::NONE,
     critical: |subject, _| match subject {
+        Subject::Object { cadence: Cadence::Resumed | Cadence::Evaluated, .. } => true,
         // ReduceLROnPlateau needs a metric: it does not step where evaluation is switched off. That a scaler is idle
         // shows in the iterations that lack its step.
         Subject::Object { kind: Living::Scheduler, class, .. } => !class.ends_with("ReduceLROnPlateau"),
@@ -69,6 +71,7 @@ struct Mark {
 #[derive(Default)]
 struct Lifecycle {
     lives: Vec<Life>,
+    resumed: Resumed,
     passes: Passes,
     /// When the last training pass that came from a place in the code began.
     begun: FastMap<u32, Mark>,
@@ -76,6 +79,7 @@ struct Lifecycle {
 
 impl Relation for Lifecycle {
     fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
+        self.resumed.hear(moment, cx);
         if let (Some(over), Moment::Enter(frame)) = (self.passes.hear(moment), moment) {
             self.trained(over, frame, cx);
         }

@@ -2,6 +2,7 @@
 //!
 //! A relation hears the moments of a run and hands windows to a sink. It does not know whether it is learning or
 //! checking.
+mod between;
 mod consistent;
 mod contain;
 mod count;
@@ -18,6 +19,7 @@ mod output;
 mod owned;
 mod passes;
 mod range;
+mod resumed;
 mod schedule;
 mod sequence;
 mod steps;

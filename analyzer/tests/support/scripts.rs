@@ -15,6 +15,9 @@ pub enum Error {
     NoBackward,
     HeadNotInOptimizer,
     ZeroLearningRate,
+    ClipAfterStep,
+    ZeroInsideAccumulation,
+    ZeroBeforeStep,
 }
 
 /// Where gradients are cleared.
@@ -183,14 +186,19 @@ impl Script {
         };
         let first = batch.is_multiple_of(self.accumulate);
         let last = (batch + 1).is_multiple_of(self.accumulate);
-        zero(t, Order::First, first);
+        zero(t, Order::First, first || self.error == Error::ZeroInsideAccumulation);
         t.forward(parts.model, 33);
-        zero(t, Order::BeforeBackward, first);
+        zero(t, Order::BeforeBackward, first || self.error == Error::ZeroInsideAccumulation);
         if self.error != Error::NoBackward {
             t.record.at(35);
             t.backward(&[parts.model]);
         }
-        if self.clip && last {
+        if self.error == Error::ZeroBeforeStep && last {
+            t.record.at(36);
+            t.zero_grad(parts.optimizer);
+        }
+        let clip = self.clip && last;
+        if clip && self.error != Error::ClipAfterStep {
             t.record.at(36);
             t.clip();
         }
@@ -198,11 +206,15 @@ impl Script {
             t.record.at(37);
             t.step(parts.optimizer);
         }
+        if clip && self.error == Error::ClipAfterStep {
+            t.record.at(38);
+            t.clip();
+        }
         if self.schedule == Schedule::Iteration && last && self.error != Error::NoScheduler {
             t.record.at(38);
             t.scheduler_step(parts.scheduler.unwrap());
         }
-        zero(t, Order::Last, last);
+        zero(t, Order::Last, last || self.error == Error::ZeroInsideAccumulation);
     }
 
     fn evaluate(&self, t: &mut Torch, parts: &Parts) {
