@@ -75,6 +75,10 @@ pub struct Invariant {
     pub precondition: Precondition,
     /// What each run says, in the order of the runs.
     pub evidence: Vec<Evidence>,
+    /// How probable it is that the next window holds, by the rule of succession, if windows were independent: from
+    /// 0.666 after one example towards 1.
+    #[serde(default)]
+    pub confidence: f64,
 }
 
 /// What one run says about a claim.
@@ -90,7 +94,7 @@ pub struct Evidence {
 }
 
 impl Invariant {
-    /// Its id and text follow from the rest.
+    /// Its id, text and confidence follow from the rest.
     pub fn new(claim: Claim, precondition: Precondition, level: Level, evidence: Vec<Evidence>) -> Invariant {
         let id = id(&claim, &precondition);
         let mut text = claim.text();
@@ -98,8 +102,15 @@ impl Invariant {
             text = format!("{text}, where {condition}");
         }
         let text = capitalised(&text);
-        Invariant { id, text, level, claim, precondition, evidence }
+        let confidence = confidence(evidence.iter().map(|run| run.positive).sum());
+        Invariant { id, text, level, claim, precondition, evidence, confidence }
     }
+}
+
+/// After so many examples and no counter-example; in thousandths, so that every machine writes the same.
+fn confidence(examples: u64) -> f64 {
+    let examples = u128::from(examples);
+    ((examples + 1) * 1000 / (examples + 2)) as f64 / 1000.0
 }
 
 /// With a capital letter at the beginning.

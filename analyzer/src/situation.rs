@@ -347,7 +347,12 @@ impl StageName {
 
 #[cfg(test)]
 mod tests {
+    use traincheck_schema::record::{DictEntry, Event, Role};
+
     use super::*;
+    use crate::scene::Scene;
+    use crate::scene::dictionary::Target;
+    use crate::source::MemoryTrace;
 
     #[test]
     fn the_features_are_in_the_order_of_their_numbers() {
@@ -369,5 +374,56 @@ mod tests {
         ];
         assert_eq!(read, expected);
         assert_eq!(read_context("autocast(xpu, float16) new=thing ) ( autocast(cpu,"), []);
+    }
+
+    fn context(id: u32, text: &str) -> DictEntry {
+        let (text, file, type_name) = (text.into(), String::new(), String::new());
+        DictEntry { id, kind: DictKind::Context as u8, detail: 0, line: 0, owner: 0, text, file, type_name }
+    }
+
+    fn frame(flags: u16, context: u32) -> Frame {
+        let target = Target { role: Role::Other, plain: 0, specific: None };
+        let event = Event { flags, context, stage: Stage::Training as u8, ..Event::EMPTY };
+        Scene::default().frame(&event, target)
+    }
+
+    #[test]
+    fn a_situation_has_what_the_fields_say_and_one_number() {
+        let trace =
+            MemoryTrace { dictionary: vec![context(1, "autocast(cpu, bfloat16)")], ..Default::default() };
+        let source = trace.source();
+        let mut situations = Situations::default();
+        let on = frame(flags::GRAD | flags::AUTOCAST, 1);
+        let off = frame(flags::GRAD | flags::RAISED, 0);
+        let mut of = |frame, fields, traits| situations.of(frame, fields, traits, &source);
+        assert_eq!(of(&on, Fields::NONE, NOTHING), NOTHING);
+        let grad = of(&on, Fields::GRAD, NOTHING);
+        assert_eq!(of(&off, Fields::GRAD, NOTHING), grad, "what is not asked for makes no difference");
+        let (cast, plain) = (of(&on, Fields::NUMERICS, NOTHING), of(&off, Fields::NUMERICS, NOTHING));
+        assert_ne!(cast, plain);
+        assert_eq!(of(&frame(flags::AUTOCAST, 99), Fields::GRAD, TOO_MANY), TOO_MANY);
+        let word = Value::word("bfloat16");
+        assert_eq!(situations.get(cast).get(Feature::AutocastCpu), Some(&word));
+        assert_eq!(situations.get(cast).get(Feature::Autocast), Some(&Value::Flag(true)));
+        assert_eq!(situations.get(cast).get(Feature::Grad), None);
+        assert_eq!(situations.get(plain).get(Feature::AutocastCpu), None);
+        let traits = situations
+            .traits(&[(Feature::Kind, Value::word("buffer")), (Feature::Dimensions, Value::Number(4))]);
+        let kind = situations.of(&on, Fields::of(&[Feature::Kind]), traits, &source);
+        assert_eq!(situations.get(kind).features(), [(Feature::Kind, Value::word("buffer"))]);
+    }
+
+    #[test]
+    fn contexts_without_end_are_bounded() {
+        let dictionary = (1..=70_000).map(|id| context(id, &format!("matmul=kind{id}"))).collect();
+        let trace = MemoryTrace { dictionary, ..Default::default() };
+        let source = trace.source();
+        let mut situations = Situations::default();
+        let ids: Vec<SituationId> =
+            (1..=70_000).map(|id| situations.of(&frame(0, id), Fields::NUMERICS, NOTHING, &source)).collect();
+        assert_eq!(ids[69_999], TOO_MANY);
+        assert!(situations.all.len() <= MOST_SITUATIONS);
+        assert_eq!(situations.get(TOO_MANY).features(), []);
+        assert_eq!(situations.of(&frame(0, 5), Fields::NUMERICS, NOTHING, &source), ids[4]);
     }
 }
