@@ -5,7 +5,7 @@ use traincheck_schema::record::{
 };
 
 use crate::names::Names;
-use crate::relation::{self, Cx, Relation};
+use crate::relation::{self, Cx, Part, Relation};
 use crate::scene::dictionary::Target;
 use crate::scene::{Cut, Frame, Iteration, Look, Moment, Scene};
 use crate::sink::Sink;
@@ -46,10 +46,10 @@ pub fn count_iterations(source: &mut dyn Source) -> u32 {
 }
 
 /// Runs every relation over the records of `source`.
-pub fn pass(source: &mut dyn Source, names: &mut Names, sink: &mut dyn Sink) -> Passed {
+pub fn pass(source: &mut dyn Source, part: Part, names: &mut Names, sink: &mut dyn Sink) -> Passed {
     let mut engine = Engine {
         scene: Scene::default(),
-        relations: relation::all(),
+        relations: relation::part(part),
         names,
         sink,
         passed: Passed::default(),

@@ -56,25 +56,31 @@ impl RunSource {
         RunSource(Place::Here(Box::new(Decoder::new(process, progress))))
     }
 
-    /// The same, decoded in a thread of its own a few batches ahead.
-    pub fn ahead(process: &Process, progress: &Progress) -> RunSource {
+    /// The same for so many readers at a time, decoded once, in a thread of its own, a few batches ahead of the slowest.
+    /// Each of them has to be read in a thread of its own, too.
+    pub fn shared(process: &Process, progress: &Progress, readers: usize) -> Vec<RunSource> {
         let decoder = Decoder::new(process, progress);
-        let (sender, receiver) = sync_channel(AHEAD);
-        match thread::Builder::new().name("decode".into()).spawn(move || decoder.send(&sender)) {
-            Ok(thread) => RunSource(Place::Ahead(Ahead {
-                receiver,
-                thread: Some(thread),
-                dictionary: Dictionary::default(),
-                end: End::default(),
-            })),
-            // Where there are no more threads to be had this one does it all.
-            Err(_) => RunSource::new(process, progress),
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..readers).map(|_| sync_channel(AHEAD)).unzip();
+        match thread::Builder::new().name("decode".into()).spawn(move || decoder.send(senders)) {
+            Ok(thread) => {
+                // One of them is told if it fails; to the others it is the end.
+                let mut thread = Some(thread);
+                let ahead = receivers.into_iter().map(|receiver| Ahead {
+                    receiver,
+                    thread: thread.take(),
+                    dictionary: Dictionary::default(),
+                    end: End::default(),
+                });
+                ahead.map(|ahead| RunSource(Place::Ahead(ahead))).collect()
+            }
+            // Where there are no more threads to be had each does it all.
+            Err(_) => (0..readers).map(|_| RunSource::new(process, progress)).collect(),
         }
     }
 }
 
 impl Source for RunSource {
-    fn next_batch(&mut self) -> Option<Result<Batch, String>> {
+    fn next_batch(&mut self) -> Option<Result<Arc<Batch>, String>> {
         match &mut self.0 {
             Place::Here(decoder) => decoder.next_batch(),
             Place::Ahead(ahead) => ahead.next_batch(),
@@ -108,7 +114,7 @@ impl Decoder {
         Decoder { reader: process.reader(), damage_in_a_row: 0, progress: progress.clone(), told: 0 }
     }
 
-    fn next_batch(&mut self) -> Option<Result<Batch, String>> {
+    fn next_batch(&mut self) -> Option<Result<Arc<Batch>, String>> {
         if self.damage_in_a_row >= MOST_DAMAGE {
             return None;
         }
@@ -121,7 +127,7 @@ impl Decoder {
                 self.damage_in_a_row = 0;
                 let lost = batch.dropped.iter().map(|dropped| dropped.count).fold(0, u64::saturating_add);
                 let schema::Batch { events, states, arguments, .. } = batch;
-                Some(Ok(Batch { events, states, arguments, lost }))
+                Some(Ok(Arc::new(Batch { events, states, arguments, lost })))
             }
             Err(damage) => {
                 self.damage_in_a_row += 1;
@@ -145,24 +151,26 @@ impl Decoder {
         End { torn }
     }
 
-    /// Sends everything there is, in order, as long as somebody listens.
-    fn send(mut self, to: &SyncSender<Message>) {
+    /// Sends everything there is to all, in order, as long as somebody listens.
+    fn send(mut self, mut to: Vec<SyncSender<Message>>) {
         let mut names_told = 0;
         while let Some(batch) = self.next_batch() {
-            let names: Vec<DictEntry> = self.reader.dictionary().iter().skip(names_told).cloned().collect();
+            let names: Arc<[DictEntry]> = self.reader.dictionary().iter().skip(names_told).cloned().collect();
             names_told += names.len();
-            if to.send(Message::Batch(names, batch)).is_err() {
+            to.retain(|one| one.send(Message::Batch(names.clone(), batch.clone())).is_ok());
+            if to.is_empty() {
                 return;
             }
         }
-        // Nobody may listen any more.
-        let _ = to.send(Message::End(self.end()));
+        let end = self.end();
+        // Who does not listen any more has no need to know.
+        to.retain(|one| one.send(Message::End(end.clone())).is_ok());
     }
 }
 
 enum Message {
     /// The names since the message before, and what uses them.
-    Batch(Vec<DictEntry>, Result<Batch, String>),
+    Batch(Arc<[DictEntry]>, Result<Arc<Batch>, String>),
     /// There is no more.
     End(End),
 }
@@ -175,11 +183,11 @@ struct Ahead {
 }
 
 impl Ahead {
-    fn next_batch(&mut self) -> Option<Result<Batch, String>> {
+    fn next_batch(&mut self) -> Option<Result<Arc<Batch>, String>> {
         match self.receiver.recv() {
             Ok(Message::Batch(names, batch)) => {
-                for entry in names {
-                    self.dictionary.insert(entry);
+                for entry in names.iter() {
+                    self.dictionary.insert(entry.clone());
                 }
                 return Some(batch);
             }

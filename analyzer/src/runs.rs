@@ -1,6 +1,8 @@
 //! Runs on disk as sources, and what is wrong with them when they cannot be read.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rayon::prelude::*;
 use traincheck_schema::run::{Process, Run};
@@ -10,7 +12,11 @@ use crate::engine;
 use crate::evidence::RunEvidence;
 use crate::infer::{self, Reference};
 use crate::invariants::{Invariants, ReferenceRun};
+use crate::relation::Part;
 use crate::run_source::{Progress, RunSource};
+
+/// Relations are not divided further: every part follows all calls and variables.
+const MOST_PARTS: usize = 4;
 
 /// Opens all runs, or says what is wrong with each one that cannot be opened.
 ///
@@ -47,13 +53,35 @@ pub fn set_threads(threads: usize) {
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
 }
 
-/// Where there are more threads than processes to read, each process is decoded in a thread of its own.
-fn source(process: &Process, processes: usize, progress: &Progress) -> RunSource {
-    if processes < rayon::current_num_threads() {
-        RunSource::ahead(process, progress)
-    } else {
-        RunSource::new(process, progress)
+/// Goes over a process with all relations. Where there are threads to spare, each takes a part of the relations, and
+/// another decodes for all of them.
+fn go_over<T: Send>(
+    process: &Process,
+    processes: usize,
+    progress: &Progress,
+    pass: impl Fn(&mut RunSource, Part) -> T + Sync,
+    merge: impl Fn(&mut T, T),
+) -> T {
+    let parts = (rayon::current_num_threads() / processes.max(1)).min(MOST_PARTS);
+    if parts < 2 {
+        return pass(&mut RunSource::new(process, progress), Part::WHOLE);
     }
+    // Threads of their own: a source that is shared goes on only as fast as all are read.
+    thread::scope(|scope| {
+        let sources = RunSource::shared(process, progress, parts).into_iter().enumerate();
+        let threads: Vec<_> = sources
+            .map(|(number, mut source)| {
+                let pass = &pass;
+                scope.spawn(move || pass(&mut source, Part { number, of: parts }))
+            })
+            .collect();
+        let done = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|p| resume_unwind(p)));
+        done.reduce(|mut all, one| {
+            merge(&mut all, one);
+            all
+        })
+        .unwrap_or_else(|| pass(&mut RunSource::new(process, progress), Part::WHOLE))
+    })
 }
 
 /// Reads what each run says, several processes at a time.
@@ -74,9 +102,10 @@ fn read_reference(run: &Run, in_all: usize, progress: &Progress) -> (Reference, 
             // Where no footer tells, the records have to be gone over twice.
             let iterations = process.last_iteration().unwrap_or_else(|| {
                 progress.expect(process.size());
-                engine::count_iterations(&mut source(process, in_all, progress))
+                engine::count_iterations(&mut RunSource::new(process, progress))
             });
-            infer::read(&mut source(process, in_all, progress), iterations)
+            let read = |source: &mut RunSource, part| infer::read_part(source, iterations, part);
+            go_over(process, in_all, progress, read, |all, one| all.0.merge(one.0))
         })
         .collect();
     let mut reference = Reference {
@@ -108,7 +137,9 @@ pub fn check(run: &Run, invariants: &Invariants, progress: &Progress) -> Checked
         .processes
         .par_iter()
         .map(|process| {
-            check::check(&mut source(process, in_all, progress), invariants, &process_name(process))
+            let name = process_name(process);
+            let check = |source: &mut RunSource, part| check::check_part(source, invariants, &name, part);
+            go_over(process, in_all, progress, check, Checked::merge_part)
         })
         .collect();
     let mut all = Checked::default();

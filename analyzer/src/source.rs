@@ -1,5 +1,7 @@
 //! Where records come from: what the engine asks of a trace, whatever it is stored in.
 
+use std::sync::Arc;
+
 use traincheck_schema::record::{Argument, DictEntry, Event, State};
 
 /// Some consecutive records of one process.
@@ -25,7 +27,7 @@ pub struct End {
 /// The records of one process, in order of time.
 pub trait Source {
     /// The next records; `None` after the last. An `Err` tells of damage; what lies behind it can still be read.
-    fn next_batch(&mut self) -> Option<Result<Batch, String>>;
+    fn next_batch(&mut self) -> Option<Result<Arc<Batch>, String>>;
     /// The entry `id` of the dictionary. Every id in a batch that was handed out can be looked up.
     fn entry(&self, id: u32) -> Option<&DictEntry>;
     /// How the recording ended; asked after the last batch.
@@ -58,10 +60,10 @@ pub struct MemorySource<'a> {
 }
 
 impl Source for MemorySource<'_> {
-    fn next_batch(&mut self) -> Option<Result<Batch, String>> {
+    fn next_batch(&mut self) -> Option<Result<Arc<Batch>, String>> {
         let batch = self.trace.batches.get(self.next)?.clone();
         self.next += 1;
-        Some(Ok(batch))
+        Some(Ok(Arc::new(batch)))
     }
     fn entry(&self, id: u32) -> Option<&DictEntry> {
         self.trace.dictionary.get((id as usize).checked_sub(1)?)

@@ -57,6 +57,15 @@ fn nor_does_the_order_of_references() {
         assert!(same, "{order:?} with {threads} threads differs from {:?} with one", orders[0]);
     }
 
+    // Of one process the relations are divided among threads.
+    for run in ["a", "killed"] {
+        let [one, two, four] = ["1", "2", "4"].map(|threads| {
+            traincheck(folder.path(), threads, true, &["infer", "-o", "one.json", run]);
+            fs::read_to_string(at("one.json")).unwrap()
+        });
+        assert!(one == two && two == four, "{run} alone");
+    }
+
     for run in ["bad", "killed", "two"] {
         for format in ["json", "text"] {
             let report = |threads, by_option| {

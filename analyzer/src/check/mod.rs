@@ -9,6 +9,7 @@ use crate::engine::{self, Passed};
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::names::{Names, OutcomeId, SubjectId};
 use crate::precondition::Precondition;
+use crate::relation::Part;
 use crate::scene::{Cut, Scene};
 use crate::sink::{Sink, Window};
 use crate::situation::{SituationId, TOO_MANY};
@@ -97,6 +98,11 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// Adds what another part of the relations found in the same process.
+    pub fn merge_part(&mut self, other: Checked) {
+        self.merge(Checked { processes: Vec::new(), ..other });
+    }
+
     /// Adds what was found in another process of the run.
     pub fn merge(&mut self, other: Checked) {
         self.processes.extend(other.processes);
@@ -119,9 +125,14 @@ impl Checked {
 
 /// Checks the records of one process, which is called `process` in what is found.
 pub fn check(source: &mut dyn Source, invariants: &Invariants, process: &str) -> Checked {
+    check_part(source, invariants, process, Part::WHOLE)
+}
+
+/// The same with a part of the relations.
+pub fn check_part(source: &mut dyn Source, invariants: &Invariants, process: &str, part: Part) -> Checked {
     let mut names = Names::default();
     let mut checker = Checker::new(&invariants.invariants, process, &mut names);
-    let passed = engine::pass(source, &mut names, &mut checker);
+    let passed = engine::pass(source, part, &mut names, &mut checker);
     Checked {
         processes: vec![CheckedProcess { name: process.to_owned(), passed }],
         tallies: checker.tallies,

@@ -13,6 +13,7 @@ use crate::engine;
 use crate::evidence::{Counter, RunEvidence, SubjectEvidence};
 use crate::invariants::{FORMAT, Invariant, Invariants, ReferenceRun, VERSION};
 use crate::names::Names;
+use crate::relation::Part;
 use crate::source::Source;
 
 pub use judge::{ENOUGH, Rejection, Shortfall};
@@ -56,9 +57,14 @@ pub struct Learned {
 
 /// Reads what one process says. `iterations`: how many it has, see [`engine::count_iterations`].
 pub fn read(source: &mut dyn Source, iterations: u32) -> (RunEvidence, engine::Passed) {
+    read_part(source, iterations, Part::WHOLE)
+}
+
+/// The same of a part of the relations.
+pub fn read_part(source: &mut dyn Source, iterations: u32, part: Part) -> (RunEvidence, engine::Passed) {
     let mut names = Names::default();
     let mut counter = Counter::new(iterations);
-    let passed = engine::pass(source, &mut names, &mut counter);
+    let passed = engine::pass(source, part, &mut names, &mut counter);
     (counter.finish(&names), passed)
 }
 

@@ -122,9 +122,24 @@ pub fn kind(name: RelationName) -> &'static Kind {
     &TABLE[name as usize]
 }
 
-/// One of each.
-pub fn all() -> Vec<Box<dyn Relation>> {
-    TABLE.iter().map(|kind| (kind.new)()).collect()
+/// A part of the relations. None of them knows of another, so several passes over the same records, each with a part,
+/// say together what one pass with all of them says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which part, from 0.
+    pub number: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+impl Part {
+    /// All of them.
+    pub const WHOLE: Part = Part { number: 0, of: 1 };
+}
+
+/// One of each in this part.
+pub fn part(part: Part) -> Vec<Box<dyn Relation>> {
+    TABLE.iter().skip(part.number).step_by(part.of.max(1)).map(|kind| (kind.new)()).collect()
 }
 
 #[cfg(test)]
