@@ -373,6 +373,27 @@ fn workers_where_the_references_had_none_raise_no_alarm() {
     assert_eq!(alarms(&invariants, &drawn(3, Draw::Shuffled)), [""; 0]);
 }
 
+#[test]
+fn a_loader_for_every_epoch_is_no_claim_for_every_epoch() {
+    let run = |seed: u64| {
+        let mut torch = Torch::new(seed);
+        let t = &mut torch;
+        let model = t.model("Net", NAMES);
+        let optimizer = t.optimizer("SGD", &[model]);
+        for epoch in 0..40 {
+            let loader = t.loader();
+            t.iter(loader, 20);
+            for batch in 0..5 {
+                t.next(loader, 20, &[Value::Tensor(seed << 32 | epoch << 16 | batch)], None);
+                iterate(t, model, optimizer);
+            }
+            t.exhausted(loader, 20);
+        }
+        torch.finish()
+    };
+    assert_eq!(claims(&learned(run), |outcome| *outcome == Outcome::BatchDiffers), 16);
+}
+
 /// A loader is none of these scripts' concern, and nothing is said of it.
 #[test]
 fn what_is_not_looked_at_is_not_spoken_of() {

@@ -19,6 +19,8 @@ use crate::situation::NOTHING;
 /// Smaller parts are too easily the same: of fractions, of anything.
 const LEAST_FRACTIONS: u64 = 8;
 const LEAST_ELEMENTS: u64 = 64;
+/// A script can make a loader for every epoch: each would be a claim of its own.
+const MOST_LOADERS: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Batches {
@@ -63,7 +65,7 @@ impl Batches {
     pub(super) fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
         match moment {
             Moment::Enter(frame) => match frame.target.role {
-                Role::LoaderNext if frame.object != 0 => {
+                Role::LoaderNext if self.follows(frame.object) => {
                     let loader = self.loaders.entry(frame.object).or_default();
                     loader.next = Some((**frame, cx.scene.depth(frame)));
                     loader.batch.clear();
@@ -90,6 +92,10 @@ impl Batches {
             },
             _ => {}
         }
+    }
+
+    fn follows(&self, loader: u32) -> bool {
+        loader != 0 && (self.loaders.len() < MOST_LOADERS || self.loaders.contains_key(&loader))
     }
 
     fn given(&mut self, change: &Change, cx: &Cx<'_>) {
