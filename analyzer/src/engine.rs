@@ -14,6 +14,9 @@ use crate::source::{Batch, End, Source};
 /// Suspended calls that are remembered. A generator that is dropped before its end stays suspended for ever.
 const MAX_SUSPENDED: usize = 4096;
 
+/// Values of one end of a call that are told; the agent records fewer.
+const MAX_VALUES: usize = 1024;
+
 /// What a pass read.
 #[derive(Clone, Debug, Default)]
 pub struct Passed {
@@ -140,7 +143,10 @@ impl Engine<'_> {
         {
             self.values(argument.thread, source);
         }
-        self.scene.thread(argument.thread).values.push(*argument);
+        let values = &mut self.scene.thread(argument.thread).values;
+        if values.len() < MAX_VALUES {
+            values.push(*argument);
+        }
     }
 
     fn values(&mut self, thread: u16, source: &dyn Source) {

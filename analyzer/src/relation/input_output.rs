@@ -29,6 +29,8 @@ pub const KIND: Kind = Kind {
 
 /// Results of one call that are looked at.
 const MOST_RESULTS: usize = 8;
+/// Open calls that are remembered.
+const MOST_OPEN: usize = 1024;
 /// Values of a property that are told apart: two say that it varies.
 const MOST_VALUES: usize = 2;
 
@@ -44,7 +46,7 @@ impl Relation for InputOutput {
         match moment {
             Moment::Given(frame, arguments) if is_asked(frame) => {
                 let first = arguments.iter().find_map(|argument| Described::of(argument, cx.source));
-                if let Some(first) = first {
+                if let Some(first) = first.filter(|_| self.given.len() < MOST_OPEN) {
                     let dtype = first.is_float().then(|| first.dtype.to_owned());
                     self.given.insert(frame.call, (first.rows(), dtype));
                 }

@@ -20,13 +20,22 @@ pub const KIND: Kind = Kind {
     new: || Box::new(Threshold::default()),
     structural: false,
     fields: |_| Fields::NONE,
-    critical: |_, outcome| *outcome == Outcome::Within,
+    // Other bounds may be equal by chance to a width or a number of classes.
+    critical: |subject, _| {
+        matches!(subject, Subject::Bound { call, argument }
+            if call.role == Role::ClipGrad || argument.starts_with(OF_NEW))
+    },
 };
 
+/// What bounds of how much a result grows begin with.
+pub const OF_NEW: &str = "max_new";
 /// Half-precision gradients are rounded after they were clipped.
 const ROUNDING: f64 = 1.01;
 /// From this share of the bound on it is nearly reached.
 const NEARLY: f64 = 0.8;
+
+/// Open calls that are remembered.
+const MOST_OPEN: usize = 1024;
 
 #[derive(Default)]
 struct Threshold {
@@ -89,7 +98,8 @@ impl Threshold {
         let of = |name: &str| arguments.iter().find(|a| name_of(a, cx) == Some(name)).and_then(number);
         self.norm = Some(0.0);
         // Only the Euclidean norm is known.
-        if let Some(bound) = of("max_norm").filter(|_| of("norm_type").is_none_or(|kind| kind == 2.0)) {
+        let euclidean = of("norm_type").is_none_or(|kind| kind == 2.0) && self.given.len() < MOST_OPEN;
+        if let Some(bound) = of("max_norm").filter(|_| euclidean) {
             let bounds = vec![("max_norm".to_owned(), bound)];
             self.given.insert(frame.call, Bounds { bounds, length: 0.0 });
         }
@@ -106,7 +116,7 @@ impl Threshold {
                 bounds.bounds.push((name.to_owned(), bound));
             }
         }
-        if !bounds.bounds.is_empty() {
+        if !bounds.bounds.is_empty() && self.given.len() < MOST_OPEN {
             let first = arguments.iter().find_map(|argument| Described::of(argument, cx.source));
             bounds.length = first.and_then(|first| first.length()).unwrap_or(0) as f64;
             self.given.insert(frame.call, bounds);
@@ -116,7 +126,12 @@ impl Threshold {
     fn gave(&mut self, frame: &Frame, bounds: &Bounds, results: &[Argument], cx: &mut Cx<'_>) {
         let Some(result) = results.first() else { return };
         let length = match ArgumentKind::try_from(result.value_kind) {
-            Ok(ArgumentKind::Container) => result.value as f64,
+            // A function that gives back two things gives back a tuple of two.
+            Ok(ArgumentKind::Container)
+                if cx.source.entry(result.text).is_none_or(|entry| entry.text != "tuple") =>
+            {
+                result.value as f64
+            }
             Ok(ArgumentKind::Tensor) => {
                 match Described::of(result, cx.source).and_then(|described| described.length()) {
                     Some(length) => length as f64,
@@ -126,7 +141,7 @@ impl Threshold {
             _ => return,
         };
         for (name, bound) in &bounds.bounds {
-            let grown = if name.starts_with("max_new") { length - bounds.length } else { length };
+            let grown = if name.starts_with(OF_NEW) { length - bounds.length } else { length };
             self.example(frame, name, grown, *bound, cx);
         }
     }
