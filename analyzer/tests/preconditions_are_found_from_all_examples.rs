@@ -1,12 +1,16 @@
 //! The search for preconditions finds the rule that made the examples, and never covers a counter-example.
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use support::{Recorder, learn};
 use traincheck_analyzer::precondition::{
     Clause, Condition, Example, MOST_CLAUSES, Precondition, nearest, separate,
 };
 use traincheck_analyzer::situation::{Feature, Fields, Situation, Value};
+use traincheck_schema::record::{Role, Stage, flags};
 
 const FIELDS: Fields = Fields::of(&[
     Feature::Stage,
@@ -279,4 +283,29 @@ fn a_precondition_is_readable_json() {
     for bad in [r#"[{"color":"red"}]"#, r#"[{"dtype":{"same":true,"both":"x"}}]"#, r#"[{"grad":[]}]"#] {
         assert!(serde_json::from_str::<Precondition>(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn what_a_module_does_only_under_autocast_is_learned_so() {
+    let run = |calls: u32| {
+        let mut record = Recorder::default();
+        (record.iteration, record.stage) = (5, Stage::Training);
+        for call in 0..calls {
+            let cast = call % 3 == 0;
+            record.under(if cast { "autocast(cpu, bfloat16) matmul=high" } else { "matmul=high" });
+            let autocast = if cast { flags::AUTOCAST } else { 0 };
+            record.enter("__main__.Net.__call__", Role::ModuleCall, 0, flags::OUTERMOST | autocast);
+            if cast {
+                record.call("__main__.cast_back", Role::User, 0);
+            }
+            record.exit(false);
+        }
+        record.finish(5, None)
+    };
+    let invariants = learn(&[run(20), run(31)]);
+    let texts: Vec<&str> = invariants.invariants.iter().map(|invariant| invariant.text.as_str()).collect();
+    let wanted = "In every call of `Net.__call__`, `cast_back` is called, where";
+    let found = texts.iter().find(|text| text.starts_with(wanted)).unwrap_or_else(|| panic!("{texts:?}"));
+    assert!(found.ends_with("and autocast for the CPU is on in bfloat16"), "{found}");
+    assert!(!found.contains("matrix"), "{found}");
 }

@@ -19,7 +19,7 @@ pub const KIND: Kind = Kind {
     fields: |subject| match subject {
         // The stage in which a function of the user's is entered depends on what ran before it.
         Subject::Call { call } if call.role == Role::User => Fields::GRAD,
-        Subject::Call { call } if call.role == Role::ModuleCall => Fields::MODULE_CALL,
+        Subject::Call { call } if call.role == Role::ModuleCall => Fields::MODULE_CALL.and(Fields::NUMERICS),
         Subject::Call { .. } => Fields::STAGE_AND_GRAD,
         _ => Fields::NONE,
     },
