@@ -335,7 +335,7 @@ pub enum Subject {
 pub enum Stretch {
     /// An iteration with a backward.
     Iteration,
-    /// From one step of an optimizer to the next.
+    /// From one step of an optimizer to its next.
     Step,
     /// A call of a function of the script.
     Call {
@@ -650,7 +650,7 @@ impl Claim {
             Subject::Calls { call, per } => {
                 let per = match per {
                     Stretch::Iteration => "training iteration".to_owned(),
-                    Stretch::Step => "stretch from one step of an optimizer to the next".to_owned(),
+                    Stretch::Step => "stretch from one step of an optimizer to its next".to_owned(),
                     Stretch::Call { call } => format!("call of {call}"),
                 };
                 format!("in every {per}, {call}")

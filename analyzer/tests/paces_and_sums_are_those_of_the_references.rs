@@ -338,7 +338,7 @@ fn counts_are_notices_and_say_what_explains_them() {
     );
     // Four iterations for each step: as often as there are iterations, not four times.
     let per_step =
-        |claim: &Claim| claim.text().contains("from one step of an optimizer to the next, `Tensor.backward`");
+        |claim: &Claim| claim.text().contains("from one step of an optimizer to its next, `Tensor.backward`");
     assert_eq!(
         level(&invariants, |claim| per_step(claim) && happens(Times::Iterations)(claim)),
         Some(Level::Notice)

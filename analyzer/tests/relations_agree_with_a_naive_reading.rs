@@ -166,6 +166,7 @@ fn happen(happenings: &mut Happenings, per: &Stretch, known: &BTreeSet<usize>, i
         let often = match inside.iter().filter(|inner| **inner == function).count() {
             0 => Some(Times::Never),
             1 => Some(Times::Once),
+            _ if matches!(per, Stretch::Call { .. }) => None,
             number => u32::try_from(number).ok().filter(|&number| number <= 16).map(Times::Number),
         };
         if let Some(often) = often {

@@ -13,6 +13,8 @@ use crate::times::Times;
 
 /// Numbers that nothing explains are named up to here.
 const MOST: u32 = 16;
+/// Optimizers whose steps are followed at a time: those that stepped last.
+const MOST_OPTIMIZERS: usize = 8;
 
 /// What came in a stretch that is open.
 #[derive(Debug, Default)]
@@ -20,11 +22,10 @@ struct Tally {
     /// In the order of the calls' numbers.
     calls: Vec<(CallId, u32)>,
     batches: u32,
-    steps: u32,
     iterations: u32,
     last_iteration: u32,
-    /// The optimizers that stepped (dictionary ids), each once.
-    stepped: Vec<u32>,
+    /// The optimizers that stepped (dictionary ids), and how often; as many as are followed.
+    stepped: Vec<(u32, u32)>,
     losses: u32,
 }
 
@@ -43,13 +44,16 @@ impl Tally {
                 self.last_iteration = frame.iteration;
                 self.iterations = self.iterations.saturating_add(1);
             }
-            Role::OptimizerStep => {
-                self.steps = self.steps.saturating_add(1);
-                if !self.stepped.contains(&frame.object) {
-                    self.stepped.push(frame.object);
-                }
-            }
+            Role::OptimizerStep => self.steps(frame.object, 1),
             _ => {}
+        }
+    }
+
+    fn steps(&mut self, optimizer: u32, times: u32) {
+        match self.stepped.iter().position(|(other, _)| *other == optimizer) {
+            Some(at) => self.stepped[at].1 = self.stepped[at].1.saturating_add(times),
+            None if self.stepped.len() < MOST_OPTIMIZERS => self.stepped.push((optimizer, times)),
+            None => {}
         }
     }
 
@@ -58,15 +62,12 @@ impl Tally {
             self.called(call, times);
         }
         self.batches = self.batches.saturating_add(inner.batches);
-        self.steps = self.steps.saturating_add(inner.steps);
         // Two calls within one iteration: it counts once.
         let again = inner.iterations > 0 && self.last_iteration == inner.first_iteration();
         self.iterations = self.iterations.saturating_add(inner.iterations - u32::from(again));
         self.last_iteration = self.last_iteration.max(inner.last_iteration);
-        for &optimizer in &inner.stepped {
-            if !self.stepped.contains(&optimizer) {
-                self.stepped.push(optimizer);
-            }
+        for &(optimizer, times) in &inner.stepped {
+            self.steps(optimizer, times);
         }
     }
 
@@ -81,7 +82,7 @@ impl Tally {
     }
 
     /// What explains that a call with this role came `count` times.
-    fn explain(&self, count: u32, role: Role, scene: &Scene) -> Vec<Times> {
+    fn explain(&self, count: u32, role: Role, per: &Stretch, scene: &Scene) -> Vec<Times> {
         match count {
             0 => return vec![Times::Never],
             1 => return vec![Times::Once],
@@ -94,19 +95,23 @@ impl Tally {
             let rates = of_it.filter(|v| v.kind == VariableKind::Hyperparameter && v.name.ends_with(".lr"));
             number(rates.count())
         };
-        let sum = |of: &dyn Fn(&u32) -> u32| self.stepped.iter().map(of).fold(0, u32::saturating_add);
+        let sum = |of: &dyn Fn(&u32) -> u32| {
+            self.stepped.iter().map(|(optimizer, _)| of(optimizer)).fold(0, u32::saturating_add)
+        };
+        let steps = self.stepped.iter().map(|(_, steps)| *steps).max().unwrap_or_default();
         let mut times = Vec::new();
         let known = [
             (Times::Optimizers, number(self.stepped.len())),
             (Times::Iterations, self.iterations),
             // That there are as many steps as steps says nothing.
-            (Times::Steps, if role == Role::OptimizerStep { 0 } else { self.steps }),
+            (Times::Steps, if role == Role::OptimizerStep { 0 } else { steps }),
             (Times::Batches, self.batches),
             (Times::Groups, sum(&groups)),
             (Times::Parameters, sum(&held)),
         ];
         times.extend(known.iter().filter(|(_, n)| *n == count).map(|(times, _)| *times));
-        if count <= MOST {
+        // How often it comes in a function that loops depends on how much data there is.
+        if count <= MOST && !matches!(per, Stretch::Call { .. }) {
             times.push(Times::Number(count));
         }
         times
@@ -121,6 +126,14 @@ struct Open {
     tally: Tally,
 }
 
+/// What came since the last step of an optimizer.
+#[derive(Debug)]
+struct Since {
+    thread: u16,
+    optimizer: u32,
+    tally: Tally,
+}
+
 /// A kind of stretch: the calls that it has contained, and the numbers of what is claimed of them.
 #[derive(Debug, Default)]
 struct Known {
@@ -132,8 +145,8 @@ struct Known {
 pub struct Calls {
     open: Vec<Open>,
     iteration: Option<(u16, Tally)>,
-    /// Since the last step, by thread.
-    steps: FastMap<u16, Tally>,
+    /// Since the last step of each optimizer, the most recent last.
+    steps: Vec<Since>,
     in_iterations: Known,
     between_steps: Known,
     in_calls: FastMap<CallId, Known>,
@@ -177,28 +190,29 @@ impl Calls {
         if let Some((_, tally)) = self.iteration.as_mut().filter(|(of, _)| *of == thread) {
             change(tally);
         }
-        if let Some(tally) = self.steps.get_mut(&thread) {
-            change(tally);
+        for since in self.steps.iter_mut().filter(|since| since.thread == thread) {
+            change(&mut since.tally);
         }
     }
 
     fn called(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
-        if frame.target.role == Role::OptimizerStep {
-            let begun = Tally { losses: cx.scene.losses, ..Tally::default() };
-            if let Some(mut tally) = self.steps.insert(frame.thread, begun) {
-                tally.add(frame);
-                let cut = cx.scene.lost_since(tally.losses);
-                let mut known = std::mem::take(&mut self.between_steps);
-                self.windows(&mut known, &Stretch::Step, &tally, cut, frame, cx);
-                self.between_steps = known;
-            }
-            // The step that ends a stretch is part of it, and not of the next.
-            let tally = self.steps.remove(&frame.thread);
-            self.tell(frame.thread, |tally| tally.add(frame));
-            self.steps.extend(tally.map(|tally| (frame.thread, tally)));
+        // The step that ends a stretch is part of it, and not of the next.
+        self.tell(frame.thread, |tally| tally.add(frame));
+        if frame.target.role != Role::OptimizerStep {
             return;
         }
-        self.tell(frame.thread, |tally| tally.add(frame));
+        let own = |since: &Since| since.thread == frame.thread && since.optimizer == frame.object;
+        if let Some(at) = self.steps.iter().position(own) {
+            let Since { tally, .. } = self.steps.remove(at);
+            let cut = cx.scene.lost_since(tally.losses);
+            let mut known = std::mem::take(&mut self.between_steps);
+            self.windows(&mut known, &Stretch::Step, &tally, cut, frame, cx);
+            self.between_steps = known;
+        } else if self.steps.len() >= MOST_OPTIMIZERS {
+            self.steps.remove(0);
+        }
+        let tally = Tally { losses: cx.scene.losses, ..Tally::default() };
+        self.steps.push(Since { thread: frame.thread, optimizer: frame.object, tally });
     }
 
     fn take(&mut self, call: u64) -> Option<Tally> {
@@ -258,7 +272,7 @@ impl Calls {
             }
             let mut held = Vec::new();
             let role = cx.names.calls.get(call).role;
-            for times in tally.explain(tally.count(call), role, cx.scene) {
+            for times in tally.explain(tally.count(call), role, per, cx.scene) {
                 held.push(cx.names.outcome(Outcome::Happens { times }));
             }
             let mut window = Window::new(subject, NOTHING, at, depth);
