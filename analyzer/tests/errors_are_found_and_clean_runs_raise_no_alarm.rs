@@ -2,6 +2,7 @@
 mod support;
 
 use support::scripts::{Error, Order, Schedule, Script, Style, gan};
+use support::torch::Torch;
 use support::{alarms, learn, text};
 use traincheck_analyzer::invariants::Invariants;
 
@@ -232,4 +233,27 @@ fn two_optimizers_of_one_class_are_told_apart() {
     }
     let found = alarms(&invariants, &gan(3, 3, 5, Error::NoZeroGrad).finish());
     assert_eq!(found, ["gradients-not-cleared"]);
+}
+
+/// A scheduler stepped with an optimizer of this class.
+fn scheduled(seed: u64, class: &str) -> Torch {
+    let mut torch = Torch::new(seed);
+    let model = torch.model("Net", &["head.weight", "head.bias"]);
+    let optimizer = torch.optimizer(class, &[model]);
+    let scheduler = torch.scheduler("StepLR", optimizer);
+    for _ in 0..12 {
+        torch.zero_grad(optimizer);
+        torch.forward(model, 12);
+        torch.backward(&[model]);
+        torch.step(optimizer);
+        torch.scheduler_step(scheduler);
+    }
+    torch
+}
+
+#[test]
+fn another_optimizer_does_what_that_of_the_references_did() {
+    let invariants = learn(&[scheduled(1, "AdamW").finish(), scheduled(2, "AdamW").finish()]);
+    let trace = scheduled(3, "SGD").finish();
+    assert!(alarms(&invariants, &trace).is_empty(), "{}", text(&invariants, &trace));
 }

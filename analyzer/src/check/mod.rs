@@ -3,8 +3,9 @@ mod violation;
 
 use std::collections::BTreeMap;
 
-use traincheck_schema::record::VariableKind;
+use traincheck_schema::record::{Role, VariableKind};
 
+use crate::claim::{Call, Outcome};
 use crate::engine::{self, Passed};
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::names::{Names, OutcomeId, SubjectId};
@@ -212,6 +213,19 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// Whether a function of the same role is called instead, in a run that has not called this one so far: `SGD.step` where
+/// the references step with `AdamW`, `model.zero_grad()` where they clear with the optimizer's.
+fn is_done_otherwise(outcome: OutcomeId, window: &Window<'_>, names: &Names) -> bool {
+    let Outcome::Called { call } = names.outcomes.get(outcome) else { return false };
+    let does_the_same = |other: &Outcome| match other {
+        Outcome::Called { call: other } => other.role == call.role && other.function != call.function,
+        _ => false,
+    };
+    !matches!(call.role, Role::User | Role::Other)
+        && window.held.iter().any(|&held| does_the_same(names.outcomes.get(held)))
+        && !names.calls.contains(&Call { object: None, ..call.clone() })
+}
+
 impl Sink for Checker<'_> {
     fn wants(&self, subject: SubjectId) -> bool {
         self.rules.get(subject as usize).is_some_and(|rules| !rules.is_empty())
@@ -226,7 +240,8 @@ impl Sink for Checker<'_> {
             }
             let tally = &mut self.tallies[rule.index];
             let held = window.held.contains(&rule.outcome);
-            let weak = window.weak.contains(&rule.outcome);
+            let weak = !held
+                && (window.weak.contains(&rule.outcome) || is_done_otherwise(rule.outcome, window, names));
             let closed = self.closed[rule.index].then_some(Cut::Thinned);
             let cut = window.cut.or(closed).or(applies.is_none().then_some(Cut::Unclear));
             match cut {

@@ -88,8 +88,12 @@ pub fn is_neighbour(frame: &Frame) -> bool {
         && (is_critical(frame.target.role) || matches!(frame.target.role, Role::User | Role::ModuleCall))
 }
 
-/// The call around `frame`, which is open; 0 at the top.
+/// The call around `frame`, which is open; 0 at the top. A step that a gradient scaler takes counts as taken by whoever
+/// called the scaler: beside the backward that it belongs to, as without a scaler.
 pub fn parent(frame: &Frame, scene: &Scene) -> u64 {
     let depth = scene.depth(frame);
-    scene.stack(frame.thread, depth).last().map_or(0, |outer| outer.call)
+    let by_scaler =
+        |outer: &&Frame| frame.target.role == Role::OptimizerStep && outer.target.role == Role::ScalerStep;
+    let mut around = scene.stack(frame.thread, depth).iter().rev().skip_while(by_scaler);
+    around.next().map_or(0, |outer| outer.call)
 }
