@@ -125,3 +125,12 @@ fn a_run_that_is_too_short_gives_no_verdict() {
     assert_eq!((&empty["verdict"], &empty["exit_code"]), (&"no_verdict".into(), &2.into()));
     assert!(text(&invariants, &MemoryTrace::default()).contains("No verdict"));
 }
+
+#[test]
+fn the_schema_knows_every_relation() {
+    let schema: Value = serde_json::from_str(include_str!("../../docs/findings-schema.json")).unwrap();
+    let known = schema["$defs"]["relation"]["enum"].as_array().unwrap();
+    for kind in traincheck_analyzer::relation::TABLE {
+        assert!(known.iter().any(|name| name == kind.name.word()), "{}", kind.name.word());
+    }
+}

@@ -77,9 +77,11 @@ fn head(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
 }
 
 fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
-    let level = match finding.level {
-        Level::Alarm => "ALARM",
-        Level::Notice => "notice",
+    let level = match (finding.level, finding.cause) {
+        (Level::Alarm, _) => "ALARM",
+        // What would prove the cause where it is an alarm.
+        (Level::Notice, Some(_)) => "notice, a sign and no proof",
+        (Level::Notice, None) => "notice",
     };
     writeln!(out, "{level}: {}.", finding.title)?;
     if let Some(variables) = &finding.variables_text {
