@@ -8,7 +8,8 @@ variants are in tests/pipelines/variants.toml, which says how they are written.
 Prints a table and every alarm with its run, title and invariants. A check that comes to no verdict (exit code 2) is
 listed apart: it is no alarm. Exits with 1 if there is an alarm, or something did not work.
 
-With `--out DIR --again` runs that DIR has already are not recorded again: only what is learned and checked is new.
+With `--out DIR --again` nothing is trained: the runs that DIR has are learned from and checked anew. With `--add` those
+that it lacks are recorded as well.
 """
 
 import argparse
@@ -56,14 +57,14 @@ class Variant:
 
     def record(self, args):
         """Trains under the agent unless that has been done. What a run left half-done is not taken for it."""
-        if args.again and (self.folder / "run").is_dir():
+        if args.again or args.add and (self.folder / "run").is_dir():
             return
         os.makedirs(self.folder, exist_ok=True)
-        if args.again:
+        if args.add:
             shutil.rmtree(self.folder / "partial", ignore_errors=True)
         for old in ("run", "partial"):
             if (self.folder / old).exists():
-                raise Failed(f"{self.folder}/{old} is in the way; remove it, or give --again")
+                raise Failed(f"{self.folder}/{old} is in the way; remove it, or give --add or --again")
         arguments = [sys.executable, PIPELINES / f"{self.pipeline.name}.py"]
         if self.pipeline.takes_out:
             arguments += ["--out", self.folder / "out"]
@@ -229,7 +230,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of traincheck and libtraincheck.so")
     parser.add_argument("--out", type=pathlib.Path, help="folder for runs and reports; a temporary one without it")
-    parser.add_argument("--again", action="store_true", help="take the runs that --out has from an earlier time")
+    parser.add_argument("--again", action="store_true", help="train nothing, take the runs that --out has")
+    parser.add_argument("--add", action="store_true", help="train only what --out does not have")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time (1)")
     parser.add_argument("--variants", action="append", metavar="NAME", help="only this variant; may be given often")
     parser.add_argument("--no-leave-one-out", dest="leave_one_out", action="store_false")

@@ -94,6 +94,7 @@ def main():
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--width", type=int, default=48)
     parser.add_argument("--scale", type=float, default=2.0**127, help="the default makes some gradients overflow")
+    parser.add_argument("--until", type=int, help="stop after this epoch of --epochs")
     parser.add_argument("--no-eval", action="store_true")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--out", help="folder for checkpoints; none are written without it")
@@ -118,7 +119,7 @@ def main():
             part.load_state_dict(state[name])
         first_epoch = state["epoch"] + 1
     meter = Meter()
-    for epoch in range(first_epoch, args.epochs):
+    for epoch in range(first_epoch, args.until or args.epochs):
         mean = train_epoch(model, train_loader, optimizer, scheduler, scaler, args.accumulation, meter)
         accuracy = float("nan") if args.no_eval else evaluate(model, test_loader)
         if checkpoint:
