@@ -121,7 +121,8 @@ fn explain(change: &Change<'_>, scene: &Scene) -> Why {
         return Why::RequiresNoGrad;
     }
     match variable.grad.filter(|_| variable.grad_iteration == change.look.iteration) {
-        Some(grad) if grad.kind == ValueKind::None => Why::NoGradient,
+        // What no optimizer holds, an average of the weights, moves without one, and at times too little to be seen.
+        Some(grad) if grad.kind == ValueKind::None && variable.is_held() => Why::NoGradient,
         Some(grad) if grad.kind == ValueKind::Tensor && !grad.all_zero() => match &variable.held_by {
             Some(holders) if holders.is_empty() => Why::HeldByNone,
             _ => Why::Nothing,
