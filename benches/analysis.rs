@@ -15,6 +15,7 @@ fn reference(trace: &MemoryTrace) -> Reference {
     let (evidence, passed) = read(&mut trace.source(), iterations);
     let run = ReferenceRun {
         name: "run".into(),
+        program: None,
         processes: 1,
         iterations: iterations.into(),
         records: passed.records,

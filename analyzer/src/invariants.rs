@@ -1,11 +1,14 @@
 //! The file of invariants: JSON, versioned, the same bytes for the same references.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use traincheck_schema::record::Role;
 
 use crate::claim::{Claim, RelationName};
 use crate::precondition::{MOST_CLAUSES, Precondition};
@@ -49,6 +52,9 @@ pub struct Invariants {
 pub struct ReferenceRun {
     /// Name of its folder.
     pub name: String,
+    /// The script or module that ran, where that was recorded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub program: Option<String>,
     /// Processes.
     pub processes: u64,
     /// Iterations of the process that has most.
@@ -247,6 +253,29 @@ impl Invariants {
             }
         }
         Ok(invariants)
+    }
+
+    /// The same, as it applies to a run of `program`.
+    ///
+    /// Learned from runs of one program, everything is meant for whatever is checked. Where the references are of
+    /// several, an alarm that a single one speaks for may be a habit of that one: for other programs it is a
+    /// notice. So is whatever speaks of functions of the script, which share no more than a name.
+    pub fn for_program(&self, program: Option<&str>) -> Cow<'_, Invariants> {
+        let programs: BTreeSet<Option<&str>> = self.runs.iter().map(|run| run.program.as_deref()).collect();
+        if programs.len() < 2 {
+            return Cow::Borrowed(self);
+        }
+        let mut invariants = self.clone();
+        for invariant in invariants.invariants.iter_mut().filter(|i| i.level == Level::Alarm) {
+            let runs =
+                self.runs.iter().zip(&invariant.evidence).filter(|(_, evidence)| evidence.positive > 0);
+            let speaking: BTreeSet<Option<&str>> = runs.map(|(run, _)| run.program.as_deref()).collect();
+            let of_a_script = invariant.claim.calls().any(|call| call.role == Role::User);
+            if !speaking.contains(&program) && (speaking.len() < 2 || of_a_script) {
+                invariant.level = Level::Notice;
+            }
+        }
+        Cow::Owned(invariants)
     }
 
     /// As the bytes of a file.

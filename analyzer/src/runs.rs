@@ -42,6 +42,14 @@ pub fn name(folder: &Path) -> String {
         .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
+/// The script of a run, or the module that was run as one; none where that was not recorded.
+pub fn program(run: &Run) -> Option<&str> {
+    let arguments = run.info.as_ref()?.command.get(1..)?;
+    let module =
+        || arguments.iter().position(|argument| argument == "-m").and_then(|at| arguments.get(at + 1));
+    arguments.iter().find(|argument| argument.ends_with(".py")).or_else(module).map(String::as_str)
+}
+
 fn process_name(process: &Process) -> String {
     format!("{}-{}", process.host, process.pid)
 }
@@ -111,6 +119,7 @@ fn read_reference(run: &Run, in_all: usize, progress: &Progress) -> (Reference, 
     let mut reference = Reference {
         run: ReferenceRun {
             name: name(&run.folder),
+            program: program(run).map(str::to_owned),
             processes: processes.len() as u64,
             iterations: 0,
             records: 0,

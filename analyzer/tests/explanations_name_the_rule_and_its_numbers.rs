@@ -51,7 +51,14 @@ impl Run {
     }
 
     fn named(self, name: &str) -> Reference {
-        let run = ReferenceRun { name: name.into(), processes: 1, iterations: 10, records: 100, torn: false };
+        let run = ReferenceRun {
+            name: name.into(),
+            program: None,
+            processes: 1,
+            iterations: 10,
+            records: 100,
+            torn: false,
+        };
         Reference { run, evidence: self.0 }
     }
 }

@@ -88,6 +88,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut code = 0;
     let mut out = io::BufWriter::new(io::stdout().lock());
     for run in &opened {
+        let invariants = invariants.for_program(runs::program(run));
         let progress = Progress::default();
         let bar = Bar::over(&progress);
         let checked = runs::check(run, &invariants, &progress);

@@ -26,6 +26,7 @@ pub fn references(traces: &[MemoryTrace]) -> Vec<Reference> {
         let (evidence, passed) = read(&mut trace.source(), iterations);
         let run = ReferenceRun {
             name: format!("run{number}"),
+            program: None,
             processes: 1,
             iterations: iterations.into(),
             records: passed.records,

@@ -404,6 +404,14 @@ impl Torch {
         self.record.exit(false);
     }
 
+    /// `model.zero_grad()`.
+    pub fn zero_grad_of(&mut self, model: Model) {
+        let state = &mut self.models[model.0];
+        let (name, object) = (format!("__main__.{}.zero_grad", state.class), state.object);
+        state.parameters.iter_mut().for_each(|parameter| parameter.grad = None);
+        self.record.call(&name, Role::ZeroGrad, object);
+    }
+
     /// `optimizer.step()` with a look at entry and return.
     pub fn step(&mut self, optimizer: Optimizer) {
         let object = self.optimizers[optimizer.0].object;
