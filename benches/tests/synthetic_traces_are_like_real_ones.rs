@@ -117,8 +117,14 @@ fn learned() -> Invariants {
         let trace = Synthetic { seed, events: 20_000 + 3_000 * seed, ..Synthetic::default() }.memory();
         let (evidence, passed) = read(&mut trace.source(), count_iterations(&mut trace.source()));
         assert!(passed.damage.is_empty() && passed.iterations > 100);
-        let run =
-            ReferenceRun { name: seed.to_string(), processes: 1, iterations: 1, records: 1, torn: false };
+        let run = ReferenceRun {
+            name: seed.to_string(),
+            program: None,
+            processes: 1,
+            iterations: 1,
+            records: 1,
+            torn: false,
+        };
         Reference { run, evidence }
     });
     infer(references.into())

@@ -1,5 +1,4 @@
 //! Compares the windows of a run with invariants.
-mod excuse;
 mod violation;
 
 use std::collections::BTreeMap;
@@ -16,7 +15,6 @@ use crate::scene::{Cut, Scene};
 use crate::sink::{Sink, Window};
 use crate::situation::{SituationId, TOO_MANY};
 use crate::source::Source;
-use excuse::Excuse;
 pub use violation::{Contents, Gradient, StackEntry, VariableNote, Violation};
 
 /// How an invariant fared in a run.
@@ -183,7 +181,6 @@ struct Checker<'a> {
     conditions: Vec<Condition<'a>>,
     tallies: Vec<Tally>,
     closed: Vec<bool>,
-    excuses: Vec<Excuse>,
     variables: BTreeMap<String, VariableKind>,
 }
 
@@ -211,7 +208,6 @@ impl<'a> Checker<'a> {
             conditions,
             tallies: vec![Tally::default(); invariants.len()],
             closed: vec![false; invariants.len()],
-            excuses: invariants.iter().map(|invariant| Excuse::new(&invariant.claim)).collect(),
             variables: BTreeMap::new(),
         }
     }
@@ -259,9 +255,7 @@ impl Sink for Checker<'_> {
                     tally.held += 1;
                     tally.early = None;
                 }
-                None if weak || self.excuses[rule.index].holds(window, scene, names) => {
-                    *tally.undecided.entry(Cut::Unclear).or_default() += 1;
-                }
+                None if weak => *tally.undecided.entry(Cut::Unclear).or_default() += 1,
                 None => {
                     tally.violated += 1;
                     tally.last = window.now;

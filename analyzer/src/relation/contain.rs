@@ -312,8 +312,12 @@ impl Contain {
 }
 
 /// Whether a step that changed nothing is an error: not where its learning rate is (next to) zero, as at the ends of
-/// many schedules, nor where every gradient is exactly zero.
+/// many schedules, nor where every gradient is exactly zero, nor where the optimizer judges by itself whether it has
+/// arrived.
 fn may_be_blamed(changed: &Changed, look: &Look, scene: &Scene) -> bool {
+    if scene.object(look.frame.object).is_some_and(|object| object.class.ends_with("LBFGS")) {
+        return false;
+    }
     let rate = scene.variables.learning_rate(look.frame.object);
     if rate.is_some_and(|rate| rate < 1e-10) {
         return false;

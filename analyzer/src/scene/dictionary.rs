@@ -70,16 +70,6 @@ impl Resolved {
     pub fn known_object(&self, id: u32) -> Option<&Object> {
         self.objects.get(&id)?.as_ref()
     }
-
-    /// How many objects were looked up.
-    pub fn known_objects(&self) -> usize {
-        self.objects.len()
-    }
-
-    /// Those that were, in no order.
-    pub fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.objects.values().flatten()
-    }
 }
 
 fn object(id: u32, source: &dyn Source) -> Option<Object> {

@@ -258,16 +258,6 @@ impl Scene {
         self.resolved.known_object(id)
     }
 
-    /// How many objects are known by now; it only ever grows.
-    pub fn known_objects(&self) -> usize {
-        self.resolved.known_objects()
-    }
-
-    /// The objects that are known by now, in no order.
-    pub fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.resolved.objects()
-    }
-
     /// Whether anything was lost since there had been `losses` losses.
     pub fn lost_since(&self, losses: u32) -> Option<Cut> {
         (self.lossy || losses != self.losses).then_some(Cut::Loss)
