@@ -58,7 +58,7 @@ impl Moving {
         if variable.kind == VariableKind::Parameter && !variable.is_held() {
             if !change.same {
                 self.by_hand.insert(variable.owner);
-            } else if why == Why::HeldByNone && self.by_hand.contains(&variable.owner) {
+            } else if self.by_hand.contains(&variable.owner) {
                 why = Why::Nothing;
             }
         }
