@@ -6,6 +6,7 @@ use crate::claim::{Outcome, RelationName, Stretch, Subject};
 use crate::names::{CallId, FastMap, SubjectId};
 use crate::relation::Cx;
 use crate::relation::sequence::is_critical;
+use crate::scene::variables::Variable;
 use crate::scene::{Cut, Frame, Iteration, Moment, Scene};
 use crate::sink::Window;
 use crate::situation::NOTHING;
@@ -83,36 +84,32 @@ impl Tally {
 
     /// What explains that a call with this role came `count` times.
     fn explain(&self, count: u32, role: Role, per: &Stretch, scene: &Scene) -> Vec<Times> {
-        match count {
-            0 => return vec![Times::Never],
-            1 => return vec![Times::Once],
-            _ => {}
-        }
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let held = |&optimizer: &u32| number(scene.variables.held_by(optimizer).len());
-        let groups = |&optimizer: &u32| {
-            let of_it = scene.variables.of_owner(optimizer).iter().map(|&id| scene.variables.get(id));
-            let rates = of_it.filter(|v| v.kind == VariableKind::Hyperparameter && v.name.ends_with(".lr"));
-            number(rates.count())
-        };
-        let sum = |of: &dyn Fn(&u32) -> u32| {
-            self.stepped.iter().map(|(optimizer, _)| of(optimizer)).fold(0, u32::saturating_add)
-        };
-        let steps = self.stepped.iter().map(|(_, steps)| *steps).max().unwrap_or_default();
         let mut times = Vec::new();
-        let known = [
-            (Times::Optimizers, number(self.stepped.len())),
-            (Times::Iterations, self.iterations),
-            // That there are as many steps as steps says nothing.
-            (Times::Steps, if role == Role::OptimizerStep { 0 } else { steps }),
-            (Times::Batches, self.batches),
-            (Times::Groups, sum(&groups)),
-            (Times::Parameters, sum(&held)),
-        ];
-        times.extend(known.iter().filter(|(_, n)| *n == count).map(|(times, _)| *times));
-        // How often it comes in a function that loops depends on how much data there is.
-        if count <= MOST && !matches!(per, Stretch::Call { .. }) {
-            times.push(Times::Number(count));
+        let mut explains = |what: Times, value: u32| times.extend((value == count).then_some(what));
+        explains(Times::Never, 0);
+        explains(Times::Once, 1);
+        explains(Times::Optimizers, number(self.stepped.len()));
+        explains(Times::Iterations, self.iterations);
+        explains(Times::Batches, self.batches);
+        // That there are as many steps as steps says nothing.
+        if role != Role::OptimizerStep {
+            explains(Times::Steps, self.stepped.iter().map(|(_, steps)| *steps).max().unwrap_or_default());
+        }
+        if count > 1 {
+            let sum = |of: &dyn Fn(u32) -> usize| {
+                self.stepped.iter().map(|(optimizer, _)| number(of(*optimizer))).fold(0, u32::saturating_add)
+            };
+            let variables = &scene.variables;
+            let is_rate = |v: &Variable| v.kind == VariableKind::Hyperparameter && v.name.ends_with(".lr");
+            let rates =
+                |optimizer| variables.of_owner(optimizer).iter().filter(|&&id| is_rate(variables.get(id)));
+            explains(Times::Groups, sum(&|optimizer| rates(optimizer).count()));
+            explains(Times::Parameters, sum(&|optimizer| variables.held_by(optimizer).len()));
+            // How often it comes in a function that loops depends on how much data there is.
+            if count <= MOST && !matches!(per, Stretch::Call { .. }) {
+                explains(Times::Number(count), count);
+            }
         }
         times
     }
