@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use traincheck_schema::record::Role;
 
-use crate::claim::{Claim, RelationName};
+use crate::claim::{Claim, Level as Sequence, RelationName, Subject};
 use crate::precondition::{MOST_CLAUSES, Precondition};
 use crate::relation;
 use crate::whole_file;
@@ -259,7 +259,8 @@ impl Invariants {
     ///
     /// Learned from runs of one program, everything is meant for whatever is checked. Where the references are of
     /// several, an alarm that a single one speaks for may be a habit of that one: for other programs it is a
-    /// notice. So is whatever speaks of functions of the script, which share no more than a name.
+    /// notice. So is whatever speaks of functions of the script, which share no more than a name, or of what the same
+    /// function calls, which is a matter of how a script is cut into functions.
     pub fn for_program(&self, program: Option<&str>) -> Cow<'_, Invariants> {
         let programs: BTreeSet<Option<&str>> = self.runs.iter().map(|run| run.program.as_deref()).collect();
         if programs.len() < 2 {
@@ -270,7 +271,8 @@ impl Invariants {
             let runs =
                 self.runs.iter().zip(&invariant.evidence).filter(|(_, evidence)| evidence.positive > 0);
             let speaking: BTreeSet<Option<&str>> = runs.map(|(run, _)| run.program.as_deref()).collect();
-            let of_a_script = invariant.claim.calls().any(|call| call.role == Role::User);
+            let same_level = matches!(invariant.claim.subject, Subject::Before { level: Sequence::Same, .. });
+            let of_a_script = same_level || invariant.claim.calls().any(|call| call.role == Role::User);
             if !speaking.contains(&program) && (speaking.len() < 2 || of_a_script) {
                 invariant.level = Level::Notice;
             }
