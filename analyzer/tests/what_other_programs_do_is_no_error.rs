@@ -102,3 +102,38 @@ fn what_one_program_of_several_does_is_a_notice_for_others() {
     assert_eq!(count(&invariants.for_program(Some("one.py"))), all);
     assert_eq!(count(&invariants.for_program(Some("three.py"))), 0);
 }
+
+/// A model whose optimizer holds a copy of its weights. `by_hand`: the script gives the copy its gradients, and writes
+/// it back.
+fn over_a_copy(by_hand: bool) -> MemoryTrace {
+    let mut torch = Torch::new(3);
+    let model = torch.model("Net", &["weight", "bias"]);
+    let copy = torch.model("Net", &["weight", "bias"]);
+    let optimizer = torch.optimizer(PROGRAM.optimizer, &[copy]);
+    torch.drop_model(copy);
+    for _ in 0..12 {
+        torch.within("train_epoch", |torch| {
+            for _ in 0..6 {
+                torch.zero_grad(optimizer);
+                torch.zero_grad_of(model);
+                torch.forward(model, 10);
+                torch.backward(&[model, copy][..1 + usize::from(by_hand)]);
+                torch.clip();
+                torch.step(optimizer);
+                if by_hand {
+                    torch.write(model);
+                }
+            }
+        });
+    }
+    torch.finish()
+}
+
+#[test]
+fn weights_that_the_script_itself_writes_back() {
+    let invariants = PROGRAM.learned();
+    let found = alarms(&invariants, &over_a_copy(true));
+    assert!(found.is_empty(), "{found:?}");
+    let found = alarms(&invariants, &over_a_copy(false));
+    assert_eq!(found.first().map(String::as_str), Some("stale-optimizer"), "{found:?}");
+}

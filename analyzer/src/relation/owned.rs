@@ -2,13 +2,17 @@
 //!
 //! Every parameter that got a gradient is held by an optimizer, and by one only; every parameter that a stepping
 //! optimizer holds belongs to a module that ran. Decided at the end of each training iteration with a step.
+//!
+//! Scripts that train a copy in full precision of a model in half precision give the copy its gradients and write
+//! the parameters back by hand. Neither is at fault: what nobody holds and yet changes, and what no module reaches
+//! and yet has a gradient, is left out.
 
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::{FastMap, FastSet};
-use crate::scene::variables::VarId;
+use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Iteration, Moment, Scene};
 use crate::sink::{Why, Window};
 use crate::situation::{Fields, NOTHING};
@@ -25,6 +29,8 @@ pub const KIND: Kind = Kind {
 #[derive(Default)]
 struct Owned {
     with_gradient: FastSet<VarId>,
+    /// Of parameters that no optimizer holds: the last contents, and the iteration in which they last changed.
+    by_hand: FastMap<VarId, (Digest, u32)>,
     iterations: u32,
     /// Since when a root module or optimizer has been at fault.
     since: FastMap<u32, (u32, u32)>,
@@ -41,6 +47,13 @@ impl Relation for Owned {
                     && cx.scene.variables.get(change.variable).kind == VariableKind::Parameter =>
             {
                 self.with_gradient.insert(change.variable);
+            }
+            Moment::State(change, _) if change.attribute == Attribute::Data => {
+                if let Some(now) = change.now
+                    && cx.scene.variables.get(change.variable).held_by.as_ref().is_some_and(Vec::is_empty)
+                {
+                    self.unheld(change.variable, now, cx.scene.now.0);
+                }
             }
             Moment::IterationBegan(_) => self.with_gradient.clear(),
             Moment::IterationEnded(iteration, cut) if iteration.backward && !iteration.stepped.is_empty() => {
@@ -65,6 +78,14 @@ struct Holding {
 }
 
 impl Owned {
+    fn unheld(&mut self, id: VarId, now: Digest, iteration: u32) {
+        let (last, changed) = self.by_hand.entry(id).or_insert((now, 0));
+        if now.same(last) == Some(false) {
+            *changed = iteration;
+        }
+        *last = now;
+    }
+
     fn gradients(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Cx<'_>) {
         let mut roots: FastMap<u32, Holding> = FastMap::default();
         let mut with_gradient: Vec<VarId> = self.with_gradient.iter().copied().collect();
@@ -74,6 +95,9 @@ impl Owned {
             let Some(holders) = &variable.held_by else { continue };
             let holding = roots.entry(variable.owner).or_default();
             if holders.is_empty() {
+                if self.by_hand.get(&id).is_some_and(|(_, changed)| *changed == iteration.number) {
+                    continue;
+                }
                 holding.by_none.push(id);
             } else if !holders.iter().any(|holder| cx.scene.stepped.contains(holder)) {
                 // Its optimizer may still come.
@@ -121,6 +145,9 @@ impl Owned {
                 continue;
             }
             if let Some(reached) = is_reached(id, cx.scene) {
+                if !reached && has_gradient(id, iteration.number, cx.scene) {
+                    continue;
+                }
                 known = true;
                 if !reached {
                     unreached.push(id);
@@ -150,6 +177,13 @@ impl Owned {
         let now = (iteration.number, iteration.frame.step);
         Some(*self.since.entry(object).or_insert(now))
     }
+}
+
+/// Whether the parameter had a gradient in `iteration` that is not exactly zero.
+fn has_gradient(id: VarId, iteration: u32, scene: &Scene) -> bool {
+    let variable = scene.variables.get(id);
+    variable.grad_iteration == iteration
+        && variable.grad.is_some_and(|grad| grad.kind == ValueKind::Tensor && !grad.all_zero())
 }
 
 /// Whether a module that ran reaches the parameter; `None`: cannot be said.
