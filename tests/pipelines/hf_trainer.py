@@ -107,7 +107,7 @@ def main():
             per_device_train_batch_size=args.batch_size,
             per_device_eval_batch_size=64,
             gradient_accumulation_steps=args.accumulation,
-            warmup_ratio=0.1,
+            warmup_steps=5,
             weight_decay=0.01,
             logging_steps=1,
             eval_strategy="no" if args.no_eval else "epoch",
