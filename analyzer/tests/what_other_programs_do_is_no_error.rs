@@ -137,3 +137,35 @@ fn weights_that_the_script_itself_writes_back() {
     let found = alarms(&invariants, &over_a_copy(false));
     assert_eq!(found.first().map(String::as_str), Some("stale-optimizer"), "{found:?}");
 }
+
+/// The program with a step for every four batches. `kept`: gradients are cleared then, else before every backward.
+fn accumulating(kept: bool) -> MemoryTrace {
+    let mut torch = Torch::new(3);
+    let model = torch.model("Net", &["weight", "bias"]);
+    let optimizer = torch.optimizer(PROGRAM.optimizer, &[model]);
+    for _ in 0..12 {
+        torch.within("train_epoch", |torch| {
+            for batch in 0..8 {
+                if !kept || batch % 4 == 0 {
+                    torch.zero_grad(optimizer);
+                }
+                torch.forward(model, 10);
+                torch.backward(&[model]);
+                if batch % 4 == 3 {
+                    torch.clip();
+                    torch.step(optimizer);
+                }
+            }
+        });
+    }
+    torch.finish()
+}
+
+#[test]
+fn accumulation_of_gradients() {
+    let invariants = PROGRAM.learned();
+    let found = alarms(&invariants, &accumulating(true));
+    assert!(found.is_empty(), "{found:?}");
+    let found = alarms(&invariants, &accumulating(false));
+    assert_eq!(found.first().map(String::as_str), Some("step-missing"), "{found:?}");
+}

@@ -3,7 +3,7 @@
 
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags};
 
-use super::{Cx, Kind, Relation};
+use super::{Cx, Kind, Relation, kept};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::{CallId, FastMap, OutcomeId, SubjectId};
 use crate::scene::variables::{Digest, VarId};
@@ -221,6 +221,8 @@ impl Contain {
             && seen.outcomes.is_empty()
             && !cx.names.calls.get(frame.target.plain).function.ends_with("LBFGS.step");
         let unclear = no_closure.then_some(Cut::Unclear);
+        let trains = frame.target.role == Role::User && kept::has_backward(&seen.outcomes, cx.names);
+        let weak = if trains { kept::excused(&seen.outcomes, cx.names) } else { Vec::new() };
         let depth = cx.scene.depth(frame);
         let (iteration, step) = cx.scene.now;
         for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
@@ -234,6 +236,7 @@ impl Contain {
             let situation = cx.situation(frame, fields);
             let mut window = Window::new(subject, situation, frame, depth);
             window.held = &seen.outcomes;
+            window.weak = &weak;
             window.cut = cut.or(early).or(unclear);
             window.now = (iteration, step);
             cx.window(&window);
@@ -249,11 +252,12 @@ impl Contain {
         }
         self.iterations = self.iterations.saturating_add(1);
         let subject = cx.names.subject(RelationName::Contain, Subject::Iteration);
-        // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-        let mut weak = Vec::new();
-        if iteration.scaler && iteration.stepped.is_empty() {
-            weak = cx.names.called(Role::OptimizerStep);
-        }
+        let mut weak = if iteration.scaler && iteration.stepped.is_empty() {
+            // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
+            cx.names.called(Role::OptimizerStep)
+        } else {
+            kept::excused(&seen.outcomes, cx.names)
+        };
         let begins_in_training = cx.names.outcome(Outcome::BeginsInTraining);
         match iteration.training_mode {
             Some(true) => seen.add(begins_in_training),

@@ -9,7 +9,7 @@ use traincheck_schema::record::Role;
 
 use super::between::{self, Between};
 use super::sequence::{self, Levels, Sequence};
-use super::{Cx, Kind, Relation};
+use super::{Cx, Kind, Relation, kept};
 use crate::claim::{Level, Outcome, RelationName, Subject};
 use crate::names::{CallId, FastMap, OutcomeId, SubjectId};
 use crate::scene::{Frame, Moment, Scene};
@@ -162,8 +162,14 @@ impl Cover {
             }
         };
         let situation = cx.situation(frame, FIELDS);
-        // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-        let weak = if scaler && !stepped { cx.names.called(Role::OptimizerStep) } else { Vec::new() };
+        let weak = if numbers.role == Role::Backward {
+            kept::excused(&self.held, cx.names)
+        } else if scaler && !stepped {
+            // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
+            cx.names.called(Role::OptimizerStep)
+        } else {
+            Vec::new()
+        };
         let subjects = match level {
             Level::Same => [Some(numbers.first), again.then_some(numbers.between)],
             Level::Thread => [None, again.then_some(numbers.thread)],

@@ -3,7 +3,7 @@
 use traincheck_schema::record::Role;
 
 use super::sequence::{self, Levels, Sequence};
-use super::{Cx, Kind, Relation};
+use super::{Cx, Kind, Relation, kept};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::{CallId, FastMap, OutcomeId, SubjectId};
 use crate::scene::{Cut, Frame, Moment, Scene};
@@ -111,11 +111,13 @@ impl Lead {
         }
         numbers.seen = numbers.seen.saturating_add(1);
         let early = Scene::too_early(last.iteration, numbers.seen);
-        let subject = numbers.after;
+        let (subject, role) = (numbers.after, numbers.role);
         self.held.clear();
         self.held.extend(since.iter().map(|call| self.numbers[call].called));
+        let weak = if role == Role::Backward { kept::excused(&self.held, cx.names) } else { Vec::new() };
         let mut window = Window::new(subject, cx.situation(last, FIELDS), last, depth);
         window.held = &self.held;
+        window.weak = &weak;
         window.cut = cut.or(cx.scene.lost_since(last.losses)).or(early);
         cx.window(&window);
     }

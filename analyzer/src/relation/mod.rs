@@ -11,6 +11,7 @@ mod described;
 mod distinct;
 mod frozen;
 mod input_output;
+mod kept;
 mod lead;
 mod lifecycle;
 mod mode;
