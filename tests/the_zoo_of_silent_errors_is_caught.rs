@@ -21,7 +21,16 @@ fn zoo(minutes: u64, cases: &[&str]) {
 
 #[test]
 fn a_part_of_it() {
-    zoo(5, &["gradients-not-cleared"]);
+    // One of each kind: of order, counts, values, data, ownership and identity.
+    let cases = [
+        "clipping-after-the-step",
+        "accumulation-without-scaling",
+        "nan-gradients-silently-zeroed",
+        "same-batch-repeated",
+        "stale-optimizer",
+        "tied-weights-broken-by-a-reload",
+    ];
+    zoo(10, &cases);
 }
 
 #[test]
