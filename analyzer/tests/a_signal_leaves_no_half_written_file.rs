@@ -1,7 +1,7 @@
 //! Ctrl-C and its like while a file is being written: what was there before is there still, and nothing else.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -48,6 +48,14 @@ fn interrupted(folder: &Path, signal: i32, ignores: bool) -> (Option<i32>, usize
     if ignores {
         command.env("TRAINCHECK_TEST_IGNORES", "1");
     }
+    let as_from_a_terminal = move || {
+        // What the tests were started by may ignore it, as nohup does.
+        // SAFETY: no handler; `SIG_DFL` is a disposition.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: `signal` may be called between fork and exec.
+    unsafe { command.pre_exec(as_from_a_terminal) };
     let mut child = command.spawn().unwrap();
     let beside = folder.join(format!(".out.{}", child.id()));
     while !beside.exists() {
