@@ -1,6 +1,5 @@
 //! `traincheck infer`: learns invariants from runs that are known to be good.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +9,7 @@ use traincheck_analyzer::infer::{Learned, explain, learn};
 use traincheck_analyzer::invariants::count_by_relation;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
+use traincheck_analyzer::whole_file;
 
 use super::progress::Bar;
 
@@ -95,5 +95,6 @@ fn write_explanation(learned: &Learned, file: &Path) -> Result<()> {
         io::stdout().write_all(text.as_bytes())?;
         return Ok(());
     }
-    fs::write(file, text).with_context(|| format!("{}: cannot write the explanation", file.display()))
+    whole_file::write(file, text.as_bytes())
+        .with_context(|| format!("{}: cannot write the explanation", file.display()))
 }
