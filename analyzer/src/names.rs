@@ -132,10 +132,14 @@ impl Names {
         self.outcomes.intern(&outcome)
     }
 
-    /// The outcomes that a function of this role is called, those among them that invariants speak of and that were not
-    /// seen so far.
-    pub fn called(&self, role: Role) -> Vec<OutcomeId> {
-        let of_role = |outcome: &Outcome| matches!(outcome, Outcome::Called { call } if call.role == role);
-        self.outcomes.iter().filter(|(_, outcome)| of_role(outcome)).map(|(id, _)| id).collect()
+    /// The outcomes that a function of one of these roles is called, those among them that invariants speak of and that
+    /// were not seen so far.
+    pub fn called(&self, roles: &[Role]) -> Vec<OutcomeId> {
+        (0..self.outcomes.len() as OutcomeId).filter(|&id| self.is_call(id, roles)).collect()
+    }
+
+    /// Whether the outcome is that a function of one of these roles is called.
+    pub fn is_call(&self, outcome: OutcomeId, roles: &[Role]) -> bool {
+        matches!(self.outcomes.get(outcome), Outcome::Called { call } if roles.contains(&call.role))
     }
 }

@@ -228,7 +228,7 @@ impl Between {
             cut = cut.or(Some(Cut::Unclear));
         }
         // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-        let weak = if scaled && !stepped { cx.names.called(Role::OptimizerStep) } else { Vec::new() };
+        let weak = if scaled && !stepped { cx.names.called(&[Role::OptimizerStep]) } else { Vec::new() };
         let why = match misplaced {
             true => Why::CalledTooEarly,
             false if cx.scene.stepped.is_empty() => Why::NoStepSoFar,

@@ -221,7 +221,8 @@ impl Contain {
             && seen.outcomes.is_empty()
             && !cx.names.calls.get(frame.target.plain).function.ends_with("LBFGS.step");
         let unclear = no_closure.then_some(Cut::Unclear);
-        let trains = frame.target.role == Role::User && kept::has_backward(&seen.outcomes, cx.names);
+        let trains = frame.target.role == Role::User
+            && seen.outcomes.iter().any(|&outcome| cx.names.is_call(outcome, &[Role::Backward]));
         let weak = if trains { kept::excused(&seen.outcomes, cx.names) } else { Vec::new() };
         let depth = cx.scene.depth(frame);
         let (iteration, step) = cx.scene.now;
@@ -254,7 +255,7 @@ impl Contain {
         let subject = cx.names.subject(RelationName::Contain, Subject::Iteration);
         let mut weak = if iteration.scaler && iteration.stepped.is_empty() {
             // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-            cx.names.called(Role::OptimizerStep)
+            cx.names.called(&[Role::OptimizerStep])
         } else {
             kept::excused(&seen.outcomes, cx.names)
         };

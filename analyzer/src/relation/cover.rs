@@ -166,7 +166,7 @@ impl Cover {
             kept::excused(&self.held, cx.names)
         } else if scaler && !stepped {
             // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-            cx.names.called(Role::OptimizerStep)
+            cx.names.called(&[Role::OptimizerStep])
         } else {
             Vec::new()
         };

@@ -4,7 +4,6 @@
 
 use traincheck_schema::record::Role;
 
-use crate::claim::Outcome;
 use crate::names::{Names, OutcomeId};
 
 /// What uses gradients up, and what comes with it.
@@ -17,24 +16,8 @@ const USES: [Role; 6] = [
     Role::ScalerUpdate,
 ];
 
-fn role(outcome: &Outcome) -> Option<Role> {
-    match outcome {
-        Outcome::Called { call } => Some(call.role),
-        _ => None,
-    }
-}
-
 /// What a window with a backward in which all this was called may lack: all that uses gradients, if none of it was
 /// called.
 pub fn excused(held: &[OutcomeId], names: &Names) -> Vec<OutcomeId> {
-    let uses = |id: OutcomeId| role(names.outcomes.get(id)).is_some_and(|role| USES.contains(&role));
-    if held.iter().any(|&id| uses(id)) {
-        return Vec::new();
-    }
-    (0..names.outcomes.len() as OutcomeId).filter(|&id| uses(id)).collect()
-}
-
-/// Whether a backward is among what was called.
-pub fn has_backward(held: &[OutcomeId], names: &Names) -> bool {
-    held.iter().any(|&id| role(names.outcomes.get(id)) == Some(Role::Backward))
+    if held.iter().any(|&id| names.is_call(id, &USES)) { Vec::new() } else { names.called(&USES) }
 }
