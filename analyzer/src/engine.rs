@@ -214,7 +214,7 @@ impl Engine<'_> {
                 self.scene.losses += 1;
             }
             EventKind::OpEnter => {
-                let scaling = self.scene.thread(event.thread).inside(Role::ScalerScale);
+                let scaling = self.scene.inside(event.thread, Role::ScalerScale);
                 self.scene.roots.op(event, scaling, source);
             }
             EventKind::Stage | EventKind::OpExit => {}
@@ -313,6 +313,7 @@ impl Engine<'_> {
             Role::Backward => {
                 if frame.counts {
                     scene.roots.backward(frame);
+                    scene.passes.trained(frame);
                 }
                 if let Some(iteration) = iteration {
                     iteration.backward = true;
@@ -323,8 +324,15 @@ impl Engine<'_> {
                     iteration.scaler = true;
                 }
             }
+            Role::LoaderIter if frame.counts => scene.passes.iterated(frame),
             Role::OptimizerStep => {
                 scene.stepped.insert(frame.object);
+                if frame.counts {
+                    for optimizer in [0, frame.object] {
+                        let steps = scene.steps.entry(optimizer).or_default();
+                        *steps = steps.saturating_add(1);
+                    }
+                }
                 if let Some(iteration) = iteration
                     && !iteration.stepped.contains(&frame.object)
                 {
@@ -375,6 +383,9 @@ impl Engine<'_> {
             if complete || cut.is_some() {
                 self.end_iteration(cut, source);
             }
+        }
+        if frame.target.role == Role::LoaderNext {
+            self.scene.passes.gave(&frame, cut == Some(Cut::Raised));
         }
         let cut = cut.or_else(|| self.scene.lost_since(frame.losses));
         self.tell(&Moment::Leave(&frame, cut), source);

@@ -154,8 +154,7 @@ impl Between {
     /// Looks back from `frame`, whose last occurrence is number `at`.
     fn windows(&mut self, thread: &mut Thread, at: usize, frame: &Frame, cx: &mut Cx<'_>) {
         let later = frame.target.role;
-        if later == Role::ZeroGrad && cx.scene.threads[usize::from(frame.thread)].inside(Role::OptimizerStep)
-        {
+        if later == Role::ZeroGrad && cx.scene.inside(frame.thread, Role::OptimizerStep) {
             // A closure's: what it clears the step has used.
             return;
         }

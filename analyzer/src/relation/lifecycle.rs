@@ -1,8 +1,9 @@
 //! Lifecycle: an object, once constructed, gets its method with its cadence.
 //!
-//! See [`super::resumed`] for what comes before a first use. A scheduler steps between any two steps of its optimizer, or in every pass over the training data, or at least
+//! A scheduler steps between any two steps of its optimizer, or in every pass over the training data, or at least
 //! once before the second pass. The strongest cadence that holds in all references is kept. What counts against a run
-//! is an object that never got its method; one that got it and then stopped may have been meant to.
+//! is an object that never got its method; one that got it and then stopped may have been meant to. See
+//! [`super::resumed`] for what comes before a first use.
 //!
 //! An optimizer counts against a run only while none at all has stepped: one that is constructed and put aside for
 //! another is no error. This says what no other relation can where gradients are accumulated in a loop without a
@@ -10,7 +11,6 @@
 
 use traincheck_schema::record::{ObjectKind, Role};
 
-use super::passes::Passes;
 use super::resumed::Resumed;
 use super::{Cx, Kind, Relation};
 use crate::claim::{Cadence, Living, Outcome, RelationName, Subject};
@@ -72,7 +72,6 @@ struct Mark {
 struct Lifecycle {
     lives: Vec<Life>,
     resumed: Resumed,
-    passes: Passes,
     /// When the last training pass that came from a place in the code began.
     begun: FastMap<u32, Mark>,
 }
@@ -80,9 +79,6 @@ struct Lifecycle {
 impl Relation for Lifecycle {
     fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
         self.resumed.hear(moment, cx);
-        if let (Some(over), Moment::Enter(frame)) = (self.passes.hear(moment), moment) {
-            self.trained(over, frame, cx);
-        }
         match moment {
             Moment::Created(object, of, time) => self.created(*object, *of, *time, cx),
             Moment::Enter(frame) => self.enter(frame, cx),
@@ -118,6 +114,11 @@ impl Lifecycle {
 
     fn enter(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
         match frame.target.role {
+            Role::Backward => {
+                if let Some(over) = cx.scene.passes.begins_with(frame) {
+                    self.trained(over, frame, cx);
+                }
+            }
             // What a scheduler does to those it is made of is no step of theirs: they wait for their turn.
             Role::SchedulerStep if frame.counts => self.called(Living::Scheduler, frame, cx),
             Role::ScalerStep if frame.counts => self.called(Living::Scaler, frame, cx),

@@ -18,7 +18,6 @@ mod mode;
 mod moving;
 mod output;
 mod owned;
-mod passes;
 mod range;
 mod resumed;
 mod schedule;

@@ -10,7 +10,7 @@ use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::{FastMap, FastSet, SubjectId};
 use crate::scene::variables::{Digest, VarId, Variable};
-use crate::scene::{Frame, Look, Moment, Scene};
+use crate::scene::{Look, Moment, Scene};
 use crate::sink::Window;
 use crate::situation::{Fields, NOTHING};
 
@@ -188,15 +188,10 @@ impl Range {
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = &held;
         // Fused optimizers leave the step out themselves where the scaler tells them to.
-        window.weak = if is_scaled(frame, cx.scene) { &all } else { &[] };
+        window.weak = if cx.scene.inside(frame.thread, Role::ScalerStep) { &all } else { &[] };
         window.cut = Scene::too_early(look.iteration, ordinal);
         window.now = (look.iteration, look.step);
         window.variables = &bad;
         cx.window(&window);
     }
-}
-
-/// Whether a gradient scaler makes the step.
-fn is_scaled(frame: &Frame, scene: &Scene) -> bool {
-    scene.threads.get(usize::from(frame.thread)).is_some_and(|thread| thread.inside(Role::ScalerStep))
 }

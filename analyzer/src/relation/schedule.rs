@@ -5,7 +5,6 @@
 
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
-use super::passes::Passes;
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::{FastMap, OutcomeId};
@@ -28,13 +27,10 @@ const LARGEST: f64 = 1e6;
 
 #[derive(Default)]
 struct Schedule {
-    passes: Passes,
     rates: FastMap<VarId, Option<Rate>>,
     /// The learning rates of each optimizer.
     of_optimizer: FastMap<u32, Vec<VarId>>,
     schedulers: FastMap<u32, Scheduler>,
-    /// Steps of each optimizer, and under 0 of all.
-    steps: FastMap<u32, u32>,
     /// The optimizers that have stepped since the pass began, each once.
     in_pass: Vec<u32>,
     /// Rates that have changed since the last backward.
@@ -72,7 +68,6 @@ struct Scheduler {
 
 impl Relation for Schedule {
     fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        let begins = self.passes.hear(moment).is_some();
         match moment {
             Moment::Created(id, of, _) => {
                 let scheduler = cx.scene.object(*id).filter(|object| object.kind == ObjectKind::Scheduler);
@@ -83,8 +78,9 @@ impl Relation for Schedule {
                 }
             }
             Moment::Enter(frame) if frame.counts => match frame.target.role {
-                Role::Backward => self.backward(begins, frame, cx),
-                Role::OptimizerStep => self.stepped(frame, cx),
+                Role::Backward => self.backward(frame, cx),
+                // What a scheduler has made of the rates is seen once there has been time to look.
+                Role::OptimizerStep => self.due(frame.object, frame, cx),
                 Role::SchedulerStep => self.scheduler(frame, cx),
                 _ => {}
             },
@@ -134,7 +130,8 @@ impl Schedule {
         of_rate(Subject::RateChange { name }, if by_hand { &[] } else { &held }, &look.frame, cx);
     }
 
-    fn backward(&mut self, begins: bool, frame: &Frame, cx: &mut Cx<'_>) {
+    fn backward(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+        let begins = cx.scene.passes.begins_with(frame).is_some();
         let iteration = cx.scene.iteration.as_ref();
         self.model = iteration.and_then(|iteration| iteration.begun_by).or(self.model);
         if begins {
@@ -158,14 +155,6 @@ impl Schedule {
                 rate.within_pass |= !begins;
             }
         }
-    }
-
-    fn stepped(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
-        for optimizer in [0, frame.object] {
-            let steps = self.steps.entry(optimizer).or_default();
-            *steps = steps.saturating_add(1);
-        }
-        self.due(frame.object, frame, cx);
     }
 
     /// Says what a scheduler has made of the rates of an optimizer, once there has been time to see it.
@@ -200,8 +189,7 @@ impl Schedule {
                 rate.due = rate.steps.is_power_of_two();
             }
         }
-        let steps = |optimizer| self.steps.get(&optimizer).copied().unwrap_or_default();
-        let now = (steps(optimizer), steps(0), cx.scene.losses);
+        let now = (cx.scene.steps_of(optimizer), cx.scene.steps_of(0), cx.scene.losses);
         let Some(scheduler) = self.schedulers.get_mut(&frame.object) else { return };
         scheduler.steps = scheduler.steps.saturating_add(1);
         let last = std::mem::replace(&mut scheduler.last, now);

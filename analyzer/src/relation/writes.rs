@@ -98,9 +98,8 @@ impl Writes {
     fn enter(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
         match frame.target.role {
             Role::User if frame.counts => {
-                let inside = cx.scene.threads.get(usize::from(frame.thread)).is_some_and(|thread| {
-                    thread.inside(Role::ModuleCall) || thread.inside(Role::OptimizerStep)
-                });
+                let inside = cx.scene.inside(frame.thread, Role::ModuleCall)
+                    || cx.scene.inside(frame.thread, Role::OptimizerStep);
                 if !inside {
                     self.open.push((frame.call, frame.thread));
                 }

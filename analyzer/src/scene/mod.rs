@@ -4,6 +4,7 @@
 //! of several nested ones with the same role, none inside a constructor), where an iteration ends and which look
 //! belongs to which call are decided here, once for all relations.
 pub mod dictionary;
+pub mod passes;
 pub mod root;
 pub mod variables;
 
@@ -13,6 +14,7 @@ use traincheck_schema::record::{Argument, Event, Role, flags};
 
 use crate::names::{CallId, FastMap, FastSet};
 use dictionary::{Object, Resolved, Target};
+use passes::Passes;
 use root::Roots;
 use variables::{Change, Variables};
 
@@ -213,11 +215,6 @@ impl Thread {
         let recent = self.stack.iter().rev().chain(self.last_left.as_ref());
         recent.into_iter().find(|frame| frame.call == call)
     }
-
-    /// Whether a call with this role is open.
-    pub fn inside(&self, role: Role) -> bool {
-        self.role_depth[role as usize] > 0
-    }
 }
 
 /// The state of a process.
@@ -237,6 +234,10 @@ pub struct Scene {
     pub ran: FastSet<u32>,
     /// Optimizers (dictionary ids) that have stepped.
     pub stepped: FastSet<u32>,
+    /// How often each optimizer has stepped, and under 0 all of them; of nested steps the outermost.
+    pub(crate) steps: FastMap<u32, u32>,
+    /// Passes over the training data.
+    pub passes: Passes,
     /// Where backward passes began.
     pub roots: Roots,
     pub(crate) resolved: Resolved,
@@ -275,6 +276,16 @@ impl Scene {
     pub fn stack(&self, thread: u16, depth: usize) -> &[Frame] {
         let stack = self.threads.get(usize::from(thread)).map_or(&[][..], |thread| &thread.stack);
         &stack[..depth.min(stack.len())]
+    }
+
+    /// How often the optimizer with this dictionary id has stepped; 0: all of them together.
+    pub fn steps_of(&self, optimizer: u32) -> u32 {
+        self.steps.get(&optimizer).copied().unwrap_or_default()
+    }
+
+    /// Whether a call with this role is open in the thread.
+    pub fn inside(&self, thread: u16, role: Role) -> bool {
+        self.threads.get(usize::from(thread)).is_some_and(|thread| thread.role_depth[role as usize] > 0)
     }
 
     /// Whether the call with this number is open, or suspended.

@@ -92,8 +92,9 @@ impl Rhythm {
     fn ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Cx<'_>) {
         self.waited = self.waited.saturating_add(1);
         self.cut = self.cut.or(cut).or(cx.scene.lost_since(self.losses));
+        let stepped = iteration.scaler || !iteration.stepped.is_empty();
         let Some(usual) = self.usual.or(self.last) else {
-            if iteration.scaler || !iteration.stepped.is_empty() {
+            if stepped {
                 self.stepped(cx.scene);
             }
             return;
@@ -114,7 +115,6 @@ impl Rhythm {
             depth: iteration.depth,
             model,
         });
-        let stepped = iteration.scaler || !iteration.stepped.is_empty();
         if let Some(stretch) = stretch {
             if stepped && self.waited < longest && self.usual.is_some() {
                 self.ended = Some(stretch);
@@ -171,8 +171,7 @@ impl Sum {
     }
 
     fn added(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Cx<'_>) {
-        let in_step =
-            cx.scene.threads.get(usize::from(frame.thread)).is_some_and(|t| t.inside(Role::OptimizerStep));
+        let in_step = cx.scene.inside(frame.thread, Role::OptimizerStep);
         if frame.site == 0 || cut.is_some() || in_step {
             return;
         }

@@ -5,7 +5,6 @@ use traincheck_schema::record::{ObjectKind, Role};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::FastMap;
 use crate::relation::Cx;
-use crate::relation::passes::Passes;
 use crate::scene::{Cut, Frame, Moment, Scene};
 use crate::sink::Window;
 use crate::situation::NOTHING;
@@ -13,12 +12,9 @@ use crate::times::Times;
 
 #[derive(Debug, Default)]
 pub struct Pace {
-    passes: Passes,
     schedulers: Vec<Scheduler>,
     index: FastMap<u32, usize>,
-    /// Steps of each optimizer, and under 0 of all.
-    steps: FastMap<u32, u32>,
-    /// The pass that began last, as [`Passes`] tells it.
+    /// What the pass that began last goes over.
     current: u32,
 }
 
@@ -45,22 +41,15 @@ struct Begun {
 
 impl Pace {
     pub fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        let begins = self.passes.hear(moment);
         match moment {
             Moment::Created(id, of, _) => self.created(*id, *of, cx),
             Moment::Enter(frame) => match frame.target.role {
                 Role::Backward => {
-                    if let Some(over) = begins {
+                    if let Some(over) = cx.scene.passes.begins_with(frame) {
                         self.pass(over, frame, cx);
                     }
                 }
                 Role::SchedulerStep if frame.counts => self.scheduler(frame, cx),
-                Role::OptimizerStep if frame.counts => {
-                    for optimizer in [0, frame.object] {
-                        let steps = self.steps.entry(optimizer).or_default();
-                        *steps = steps.saturating_add(1);
-                    }
-                }
                 _ => {}
             },
             _ => {}
@@ -87,7 +76,7 @@ impl Pace {
         let Some(&at) = self.index.get(&frame.object) else { return };
         let scheduler = &mut self.schedulers[at];
         scheduler.steps = scheduler.steps.saturating_add(1);
-        let of_optimizer = self.steps.get(&scheduler.optimizer).copied().unwrap_or_default();
+        let of_optimizer = cx.scene.steps_of(scheduler.optimizer);
         scheduler.last = of_optimizer;
         let Some(begun) = scheduler.begun.get(&self.current) else { return };
         if scheduler.steps - begun.steps == 2 && of_optimizer - begun.of_optimizer >= 2 {
@@ -105,7 +94,7 @@ impl Pace {
         let once = cx.names.outcome(Outcome::Happens { times: Times::Once });
         let as_often = cx.names.outcome(Outcome::Happens { times: Times::Steps });
         for scheduler in &mut self.schedulers {
-            let of_optimizer = self.steps.get(&scheduler.optimizer).copied().unwrap_or_default();
+            let of_optimizer = cx.scene.steps_of(scheduler.optimizer);
             let now = Begun { steps: scheduler.steps, of_optimizer, losses: cx.scene.losses, model };
             let Some(begun) = scheduler.begun.insert(over, now) else { continue };
             let (stepped, chances) = (now.steps - begun.steps, now.of_optimizer - begun.of_optimizer);

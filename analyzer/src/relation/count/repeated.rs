@@ -31,7 +31,10 @@ impl Repeated {
             Moment::State(change, _) if change.attribute == Attribute::Value => {
                 let variable = cx.scene.variables.get(change.variable);
                 // A closure is evaluated as often as the optimizer wants.
-                let in_step = || cx.scene.threads.iter().any(|thread| thread.inside(Role::OptimizerStep));
+                let in_step = || {
+                    let mut threads = 0..cx.scene.threads.len();
+                    threads.any(|thread| cx.scene.inside(thread as u16, Role::OptimizerStep))
+                };
                 if variable.kind == VariableKind::Loss
                     && let Some(loss) = variable.value
                     && !in_step()
