@@ -80,7 +80,7 @@ impl Output {
     fn gave(&mut self, frame: &Frame, results: &[Argument], cx: &mut Cx<'_>) {
         let outermost = frame.flags & flags::OUTERMOST != 0;
         // What was on in the iteration before is meant to be on: the call may come before the first that is under it.
-        let recent = self.under.filter(|(_, iteration)| iteration + 1 >= frame.iteration);
+        let recent = self.under.filter(|(_, iteration)| iteration.saturating_add(1) >= frame.iteration);
         let under = recent.and_then(|(context, _)| self.autocast(context, cx).map(str::to_owned));
         if under.is_none() && !outermost {
             return;

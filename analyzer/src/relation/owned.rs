@@ -12,7 +12,7 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::{FastMap, FastSet};
-use crate::scene::variables::{Digest, VarId};
+use crate::scene::variables::VarId;
 use crate::scene::{Cut, Iteration, Moment, Scene};
 use crate::sink::{Why, Window};
 use crate::situation::{Fields, NOTHING};
@@ -29,8 +29,6 @@ pub const KIND: Kind = Kind {
 #[derive(Default)]
 struct Owned {
     with_gradient: FastSet<VarId>,
-    /// Of parameters that no optimizer holds: the last contents, and the iteration in which they last changed.
-    by_hand: FastMap<VarId, (Digest, u32)>,
     iterations: u32,
     /// Since when a root module or optimizer has been at fault.
     since: FastMap<u32, (u32, u32)>,
@@ -47,13 +45,6 @@ impl Relation for Owned {
                     && cx.scene.variables.get(change.variable).kind == VariableKind::Parameter =>
             {
                 self.with_gradient.insert(change.variable);
-            }
-            Moment::State(change, _) if change.attribute == Attribute::Data => {
-                if let Some(now) = change.now
-                    && cx.scene.variables.get(change.variable).held_by.as_ref().is_some_and(Vec::is_empty)
-                {
-                    self.unheld(change.variable, now, cx.scene.now.0);
-                }
             }
             Moment::IterationBegan(_) => self.with_gradient.clear(),
             Moment::IterationEnded(iteration, cut) if iteration.backward && !iteration.stepped.is_empty() => {
@@ -78,14 +69,6 @@ struct Holding {
 }
 
 impl Owned {
-    fn unheld(&mut self, id: VarId, now: Digest, iteration: u32) {
-        let (last, changed) = self.by_hand.entry(id).or_insert((now, 0));
-        if now.same(last) == Some(false) {
-            *changed = iteration;
-        }
-        *last = now;
-    }
-
     fn gradients(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Cx<'_>) {
         let mut roots: FastMap<u32, Holding> = FastMap::default();
         let mut with_gradient: Vec<VarId> = self.with_gradient.iter().copied().collect();
@@ -95,7 +78,7 @@ impl Owned {
             let Some(holders) = &variable.held_by else { continue };
             let holding = roots.entry(variable.owner).or_default();
             if holders.is_empty() {
-                if self.by_hand.get(&id).is_some_and(|(_, changed)| *changed == iteration.number) {
+                if variable.changed == iteration.number {
                     continue;
                 }
                 holding.by_none.push(id);

@@ -85,6 +85,8 @@ pub struct Variable {
     pub shape: u32,
     /// Time of the last look at its contents, ns.
     pub looked: u64,
+    /// The iteration of the last look that found other contents than the one before; 0: none has.
+    pub changed: u32,
 }
 
 impl Variable {
@@ -187,6 +189,7 @@ impl Variables {
                 storage: 0,
                 shape: 0,
                 looked: 0,
+                changed: 0,
             });
             number
         });
@@ -203,7 +206,11 @@ impl Variables {
         let mut now = None;
         match attribute {
             Attribute::Data => {
-                now = Some(Digest::of(state, kind));
+                let digest = Digest::of(state, kind);
+                if variable.data.is_some_and(|before| before.same(&digest) == Some(false)) {
+                    variable.changed = state.iteration;
+                }
+                now = Some(digest);
                 variable.data = now;
                 variable.looked = state.time;
             }

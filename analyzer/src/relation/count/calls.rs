@@ -74,7 +74,7 @@ impl Tally {
 
     /// Iterations within a call follow on each other.
     fn first_iteration(&self) -> u32 {
-        (self.last_iteration + 1).saturating_sub(self.iterations)
+        self.last_iteration.saturating_add(1).saturating_sub(self.iterations)
     }
 
     fn count(&self, call: CallId) -> u32 {

@@ -115,7 +115,7 @@ impl Pace {
                 // It may have come to its end.
                 weak.push(once);
             }
-            if !(stepped == 1 && chances >= 4 || stepped >= 2 * chances) {
+            if !(stepped == 1 && chances >= 4 || stepped >= chances.saturating_mul(2)) {
                 weak.push(as_often);
             }
             // In a pass of one step both paces are the same.
