@@ -94,15 +94,7 @@ impl Fields {
     pub const MODULE_CALL: Fields =
         Fields::of(&[Feature::Stage, Feature::Grad, Feature::Mode, Feature::Outermost]);
     /// How numbers are computed: inference mode, autocast, determinism, precision, default type.
-    pub const NUMERICS: Fields = Fields::of(&[
-        Feature::Inference,
-        Feature::Autocast,
-        Feature::AutocastCpu,
-        Feature::AutocastCuda,
-        Feature::Deterministic,
-        Feature::Matmul,
-        Feature::DefaultDtype,
-    ]);
+    pub const NUMERICS: Fields = Fields::of(&[Feature::Inference, Feature::Autocast]).and(Fields::CONTEXT);
     const CONTEXT: Fields = Fields::of(&[
         Feature::AutocastCpu,
         Feature::AutocastCuda,

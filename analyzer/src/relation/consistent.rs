@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use traincheck_schema::record::{ObjectKind, Role, ValueKind, VariableKind};
 
+use super::storages::{Storages, parameters};
 use super::{Cx, Kind, Relation};
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::{FastMap, OutcomeId, SubjectId};
-use crate::scene::variables::{Digest, VarId, Variable};
-use crate::scene::{Cut, Look, Moment, Scene};
+use crate::scene::variables::{Digest, VarId};
+use crate::scene::{Look, Moment, Scene};
 use crate::sink::Window;
 use crate::situation::{Fields, NOTHING};
 
@@ -26,8 +27,6 @@ pub const KIND: Kind = Kind {
 
 /// More names for one storage are no ties: it is a buffer that all parameters are views of.
 const MOST_TIED: usize = 8;
-/// At so many looks after storages have changed, what shares none is said to share none.
-const ANNOUNCED: u32 = 4;
 
 #[derive(Default)]
 struct Consistent {
@@ -132,27 +131,21 @@ struct Tied {
 /// Names for one tensor.
 #[derive(Default)]
 struct Ties {
-    /// Storages when this was last brought up to date; see `Variables::storages`.
-    storages: Option<u32>,
+    storages: Storages,
     /// Parameters with the names that share their storage.
     tied: Vec<Tied>,
     /// Those that share it with none.
     single: Vec<(VarId, SubjectId)>,
     /// Ties to names that there are not.
     absent: Vec<OutcomeId>,
-    announced: u32,
-    changed: (u32, u32),
-    looks: u32,
 }
 
 impl Ties {
     fn looked(&mut self, look: &Look, cx: &mut Cx<'_>) {
-        self.looks = self.looks.saturating_add(1);
-        if self.storages != Some(cx.scene.variables.storages()) {
+        if self.storages.have_changed(look, cx.scene) {
             self.find(look, cx);
         }
-        let cut = cx.scene.lossy.then_some(Cut::Loss);
-        let cut = cut.or(Scene::too_early(look.iteration, self.looks));
+        let cut = self.storages.cut(look, cx.scene);
         for Tied { id, subject, partners } in &self.tied {
             let tied = cx.scene.variables.get(*id);
             if tied.looked != look.time || !cx.sink.wants(*subject) {
@@ -173,16 +166,15 @@ impl Ties {
             window.variables = std::slice::from_ref(id);
             cx.window(&window);
         }
-        if self.announced >= ANNOUNCED {
+        // What shares no storage is said to share none.
+        if !self.storages.announce(cut) {
             return;
         }
-        // What gave no verdict has not been said.
-        self.announced += u32::from(cut.is_none());
         for (id, subject) in &self.single {
             if cx.scene.variables.get(*id).looked == look.time && cx.sink.wants(*subject) {
                 let mut window = window(*subject, look, cx.scene);
                 (window.weak, window.cut) = (&self.absent, cut);
-                window.began = Some(self.changed);
+                window.began = Some(self.storages.changed);
                 window.variables = std::slice::from_ref(id);
                 cx.window(&window);
             }
@@ -190,19 +182,14 @@ impl Ties {
     }
 
     fn find(&mut self, look: &Look, cx: &mut Cx<'_>) {
-        self.storages = Some(cx.scene.variables.storages());
-        self.changed = (look.iteration, look.step);
-        self.announced = 0;
         self.tied.clear();
         self.single.clear();
-        let live = |(_, variable): &(VarId, &Variable)| {
-            variable.kind == VariableKind::Parameter && variable.looked == look.time && variable.storage != 0
-        };
+        let live = parameters(look, cx.scene);
         let mut by_storage: FastMap<u64, Vec<VarId>> = FastMap::default();
-        for (id, variable) in cx.scene.variables.iter().filter(live) {
+        for (id, variable) in live.clone() {
             by_storage.entry(variable.storage.cast_unsigned()).or_default().push(id);
         }
-        for (id, variable) in cx.scene.variables.iter().filter(live) {
+        for (id, variable) in live.clone() {
             let name = Subject::Variable { name: variable.name.clone() };
             let subject = cx.names.subject(RelationName::Consistent, name);
             let sharing = by_storage.get(&variable.storage.cast_unsigned()).map_or(&[][..], Vec::as_slice);
@@ -220,8 +207,7 @@ impl Ties {
                 self.tied.push(Tied { id, subject, partners });
             }
         }
-        let names: HashSet<&str> =
-            cx.scene.variables.iter().filter(live).map(|(_, variable)| variable.name.as_str()).collect();
+        let names: HashSet<&str> = live.map(|(_, variable)| variable.name.as_str()).collect();
         let is_absent = |outcome: &Outcome| matches!(outcome, Outcome::SharesStorage { with } if !names.contains(with.as_str()));
         self.absent =
             cx.names.outcomes.iter().filter(|(_, outcome)| is_absent(outcome)).map(|(id, _)| id).collect();

@@ -23,6 +23,7 @@ mod resumed;
 mod schedule;
 mod sequence;
 mod steps;
+mod storages;
 mod threshold;
 mod writes;
 

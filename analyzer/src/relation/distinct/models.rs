@@ -4,18 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use traincheck_schema::record::{Role, VariableKind};
+use traincheck_schema::record::Role;
 
 use crate::claim::{Outcome, RelationName, Subject};
 use crate::names::{FastMap, SubjectId};
 use crate::relation::Cx;
+use crate::relation::storages::{Storages, parameters};
 use crate::scene::variables::VarId;
-use crate::scene::{Cut, Look, Moment, Scene};
+use crate::scene::{Look, Moment};
 use crate::sink::Window;
 use crate::situation::NOTHING;
 
-/// At so many looks after storages have changed it is said who shares what.
-const ANNOUNCED: u32 = 4;
 /// PyTorch's own class for averages of a model, which are always copies of another class's.
 const AVERAGED: &str = "torch.optim.swa_utils.AveragedModel";
 /// Modules of these classes are alike in name only.
@@ -23,13 +22,9 @@ const GENERIC: &str = "torch.nn.";
 
 #[derive(Default)]
 pub(super) struct Models {
-    /// Storages when this was last brought up to date; see `Variables::storages`.
-    storages: Option<u32>,
+    storages: Storages,
     /// By class.
     copied: Vec<Copies>,
-    announced: u32,
-    changed: (u32, u32),
-    looks: u32,
 }
 
 /// Models of one class.
@@ -52,16 +47,13 @@ impl Models {
     }
 
     fn looked(&mut self, look: &Look, cx: &mut Cx<'_>) {
-        self.looks = self.looks.saturating_add(1);
-        if self.storages != Some(cx.scene.variables.storages()) {
+        if self.storages.have_changed(look, cx.scene) {
             self.find(look, cx);
         }
-        if self.announced >= ANNOUNCED || self.copied.is_empty() {
+        let cut = self.storages.cut(look, cx.scene);
+        if !self.storages.announce(cut) {
             return;
         }
-        let cut = cx.scene.lossy.then_some(Cut::Loss).or(Scene::too_early(look.iteration, self.looks));
-        // What gave no verdict has not been said.
-        self.announced += u32::from(cut.is_none());
         let outcome = [cx.names.outcome(Outcome::SharesNothing)];
         for Copies { subject, shared, whole } in &self.copied {
             let frame = &look.frame;
@@ -70,30 +62,23 @@ impl Models {
             window.weak = if *whole { &[] } else { &outcome };
             window.cut = cut;
             window.now = (look.iteration, look.step);
-            window.began = Some(self.changed);
+            window.began = Some(self.storages.changed);
             window.variables = shared;
             cx.window(&window);
         }
     }
 
     fn find(&mut self, look: &Look, cx: &mut Cx<'_>) {
-        self.storages = Some(cx.scene.variables.storages());
-        self.changed = (look.iteration, look.step);
-        self.announced = 0;
         self.copied.clear();
         let scene = cx.scene;
-        let live = |id: VarId| {
-            let variable = scene.variables.get(id);
-            variable.kind == VariableKind::Parameter && variable.looked == look.time && variable.storage != 0
-        };
         let mut by_storage: FastMap<u64, Vec<(u32, VarId)>> = FastMap::default();
-        let mut parameters: BTreeMap<u32, u32> = BTreeMap::new();
-        for (id, variable) in scene.variables.iter().filter(|(id, _)| live(*id)) {
+        let mut sizes: BTreeMap<u32, u32> = BTreeMap::new();
+        for (id, variable) in parameters(look, scene) {
             by_storage.entry(variable.storage.cast_unsigned()).or_default().push((variable.owner, id));
-            *parameters.entry(variable.owner).or_default() += 1;
+            *sizes.entry(variable.owner).or_default() += 1;
         }
         let mut classes: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        for &root in parameters.keys() {
+        for &root in sizes.keys() {
             if let Some(object) = scene.object(root) {
                 classes.entry(&object.class).or_default().push(root);
             }
@@ -117,7 +102,7 @@ impl Models {
                 }
             }
             shared.sort_unstable();
-            let whole = of_each.iter().any(|(root, shared)| parameters.get(root) == Some(shared));
+            let whole = of_each.iter().any(|(root, shared)| sizes.get(root) == Some(shared));
             let subject = Subject::Root { class: class.to_owned() };
             let subject = cx.names.subject(RelationName::Distinct, subject);
             self.copied.push(Copies { subject, shared, whole });
