@@ -19,5 +19,6 @@ pub mod sink;
 pub mod situation;
 pub mod source;
 pub mod suppress;
+pub mod table;
 pub mod times;
 pub mod whole_file;

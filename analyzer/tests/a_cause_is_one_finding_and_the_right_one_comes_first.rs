@@ -86,7 +86,7 @@ fn with_a_consequence() -> Causes {
     let row = "[[cause]]\nid = \"log-missing\"\ntitle = \"Nothing is logged\"\nadvice = \"Log.\"\n\
                consequence = true\nproof = [{ outcome.is = \"called\", outcome.call.function = \"*.log\" }]\n";
     fs::write(&path, row).unwrap();
-    cause::built_in().clone().and_of(&path).unwrap()
+    Causes::read(Some(&path)).unwrap()
 }
 
 #[test]

@@ -1,23 +1,19 @@
 //! Which cause a violation speaks for: a table, `causes.toml`, from the most to the least telling.
 mod pattern;
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
-use thiserror::Error;
 use toml::Spanned;
 
 use crate::claim::Claim;
+use crate::table::{self, ReadTableError};
 use pattern::Pattern;
 pub use pattern::Sign;
 
 /// The table that is built in.
 const BUILT_IN: &str = include_str!("../causes.toml");
-/// A longer file is no table of causes, in bytes.
-const LARGEST: u64 = 1 << 20;
 
 /// A cause that can be told from what it violates.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,38 +56,6 @@ pub struct Causes {
     rows: Vec<Cause>,
 }
 
-/// Why a table of causes cannot be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ReadCausesError {
-    /// There is none, or it cannot be read.
-    #[error("{path}: cannot read the causes: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Larger than anybody would write.
-    #[error("{path}: {bytes} bytes are too many for a table of causes; is it another file?")]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// Not TOML, or not of this shape.
-    #[error("{path}:{line}: {what}")]
-    Row {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        what: String,
-    },
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -120,36 +84,26 @@ impl Causes {
         of_it.map(|cause| (cause.is_proven_by(&sign), cause)).collect()
     }
 
-    /// Those of a file, and then the others. A row with the id of another one replaces it.
+    /// Those of a file, if one is given, and then those that are built in. A row with the id of one of these replaces it.
     ///
     /// # Errors
-    /// If the file cannot be read, or a row is wrong; see [`ReadCausesError`].
-    pub fn and_of(self, path: &Path) -> Result<Causes, ReadCausesError> {
-        let failed = |source| ReadCausesError::Io { path: path.into(), source };
-        let bytes = fs::metadata(path).map_err(failed)?.len();
-        if bytes > LARGEST {
-            return Err(ReadCausesError::TooLarge { path: path.into(), bytes });
-        }
-        let mut causes = Causes::parse(&fs::read_to_string(path).map_err(failed)?, path)?;
-        let is_new = |cause: &Cause| causes.rows.iter().all(|own| own.id != cause.id);
-        let others: Vec<Cause> = self.rows.into_iter().filter(is_new).collect();
+    /// If the file cannot be read, or a row is wrong.
+    pub fn read(path: Option<&Path>) -> Result<Causes, ReadTableError> {
+        let Some(path) = path else { return Ok(built_in().clone()) };
+        let mut causes = Causes::parse(&table::read(path, "causes")?, path)?;
+        let is_new = |cause: &&Cause| causes.rows.iter().all(|own| own.id != cause.id);
+        let others: Vec<Cause> = built_in().iter().filter(is_new).cloned().collect();
         causes.rows.extend(others);
         Ok(causes)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Causes, ReadCausesError> {
-        let wrong = |at: usize, what: String| {
-            let line = text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
-            ReadCausesError::Row { path: path.into(), line, what }
-        };
-        let table: Table = toml::from_str(text).map_err(|error| {
-            wrong(error.span().map_or(0, |span| span.start), error.message().replace('\n', ", "))
-        })?;
+    fn parse(text: &str, path: &Path) -> Result<Causes, ReadTableError> {
+        let table: Table = table::parse(text, path)?;
         let mut rows: Vec<Cause> = Vec::new();
         for row in table.cause {
             let at = row.span().start;
             let row = row.into_inner();
-            let named = |what: String| wrong(at, format!("cause `{}`: {what}", row.id));
+            let named = |what: String| table::wrong(text, path, at, format!("cause `{}`: {what}", row.id));
             if row.id.is_empty() || row.proof.is_empty() {
                 return Err(named("it needs an id and a proof".into()));
             }

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use traincheck_analyzer::cause;
+use traincheck_analyzer::cause::Causes;
 use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::report::{Report, json, text};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
-use traincheck_analyzer::suppress::{FILE_NAME, ReadSuppressionsError, Suppressions};
+use traincheck_analyzer::suppress::{FILE_NAME, Suppressions};
+use traincheck_analyzer::table::ReadTableError;
 
 use super::calendar;
 use super::progress::Bar;
@@ -70,10 +71,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let invariants = Invariants::read(&args.invariants).map_err(|error| vec![error.to_string()]);
     let opened = runs::open_all(std::slice::from_ref(&args.run));
     let suppressions = suppressions(&args).map_err(|error| vec![error.to_string()]);
-    let causes = match &args.causes {
-        Some(path) => cause::built_in().clone().and_of(path).map_err(|error| vec![error.to_string()]),
-        None => Ok(cause::built_in().clone()),
-    };
+    let causes = Causes::read(args.causes.as_deref()).map_err(|error| vec![error.to_string()]);
     let (invariants, opened, suppressions, causes) = match (invariants, opened, suppressions, causes) {
         (Ok(invariants), Ok(opened), Ok(suppressions), Ok(causes)) => {
             (invariants, opened, suppressions, causes)
@@ -117,7 +115,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 /// Those of the file that is named, else of the one that lies beside the invariants, if there is one.
-fn suppressions(args: &Args) -> Result<Option<Suppressions>, ReadSuppressionsError> {
+fn suppressions(args: &Args) -> Result<Option<Suppressions>, ReadTableError> {
     let beside = args.invariants.with_file_name(FILE_NAME);
     match &args.suppressions {
         Some(path) => Suppressions::read(path).map(Some),

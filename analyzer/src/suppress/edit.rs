@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
+use crate::table::{self, ReadTableError};
 use crate::whole_file;
 
-use super::{ReadSuppressionsError, Suppression, Suppressions, text_of};
+use super::{Suppression, Suppressions, WHAT};
 
 /// What a new file begins with.
 const HEAD: &str =
@@ -20,7 +21,7 @@ const HEAD: &str =
 pub enum WriteSuppressionError {
     /// What is there is no file of suppressions.
     #[error(transparent)]
-    Read(#[from] ReadSuppressionsError),
+    Read(#[from] ReadTableError),
     /// It is, in a form that nothing can be added to.
     #[error("{path}: nothing can be added: {what}")]
     Form {
@@ -45,10 +46,8 @@ pub enum WriteSuppressionError {
 /// # Errors
 /// If the file is wrong or cannot be written; it is then left as it was.
 pub fn add(path: &Path, new: &Suppression) -> Result<bool, WriteSuppressionError> {
-    let old = match text_of(path) {
-        Err(ReadSuppressionsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            HEAD.to_owned()
-        }
+    let old = match table::read(path, WHAT) {
+        Err(ReadTableError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => HEAD.to_owned(),
         text => text?,
     };
     let there = Suppressions::parse(&old, path)?;

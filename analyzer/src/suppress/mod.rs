@@ -2,22 +2,20 @@
 mod edit;
 
 use std::fmt;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use thiserror::Error;
 use toml::Spanned;
 
 use crate::invariants::Invariants;
 use crate::select::{self, Choice};
+use crate::table::{self, ReadTableError};
 pub use edit::{WriteSuppressionError, add};
 
 /// The name of the file that is read without being asked for, beside the invariants.
 pub const FILE_NAME: &str = "traincheck-suppressions.toml";
-/// A longer file is no file of suppressions, in bytes.
-const LARGEST: u64 = 1 << 20;
+/// What is in it.
+const WHAT: &str = "suppressions";
 
 /// One entry of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,38 +65,6 @@ pub struct Suppressions {
     pub entries: Vec<Suppression>,
 }
 
-/// Why a file of suppressions cannot be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ReadSuppressionsError {
-    /// There is none, or it cannot be read.
-    #[error("{path}: cannot read the suppressions: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Larger than anybody would write.
-    #[error("{path}: {bytes} bytes are too many for a file of suppressions; is it another file?")]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// Not TOML, or an entry is wrong.
-    #[error("{path}:{line}: {what}")]
-    Entry {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        what: String,
-    },
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -122,29 +88,24 @@ impl Suppressions {
     /// Reads a file.
     ///
     /// # Errors
-    /// If it cannot be read, or an entry is wrong; see [`ReadSuppressionsError`].
-    pub fn read(path: &Path) -> Result<Suppressions, ReadSuppressionsError> {
-        Suppressions::parse(&text_of(path)?, path)
+    /// If it cannot be read, or an entry is wrong.
+    pub fn read(path: &Path) -> Result<Suppressions, ReadTableError> {
+        Suppressions::parse(&table::read(path, WHAT)?, path)
     }
 
     /// The same from its text; `path` is for messages.
     ///
     /// # Errors
     /// As [`Suppressions::read`].
-    pub fn parse(text: &str, path: &Path) -> Result<Suppressions, ReadSuppressionsError> {
-        let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
-        let wrong =
-            |line: usize, what: String| ReadSuppressionsError::Entry { path: path.into(), line, what };
-        let file: File = toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            wrong(line(at), error.message().replace('\n', ", "))
-        })?;
+    pub fn parse(text: &str, path: &Path) -> Result<Suppressions, ReadTableError> {
+        let file: File = table::parse(text, path)?;
         let mut entries = Vec::new();
         for row in file.suppress {
-            let line = line(row.span().start);
+            let at = row.span().start;
+            let wrong = |what: String| table::wrong(text, path, at, what);
             let row = row.into_inner();
             if row.reason.trim().is_empty() {
-                return Err(wrong(line, "the reason is empty: say why it is suppressed".into()));
+                return Err(wrong("the reason is empty: say why it is suppressed".into()));
             }
             let until = match row.until {
                 None => None,
@@ -154,16 +115,16 @@ impl Suppressions {
                         toml::Value::Datetime(day) => day.to_string(),
                         _ => "until".to_owned(),
                     };
-                    Some(day(&text).map_err(|what| wrong(line, what))?)
+                    Some(day(&text).map_err(wrong)?)
                 }
             };
-            let Row { id, relation, function, variable, text, reason, .. } = row;
-            let choice = Choice { relation, level: None, function, variable, text };
+            let Row { id, relation, function, variable, text: part, reason, .. } = row;
+            let choice = Choice { relation, level: None, function, variable, text: part };
             if id.is_none() && choice.is_empty() {
                 let what = "nothing is named: an entry needs an id, relation, function, variable or text";
-                return Err(wrong(line, what.into()));
+                return Err(wrong(what.into()));
             }
-            entries.push(Suppression { id, choice, reason, until, line });
+            entries.push(Suppression { id, choice, reason, until, line: table::line(text, at) });
         }
         Ok(Suppressions { path: path.into(), entries })
     }
@@ -218,15 +179,6 @@ pub struct JudgedEntry<'a> {
     pub expired: bool,
     /// What is wrong with its id.
     pub trouble: Option<String>,
-}
-
-fn text_of(path: &Path) -> Result<String, ReadSuppressionsError> {
-    let failed = |source| ReadSuppressionsError::Io { path: path.into(), source };
-    let bytes = fs::metadata(path).map_err(failed)?.len();
-    if bytes > LARGEST {
-        return Err(ReadSuppressionsError::TooLarge { path: path.into(), bytes });
-    }
-    fs::read_to_string(path).map_err(failed)
 }
 
 /// A day of the calendar, as it came.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use traincheck_analyzer::cause::{self, Cause, Causes};
+use traincheck_analyzer::cause::{Cause, Causes};
 use traincheck_analyzer::explain;
 use traincheck_analyzer::invariants::{Invariant, Invariants, Level};
 use traincheck_analyzer::report::text::references;
@@ -33,10 +33,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let invariants = args.from.read()?;
     let invariant = args.from.one(&invariants, &args.id)?;
-    let causes = match &args.causes {
-        Some(path) => cause::built_in().clone().and_of(path)?,
-        None => cause::built_in().clone(),
-    };
+    let causes = Causes::read(args.causes.as_deref())?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     text(invariant, &invariants, &causes, &mut out)?;
     out.flush()?;
