@@ -14,6 +14,7 @@ use crate::claim::{Claim, Level as Sequence, RelationName, Subject};
 use crate::precondition::{MOST_CLAUSES, Precondition};
 use crate::relation;
 use crate::whole_file;
+use crate::words::capitalised;
 
 /// What the field `format` says.
 pub const FORMAT: &str = "traincheck-invariants";
@@ -117,11 +118,6 @@ impl Invariant {
 fn confidence(examples: u64) -> f64 {
     let examples = u128::from(examples);
     ((examples + 1) * 1000 / (examples + 2)) as f64 / 1000.0
-}
-
-/// With a capital letter at the beginning.
-pub fn capitalised(text: &str) -> String {
-    text.get(..1).map_or_else(|| text.to_owned(), |first| first.to_uppercase() + &text[1..])
 }
 
 fn id(claim: &Claim, precondition: &Precondition) -> String {

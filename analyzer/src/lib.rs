@@ -22,3 +22,4 @@ pub mod suppress;
 pub mod table;
 pub mod times;
 pub mod whole_file;
+mod words;

@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 
 use super::{ENOUGH, Learned, Rejection, Shortfall, Verdict};
 use crate::claim::Claim;
-use crate::invariants::{Invariant, ReferenceRun, capitalised};
+use crate::invariants::{Invariant, ReferenceRun};
+use crate::words::{capitalised, plural};
 
 /// Writes a line for every claim that is no alarm, in the order of the claims. Runs are called by their names.
 ///
@@ -108,8 +109,4 @@ fn rejected(claim: &Claim, why: &Rejection, runs: &[ReferenceRun], out: &mut imp
 
 fn run_name(run: usize, runs: &[ReferenceRun]) -> &str {
     runs.get(run).map_or("?", |run| run.name.as_str())
-}
-
-fn plural(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

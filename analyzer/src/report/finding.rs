@@ -25,11 +25,9 @@ pub struct Finding<'a> {
     pub variables_text: Option<String>,
     /// The violation that is shown: the first.
     pub first: &'a Violation,
-    /// Invariant of that violation.
-    pub shown: usize,
     /// Since when it has been so: iteration and step.
     pub began: (u32, u32),
-    /// What was violated, the most telling first.
+    /// What was violated, the most telling first: the first violation is of the first of them.
     pub broken: Vec<Broken<'a>>,
     /// The variables concerned, each once.
     pub variables: Vec<&'a VariableNote>,
@@ -114,7 +112,6 @@ pub(super) fn finding<'a>(
         title: cause.map_or_else(|| title(shown.invariant), |cause| cause.title.clone()),
         variables_text: variables_text(&concerned, &checked.variables),
         first: shown.first,
-        shown: 0,
         began,
         broken,
         variables,

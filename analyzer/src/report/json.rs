@@ -71,7 +71,7 @@ fn run(report: &Report<'_>) -> Value {
 
 fn finding(finding: &Finding<'_>, report: &Report<'_>) -> Value {
     let first = finding.first;
-    let shown = finding.broken[finding.shown];
+    let shown = finding.broken[0];
     let last = finding.broken.iter().map(|b| b.tally.last).max().unwrap_or_default();
     json!({
         "id": finding.id,
@@ -172,17 +172,12 @@ fn contents(contents: Contents) -> Value {
 
 fn suppressions(report: &Report<'_>) -> Vec<Value> {
     let Some(judged) = &report.suppressed else { return Vec::new() };
-    let invariants = &report.invariants.invariants;
     judged
         .entries
         .iter()
         .enumerate()
         .map(|(number, entry)| {
-            let suppresses = |index: &&usize| {
-                judged.by_invariant[**index] == Some(number) && report.checked.tallies[**index].violated > 0
-            };
-            let used: Vec<&str> =
-                entry.matches.iter().filter(suppresses).map(|&index| invariants[index].id.as_str()).collect();
+            let used: Vec<&str> = report.suppressed_by(number).map(|one| one.id.as_str()).collect();
             json!({
                 "file": judged.path.display().to_string(),
                 "line": entry.suppression.line,

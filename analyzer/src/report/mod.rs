@@ -6,7 +6,7 @@ pub mod text;
 
 use crate::cause::{self, Causes};
 use crate::check::{Checked, Status};
-use crate::invariants::{Invariants, Level};
+use crate::invariants::{Invariant, Invariants, Level};
 use crate::scene::Cut;
 use crate::suppress::Judged;
 use finding::Finding;
@@ -99,6 +99,13 @@ impl<'a> Report<'a> {
     /// The entry that suppresses the invariant at `index`.
     pub fn suppression(&self, index: usize) -> Option<usize> {
         self.suppressed.as_ref().and_then(|judged| judged.by_invariant.get(index).copied().flatten())
+    }
+
+    /// The violated invariants that the entry with this number suppresses.
+    pub fn suppressed_by(&self, entry: usize) -> impl Iterator<Item = &'a Invariant> {
+        let all = self.invariants.invariants.iter().zip(&self.checked.tallies).enumerate();
+        let of_it = move |index| self.suppression(index) == Some(entry);
+        all.filter(move |(index, (_, tally))| tally.violated > 0 && of_it(*index)).map(|(_, (one, _))| one)
     }
 
     /// How the invariants of a level ended.

@@ -8,6 +8,7 @@ use crate::check::{Gradient, StackEntry, Status, VariableNote};
 use crate::claim::short;
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::suppress::Suppression;
+use crate::words::{plural, uncapitalised};
 
 /// How many variables and related variables of a finding are shown.
 const SHOWN: usize = 4;
@@ -36,21 +37,17 @@ pub fn write(report: &Report<'_>, notices: bool, out: &mut impl Write) -> fmt::R
             one(finding, report, out)?;
         }
     } else if count > 0 {
-        writeln!(out, "\n{} (shown with --notices).", plural(count, "notice"))?;
+        writeln!(out, "\n{} (shown with --notices).", plural(count as u64, "notice"))?;
     }
     writeln!(out)?;
     suppressions(report, out)?;
     foot(report, out)
 }
 
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
 fn head(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
     let processes = &report.checked.processes;
     let iterations = processes.iter().map(|p| p.passed.iterations).max().unwrap_or(0);
-    write!(out, "Run `{}`: {}", report.run, plural(iterations as usize, "iteration"))?;
+    write!(out, "Run `{}`: {}", report.run, plural(iterations.into(), "iteration"))?;
     if processes.len() > 1 {
         write!(out, " in {} processes", processes.len())?;
     }
@@ -99,7 +96,7 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
     stack(&first.stack, out)?;
     let shown = finding.broken.iter().take(INVARIANTS);
     for (number, broken) in shown.enumerate() {
-        let text = lower_first(&broken.invariant.text);
+        let text = uncapitalised(&broken.invariant.text);
         if number > 0 {
             writeln!(out, "  Also: {text}.")?;
             continue;
@@ -140,7 +137,7 @@ fn stack(entries: &[StackEntry], out: &mut impl Write) -> fmt::Result {
         writeln!(out, "    {}", stack_line(entry))?;
     }
     if left_out > 0 {
-        writeln!(out, "    ({})", plural(left_out, "more call"))?;
+        writeln!(out, "    ({})", plural(left_out as u64, "more call"))?;
     }
     for entry in &entries[before + left_out..] {
         writeln!(out, "    {}", stack_line(entry))?;
@@ -200,7 +197,7 @@ fn times(count: u64) -> String {
 
 fn rest(count: usize, shown: usize, noun: &str, out: &mut impl Write) -> fmt::Result {
     if count > shown {
-        writeln!(out, "  ({})", plural(count - shown, noun))?;
+        writeln!(out, "  ({})", plural((count - shown) as u64, noun))?;
     }
     Ok(())
 }
@@ -214,10 +211,6 @@ fn stack_line(entry: &StackEntry) -> String {
         }
         _ => call.to_owned(),
     }
-}
-
-fn lower_first(text: &str) -> String {
-    text.get(..1).map_or_else(String::new, |first| first.to_lowercase() + &text[1..])
 }
 
 fn variable(note: &VariableNote) -> String {
@@ -234,7 +227,7 @@ fn variable(note: &VariableNote) -> String {
         parts.push(format!("value {value}"));
     }
     if let Some(after) = note.after.filter(|after| after.non_finite > 0) {
-        parts.push(format!("{} NaN or infinite", plural(after.non_finite as usize, "element")));
+        parts.push(format!("{} NaN or infinite", plural(after.non_finite.into(), "element")));
     }
     if let Some(requires) = note.requires_grad {
         parts.push(format!("requires_grad {}", if requires { "True" } else { "False" }));
@@ -258,9 +251,8 @@ fn suppressions(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
     let Some(judged) = &report.suppressed else { return Ok(()) };
     let path = judged.path.display();
     for (number, entry) in judged.entries.iter().enumerate() {
+        let suppressed = report.suppressed_by(number).count();
         let violated = |index: &&usize| report.checked.tallies[**index].violated > 0;
-        let mine = |index: &&usize| judged.by_invariant[**index] == Some(number);
-        let suppressed = entry.matches.iter().filter(|i| violated(i) && mine(i)).count();
         let counts_again = entry.matches.iter().filter(violated).count();
         let Suppression { reason, until, line, .. } = entry.suppression;
         let reason = reason.trim();
@@ -270,11 +262,11 @@ fn suppressions(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
         } else if entry.matches.is_empty() {
             writeln!(out, "{path}:{line}: suppresses nothing: no invariant fits {}.", entry.suppression)?;
         } else if entry.expired {
-            let what = plural(counts_again, "violated invariant");
+            let what = plural(counts_again as u64, "violated invariant");
             writeln!(out, "{path}:{line}: expired on {until}, so {what} of it count again: {reason}")?;
         } else if suppressed > 0 {
             let until = if until.is_empty() { String::new() } else { format!(", until {until}") };
-            let what = plural(suppressed, "violated invariant");
+            let what = plural(suppressed as u64, "violated invariant");
             writeln!(out, "{path}:{line}: suppresses {what}{until}: {reason}")?;
         }
     }
@@ -298,7 +290,7 @@ fn foot(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
             writeln!(out, "Verdict: clean, apart from what is suppressed.")
         }
         Verdict::Clean => writeln!(out, "Verdict: clean."),
-        Verdict::Alarms => writeln!(out, "Verdict: {}.", plural(alarms(report), "alarm")),
+        Verdict::Alarms => writeln!(out, "Verdict: {}.", plural(alarms(report) as u64, "alarm")),
         Verdict::NoVerdict(why) => writeln!(out, "No verdict: {why}."),
     }
 }
