@@ -2,10 +2,10 @@
 //! time; the fuzzer looks further.
 
 mod common;
+#[path = "common/watched.rs"]
+mod watched;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::damage::{reseal, wrap};
 use common::{FileRing, argument, entry, event, sample, sample_with_arguments, state};
@@ -14,35 +14,13 @@ use traincheck_schema::ring::RingInfo;
 use traincheck_schema::run::Run;
 use traincheck_schema::segment::MAX_PAYLOAD;
 
-/// The system's allocator, and the largest amount that it was asked for.
-struct Watched;
-
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: the system's allocator does it all.
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller guarantees what `alloc` needs.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller guarantees what `dealloc` needs.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Watched = Watched;
-
 /// As [`common::read_frames`]. No allocation of the whole test, not only of this call, may be larger than twice
 /// the longest payload: that is the growth of a buffer that holds it.
 fn read_frames(
     bytes: Vec<u8>,
 ) -> (Vec<traincheck_schema::segment::Frame>, Vec<traincheck_schema::run::ReadError>, bool, u64) {
     let read = common::read_frames(bytes);
-    let largest = LARGEST.load(Ordering::Relaxed);
+    let largest = watched::largest();
     assert!(largest <= 2 * MAX_PAYLOAD as usize + 1024, "{largest} bytes were allocated at once");
     read
 }

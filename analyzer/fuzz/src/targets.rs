@@ -7,9 +7,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use traincheck_analyzer::check::check;
-use traincheck_analyzer::engine::count_iterations;
-use traincheck_analyzer::infer::{Reference, infer, read};
-use traincheck_analyzer::invariants::{Invariants, ReferenceRun};
+use traincheck_analyzer::infer::{Reference, infer};
+use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::report::Report;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
@@ -43,28 +42,14 @@ pub const TARGETS: &[Target] = &[
 static TRACE: LazyLock<MemoryTrace> = LazyLock::new(|| Synthetic { events: 9_000, ..short(1) }.memory());
 
 /// What it teaches.
-static LEARNED: LazyLock<Invariants> = LazyLock::new(|| infer(vec![reference(&TRACE)]));
+static LEARNED: LazyLock<Invariants> = LazyLock::new(|| infer(vec![Reference::of("run", &TRACE)]));
 
 fn short(seed: u64) -> Synthetic {
     Synthetic { seed, events: 1, blocks: 1, error: None }
 }
 
-fn reference(trace: &MemoryTrace) -> Reference {
-    let iterations = count_iterations(&mut trace.source());
-    let (evidence, passed) = read(&mut trace.source(), iterations);
-    let run = ReferenceRun {
-        name: "run".into(),
-        program: None,
-        processes: 1,
-        iterations: iterations.into(),
-        records: passed.records,
-        torn: false,
-    };
-    Reference { run, evidence }
-}
-
 fn learn_and_check(trace: &MemoryTrace) {
-    let own = infer(vec![reference(trace)]);
+    let own = infer(vec![Reference::of("run", trace)]);
     for invariants in [&own, &*LEARNED] {
         let checked = check(&mut trace.source(), invariants, "host-1");
         Report::new("run".into(), invariants, &checked);

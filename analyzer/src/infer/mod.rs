@@ -14,7 +14,7 @@ use crate::evidence::{Counter, RunEvidence, SubjectEvidence};
 use crate::invariants::{FORMAT, Invariant, Invariants, ReferenceRun, VERSION};
 use crate::names::Names;
 use crate::relation::Part;
-use crate::source::Source;
+use crate::source::{MemoryTrace, Source};
 
 pub use judge::{ENOUGH, Rejection, Shortfall};
 
@@ -25,6 +25,23 @@ pub struct Reference {
     pub run: ReferenceRun,
     /// What it says.
     pub evidence: RunEvidence,
+}
+
+impl Reference {
+    /// A trace in memory, as a run of one process.
+    pub fn of(name: &str, trace: &MemoryTrace) -> Reference {
+        let iterations = engine::count_iterations(&mut trace.source());
+        let (evidence, passed) = read(&mut trace.source(), iterations);
+        let run = ReferenceRun {
+            name: name.into(),
+            program: None,
+            processes: 1,
+            iterations: iterations.into(),
+            records: passed.records,
+            torn: passed.end.torn.is_some(),
+        };
+        Reference { run, evidence }
+    }
 }
 
 /// What became of a claim.

@@ -21,20 +21,7 @@ pub fn learn(traces: &[MemoryTrace]) -> Invariants {
 
 /// What traces say.
 pub fn references(traces: &[MemoryTrace]) -> Vec<Reference> {
-    let references = traces.iter().enumerate().map(|(number, trace)| {
-        let iterations = count_iterations(&mut trace.source());
-        let (evidence, passed) = read(&mut trace.source(), iterations);
-        let run = ReferenceRun {
-            name: format!("run{number}"),
-            program: None,
-            processes: 1,
-            iterations: iterations.into(),
-            records: passed.records,
-            torn: passed.end.torn.is_some(),
-        };
-        Reference { run, evidence }
-    });
-    references.collect()
+    traces.iter().enumerate().map(|(number, trace)| Reference::of(&format!("run{number}"), trace)).collect()
 }
 
 /// Checks a trace.
