@@ -6,11 +6,12 @@ should be. Used by scripts/quickstart and by the end-to-end tests; it needs the 
 """
 
 import argparse
-import json
 import os
 import pathlib
 import subprocess
 import sys
+
+from tool import Failed, check, infer, print_table
 
 PIPELINE = pathlib.Path(__file__).resolve().parent.parent / "tests" / "pipelines" / "digits.py"
 
@@ -25,10 +26,6 @@ CHECKED = [
     ("frozen-backbone", ["--seed", "7", "--bug", "frozen-backbone"], "frozen-parameters"),
     ("eval-mode", ["--seed", "8", "--bug", "eval-mode"], "evaluation-mode"),
 ]
-
-
-class Failed(Exception):
-    """Something that must work did not."""
 
 
 def run(command, log):
@@ -52,16 +49,6 @@ def record(args, name, arguments):
     return folder
 
 
-def check(args, folder, invariants, report):
-    """Checks a run; returns the exit code and the findings that are alarms."""
-    command = [args.bin / "traincheck", "check", folder, "-i", invariants, "--format", "json"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    report.write_text(done.stdout)
-    sys.stderr.write(done.stderr)
-    findings = json.loads(done.stdout)["findings"] if done.stdout else []
-    return done.returncode, [finding for finding in findings if finding["level"] == "alarm"]
-
-
 def row(name, cause, code, alarms):
     """A row of the table, and whether it is as it should be."""
     verdict = {0: "clean", 1: "caught"}.get(code, f"exit code {code}")
@@ -74,12 +61,6 @@ def row(name, cause, code, alarms):
     return [name, verdict if good else f"{verdict} (WRONG)", first, top], good
 
 
-def print_table(rows):
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
-    for cells in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of traincheck and libtraincheck.so")
@@ -90,16 +71,13 @@ def main():
 
     references = [record(args, name, arguments) for name, arguments in REFERENCES.items()]
     invariants = args.out / "invariants.json"
-    log = args.out / "logs" / "infer.txt"
-    code = run([args.bin / "traincheck", "infer", *references, "-o", invariants], log)
-    if code != 0:
-        raise Failed(f"infer ended with exit code {code}; what it printed is in {log}")
+    infer(args.bin, references, invariants)
 
     rows = [["run", "verdict", "first iteration", "top finding"]]
     all_good = True
     for name, arguments, cause in CHECKED:
         folder = record(args, name, arguments)
-        code, alarms = check(args, folder, invariants, args.out / "reports" / f"{name}.json")
+        code, _, alarms = check(args.bin, folder, invariants, args.out / "reports" / f"{name}.json")
         cells, good = row(name, cause, code, alarms)
         rows.append(cells)
         all_good &= good

@@ -15,7 +15,6 @@ that it lacks are recorded as well.
 import argparse
 import collections
 import concurrent.futures
-import json
 import os
 import pathlib
 import shutil
@@ -26,6 +25,8 @@ import tempfile
 import time
 import tomllib
 
+from tool import Failed, check, infer, print_table
+
 PIPELINES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "pipelines"
 SEEDS = (1, 2)
 # Variants take other seeds than the references, each its own.
@@ -33,10 +34,6 @@ FIRST_SEED = 3
 KEYS = {"arguments", "first", "stop_after"}
 # A training that takes longer hangs.
 TIME_LIMIT = 300
-
-
-class Failed(Exception):
-    """Something that must work did not."""
 
 
 class Variant:
@@ -114,38 +111,25 @@ class Pipeline:
         ]
 
 
-def infer(args, pipelines, output):
+def learn(args, pipelines, output):
     """Learns from the references of these pipelines."""
-    os.makedirs(output.parent, exist_ok=True)
     references = [variant.folder / "run" for pipeline in pipelines for variant in pipeline.references]
-    command = [args.bin / "traincheck", "infer", *references, "-o", output]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Failed(f"infer ended with exit code {done.returncode}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    return infer(args.bin, references, output)
 
 
 Row = collections.namedtuple("Row", "run verdict details")
 
 
-def check(args, title, run, invariants, report):
+def verdict(args, title, run, invariants, report):
     """Checks a run; what it says."""
-    command = [args.bin / "traincheck", "check", run, "-i", invariants, "--format", "json"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    os.makedirs(report.parent, exist_ok=True)
-    report.write_text(done.stdout)
-    try:
-        said = json.loads(done.stdout)
-    except ValueError as error:
-        raise Failed(f"check ended with exit code {done.returncode}: {done.stderr.strip()}") from error
-    alarms = [finding for finding in said["findings"] if finding["level"] == "alarm"]
+    code, said, alarms = check(args.bin, run, invariants, report)
     if alarms:
         details = [line for finding in alarms for line in describe(finding)]
         return Row(title, f"{len(alarms)} alarms" if len(alarms) > 1 else "1 alarm", details + [f"  in {report}"])
-    if done.returncode == 2:
+    if code == 2:
         return Row(title, "no verdict", [f"  {said.get('why_no_verdict')}"])
-    if done.returncode != 0:
-        raise Failed(f"check ended with exit code {done.returncode} and no alarm: {done.stderr.strip()}")
+    if code != 0:
+        raise Failed(f"check ended with exit code {code} and no alarm")
     counts = said["counts"]["alarm"]
     return Row(title, "clean", [f"{counts['held']} of {sum(counts.values())} held"])
 
@@ -191,19 +175,19 @@ def everything(args, pipelines):
         rows = [row for row in all_of([record(variant) for variant in variants]) if row]
         recorded = [pipeline for pipeline in pipelines if all((v.folder / "run").is_dir() for v in pipeline.references)]
 
-        def learn(title, of, output):
-            return title, lambda: print(f"  {title}: {infer(args, of, output)}", file=sys.stderr, flush=True)
+        def learned(title, of, output):
+            return title, lambda: print(f"  {title}: {learn(args, of, output)}", file=sys.stderr, flush=True)
 
-        own = [learn(p.name, [p], p.folder / "invariants.json") for p in recorded]
+        own = [learned(p.name, [p], p.folder / "invariants.json") for p in recorded]
         left_out = args.leave_one_out and len(recorded) > 1
         if left_out:
             for pipeline in recorded:
                 others = [other for other in recorded if other is not pipeline]
-                own.append(learn(f"all but {pipeline.name}", others, pipeline.folder / "of-the-others.json"))
+                own.append(learned(f"all but {pipeline.name}", others, pipeline.folder / "of-the-others.json"))
         rows += [row for row in all_of(own) if row]
 
         def checked(pipeline, title, run, invariants, report):
-            return title, lambda: check(
+            return title, lambda: verdict(
                 args, title, run, pipeline.folder / invariants, pipeline.folder / "reports" / f"{report}.json"
             )
 
@@ -218,12 +202,6 @@ def everything(args, pipelines):
                 run = pipeline.references[0].folder / "run"
                 works.append(checked(pipeline, title, run, "of-the-others.json", "of-the-others"))
         return rows + all_of(works)
-
-
-def print_table(rows):
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
-    for cells in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
 
 
 def main():

@@ -15,7 +15,6 @@ Prints a table; exits with 1 if a row is not as it should be.
 
 import argparse
 import concurrent.futures
-import json
 import os
 import pathlib
 import subprocess
@@ -24,13 +23,11 @@ import tempfile
 import time
 import tomllib
 
+from tool import Failed, check, infer, print_table
+
 ZOO = pathlib.Path(__file__).resolve().parent.parent / "tests" / "zoo"
 # How many of the findings may come before the right one, and it among them.
 AMONG = 3
-
-
-class Failed(Exception):
-    """Something that must work did not."""
 
 
 class Case:
@@ -38,49 +35,38 @@ class Case:
         self.name = name
         self.folder = ZOO / name
         self.out = args.out / name
-        self.command = args.bin / "traincheck"
+        self.bin = args.bin
         self.expect = tomllib.loads((self.folder / "expect.toml").read_text())
         unknown = set(self.expect) - {"iteration", "cause", "call", "variable"}
         if unknown or not {"iteration", "cause"} <= set(self.expect):
             raise Failed(f"{name}/expect.toml must say `iteration`, `cause`, and `call` or `variable`; nothing else")
         os.makedirs(self.out, exist_ok=True)
 
-    def run(self, log, *command):
-        with open(self.out / log, "w") as out:
-            environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-            return subprocess.run(
-                [str(part) for part in command], stdout=out, stderr=subprocess.STDOUT, env=environment
-            ).returncode
-
     def record(self, script, seed):
-        folder = self.out / f"{script}-{seed}"
-        command = [self.command, "collect", "-o", folder, "--", sys.executable, self.folder / f"{script}.py"]
-        code = self.run(f"{script}-{seed}.txt", *command, "--seed", str(seed))
+        folder, log = self.out / f"{script}-{seed}", self.out / f"{script}-{seed}.txt"
+        command = [self.bin / "traincheck", "collect", "-o", folder, "--", sys.executable, self.folder / f"{script}.py"]
+        command = [str(part) for part in command + ["--seed", seed]]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        with open(log, "w") as out:
+            code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=environment).returncode
         if code != 0 or not folder.is_dir():
-            raise Failed(f"{script}.py ended with exit code {code}; see {self.out}/{script}-{seed}.txt")
+            raise Failed(f"{script}.py ended with exit code {code}; see {log}")
         return folder
 
-    def check(self, folder, invariants):
-        done = subprocess.run(
-            [str(part) for part in [self.command, "check", folder, "-i", invariants, "--format", "json"]],
-            capture_output=True,
-            text=True,
-        )
-        (self.out / f"{folder.name}.json").write_text(done.stdout)
-        if done.returncode not in (0, 1):
-            raise Failed(f"check of {folder.name} ended with exit code {done.returncode}: {done.stderr.strip()}")
-        return [finding for finding in json.loads(done.stdout)["findings"] if finding["level"] == "alarm"]
+    def alarms(self, folder, invariants):
+        code, said, alarms = check(self.bin, folder, invariants, self.out / f"{folder.name}.json")
+        if code not in (0, 1):
+            raise Failed(f"check of {folder.name} came to no verdict: {said['why_no_verdict']}")
+        return alarms
 
     def judge(self):
         """What is wrong, in words (nothing: all is well), where it was found, and the first finding."""
         references = [self.record("clean", seed) for seed in (1, 2)]
         invariants = self.out / "invariants.json"
-        code = self.run("infer.txt", self.command, "infer", *references, "-o", invariants)
-        if code != 0:
-            raise Failed(f"infer ended with exit code {code}; see {self.out}/infer.txt")
-        alarms = self.check(self.record("clean", 3), invariants)
+        infer(self.bin, references, invariants)
+        alarms = self.alarms(self.record("clean", 3), invariants)
         wrong = [f"false alarm on clean.py: {alarms[0]['cause']}, {alarms[0]['title']}"] if alarms else []
-        alarms = self.check(self.record("bug", 4), invariants)
+        alarms = self.alarms(self.record("bug", 4), invariants)
         right = [finding for finding in alarms[:AMONG] if finding["cause"] == self.expect["cause"]]
         if not alarms:
             wrong.append("missed")
@@ -115,12 +101,6 @@ def row(name, args):
     print(f"  {name}: {'; '.join(wrong) or 'as it should be'}", file=sys.stderr, flush=True)
     seconds = f"{time.monotonic() - begun:.0f}"
     return [name, "WRONG: " + "; ".join(wrong) if wrong else "caught", found, seconds, top], not wrong
-
-
-def print_table(rows):
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
-    for cells in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
 
 
 def main():

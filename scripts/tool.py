@@ -1,0 +1,36 @@
+"""What the scripts share that run the `traincheck` command over recorded runs and print a table."""
+
+import json
+import subprocess
+
+
+class Failed(Exception):
+    """Something that must work did not."""
+
+
+def infer(folder_of_command, references, output):
+    """Learns from runs; returns what the command prints."""
+    command = [folder_of_command / "traincheck", "infer", *references, "-o", output]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(f"infer ended with exit code {done.returncode}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def check(folder_of_command, run, invariants, report):
+    """Checks a run and keeps the report; returns the exit code, the report, and the findings in it that are alarms."""
+    command = [folder_of_command / "traincheck", "check", run, "-i", invariants, "--format", "json"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(done.stdout)
+    try:
+        said = json.loads(done.stdout)
+    except ValueError as error:
+        raise Failed(f"check of {run} ended with exit code {done.returncode}: {done.stderr.strip()}") from error
+    return done.returncode, said, [finding for finding in said["findings"] if finding["level"] == "alarm"]
+
+
+def print_table(rows):
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
+    for cells in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
