@@ -1,4 +1,4 @@
-//! A process that was killed: its segment has no footer, and its rings hold what is not in it.
+//! A process that was killed, or could not write any more: its rings hold what is not in its segment.
 
 mod common;
 
@@ -168,19 +168,33 @@ fn rings_alone_are_a_run_too() {
     assert_eq!(torn.unwrap().events_recovered, 1);
 }
 
+/// As where there was no memory to write with.
 #[test]
-fn rings_of_a_process_that_ended_well_are_not_looked_at() {
+fn and_what_a_process_could_not_write_before_it_sealed() {
     let mut traced = Traced::start();
     traced.events.ring.push_event(&event(1));
     traced.drain(false);
     traced.events.ring.push_event(&event(2));
     let Traced { folder, writer, events: _events, names: _names } = traced;
-    writer.seal(&Ending { reason: "exit".to_owned(), ..Ending::default() }).unwrap();
+    writer.seal(&Ending { reason: "no memory".to_owned(), ..Ending::default() }).unwrap();
     let mut reader = Run::open(folder.path()).unwrap().processes[0].reader();
     let (batches, errors) = read_all(&mut reader);
     assert!(errors.is_empty(), "{errors:?}");
-    assert_eq!(batches.iter().flat_map(times).collect::<Vec<_>>(), [1]);
+    assert_eq!(batches.iter().flat_map(times).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(reader.torn(), None);
+}
+
+#[test]
+fn a_ring_that_is_removed_while_the_run_is_read_is_no_error() {
+    let mut traced = Traced::start();
+    traced.events.ring.push_event(&event(1));
+    traced.drain(true);
+    let mut reader = Run::open(traced.folder.path()).unwrap().processes[0].reader();
+    traced.writer.seal(&Ending { reason: "exit".to_owned(), ..Ending::default() }).unwrap();
+    std::fs::remove_file(traced.folder.path().join("host-42-r0.ring")).unwrap();
+    let (batches, errors) = read_all(&mut reader);
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(batches.iter().flat_map(times).collect::<Vec<_>>(), [1]);
 }
 
 #[test]

@@ -299,7 +299,8 @@ impl Writer {
         self.close(reason)
     }
 
-    /// Writes the footer and removes the rings.
+    /// Writes the footer and removes the rings, but for those with records that could not be written: a reader finds
+    /// them there.
     fn close(self, reason: &str) -> Result<(), WriteError> {
         let mut figures = account::figures();
         figures.push(("writer_cpu_ns".into(), cpu_ns()));
@@ -313,9 +314,11 @@ impl Writer {
         let ending = Ending { reason: reason.into(), monotonic_ns: now(), account: figures };
         self.segment.seal(&ending)?;
         // Only now: without a footer they are what is left to read.
-        self.names_ring.remove();
-        for file in self.sources.iter().filter_map(|source| source.thread.file()) {
-            file.remove();
+        let of_threads = self.sources.iter().filter_map(|source| source.thread.file());
+        for file in of_threads.chain([self.names_ring]) {
+            if file.ring.tail() == file.ring.head() {
+                file.remove();
+            }
             got_on();
         }
         Ok(())

@@ -24,7 +24,8 @@ pub struct Process {
     pub pid: u32,
     /// Its segments, in order.
     pub segments: Vec<PathBuf>,
-    /// Files of its rings that are left. None after a clean end.
+    /// Files of its rings that are left. None after a clean end; if it was stopped, those with records that could not
+    /// be written.
     pub rings: Vec<PathBuf>,
     /// Where further files of it may appear.
     pub(super) folder: Option<PathBuf>,
@@ -59,9 +60,12 @@ impl Process {
         metadata.map(|metadata| metadata.len()).sum()
     }
 
-    /// Its last iteration, as the footers of its segments say; none if a segment is not sealed, or its footer does not
-    /// list all of its frames. Reads no records.
+    /// Its last iteration, as the footers of its segments say; none if a segment is not sealed, its footer does not
+    /// list all of its frames, or rings hold more. Reads no records.
     pub fn last_iteration(&self) -> Option<u32> {
+        if !self.rings.is_empty() {
+            return None;
+        }
         let mut last = 0;
         let mut ended = false;
         for path in &self.segments {
@@ -104,7 +108,7 @@ pub struct Batch {
     pub arguments: Vec<Argument>,
     /// What is missing since the batch before.
     pub dropped: Vec<Dropped>,
-    /// These were never written to a segment: they were found in the rings of a process that did not end well.
+    /// These were never written to a segment: they were found in the rings of a process that was killed or stopped.
     pub recovered: bool,
 }
 
@@ -407,11 +411,7 @@ impl ProcessReader {
     fn finish(&mut self) {
         self.phase = Phase::Rest;
         let cut_off = std::mem::take(&mut self.block).sorted();
-        let recovered = if self.ended_well() {
-            recovery::Recovered::default()
-        } else {
-            recovery::recover(&self.process, &self.progress, &cut_off, &mut self.dictionary)
-        };
+        let recovered = recovery::recover(&self.process, &self.progress, &cut_off, &mut self.dictionary);
         self.torn.events_recovered = recovered.batch.events.len() as u64;
         self.torn.states_recovered = recovered.batch.states.len() as u64;
         self.torn.arguments_recovered = recovered.batch.arguments.len() as u64;

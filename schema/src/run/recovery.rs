@@ -1,6 +1,7 @@
-//! What a process that did not end well left in its rings.
+//! What a process that was killed or stopped left in its rings.
 
 use std::collections::HashSet;
+use std::io;
 
 use super::Process;
 use super::process::{Batch, Progress};
@@ -37,6 +38,8 @@ pub(super) fn recover(
         let mut failed = |source| found.errors.push(ReadError::Ring { path: path.clone(), source });
         let ring = match read(path, process, progress) {
             Ok(ring) => ring,
+            // Listed while the process still had it. It was removed once all of it was in a segment.
+            Err(RingError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
                 failed(error);
                 continue;
