@@ -79,3 +79,27 @@ fn and_proving_that_leaves_them_as_they_were() {
     defined.dedup();
     assert_eq!(defined.len(), count);
 }
+
+#[test]
+fn and_whether_gradients_are_kept_from_being_reduced() {
+    let temporary = folder();
+    let run = temporary.path().join("run");
+    let with = finish(preloaded(&run).arg(script("no_sync.py"))).exited(0);
+    let without = finish(plain().arg(script("no_sync.py"))).exited(0);
+    assert_eq!((&with.stdout, &with.stderr), (&without.stdout, &without.stderr));
+
+    let process = Trace::read(&run).only();
+    process.assert_whole();
+    let contexts = |function: &str| -> Vec<&str> {
+        let enters = process.of_kind(EventKind::Enter);
+        let calls = enters.filter(|event| process.name(event.name) == function);
+        calls.map(|event| process.name(event.context)).collect()
+    };
+    assert_eq!(contexts("__main__.kept"), ["no_sync"; 3]);
+    assert_eq!(contexts("__main__.nested"), ["no_sync"; 3], "the inner region has ended, the outer has not");
+    assert_eq!(contexts("__main__.reduced"), [""; 3]);
+    assert_eq!(contexts("__main__.behind"), [""]);
+    assert_eq!(contexts("__main__.last"), [""]);
+    assert_eq!(contexts("torch.Tensor.backward"), ["no_sync", "", "no_sync", "", "no_sync", ""]);
+    assert_eq!(contexts("torch.optim.sgd.SGD.step"), [""; 3]);
+}

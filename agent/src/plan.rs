@@ -108,6 +108,12 @@ const RULES: &[Rule] = &[
     method(LOADER, "DataLoader.__iter__", Role::LoaderIter, ObjectKind::Loader),
     rule(LOADER, "_BaseDataLoaderIter.__next__", Role::LoaderNext),
     Rule { manner: Manner::Disarm, ..rule("torch.utils.data._utils.worker", "_worker_loop", Role::Other) },
+    rule("torch.nn.parallel.distributed", "DistributedDataParallel.no_sync", Role::NoSync),
+    rule(
+        "torch.distributed.fsdp.fully_sharded_data_parallel",
+        "FullyShardedDataParallel.no_sync",
+        Role::NoSync,
+    ),
     from_user("torch.distributed.*", "*", Role::Distributed),
     rule("torch.serialization", "save", Role::Save),
     rule("torch.serialization", "load", Role::Load),

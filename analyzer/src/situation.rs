@@ -45,6 +45,8 @@ pub enum Feature {
     Matmul,
     /// The default type of elements where it is not float32.
     DefaultDtype,
+    /// Present under `no_sync` of a data-parallel module: gradients are not reduced over the ranks.
+    NoSync,
     /// What kind of variable it is about; from here on relations add what they know themselves, see [`Value`].
     Kind,
     /// Whether that variable requires a gradient.
@@ -59,7 +61,7 @@ pub enum Feature {
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Feature; 16] = [
+    pub const ALL: [Feature; 17] = [
         Feature::Stage,
         Feature::Grad,
         Feature::Mode,
@@ -71,6 +73,7 @@ impl Feature {
         Feature::Deterministic,
         Feature::Matmul,
         Feature::DefaultDtype,
+        Feature::NoSync,
         Feature::Kind,
         Feature::RequiresGrad,
         Feature::Dtype,
@@ -93,7 +96,7 @@ impl Fields {
     /// What a module call has: stage, grad mode, module mode, outermost.
     pub const MODULE_CALL: Fields =
         Fields::of(&[Feature::Stage, Feature::Grad, Feature::Mode, Feature::Outermost]);
-    /// How numbers are computed: inference mode, autocast, determinism, precision, default type.
+    /// How numbers are computed: inference mode, autocast, determinism, precision, default type, no reduction.
     pub const NUMERICS: Fields = Fields::of(&[Feature::Inference, Feature::Autocast]).and(Fields::CONTEXT);
     const CONTEXT: Fields = Fields::of(&[
         Feature::AutocastCpu,
@@ -101,6 +104,7 @@ impl Fields {
         Feature::Deterministic,
         Feature::Matmul,
         Feature::DefaultDtype,
+        Feature::NoSync,
     ]);
 
     /// These.
@@ -304,6 +308,7 @@ fn read_context(text: &str) -> Vec<(Feature, Value)> {
             Some(_) => None,
             None if part == "deterministic" => word(Feature::Deterministic, "on"),
             None if part == "deterministic(warn)" => word(Feature::Deterministic, "warn"),
+            None if part == "no_sync" => word(Feature::NoSync, "on"),
             None => None,
         }
     };
@@ -355,14 +360,16 @@ mod tests {
 
     #[test]
     fn a_context_is_read_as_the_format_says() {
-        let read =
-            read_context("autocast(cpu, bfloat16) deterministic(warn) matmul=high default_dtype=float64");
+        let read = read_context(
+            "autocast(cpu, bfloat16) deterministic(warn) matmul=high default_dtype=float64 no_sync",
+        );
         let word = |feature, word| (feature, Value::word(word));
         let expected = [
             word(Feature::AutocastCpu, "bfloat16"),
             word(Feature::Deterministic, "warn"),
             word(Feature::Matmul, "high"),
             word(Feature::DefaultDtype, "float64"),
+            word(Feature::NoSync, "on"),
         ];
         assert_eq!(read, expected);
         assert_eq!(read_context("autocast(xpu, float16) new=thing ) ( autocast(cpu,"), []);

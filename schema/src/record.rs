@@ -419,6 +419,8 @@ pub enum Role {
     RequiresGrad = 27,
     /// `Module.to`, `cuda`, `half`, ...
     ModuleMove = 28,
+    /// `no_sync` of a data-parallel module: while it is suspended, gradients are not reduced over the ranks.
+    NoSync = 29,
 }
 
 /// What a [`DictKind::Variable`] is.
@@ -509,5 +511,5 @@ from_number!(Role: u16 {
     Other, User, ModuleCall, ModeChange, Backward, AutogradGrad, OptimizerStep, ZeroGrad, OptimizerInit,
     SchedulerStep, SchedulerInit, ClipGrad, ScalerScale, ScalerUnscale, ScalerStep, ScalerUpdate, Autocast,
     GradMode, LoaderInit, LoaderIter, LoaderNext, Distributed, Save, Load, LoadState, StateDict, Seed,
-    RequiresGrad, ModuleMove,
+    RequiresGrad, ModuleMove, NoSync,
 });

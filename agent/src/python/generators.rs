@@ -15,8 +15,9 @@ use super::roles;
 use crate::calls::{self, Calls};
 use crate::gil::Gil;
 use crate::hash::FastMap;
+use crate::torch::modes;
 use crate::{progress, sink};
-use traincheck_schema::record::{Event, EventKind};
+use traincheck_schema::record::{Event, EventKind, Role};
 
 /// Suspended calls that are remembered. Those of generators that were dropped stay until their memory is used again.
 const MAX_SUSPENDED: usize = 4096;
@@ -31,9 +32,18 @@ static SUSPENDED: Gil<Option<FastMap<usize, Entered>>> = Gil::new(None);
 #[inline]
 pub unsafe fn forget(frame: *const Frame) {
     // SAFETY: the caller's word.
-    unsafe {
-        SUSPENDED.with(|suspended| suspended.as_mut().map(|suspended| suspended.remove(&(frame as usize))))
-    };
+    let gone = unsafe { SUSPENDED.with(|suspended| suspended.as_mut()?.remove(&(frame as usize))) };
+    if let Some(gone) = gone {
+        region(gone.function.role, false);
+    }
+}
+
+/// A call that has this role is suspended, or no longer: what is under a `with` statement runs while its generator is.
+#[inline]
+fn region(role: Role, begins: bool) {
+    if role == Role::NoSync {
+        modes::no_sync(begins);
+    }
 }
 
 /// The innermost recorded call of this thread is suspended.
@@ -59,6 +69,7 @@ pub unsafe fn suspend(python: &Python, frame: *const Frame, entered: Entered) {
             let owned = entered.owns_this.then_some(entered.this);
             // What lives on while nobody runs it must not keep an object of the job alive.
             let this = std::ptr::null_mut();
+            region(entered.function.role, true);
             suspended.insert(frame as usize, Entered { this, owns_this: false, ..entered });
             owned
         })
@@ -88,6 +99,7 @@ pub unsafe fn resume(frame: *const Frame, info: &'static CodeInfo, closing: bool
             suspended.remove(&(frame as usize))
         })
     }?;
+    region(entered.function.role, false);
     let resumed = event(EventKind::Resume, &entered, calls);
     if !calls.enter(entered.open) {
         return None;
@@ -144,5 +156,11 @@ fn drop_older_half(suspended: &mut FastMap<usize, Entered>) {
     let mut calls: Vec<u64> = suspended.values().map(|entered| entered.open.call).collect();
     let middle = calls.len() / 2;
     let (_, &mut median, _) = calls.select_nth_unstable(middle);
-    suspended.retain(|_, entered| entered.open.call > median);
+    suspended.retain(|_, entered| {
+        let stays = entered.open.call > median;
+        if !stays {
+            region(entered.function.role, false);
+        }
+        stays
+    });
 }

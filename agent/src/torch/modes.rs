@@ -1,5 +1,5 @@
 //! The modes that a call runs under: of its thread (gradients, inference, autocast) and of the process (determinism,
-//! precision of matrix products, default type).
+//! precision of matrix products, default type, and whether gradients are kept from being reduced over the ranks).
 //!
 //! Nothing that can throw is asked for them: the flags of the process are read from `at::Context`, where the one
 //! without a getter of that kind is found by trying its setter on a context of the agent's own. The others are getters
@@ -8,7 +8,7 @@
 use std::ffi::c_void;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use traincheck_schema::record::flags;
 
@@ -67,6 +67,16 @@ mod at {
     pub const MATMUL: u32 = 16;
     /// Different bits from those of float32.
     pub const DEFAULT_DTYPE: u32 = 18;
+    pub const NO_SYNC: u32 = 24;
+}
+
+/// How many `no_sync` are open, in any thread: the setting is one of the module.
+static NO_SYNC: AtomicU32 = AtomicU32::new(0);
+
+/// A `no_sync` begins or ends. What ends has begun.
+pub fn no_sync(begins: bool) {
+    let change = if begins { 1 } else { u32::MAX };
+    NO_SYNC.fetch_add(change, Ordering::Relaxed);
 }
 
 /// The number of a type fits in six bits.
@@ -167,7 +177,7 @@ impl Modes {
             let flags = bit((self.functions.grad)(), flags::GRAD)
                 | bit((self.functions.inference)(), flags::INFERENCE)
                 | bit(on_cpu || on_cuda, flags::AUTOCAST);
-            let mut context = 0;
+            let mut context = u32::from(NO_SYNC.load(Ordering::Relaxed) != 0) << at::NO_SYNC;
             if let Some(dtype) = self.contexts.autocast_dtype {
                 if on_cpu {
                     context |= packed_device(dtype(CPU)) << at::CPU;
@@ -334,6 +344,9 @@ fn text(context: u32) -> String {
     if bits(at::DEFAULT_DTYPE, DTYPE) != 0 {
         parts.push(format!("default_dtype={}", name(bits(at::DEFAULT_DTYPE, DTYPE) ^ FLOAT32 as u32)));
     }
+    if bits(at::NO_SYNC, 1) != 0 {
+        parts.push("no_sync".to_owned());
+    }
     parts.join(" ")
 }
 
@@ -351,10 +364,11 @@ mod tests {
             | packed_device(FLOAT16) << at::CUDA
             | 1 << at::DETERMINISTIC
             | 1 << at::MATMUL
-            | ((FLOAT64 ^ FLOAT32) as u32) << at::DEFAULT_DTYPE;
+            | ((FLOAT64 ^ FLOAT32) as u32) << at::DEFAULT_DTYPE
+            | 1 << at::NO_SYNC;
         assert_eq!(
             text(all),
-            "autocast(cpu, bfloat16) autocast(cuda, float16) deterministic matmul=high default_dtype=float64"
+            "autocast(cpu, bfloat16) autocast(cuda, float16) deterministic matmul=high default_dtype=float64 no_sync"
         );
         assert_eq!(text(3 << at::DETERMINISTIC | 2 << at::MATMUL), "deterministic(warn) matmul=medium");
     }

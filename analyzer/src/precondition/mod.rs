@@ -151,6 +151,12 @@ fn condition_text(feature: Feature, condition: &Condition) -> String {
         (Feature::RequiresGrad, Condition::Flag(yes)) => {
             format!("it {} a gradient", if *yes { "requires" } else { "requires not" })
         }
+        (Feature::NoSync, Condition::Exists { exists: false }) => {
+            "gradients are reduced over the ranks".into()
+        }
+        (Feature::NoSync, Condition::Exists { exists: true }) => {
+            "gradients are not reduced over the ranks".into()
+        }
         (Feature::Matmul, Condition::Exists { exists: false }) => {
             "matrix products have the highest precision".into()
         }
@@ -185,6 +191,7 @@ fn noun(feature: Feature) -> &'static str {
         Feature::Deterministic => "the setting of deterministic algorithms",
         Feature::Matmul => "the precision of matrix products",
         Feature::DefaultDtype => "the default type",
+        Feature::NoSync => "no_sync",
         Feature::Kind => "its kind",
         Feature::RequiresGrad => "whether it requires a gradient",
         Feature::Dtype => "its type",
