@@ -443,10 +443,8 @@ fn the_hash_is_pinned() {
 const PINNED: (u64, u64) = (13_050_900_376_015_407_562, 12_430_745_398_449_554_898);
 
 /// Training scripts set it for speed; it changes what arithmetic makes of tiny numbers.
-#[cfg(target_arch = "x86_64")]
 #[test]
 fn flushing_subnormals_to_zero_changes_nothing() {
-    const FLUSH_TO_ZERO_AND_SUBNORMALS_ARE_ZERO: u32 = 0x8040;
     let values: Vec<u8> = (1..3000u32).flat_map(|i| (f32::from_bits(i * 7)).to_le_bytes()).collect();
     let halves: Vec<u8> = (1..900u16).flat_map(|i| i.to_le_bytes()).collect();
     let all = || {
@@ -459,20 +457,48 @@ fn flushing_subnormals_to_zero_changes_nothing() {
     };
     let expected: Vec<Digest> = all().collect();
     assert!(expected[0].l2 > 0.0 && expected[0].zeros == 0);
-    let mut register = 0u32;
-    // SAFETY: stores the register and loads it with two more bits, which are put back below.
-    unsafe {
-        std::arch::asm!("stmxcsr [{}]", in(reg) &mut register);
-        let flushing = register | FLUSH_TO_ZERO_AND_SUBNORMALS_ARE_ZERO;
-        std::arch::asm!("ldmxcsr [{}]", in(reg) &flushing);
-    }
+    let before = environment::get();
+    environment::set(before | environment::FLUSHING);
     let flushed: Vec<Digest> = all().collect();
-    let mut after = 0u32;
-    // SAFETY: as above.
-    unsafe {
-        std::arch::asm!("stmxcsr [{}]", in(reg) &mut after);
-        std::arch::asm!("ldmxcsr [{}]", in(reg) &register);
-    }
+    let after = environment::get();
+    environment::set(before);
     assert_eq!(flushed, expected);
-    assert_eq!(after & FLUSH_TO_ZERO_AND_SUBNORMALS_ARE_ZERO, FLUSH_TO_ZERO_AND_SUBNORMALS_ARE_ZERO);
+    assert_eq!(after & environment::FLUSHING, environment::FLUSHING);
+}
+
+/// The register that says how this thread computes. What is set in it here is put back.
+mod environment {
+    use std::arch::asm;
+
+    /// Subnormal results, and on x86 operands, are taken for zero.
+    pub const FLUSHING: u64 = if cfg!(target_arch = "x86_64") { 0x8040 } else { 1 << 24 };
+
+    #[cfg(target_arch = "x86_64")]
+    pub fn get() -> u64 {
+        let mut register = 0u32;
+        // SAFETY: writes four bytes to a local.
+        unsafe { asm!("stmxcsr [{}]", in(reg) &mut register) };
+        register.into()
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub fn set(register: u64) {
+        let register = register as u32;
+        // SAFETY: no bit of it lets an exception through.
+        unsafe { asm!("ldmxcsr [{}]", in(reg) &register) };
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    pub fn get() -> u64 {
+        let register;
+        // SAFETY: reads a register that every thread may read.
+        unsafe { asm!("mrs {}, fpcr", out(reg) register) };
+        register
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    pub fn set(register: u64) {
+        // SAFETY: no bit of it lets an exception through.
+        unsafe { asm!("msr fpcr, {}", in(reg) register) };
+    }
 }

@@ -8,6 +8,8 @@ mod environment;
 mod gather;
 mod hash;
 mod keys;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod paths;
 mod statistics;
 mod vector;

@@ -3,46 +3,67 @@
 
 /// Runs `work` under the default environment and puts the caller's back.
 #[inline(always)]
-#[cfg(target_arch = "x86_64")]
 pub fn with_default<Result>(work: impl FnOnce() -> Result) -> Result {
-    /// All exceptions masked, round to nearest, subnormals as they are.
-    const DEFAULT: u32 = 0x1f80;
-    /// The six flags of exceptions that happened; they take no part in arithmetic.
-    const FLAGS: u32 = 0x3f;
-
-    struct Restore(u32);
+    struct Restore(register::Word);
     impl Drop for Restore {
         fn drop(&mut self) {
-            if self.0 & !FLAGS != DEFAULT {
-                load(self.0);
+            if self.0 & !register::FLAGS != register::DEFAULT {
+                register::load(self.0);
             }
         }
     }
-    let caller = store();
-    if caller & !FLAGS != DEFAULT {
-        load(DEFAULT);
+    let caller = register::store();
+    if caller & !register::FLAGS != register::DEFAULT {
+        register::load(register::DEFAULT);
     }
     let _restore = Restore(caller);
     work()
 }
 
-/// The caller's environment is taken for the default one.
-#[inline(always)]
-#[cfg(not(target_arch = "x86_64"))]
-pub fn with_default<Result>(work: impl FnOnce() -> Result) -> Result {
-    work()
+/// MXCSR.
+#[cfg(target_arch = "x86_64")]
+mod register {
+    use std::arch::asm;
+
+    pub type Word = u32;
+    /// All exceptions masked, round to nearest, subnormals as they are.
+    pub const DEFAULT: Word = 0x1f80;
+    /// The six flags of exceptions that happened; they take no part in arithmetic.
+    pub const FLAGS: Word = 0x3f;
+
+    pub fn store() -> Word {
+        let mut register = 0;
+        // SAFETY: writes four bytes to `register`.
+        unsafe { asm!("stmxcsr [{}]", in(reg) &mut register, options(nostack, preserves_flags)) };
+        register
+    }
+
+    pub fn load(register: Word) {
+        // SAFETY: reads four bytes; the value is the default or was read from the register before.
+        unsafe { asm!("ldmxcsr [{}]", in(reg) &register, options(nostack, preserves_flags)) };
+    }
 }
 
-#[cfg(target_arch = "x86_64")]
-fn store() -> u32 {
-    let mut register = 0u32;
-    // SAFETY: writes four bytes to `register`.
-    unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &mut register, options(nostack, preserves_flags)) };
-    register
-}
+/// FPCR.
+#[cfg(target_arch = "aarch64")]
+mod register {
+    use std::arch::asm;
 
-#[cfg(target_arch = "x86_64")]
-fn load(register: u32) {
-    // SAFETY: reads four bytes; the value is the default or was read from the register before.
-    unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &register, options(nostack, preserves_flags)) };
+    pub type Word = u64;
+    /// No exception traps, round to nearest, subnormals as they are.
+    pub const DEFAULT: Word = 0;
+    /// Those of exceptions that happened are in another register.
+    pub const FLAGS: Word = 0;
+
+    pub fn store() -> Word {
+        let register;
+        // SAFETY: reads a register that every thread may read.
+        unsafe { asm!("mrs {}, fpcr", out(reg) register, options(nostack, preserves_flags)) };
+        register
+    }
+
+    pub fn load(register: Word) {
+        // SAFETY: the value is the default or was read from the register before.
+        unsafe { asm!("msr fpcr, {}", in(reg) register, options(nostack, preserves_flags)) };
+    }
 }

@@ -1,6 +1,8 @@
 //! Which instructions a chunk is hashed and counted with: one source, compiled once for each path.
 
 use super::Fold;
+#[cfg(target_arch = "aarch64")]
+use super::neon::Neon;
 use super::vector::Plain;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
@@ -9,8 +11,11 @@ use crate::torch::view::Dtype;
 /// A set of vector instructions. All give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// What every machine of the target has: SSE2 or NEON.
+    /// No instructions by name: what the compiler makes of it.
     Portable,
+    /// NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -28,7 +33,11 @@ impl Path {
             Path::Avx2 => return vec![Path::Portable, Path::Avx2],
             Path::Portable => {}
         }
-        vec![Path::Portable]
+        vec![
+            Path::Portable,
+            #[cfg(target_arch = "aarch64")]
+            Path::Neon,
+        ]
     }
 
     /// The fastest that this machine can run.
@@ -45,6 +54,9 @@ impl Path {
                 return Path::Avx2;
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        return Path::Neon;
+        #[cfg(not(target_arch = "aarch64"))]
         Path::Portable
     }
 
@@ -53,6 +65,8 @@ impl Path {
     pub(super) fn chunk(self, part: Dtype, index: u64, bytes: &[u8], fold: &mut Fold) {
         match self {
             Path::Portable => portable(part, index, bytes, fold),
+            #[cfg(target_arch = "aarch64")]
+            Path::Neon => neon(part, index, bytes, fold),
             // SAFETY: this case only comes from `best` and `available`, which asked the processor for it.
             #[cfg(target_arch = "x86_64")]
             Path::Avx2 => unsafe { avx2(part, index, bytes, fold) },
@@ -65,6 +79,11 @@ impl Path {
 
 fn portable(part: Dtype, index: u64, bytes: &[u8], fold: &mut Fold) {
     fold.chunk::<Plain>(part, index, bytes);
+}
+
+#[cfg(target_arch = "aarch64")]
+fn neon(part: Dtype, index: u64, bytes: &[u8], fold: &mut Fold) {
+    fold.chunk::<Neon>(part, index, bytes);
 }
 
 #[cfg(target_arch = "x86_64")]

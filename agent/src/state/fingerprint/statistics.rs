@@ -175,18 +175,21 @@ pub fn total<const LANES: usize>(mut sums: [f64; LANES]) -> f64 {
 /// to look far enough ahead by itself, and its own prefetching stops at the end of a page.
 #[inline(always)]
 fn prefetch_after(line: &[u8; LINE]) {
+    /// How far ahead, in bytes.
+    const PREFETCH: usize = 4096;
+    let ahead = line.as_ptr().wrapping_add(PREFETCH);
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint, part of every x86-64; an address where nothing is mapped is ignored.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(PREFETCH).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) };
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a hint; an address where nothing is mapped is ignored.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) ahead, options(nostack, preserves_flags, readonly));
+    }
 }
-
-/// How far ahead, in bytes.
-const PREFETCH: usize = 4096;
 
 /// Adds the last, incomplete line of a chunk to the sums. Returns it padded.
 #[inline(always)]
