@@ -1,12 +1,12 @@
 //! Whichever way calls are seen, the job computes what it would, its loader workers work, other tools that watch
 //! Python see what they would, and what does not train is left alone.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use traincheck_schema::record::Role;
 use traincheck_tests::{
-    Trace, finish, folder, interpreters, pipeline, plain_in, preloaded_in, python, script,
+    Trace, finish, folder, interpreters, pipeline, plain_in, preloaded_in, script, with_data_sets,
 };
 
 /// What `program` prints without the agent, after comparing that with what it prints with it.
@@ -21,20 +21,13 @@ fn same(version: &str, python: &Path, run: &Path, prepare: impl Fn(&mut Command)
     expected
 }
 
-/// The images of scikit-learn, which only one of the interpreters has.
-fn digits_file() -> PathBuf {
-    let site = python().parent().expect("bin").join("../lib/python3.11/site-packages");
-    site.join("sklearn/datasets/data/digits.csv.gz")
-}
-
 #[test]
 fn digits_with_loader_workers() {
     for (version, python) in interpreters().into_iter().skip(1) {
         let temporary = folder();
         let run = temporary.path().join("run");
         let printed = same(&version, &python, &run, |command| {
-            command.env("PYTHONPATH", script("stand_in")).env("TRAINCHECK_TEST_DIGITS", digits_file());
-            command.arg(pipeline("digits.py")).args(["--epochs", "1", "--workers", "2"]);
+            with_data_sets(command).arg(pipeline("digits.py")).args(["--epochs", "1", "--workers", "2"]);
         });
         let process = Trace::read(&run).only();
         process.assert_whole();

@@ -2,9 +2,8 @@
 //!
 //! After every burst of recorded iterations the account is compared with the time that has passed. What is dearest
 //! is thinned first: looks at variables, which then are made in one of so many iterations. What does not fit even so
-//! is not recorded at all for a while: the hook for Python calls is taken out, and put in again when as many
-//! optimizer steps have gone by, which libtorch announces, as make the account fit. All of it is in the trace, so
-//! that no verdict rests on what was not looked at.
+//! is not recorded at all for a while: no Python call is, until as many optimizer steps have gone by, which libtorch
+//! announces, as make the account fit. All of it is in the trace, so that no verdict rests on what was not looked at.
 
 use crate::calls::Calls;
 use crate::cost::Costs;
@@ -158,14 +157,13 @@ pub unsafe fn pause_if_due(python: &Python, calls: &Calls) {
     // Only the main thread can be asked to resume.
     if let Some(scopes) = due
         && is_main()
-        && hook::can_pause(python)
     {
         native::record_all_ops(false);
         progress::paused();
         say(EventKind::Paused, 0, calls);
         RESUME_AT.store(SCOPES.load(Ordering::Relaxed) + scopes, Ordering::Relaxed);
         // SAFETY: the caller's word.
-        unsafe { hook::remove(python) };
+        unsafe { hook::pause(python) };
     }
 }
 

@@ -8,7 +8,7 @@ mod trace;
 
 pub use run::{
     Finished, agent, finish, finish_within, interpreters, plain, plain_in, preloaded, preloaded_in, python,
-    repository, spawn, traincheck,
+    repository, spawn, traincheck, with_data_sets,
 };
 pub use trace::{ProcessTrace, Trace};
 

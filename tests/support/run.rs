@@ -109,6 +109,13 @@ pub fn interpreters() -> Vec<(String, PathBuf)> {
     all
 }
 
+/// Gives `command`, of whichever interpreter, the sets of data that scikit-learn ships. Only one interpreter has it.
+pub fn with_data_sets(command: &mut Command) -> &mut Command {
+    let site = python().parent().expect("a folder").join("../lib/python3.11/site-packages");
+    command.env("PYTHONPATH", crate::script("stand_in"));
+    command.env("TRAINCHECK_TEST_DATA_SETS", site.join("sklearn/datasets/data"))
+}
+
 /// The Python `python` without the agent.
 pub fn plain_in(python: &Path) -> Command {
     clean(python)

@@ -38,6 +38,18 @@ pub unsafe fn forget(frame: *const Frame) {
     }
 }
 
+/// Whatever is suspended is not followed any further.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn forget_all() {
+    // SAFETY: the caller's word; dropping entries runs nothing.
+    let gone = unsafe { SUSPENDED.with(Option::take) };
+    for entered in gone.unwrap_or_default().values() {
+        region(entered.function.role, false);
+    }
+}
+
 /// A call that has this role is suspended, or no longer: what is under a `with` statement runs while its generator is.
 #[inline]
 fn region(role: Role, begins: bool) {

@@ -1,7 +1,7 @@
 //! The switch of the hook that sees Python calls, whichever way it sees them.
 
 use super::api::{Object, Python};
-use super::{code, frame, monitoring, pep523};
+use super::{code, frame, generators, monitoring, pep523};
 use crate::{calls, sink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -65,19 +65,30 @@ pub unsafe fn remove(python: &Python) {
     }
 }
 
-/// Whether the hook can be taken out for a while without losing track of the calls that are open.
-pub fn can_pause(python: &Python) -> bool {
-    // Returns would be missed: they are events, where the evaluator has them on its stack.
-    !has_monitoring(python)
+/// Has no call seen for a while. What is open is cut; the ends of calls that are on the stack are still told of.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn pause(python: &Python) {
+    // SAFETY: the caller's word.
+    unsafe {
+        // Whether they go on or end meanwhile will not be seen.
+        generators::forget_all();
+        if has_monitoring(python) {
+            monitoring::pause();
+        } else {
+            pep523::remove(python);
+        }
+    }
 }
 
-/// Puts the hook in again after [`remove`], where [`can_pause`]. False: something else is in its place.
+/// Ends a [`pause`]. False: something else is in the hook's place.
 ///
 /// # Safety
 /// The GIL is held.
 pub unsafe fn resume(python: &Python) -> bool {
     // SAFETY: the caller's word.
-    unsafe { pep523::resume(python) }
+    unsafe { if has_monitoring(python) { monitoring::resume() } else { pep523::resume(python) } }
 }
 
 /// Takes the hook out in a forked child: a few stores into its own memory, whoever held the GIL at the fork. There

@@ -45,6 +45,8 @@ struct Monitor {
 static MONITOR: AtomicPtr<Monitor> = AtomicPtr::new(null_mut());
 /// Calls are recorded.
 static ON: AtomicBool = AtomicBool::new(false);
+/// Of those only the ones that have begun. To ask for no events would have the interpreter go over all code again.
+static PAUSED: AtomicBool = AtomicBool::new(false);
 /// This is a forked child, in which nothing is recorded: the next call that is told of ends it.
 static LEAVING: AtomicBool = AtomicBool::new(false);
 /// The code of torch's body, while it is waited for.
@@ -120,6 +122,17 @@ pub unsafe fn remove(python: &Python) {
         }
         monitor.tell(python, monitor.free_tool_id, &[]);
     }
+}
+
+/// No call is recorded that begins from here on; the ends of those that are open still are.
+pub fn pause() {
+    PAUSED.store(true, Ordering::Relaxed);
+}
+
+/// Ends a [`pause`]. False: the agent is no tool of the interpreter any more.
+pub fn resume() -> bool {
+    PAUSED.store(false, Ordering::Relaxed);
+    ON.load(Ordering::Relaxed)
 }
 
 /// In a forked child nothing may be called yet: the next event ends it. Without one there is no cost, either.
@@ -281,6 +294,9 @@ unsafe extern "C-unwind" fn started(_: Object, arguments: *const Object, _: isiz
             let Some(info) = code::info(python, code, frame.globals()) else { return Answer::NoMore };
             if info.rule.is_none() || info.thinned.get() {
                 return Answer::NoMore;
+            }
+            if PAUSED.load(Ordering::Relaxed) {
+                return Answer::Go;
             }
             if code::mark_followed(python, code) && !follow(python, monitor, info, code) {
                 sink::note_hook_off("python calls", "sys.monitoring refused to tell of the return of a call");

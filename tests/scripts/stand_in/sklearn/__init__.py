@@ -1,1 +1,1 @@
-"""Stands in for scikit-learn where it is not installed: its images of digits, read from the file that it ships."""
+"""Stands in for scikit-learn where it is not installed: its sets of data, read from the files that it ships."""
