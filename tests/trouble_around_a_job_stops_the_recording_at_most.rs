@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use traincheck_schema::record::EventKind;
 use traincheck_tests::{Finished, Trace, agent, finish, folder, plain, preloaded, script};
 
 const ITERATIONS: [&str; 1] = ["400"];
@@ -41,7 +42,7 @@ fn of_every_kind() {
     // No thread for the writer: the run says so and is closed with what there was.
     let run = at("threads");
     let mut command = preloaded(&run);
-    command.env("LD_PRELOAD", preloads(&[no_thread(temporary.path()).as_path(), &agent()]));
+    command.env("LD_PRELOAD", preloads(&[&library(temporary.path(), "no_thread"), &agent()]));
     train(&mut command, &[]).assert_same(&expected);
     let process = Trace::read(&run).only();
     let ending = process.ending.expect("a sealed trace");
@@ -60,7 +61,7 @@ fn a_full_disk() {
     // Not even a ring fits; two rings do, and little more.
     let expected = train(&mut plain(), &[]).exited(0);
     for (size, starts) in [("2m", false), ("8276k", true)] {
-        let Some(disk) = Disk::mount(size) else { return };
+        let Some(disk) = Disk::mount(size, 0) else { return };
         let run = disk.0.path().join("run");
         let mut command = preloaded(&run);
         train(command.env("TRAINCHECK_PROFILE", "full"), &[]).assert_same(&expected);
@@ -72,6 +73,18 @@ fn a_full_disk() {
             assert!(process.events.iter().any(|event| event.iteration > 0));
         }
     }
+}
+
+#[test]
+fn a_disk_that_may_only_be_read() {
+    let expected = train(&mut plain(), &[]).exited(0);
+    let Some(disk) = Disk::mount("64m", libc::MS_RDONLY) else { return };
+    let run = disk.0.path().join("run");
+    train(&mut preloaded(&run), &[]).assert_same(&expected);
+    assert!(!run.exists());
+    // The folder was there before.
+    fs::create_dir(&run).expect_err("the disk can be written");
+    train(&mut preloaded(disk.0.path()), &[]).assert_same(&expected);
 }
 
 #[test]
@@ -92,16 +105,35 @@ fn another_allocator_beside_it() {
     }
 }
 
+#[test]
+fn a_clock_that_is_set() {
+    let temporary = folder();
+    let stepping = library(temporary.path(), "stepping_clock");
+    let expected = train(plain().env("LD_PRELOAD", &stepping), &["clock_steps:200"]).exited(0);
+    assert!(expected.stdout.contains("set back: True"), "{}", expected.stdout);
+    let run = temporary.path().join("run");
+    let mut command = preloaded(&run);
+    command.env("LD_PRELOAD", preloads(&[&stepping, &agent()]));
+    train(&mut command, &["clock_steps:200"]).assert_same(&expected);
+    let process = Trace::read(&run).only();
+    process.assert_whole();
+    let times: Vec<u64> = process.of_kind(EventKind::Iteration).map(|event| event.time).collect();
+    assert_eq!(times.len(), 400);
+    let minute = 60_000_000_000;
+    assert!(times.is_sorted() && times[399] - times[0] < 5 * minute, "{} to {}", times[0], times[399]);
+}
+
 fn preloads(libraries: &[&Path]) -> String {
     let paths: Vec<_> = libraries.iter().map(|library| library.display().to_string()).collect();
     paths.join(":")
 }
 
-/// A library that lets the agent have no thread.
-fn no_thread(folder: &Path) -> PathBuf {
-    let library = folder.join("no_thread.so");
+/// A library to be preloaded, made from the C file of that name.
+fn library(folder: &Path, name: &str) -> PathBuf {
+    let library = folder.join(format!("{name}.so"));
+    let source = script(&format!("{name}.c"));
     let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(script("no_thread.c")).arg("-ldl");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
     finish(&mut compiler).exited(0);
     library
 }
@@ -111,13 +143,13 @@ struct Disk(tempfile::TempDir);
 
 impl Disk {
     /// None where this user may not mount one.
-    fn mount(size: &str) -> Option<Disk> {
+    fn mount(size: &str, flags: libc::c_ulong) -> Option<Disk> {
         let folder = folder();
         let (target, options) = (path(folder.path()), CString::new(format!("size={size}")).unwrap());
         // SAFETY: the strings are C strings that outlive the call.
         let mounted = unsafe {
             let (name, kind) = (c"traincheck".as_ptr(), c"tmpfs".as_ptr());
-            libc::mount(name, target.as_ptr(), kind, 0, options.as_ptr().cast())
+            libc::mount(name, target.as_ptr(), kind, flags, options.as_ptr().cast())
         };
         if mounted != 0 {
             eprintln!("skipped: no file system can be mounted here");

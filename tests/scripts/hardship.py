@@ -101,6 +101,12 @@ def removed_folder():
         shutil.rmtree(folder)
 
 
+def clock_steps():
+    """Says whether the clock on the wall was set back."""
+    times = [time.time() for _ in range(4)]
+    say(f"set back: {times != sorted(times)}")
+
+
 def threads():
     """Two models learn at once, each in a thread of its own."""
     models = {seed: network(seed) for seed in (1, 2)}
