@@ -1,7 +1,7 @@
 //! A call's context lists the settings that differ from PyTorch's defaults, as they were when it was made.
 
 use traincheck_schema::record::{DictKind, EventKind, flags};
-use traincheck_tests::{Trace, finish, folder, plain, preloaded, script};
+use traincheck_tests::{Trace, finish, folder, plain, preloaded, script, traincheck};
 
 #[test]
 fn and_proving_that_leaves_them_as_they_were() {
@@ -95,11 +95,17 @@ fn and_whether_gradients_are_kept_from_being_reduced() {
         let calls = enters.filter(|event| process.name(event.name) == function);
         calls.map(|event| process.name(event.context)).collect()
     };
-    assert_eq!(contexts("__main__.kept"), ["no_sync"; 3]);
-    assert_eq!(contexts("__main__.nested"), ["no_sync"; 3], "the inner region has ended, the outer has not");
-    assert_eq!(contexts("__main__.reduced"), [""; 3]);
+    assert_eq!(contexts("__main__.kept"), ["no_sync"; 12]);
+    assert_eq!(contexts("__main__.nested"), ["no_sync"; 12], "the inner region has ended, the outer has not");
+    assert_eq!(contexts("__main__.reduced"), [""; 12]);
     assert_eq!(contexts("__main__.behind"), [""]);
     assert_eq!(contexts("__main__.last"), [""]);
-    assert_eq!(contexts("torch.Tensor.backward"), ["no_sync", "", "no_sync", "", "no_sync", ""]);
-    assert_eq!(contexts("torch.optim.sgd.SGD.step"), [""; 3]);
+    assert_eq!(contexts("torch.Tensor.backward"), ["no_sync", ""].repeat(12));
+    assert_eq!(contexts("torch.optim.sgd.SGD.step"), [""; 12]);
+
+    // What is learned can speak of it.
+    let invariants = temporary.path().join("invariants.json");
+    finish(traincheck().arg("infer").arg(&run).arg("-o").arg(&invariants)).exited(0);
+    let learned = std::fs::read_to_string(&invariants).expect("invariants");
+    assert!(learned.contains("\"no_sync\""), "{learned}");
 }

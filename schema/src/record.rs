@@ -11,6 +11,11 @@ pub struct UnknownCase(pub u16);
 
 macro_rules! from_number {
     ($enum:ident: $number:ty { $($case:ident),+ $(,)? }) => {
+        impl $enum {
+            /// All of them, in the order of their numbers, which begin with that of the first.
+            pub const ALL: &[$enum] = &[$($enum::$case),+];
+        }
+
         impl TryFrom<$number> for $enum {
             type Error = UnknownCase;
             fn try_from(number: $number) -> Result<Self, UnknownCase> {

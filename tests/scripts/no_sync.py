@@ -27,7 +27,7 @@ dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
 torch.manual_seed(0)
 model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 2))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-for _ in range(3):
+for _ in range(12):
     with model.no_sync():
         kept()
         with model.no_sync():

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 use traincheck_schema::record::Role;
 
-const WORDS: [&str; 29] = [
+/// In the order of their numbers, one for each.
+const WORDS: [&str; Role::ALL.len()] = [
     "other",
     "user",
     "module_call",
@@ -33,6 +34,7 @@ const WORDS: [&str; 29] = [
     "seed",
     "requires_grad",
     "module_move",
+    "no_sync",
 ];
 
 /// The word for `role`.
@@ -59,4 +61,17 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D
         .position(|word| *word == text)
         .and_then(|number| Role::try_from(number as u16).ok())
         .ok_or_else(|| D::Error::custom(format!("`{text}` is no role of a function")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_has_a_word_of_its_own() {
+        for (number, role) in Role::ALL.iter().enumerate() {
+            assert_eq!(*role as usize, number);
+            assert_eq!(WORDS.iter().position(|known| *known == word(*role)), Some(number));
+        }
+    }
 }

@@ -160,7 +160,7 @@ pub struct Thread {
     /// What came last of the arguments or results of a call.
     pub(crate) values: Vec<Argument>,
     last_left: Option<Frame>,
-    role_depth: [u16; 32],
+    role_depth: [u16; Role::ALL.len()],
     open: FastMap<CallId, u16>,
 }
 
