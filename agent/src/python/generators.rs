@@ -15,7 +15,7 @@ use super::roles;
 use crate::calls::{self, Calls};
 use crate::gil::Gil;
 use crate::hash::FastMap;
-use crate::torch::modes;
+use crate::torch::modes::NoSync;
 use crate::{progress, sink};
 use traincheck_schema::record::{Event, EventKind, Role};
 
@@ -23,7 +23,13 @@ use traincheck_schema::record::{Event, EventKind, Role};
 const MAX_SUSPENDED: usize = 4096;
 
 /// By the address of the frame, which lies in the generator.
-static SUSPENDED: Gil<Option<FastMap<usize, Entered>>> = Gil::new(None);
+static SUSPENDED: Gil<Option<FastMap<usize, Suspended>>> = Gil::new(None);
+
+/// A suspended call, and what goes on until it is resumed or forgotten.
+struct Suspended {
+    entered: Entered,
+    _no_sync: Option<NoSync>,
+}
 
 /// A generator is about to begin: what was known of one at its address is of one that is gone.
 ///
@@ -32,10 +38,7 @@ static SUSPENDED: Gil<Option<FastMap<usize, Entered>>> = Gil::new(None);
 #[inline]
 pub unsafe fn forget(frame: *const Frame) {
     // SAFETY: the caller's word.
-    let gone = unsafe { SUSPENDED.with(|suspended| suspended.as_mut()?.remove(&(frame as usize))) };
-    if let Some(gone) = gone {
-        region(gone.function.role, false);
-    }
+    unsafe { SUSPENDED.with(|suspended| suspended.as_mut().map(|all| all.remove(&(frame as usize)))) };
 }
 
 /// Whatever is suspended is not followed any further.
@@ -43,19 +46,8 @@ pub unsafe fn forget(frame: *const Frame) {
 /// # Safety
 /// The GIL is held.
 pub unsafe fn forget_all() {
-    // SAFETY: the caller's word; dropping entries runs nothing.
-    let gone = unsafe { SUSPENDED.with(Option::take) };
-    for entered in gone.unwrap_or_default().values() {
-        region(entered.function.role, false);
-    }
-}
-
-/// A call that has this role is suspended, or no longer: what is under a `with` statement runs while its generator is.
-#[inline]
-fn region(role: Role, begins: bool) {
-    if role == Role::NoSync {
-        modes::no_sync(begins);
-    }
+    // SAFETY: the caller's word; dropping entries runs nothing of the job's.
+    unsafe { SUSPENDED.with(|suspended| *suspended = None) };
 }
 
 /// The innermost recorded call of this thread is suspended.
@@ -81,8 +73,10 @@ pub unsafe fn suspend(python: &Python, frame: *const Frame, entered: Entered) {
             let owned = entered.owns_this.then_some(entered.this);
             // What lives on while nobody runs it must not keep an object of the job alive.
             let this = std::ptr::null_mut();
-            region(entered.function.role, true);
-            suspended.insert(frame as usize, Entered { this, owns_this: false, ..entered });
+            // What is under a `with` statement runs while its generator is suspended.
+            let no_sync = (entered.function.role == Role::NoSync).then(NoSync::begin);
+            let entered = Entered { this, owns_this: false, ..entered };
+            suspended.insert(frame as usize, Suspended { entered, _no_sync: no_sync });
             owned
         })
     };
@@ -107,11 +101,10 @@ pub unsafe fn resume(frame: *const Frame, info: &'static CodeInfo, closing: bool
         SUSPENDED.with(|suspended| {
             let suspended = suspended.as_mut()?;
             let identity = std::ptr::from_ref(info) as usize;
-            suspended.get(&(frame as usize)).filter(|entered| entered.is_of(identity))?;
-            suspended.remove(&(frame as usize))
+            suspended.get(&(frame as usize)).filter(|suspended| suspended.entered.is_of(identity))?;
+            suspended.remove(&(frame as usize)).map(|suspended| suspended.entered)
         })
     }?;
-    region(entered.function.role, false);
     let resumed = event(EventKind::Resume, &entered, calls);
     if !calls.enter(entered.open) {
         return None;
@@ -164,15 +157,9 @@ fn event(kind: EventKind, entered: &Entered, calls: &Calls) -> Event {
     }
 }
 
-fn drop_older_half(suspended: &mut FastMap<usize, Entered>) {
-    let mut calls: Vec<u64> = suspended.values().map(|entered| entered.open.call).collect();
+fn drop_older_half(suspended: &mut FastMap<usize, Suspended>) {
+    let mut calls: Vec<u64> = suspended.values().map(|suspended| suspended.entered.open.call).collect();
     let middle = calls.len() / 2;
     let (_, &mut median, _) = calls.select_nth_unstable(middle);
-    suspended.retain(|_, entered| {
-        let stays = entered.open.call > median;
-        if !stays {
-            region(entered.function.role, false);
-        }
-        stays
-    });
+    suspended.retain(|_, suspended| suspended.entered.open.call > median);
 }

@@ -73,10 +73,21 @@ mod at {
 /// How many `no_sync` are open, in any thread: the setting is one of the module.
 static NO_SYNC: AtomicU32 = AtomicU32::new(0);
 
-/// A `no_sync` begins or ends. What ends has begun.
-pub fn no_sync(begins: bool) {
-    let change = if begins { 1 } else { u32::MAX };
-    NO_SYNC.fetch_add(change, Ordering::Relaxed);
+/// A `no_sync` that is open, until this is dropped.
+pub struct NoSync(());
+
+impl NoSync {
+    /// One begins.
+    pub fn begin() -> NoSync {
+        NO_SYNC.fetch_add(1, Ordering::Relaxed);
+        NoSync(())
+    }
+}
+
+impl Drop for NoSync {
+    fn drop(&mut self) {
+        NO_SYNC.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The number of a type fits in six bits.

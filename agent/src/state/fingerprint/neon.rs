@@ -69,8 +69,7 @@ impl Line for Neon {
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        // SAFETY: NEON is part of the target.
-        self.zip(other, |a, b| unsafe { vaddq_u64(a, b) })
+        self.zip(other, add_u64)
     }
 
     #[inline(always)]
@@ -165,13 +164,13 @@ impl Neon {
     }
 }
 
-// NEON has no extremes of 64-bit lanes: they are chosen by a comparison.
-
 #[inline(always)]
 fn add_u64(a: uint64x2_t, b: uint64x2_t) -> uint64x2_t {
     // SAFETY: NEON is part of the target.
     unsafe { vaddq_u64(a, b) }
 }
+
+// NEON has no extremes of 64-bit lanes: they are chosen by a comparison.
 
 #[inline(always)]
 fn larger_s64(a: uint64x2_t, b: uint64x2_t) -> uint64x2_t {
