@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use traincheck::libtorch::view::{Dtype, TensorView};
 use traincheck::state::fingerprint::{Path, digest, digest_on};
-use traincheck::torch::view::{Dtype, TensorView};
 
 /// Values between -1 and 1, of which none is zero, like weights.
 fn weights(count: usize) -> Vec<f32> {

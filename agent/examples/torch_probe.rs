@@ -4,12 +4,12 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 
+use traincheck::hooks::record_function;
+use traincheck::libtorch::library::Libtorch;
+use traincheck::libtorch::modes::Modes;
+use traincheck::libtorch::tensor::{KnownTensors, TensorRef, Tensors};
 use traincheck::sink::{self, StartInfo};
 use traincheck::state::fingerprint;
-use traincheck::torch::dispatcher;
-use traincheck::torch::library::Libtorch;
-use traincheck::torch::modes::Modes;
-use traincheck::torch::tensor::{KnownTensors, TensorRef, Tensors};
 
 static TENSORS: OnceLock<Tensors> = OnceLock::new();
 static MODES: OnceLock<Modes> = OnceLock::new();
@@ -169,8 +169,8 @@ pub unsafe extern "C" fn probe_start_ops(known: unsafe extern "C-unwind" fn()) -
         let library = Libtorch::find()?;
         // SAFETY: the caller's guarantee.
         unsafe {
-            let proven = dispatcher::prove(&library, || known());
-            dispatcher::install(&library, &proven)?;
+            let proven = record_function::prove(&library, || known());
+            record_function::install(&library, &proven)?;
             proven.nodes()?;
         }
         sink::choose_folder();
@@ -185,13 +185,13 @@ pub unsafe extern "C" fn probe_start_ops(known: unsafe extern "C-unwind" fn()) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn probe_prove_ops(known: unsafe extern "C-unwind" fn()) -> *const c_char {
     // SAFETY: the caller's guarantee.
-    answer((|| unsafe { dispatcher::prove(&Libtorch::find()?, || known()).nodes() })())
+    answer((|| unsafe { record_function::prove(&Libtorch::find()?, || known()).nodes() })())
 }
 
 /// Switches recording of all ops.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_all_ops(on: bool) {
-    dispatcher::all_ops(on);
+    record_function::all_ops(on);
 }
 
 /// Ends the run.

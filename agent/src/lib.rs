@@ -1,28 +1,28 @@
 //! `libtraincheck.so`: the part of traincheck that is preloaded into a training process.
 //!
-//! It sees Python calls ([`python`]), ops ([`torch::dispatcher`]) and the state of the job's variables ([`state`]),
-//! keeps account of where the job stands ([`progress`]), and writes what it saw into rings from which one writer
-//! thread makes segments ([`sink`]). What is recorded is a table ([`plan`]).
+//! A folder is a layer, and the order is from top to bottom:
+//!
+//! - [`boot`] gets the agent into a process and out of it;
+//! - [`hooks`] sees Python calls and ops;
+//! - [`training`] knows what calls mean: the table of functions, roles, iterations and stages;
+//! - [`state`] looks at the state of the job: variables, fingerprints, random streams;
+//! - [`interpreter`] and [`libtorch`] are bindings that know no training;
+//! - [`sink`] writes what was seen into rings, from which one writer thread makes segments;
+//! - [`base`] is what all of them rest on.
 //!
 //! It must never harm the process that it is in: nothing is printed, no panic crosses into foreign code, what cannot
 //! be proven at start-up is not used, and whatever fails switches itself off.
 
-mod budget;
-mod calls;
-mod cost;
-mod gil;
-mod hash;
-mod native;
-pub mod plan;
-pub mod process;
-pub mod progress;
-pub mod python;
-mod reserve;
-pub mod settings;
+pub mod base;
+pub mod boot;
+pub mod hooks;
+pub mod interpreter;
+pub mod libtorch;
 pub mod sink;
 pub mod state;
-pub mod torch;
+pub mod training;
 
+use base::settings;
 use std::sync::OnceLock;
 use traincheck_schema::run::SettingInfo;
 
@@ -33,9 +33,9 @@ static JOB: OnceLock<sink::StartInfo> = OnceLock::new();
 unsafe extern "C" fn constructor() {
     // No unwinding out of a constructor; there is nothing in here that panics short of a defect.
     let _ = std::panic::catch_unwind(|| {
-        process::boot();
-        calls::boot();
-        python::boot::boot();
+        boot::process::boot();
+        training::calls::boot();
+        boot::boot();
     });
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use half::{bf16, f16};
 use proptest::prelude::*;
+use traincheck::libtorch::view::{Dtype, TensorView};
 use traincheck::state::fingerprint::{CHUNK, Digest, Path, digest, digest_on};
-use traincheck::torch::view::{Dtype, TensorView};
 
 const DTYPES: [Dtype; 21] = [
     Dtype::Bool,

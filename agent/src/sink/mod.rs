@@ -11,6 +11,7 @@
 mod absence;
 mod account;
 mod command;
+pub mod cost;
 mod early;
 mod folder;
 mod merge;
@@ -22,7 +23,8 @@ pub mod secrets;
 mod threads;
 mod writer;
 
-use crate::{process, reserve};
+use crate::base::reserve;
+use crate::boot::process;
 use command::Command;
 pub use command::REDACTED;
 use early::Early;

@@ -2,7 +2,7 @@
 
 use super::quiet::quietly;
 use super::{StartInfo, account};
-use crate::process;
+use crate::boot::process;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -12,7 +12,7 @@
 use super::names::content_hash;
 use super::ring_file::RingFile;
 use super::writer;
-use crate::process;
+use crate::boot::process;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -13,7 +13,7 @@ use super::merge::{Merge, Records};
 use super::ring_file::RingFile;
 use super::threads::{self, NO_THREAD, Thread};
 use super::{absence, account, folder, names, now};
-use crate::reserve;
+use crate::base::reserve;
 use std::io;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,10 +1,9 @@
 //! The numbers, flags and texts that an object has as attributes: schedulers, gradient scalers, parameters.
 
 use super::known::{Key, Known, Name, Reader, When};
-use super::objects;
 use super::point::Point;
-use super::variables;
-use crate::python::api::Object;
+use super::{objects, variables};
+use crate::interpreter::api::Object;
 use traincheck_schema::record::VariableKind;
 
 /// Says what the attributes of a scheduler or scaler are, where they changed or `when` says always.

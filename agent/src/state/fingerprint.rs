@@ -21,7 +21,7 @@ pub use paths::Path;
 use std::ptr::NonNull;
 use std::slice;
 
-use crate::torch::view::{Dtype, TensorView};
+use crate::libtorch::view::{Dtype, TensorView};
 use hash::{Hash, Sums};
 use statistics::Statistics;
 use vector::Line;

@@ -1,10 +1,9 @@
 //! The settings of the parameter groups of optimizers: `lr`, `weight_decay`, `betas[0]`, ...
 
 use super::known::{Key, Known, Name, Reader, When};
-use super::objects;
 use super::point::Point;
-use super::variables;
-use crate::python::api::{Object, Python};
+use super::{objects, variables};
+use crate::interpreter::api::{Object, Python};
 use traincheck_schema::record::VariableKind;
 
 /// Says what changed in the groups of these optimizers.

@@ -5,12 +5,12 @@ use super::fingerprint::digest;
 use super::point::Point;
 use super::value::Value;
 use super::variables;
-use crate::gil::Gil;
-use crate::hash::{FastHasher, FastMap};
-use crate::python::api::{Object, Python};
-use crate::python::names::Classes;
+use crate::base::gil::Gil;
+use crate::base::hash::{FastHasher, FastMap};
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::names::Classes;
+use crate::libtorch::tensor::Tensors;
 use crate::sink;
-use crate::torch::tensor::Tensors;
 use std::hash::Hasher;
 use traincheck_schema::record::{Attribute, ValueKind, VariableKind};
 
@@ -182,7 +182,8 @@ impl Reader<'_> {
     pub unsafe fn new(python: &Python) -> Option<Reader<'_>> {
         // SAFETY: the caller's word.
         unsafe {
-            let (tensors, classes) = (crate::native::tensors()?, crate::python::names::classes()?);
+            let (tensors, classes) =
+                (crate::libtorch::native::tensors()?, crate::interpreter::names::classes()?);
             Some(Reader { python, tensors, classes })
         }
     }
@@ -203,7 +204,7 @@ impl Reader<'_> {
     pub unsafe fn with_tensor<R>(
         &self,
         object: Object,
-        then: impl FnOnce(&crate::torch::view::TensorView<'_>) -> R,
+        then: impl FnOnce(&crate::libtorch::view::TensorView<'_>) -> R,
     ) -> Option<R> {
         // SAFETY: the caller's word: the type is checked before the tensor is taken out of the object.
         unsafe {
@@ -274,7 +275,7 @@ impl Reader<'_> {
     ) {
         // SAFETY: the caller's word.
         unsafe {
-            let scalar = |view: &crate::torch::view::TensorView<'_>| {
+            let scalar = |view: &crate::libtorch::view::TensorView<'_>| {
                 if view.sizes().is_empty() { Value::of_tensor(view) } else { None }
             };
             match self.with_tensor(object, |view| scalar(view).ok_or_else(|| digest(view))) {

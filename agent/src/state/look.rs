@@ -11,13 +11,14 @@ use super::point::Point;
 use super::value::Value;
 use super::variables::{self, Said};
 use super::{attributes, hyperparameters, objects, optimizer_state, storages};
-use crate::calls::Calls;
-use crate::cost::{self, Timer};
-use crate::gil::Gil;
-use crate::hash::FastMap;
-use crate::python::api::{Object, Python};
-use crate::torch::tensor::TensorRef;
-use crate::{progress, sink};
+use crate::base::gil::Gil;
+use crate::base::hash::FastMap;
+use crate::interpreter::api::{Object, Python};
+use crate::libtorch::tensor::TensorRef;
+use crate::sink;
+use crate::sink::cost::{self, Timer};
+use crate::training::calls::Calls;
+use crate::training::iterations;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use traincheck_schema::record::{Attribute, Event, EventKind, VariableKind, look as bits};
 
@@ -33,7 +34,7 @@ static OWNERSHIP: Gil<Option<Ownership>> = Gil::new(None);
 
 /// Whether parameters are to be looked at on entry of an optimizer step, too.
 pub fn wants_entry_look() -> bool {
-    sink::is_started() && (progress::is_sampled() || ELEMENTS.load(Ordering::Relaxed) <= SMALL_MODEL)
+    sink::is_started() && (iterations::is_sampled() || ELEMENTS.load(Ordering::Relaxed) <= SMALL_MODEL)
 }
 
 /// Notes that parameters may be about to change.
@@ -52,9 +53,9 @@ pub unsafe fn iteration_may_begin(python: &Python, calls: &Calls) {
     }
     // SAFETY: the caller's word.
     unsafe {
-        if progress::is_sampled() || objects::optimizers(python).is_empty() {
+        if iterations::is_sampled() || objects::optimizers(python).is_empty() {
             let enclosing = calls.innermost().call;
-            let point = Event { call: enclosing, parent: enclosing, ..progress::event(EventKind::Look) };
+            let point = Event { call: enclosing, parent: enclosing, ..iterations::event(EventKind::Look) };
             look(python, &point, bits::PARAMETERS | bits::BUFFERS);
         }
     }
@@ -76,7 +77,7 @@ pub unsafe fn look(python: &Python, point: &Event, what: u64) {
             object: point.object,
             site: point.site,
             value: what,
-            ..progress::event(EventKind::Look)
+            ..iterations::event(EventKind::Look)
         };
         sink::emit(&event);
         let point = Point::of(&event);
@@ -152,7 +153,7 @@ pub unsafe fn attributes(python: &Python, call: &Event, object: Object, kind: Va
             return;
         }
         let point = Point::now(call);
-        let when = if progress::is_sampled() { When::Always } else { When::Changed };
+        let when = if iterations::is_sampled() { When::Always } else { When::Changed };
         known::with(|known| {
             attributes::look_at_object(&reader, known, &point, (object, call.object), kind, when);
         });
@@ -239,7 +240,8 @@ impl Look<'_> {
             if is_parameter {
                 self.ownership(tensor, value, variable, said, ownership);
                 let at_step = self.what & (bits::GRADIENTS | bits::HYPERPARAMETERS | bits::AT_ENTRY) != 0;
-                if is_new || !at_step || (self.what & bits::HYPERPARAMETERS != 0 && progress::is_sampled()) {
+                if is_new || !at_step || (self.what & bits::HYPERPARAMETERS != 0 && iterations::is_sampled())
+                {
                     known::with(|known| {
                         attributes::look_at_parameter(
                             &self.reader,

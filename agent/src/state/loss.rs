@@ -3,8 +3,8 @@
 use super::known::{Key, Name, Reader, When, with};
 use super::point::Point;
 use super::value::Value;
-use crate::gil::Gil;
-use crate::python::api::{Object, Python};
+use crate::base::gil::Gil;
+use crate::interpreter::api::{Object, Python};
 use traincheck_schema::record::{Event, VariableKind};
 
 /// More places that call backward than any script has; what comes from beyond is not looked at.

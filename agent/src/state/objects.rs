@@ -3,12 +3,13 @@
 //! They are held by weak references, so that nothing lives longer than it would without the agent, and an address
 //! that is used again is not mistaken for the object that was there.
 
-use crate::calls::Calls;
-use crate::gil::Gil;
-use crate::hash::FastMap;
-use crate::python::api::{Object, Python};
-use crate::python::names;
-use crate::{progress, sink};
+use crate::base::gil::Gil;
+use crate::base::hash::FastMap;
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::names;
+use crate::sink;
+use crate::training::calls::Calls;
+use crate::training::iterations;
 use std::collections::HashMap;
 use traincheck_schema::record::{DictEntry, DictKind, Event, EventKind, ObjectKind};
 
@@ -203,7 +204,7 @@ pub fn say_created(object: u32, value: u64, calls: &Calls) {
         parent: enclosing,
         object,
         value,
-        ..progress::event(EventKind::Created)
+        ..iterations::event(EventKind::Created)
     });
 }
 

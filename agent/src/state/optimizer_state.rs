@@ -2,11 +2,10 @@
 
 use super::hyperparameters::each_group;
 use super::known::{Key, Known, Name, Reader, When};
-use super::objects;
 use super::point::Point;
-use super::variables;
-use crate::hash::FastMap;
-use crate::python::api::Object;
+use super::{objects, variables};
+use crate::base::hash::FastMap;
+use crate::interpreter::api::Object;
 use traincheck_schema::record::VariableKind;
 
 /// How a parameter is called in the names of what is kept for it.

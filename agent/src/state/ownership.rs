@@ -3,8 +3,8 @@
 use super::hyperparameters::each_group;
 use super::objects;
 use super::variables::{self, Said};
-use crate::hash::FastMap;
-use crate::python::api::{Object, Python};
+use crate::base::hash::FastMap;
+use crate::interpreter::api::{Object, Python};
 use crate::sink;
 use traincheck_schema::record::VariableKind;
 

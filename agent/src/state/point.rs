@@ -2,7 +2,8 @@
 
 use super::fingerprint::Digest;
 use super::value::Value;
-use crate::{progress, sink};
+use crate::sink;
+use crate::training::iterations;
 use traincheck_schema::record::{Attribute, Event, EventKind, State, ValueKind};
 
 /// Where and when.
@@ -15,7 +16,7 @@ pub struct Point {
 impl Point {
     /// Now, at the entry or the return of the recorded call `call`.
     pub fn now(call: &Event) -> Point {
-        Point { event: Event { call: call.call, name: call.name, ..progress::event(EventKind::Look) } }
+        Point { event: Event { call: call.call, name: call.name, ..iterations::event(EventKind::Look) } }
     }
 
     /// That of a look that has been said.

@@ -1,7 +1,7 @@
 //! Numbers for storages: small, and equal where memory is shared.
 
-use crate::gil::Gil;
-use crate::hash::FastMap;
+use crate::base::gil::Gil;
+use crate::base::hash::FastMap;
 
 /// More storages than any job's parameters have; activations come and go at addresses that are used again.
 const MOST: usize = 1 << 16;

@@ -1,8 +1,8 @@
 //! Values that are no tensors: numbers, flags and texts, read from Python objects without running any Python code.
 
-use crate::hash::FastHasher;
-use crate::python::api::{Object, Python};
-use crate::torch::view::{Dtype, TensorView};
+use crate::base::hash::FastHasher;
+use crate::interpreter::api::{Object, Python};
+use crate::libtorch::view::{Dtype, TensorView};
 use half::{bf16, f16};
 use std::hash::Hasher;
 use traincheck_schema::record::ValueKind;

@@ -8,12 +8,12 @@
 //! look-ups a module; names are only built where a walk finds something else than the last one did.
 
 use super::objects;
-use crate::calls;
-use crate::gil::Gil;
-use crate::hash::FastMap;
-use crate::python::api::{Object, Python};
-use crate::python::names;
+use crate::base::gil::Gil;
+use crate::base::hash::FastMap;
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::names;
 use crate::sink;
+use crate::training::calls;
 use std::collections::HashMap;
 use traincheck_schema::record::{DictEntry, DictKind, ObjectKind, VariableKind};
 

@@ -18,7 +18,7 @@ const INNER: &str = "TRAINCHECK_TEST_INNER";
 pub fn is_inner() -> bool {
     let inner = std::env::var_os(INNER).is_some();
     if inner {
-        traincheck::process::boot();
+        traincheck::boot::process::boot();
     }
     inner
 }

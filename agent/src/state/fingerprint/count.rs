@@ -9,7 +9,7 @@
 use super::keys::LINE;
 use super::statistics::{Statistics, extreme, total};
 use super::vector::Line;
-use crate::torch::view::Dtype;
+use crate::libtorch::view::Dtype;
 
 /// Two to the power of `exponent`, which must be that of a normal number.
 pub const fn power(exponent: i32) -> f32 {

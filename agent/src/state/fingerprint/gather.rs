@@ -1,7 +1,7 @@
 //! Elements that do not lie one after the other, brought into their logical order chunk by chunk.
 
 use super::CHUNK;
-use crate::torch::view::TensorView;
+use crate::libtorch::view::TensorView;
 
 #[repr(align(64))]
 struct Buffer([u8; CHUNK]);

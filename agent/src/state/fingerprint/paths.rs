@@ -6,7 +6,7 @@ use super::neon::Neon;
 use super::vector::Plain;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
-use crate::torch::view::Dtype;
+use crate::libtorch::view::Dtype;
 
 /// A set of vector instructions. All give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

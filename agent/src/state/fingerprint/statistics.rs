@@ -11,7 +11,7 @@ use super::count::{bf16, count, f16, power};
 use super::hash::Sums;
 use super::keys::LINE;
 use super::vector::Line;
-use crate::torch::view::Dtype;
+use crate::libtorch::view::Dtype;
 
 /// What is known of the elements so far.
 #[derive(Clone, Copy, Debug)]

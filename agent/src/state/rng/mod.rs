@@ -11,10 +11,10 @@ use super::fingerprint::{Digest, digest};
 use super::known::{Key, Name, with};
 use super::objects;
 use super::point::Point;
-use crate::gil::Gil;
-use crate::python::api::{Object, Python};
+use crate::base::gil::Gil;
+use crate::interpreter::api::{Object, Python};
+use crate::libtorch::view::{Dtype, TensorView};
 use crate::sink;
-use crate::torch::view::{Dtype, TensorView};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, VariableKind};
 

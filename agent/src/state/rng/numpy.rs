@@ -5,7 +5,7 @@
 //! part of it.
 
 use super::Collect;
-use crate::python::api::{Object, Python};
+use crate::interpreter::api::{Object, Python};
 use crate::sink;
 use crate::state::fingerprint::Digest;
 use std::ffi::CStr;

@@ -2,9 +2,9 @@
 //! index and 624 words, and a `gauss_next` in its instance dict.
 
 use super::Collect;
-use crate::python::api::{Object, Python};
+use crate::base::memory::Mapped;
+use crate::interpreter::api::{Object, Python};
 use crate::state::fingerprint::Digest;
-use crate::torch::memory::Mapped;
 use std::ffi::CStr;
 
 const WORDS: usize = 624;

@@ -6,9 +6,9 @@
 //! itself has told.
 
 use super::Collect;
-use crate::python::api::{Object, Python};
+use crate::base::memory::Mapped;
+use crate::interpreter::api::{Object, Python};
 use crate::state::fingerprint::Digest;
-use crate::torch::memory::Mapped;
 use std::ffi::CStr;
 
 const WORDS: usize = 624;

@@ -1,9 +1,11 @@
 //! Iteration, step and stage of the job, derived from what runs.
 
-use crate::calls::Calls;
-use crate::gil::Gil;
+use super::calls::Calls;
+use crate::base::gil::Gil;
+use crate::base::settings;
+use crate::libtorch::native;
+use crate::sink;
 use crate::state::variables;
-use crate::{native, settings, sink};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, EventKind, Stage, flags};
 

@@ -5,12 +5,14 @@
 //! is not recorded at all for a while: no Python call is, until as many optimizer steps have gone by, which libtorch
 //! announces, as make the account fit. All of it is in the trace, so that no verdict rests on what was not looked at.
 
-use crate::calls::Calls;
-use crate::cost::Costs;
-use crate::gil::Gil;
-use crate::python::api::Python;
-use crate::python::hook;
-use crate::{native, progress, sink};
+use super::calls::Calls;
+use super::iterations;
+use crate::base::gil::Gil;
+use crate::hooks::python_calls;
+use crate::interpreter::api::Python;
+use crate::libtorch::native;
+use crate::sink;
+use crate::sink::cost::Costs;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, EventKind};
@@ -42,7 +44,7 @@ struct Mark {
 impl Mark {
     fn now() -> Mark {
         Mark {
-            iteration: progress::iteration(),
+            iteration: iterations::iteration(),
             time: sink::now(),
             scopes: SCOPES.load(Ordering::Relaxed),
             costs: Costs::now(),
@@ -81,7 +83,7 @@ pub unsafe fn set(share: f64) {
 #[inline]
 pub fn looks_now() -> bool {
     let spacing = SPACING.load(Ordering::Relaxed);
-    spacing == 1 || progress::iteration().is_multiple_of(spacing)
+    spacing == 1 || iterations::iteration().is_multiple_of(spacing)
 }
 
 /// An iteration has begun.
@@ -106,7 +108,7 @@ impl Budget {
             self.first = Some(self.burst);
             return;
         };
-        let iterations = progress::iteration().saturating_sub(self.burst.iteration);
+        let iterations = iterations::iteration().saturating_sub(self.burst.iteration);
         if iterations < BURST {
             return;
         }
@@ -159,11 +161,11 @@ pub unsafe fn pause_if_due(python: &Python, calls: &Calls) {
         && is_main()
     {
         native::record_all_ops(false);
-        progress::paused();
+        iterations::paused();
         say(EventKind::Paused, 0, calls);
         RESUME_AT.store(SCOPES.load(Ordering::Relaxed) + scopes, Ordering::Relaxed);
         // SAFETY: the caller's word.
-        unsafe { hook::pause(python) };
+        unsafe { python_calls::pause(python) };
     }
 }
 
@@ -200,7 +202,7 @@ extern "C-unwind" fn resume(_: *mut c_void) -> c_int {
         // SAFETY: a pending call has the GIL. Where another tool's hook is in its place the agent waits for the next
         // step.
         unsafe {
-            if !hook::resume(python) {
+            if !python_calls::resume(python) {
                 return;
             }
             let paused_at = BUDGET.with(|budget| {
@@ -211,8 +213,8 @@ extern "C-unwind" fn resume(_: *mut c_void) -> c_int {
             if let Some((scopes_then, scopes_per_iteration)) = paused_at {
                 let scopes = SCOPES.load(Ordering::Relaxed).saturating_sub(scopes_then);
                 let unseen = (scopes as f64 / scopes_per_iteration.max(f64::MIN_POSITIVE)).round() as u32;
-                progress::resumed(unseen);
-                say(EventKind::Resumed, u64::from(unseen), crate::calls::current());
+                iterations::resumed(unseen);
+                say(EventKind::Resumed, u64::from(unseen), crate::training::calls::current());
             }
             BUDGET.with(|budget| {
                 if let Some(budget) = budget {
@@ -226,7 +228,7 @@ extern "C-unwind" fn resume(_: *mut c_void) -> c_int {
 
 fn say(kind: EventKind, value: u64, calls: &Calls) {
     let enclosing = calls.innermost().call;
-    sink::emit(&Event { call: enclosing, parent: enclosing, value, ..progress::event(kind) });
+    sink::emit(&Event { call: enclosing, parent: enclosing, value, ..iterations::event(kind) });
 }
 
 #[cfg(test)]

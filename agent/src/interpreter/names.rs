@@ -1,13 +1,14 @@
 //! Names of functions and types, and places in the user's code, as dictionary ids.
 
 use super::api::{Object, Python};
-use super::code::{self, CodeInfo};
 use super::frame::Frame;
 use super::types;
-use crate::gil::Gil;
-use crate::hash::FastMap;
-use crate::plan::{self, Manner, Rule};
-use crate::{settings, sink};
+use crate::base::gil::Gil;
+use crate::base::hash::FastMap;
+use crate::base::settings;
+use crate::hooks::capture::code::{self, CodeInfo};
+use crate::sink;
+use crate::training::functions::{self, Manner, Rule};
 use std::collections::{HashMap, HashSet};
 use traincheck_schema::record::{DictEntry, DictKind, ObjectKind, Role};
 
@@ -220,7 +221,7 @@ unsafe fn describe(
             Some((role, object)) => (role, Some(object)),
             None => (rule.role, rule.object.or_else(|| followed_as(python, rule.role, class))),
         };
-        if plan::is_excluded(settings::get(), &text, role) {
+        if functions::is_excluded(settings::get(), &text, role) {
             return None;
         }
         // What has a role of its own is not thinned.

@@ -5,8 +5,8 @@
 
 use super::api::{Object, Python};
 use super::names;
-use crate::gil::Gil;
-use crate::hash::FastMap;
+use crate::base::gil::Gil;
+use crate::base::hash::FastMap;
 use std::ffi::{c_char, c_int};
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicPtr, Ordering};

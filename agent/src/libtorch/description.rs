@@ -5,7 +5,7 @@ use std::hash::Hasher;
 
 use super::tensor::{Layout, TensorRef, Tensors, dimensions, field};
 use super::view::Dtype;
-use crate::hash::FastHasher;
+use crate::base::hash::FastHasher;
 
 /// How a tensor keeps its elements, as its class tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

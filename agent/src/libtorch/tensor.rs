@@ -12,8 +12,8 @@ use std::slice;
 
 use super::history::History;
 use super::library::{Libtorch, TensorFunctions};
-use super::memory::Mapped;
 use super::view::{Dtype, TensorView};
+use crate::base::memory::Mapped;
 
 /// Dimensions whose sizes and strides lie in the tensor itself.
 const INLINE_DIMENSIONS: usize = 5;

@@ -6,14 +6,15 @@
 //!
 //! While one of these functions runs, the interpreter tells nobody of anything.
 
-use super::api::{MethodDef, Object, Python};
-use super::capture::{self, Entered};
-use super::code::{self, CodeInfo};
-use super::frame::{self, Frame};
-use super::{boot, generators, hook};
-use crate::calls;
-use crate::gil::Gil;
-use crate::sink;
+use super::capture::call::{self, Entered};
+use super::capture::code::{self, CodeInfo};
+use super::capture::generators;
+use super::python_calls;
+use crate::base::gil::Gil;
+use crate::interpreter::api::{MethodDef, Object, Python};
+use crate::interpreter::frame::{self, Frame};
+use crate::training::calls;
+use crate::{boot, sink};
 use std::ffi::{CStr, c_long};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -61,10 +62,10 @@ static YIELDED: MethodDef = MethodDef::new(c"yielded", yielded);
 static THROWN: MethodDef = MethodDef::new(c"thrown", thrown);
 static UNWOUND: MethodDef = MethodDef::new(c"unwound", unwound);
 
-/// Waits for the frame that is about to run `code` to return. See [`hook::await_body`].
+/// Waits for the frame that is about to run `code` to return. See [`python_calls::await_body`].
 ///
 /// # Safety
-/// See [`hook::await_body`].
+/// See [`python_calls::await_body`].
 pub unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), String> {
     // SAFETY: the caller's word.
     unsafe {
@@ -84,7 +85,7 @@ pub unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), St
 /// Begins to record.
 ///
 /// # Safety
-/// See [`hook::install`].
+/// See [`python_calls::install`].
 pub unsafe fn install(python: &Python) -> Result<(), String> {
     let monitor = monitor().ok_or("the agent is no tool of sys.monitoring")?;
     ON.store(true, Ordering::Relaxed);
@@ -275,7 +276,7 @@ unsafe fn answer(
             let code = *arguments;
             let frame = frame::current((python.thread)());
             if !frame.is_null() && (*frame).code() == code {
-                let told = hook::guarded(python, || step(python, monitor, &*frame, code));
+                let told = python_calls::guarded(python, || step(python, monitor, &*frame, code));
                 if told == Some(Answer::NoMore) && ON.load(Ordering::Relaxed) {
                     reply = monitor.disable;
                 }
@@ -300,13 +301,13 @@ unsafe extern "C-unwind" fn started(_: Object, arguments: *const Object, _: isiz
             }
             if code::mark_followed(python, code) && !follow(python, monitor, info, code) {
                 sink::note_hook_off("python calls", "sys.monitoring refused to tell of the return of a call");
-                hook::remove(python);
+                python_calls::remove(python);
                 return Answer::Go;
             }
             if info.suspends {
                 generators::forget(frame);
             }
-            if let Some(entered) = capture::enter(python, frame.previous(), frame, info) {
+            if let Some(entered) = call::enter(python, frame.previous(), frame, info) {
                 calls::current().held.push((frame, entered));
             }
             Answer::Go
@@ -331,7 +332,7 @@ unsafe extern "C-unwind" fn returned(_: Object, arguments: *const Object, _: isi
         answer(arguments, |python, _, frame, code| {
             let Some(info) = code::known_info(python, code) else { return Answer::NoMore };
             match take(python, frame, info) {
-                Some(entered) => capture::leave(python, entered, *arguments.add(2), null_mut()),
+                Some(entered) => call::leave(python, entered, *arguments.add(2), null_mut()),
                 None if info.thinned.get() && !info.suspends => return Answer::NoMore,
                 None => {}
             }
@@ -349,7 +350,7 @@ unsafe extern "C-unwind" fn unwound(_: Object, arguments: *const Object, _: isiz
                 && let Some(entered) = take(python, frame, info)
             {
                 let exception = python.type_of(*arguments.add(2));
-                capture::leave(python, entered, null_mut(), exception);
+                call::leave(python, entered, null_mut(), exception);
             }
             Answer::Go
         })
@@ -446,7 +447,7 @@ unsafe fn take(python: &Python, frame: &Frame, info: &'static CodeInfo) -> Optio
         };
         while calls::current().held.len() > depth + 1 {
             if let Some((_, lost)) = calls::current().held.pop() {
-                capture::lose(python, lost);
+                call::lose(python, lost);
             }
         }
         calls::current().held.pop().map(|(_, entered)| entered)

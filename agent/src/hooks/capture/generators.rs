@@ -7,16 +7,16 @@
 //! that the trace does not depend on it, a generator that is closed is only said to be resumed once it does something
 //! that is recorded, and only then said to be left.
 
-use super::api::{Object, Python};
-use super::capture::Entered;
+use super::call::Entered;
 use super::code::CodeInfo;
-use super::frame::Frame;
-use super::roles;
-use crate::calls::{self, Calls};
-use crate::gil::Gil;
-use crate::hash::FastMap;
-use crate::torch::modes::NoSync;
-use crate::{progress, sink};
+use crate::base::gil::Gil;
+use crate::base::hash::FastMap;
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::frame::Frame;
+use crate::libtorch::modes::NoSync;
+use crate::sink;
+use crate::training::calls::{self, Calls};
+use crate::training::{iterations, roles};
 use traincheck_schema::record::{Event, EventKind, Role};
 
 /// Suspended calls that are remembered. Those of generators that were dropped stay until their memory is used again.
@@ -145,7 +145,7 @@ pub unsafe fn was_closed(call: u64, exception: Object, python: &Python, calls: &
 
 /// Repeats the fields of the entry, but for the parent: the call that is around it now.
 fn event(kind: EventKind, entered: &Entered, calls: &Calls) -> Event {
-    let now = progress::event(kind);
+    let now = iterations::event(kind);
     Event {
         call: entered.event.call,
         parent: calls.innermost().call,

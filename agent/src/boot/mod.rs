@@ -4,12 +4,19 @@
 //! The import itself is not slowed down: until then only the return of one frame is waited for, that of the body of
 //! `torch/__init__.py`.
 
-use super::api::{Object, Python};
-use super::names::Classes;
-use super::{code, frame, hook, names, support};
+pub mod process;
+
+use crate::base::settings;
+use crate::hooks::capture::code;
+use crate::hooks::python_calls;
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::names::{self, Classes};
+use crate::interpreter::{frame, support};
+use crate::libtorch::native;
 use crate::sink::report::{self, Progress};
+use crate::sink::{self, cost};
 use crate::state::rng;
-use crate::{budget, cost, native, settings, sink};
+use crate::training::budget;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,7 +31,7 @@ type AuditHook = unsafe extern "C" fn(*const c_char, Object, *mut c_void) -> c_i
 
 /// Waits for torch, if this process has a CPython in it. Called before `main`, when no interpreter runs yet.
 pub fn boot() {
-    let version = super::api::interpreter_version();
+    let version = crate::interpreter::api::interpreter_version();
     report::boot(version.clone());
     let Some(version) = version else { return };
     if let Some(why) = support::refusal(&version) {
@@ -33,7 +40,7 @@ pub fn boot() {
     if support::counts_threads_at_fork(&version) {
         sink::fork_without_writer();
     }
-    let Some(add) = super::api::symbol("PySys_AddAuditHook") else {
+    let Some(add) = crate::interpreter::api::symbol("PySys_AddAuditHook") else {
         return give_up("python calls", "this interpreter does not export PySys_AddAuditHook");
     };
     // SAFETY: the symbol is CPython's, which documents this signature since 3.8 and allows the call before the
@@ -95,7 +102,7 @@ unsafe fn first_text<'a>(arguments: Object) -> Option<&'a str> {
     static TEXT: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
     let resolved = |slot: &AtomicPtr<c_void>, symbol| {
         if slot.load(Ordering::Relaxed).is_null() {
-            slot.store(super::api::symbol(symbol)?, Ordering::Relaxed);
+            slot.store(crate::interpreter::api::symbol(symbol)?, Ordering::Relaxed);
         }
         Some(slot.load(Ordering::Relaxed))
     };
@@ -136,7 +143,7 @@ unsafe fn executing(arguments: Object) {
             let why = "torch was imported in a subinterpreter; only the main interpreter is recorded";
             return sink::note_hook_off("subinterpreters", why);
         }
-        if let Err(why) = hook::await_body(python, code) {
+        if let Err(why) = python_calls::await_body(python, code) {
             give_up("python calls", &why);
         }
     }
@@ -156,7 +163,7 @@ pub unsafe fn body_left(python: &'static Python, ran: bool) {
             Ok(()) => report::report(Progress::Armed, crate::JOB.get()),
             Err(why) => {
                 // SAFETY: the caller's word.
-                unsafe { hook::remove(python) };
+                unsafe { python_calls::remove(python) };
                 give_up("python calls", &why);
             }
         });
@@ -216,7 +223,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
         }
         rng::install(python);
         native::install(python, known);
-        let how = hook::install(python)?;
+        let how = python_calls::install(python)?;
         sink::note_hook_on("python calls", how);
         sink::note_hook_on("loader workers", "left alone: the hooks are taken out in them");
         seal_when_python_ends();
@@ -232,12 +239,12 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
 /// that the exit handlers of the process never run. By then its own have run, and no Python code can follow.
 fn seal_when_python_ends() {
     type AtExit = unsafe extern "C" fn(extern "C" fn()) -> c_int;
-    if let Some(register) = super::api::symbol("Py_AtExit") {
+    if let Some(register) = crate::interpreter::api::symbol("Py_AtExit") {
         // SAFETY: the symbol is CPython's, which documents this signature; it calls the handler at most once, as the
         // last thing of `Py_FinalizeEx`. Without a free place the process seals the run at its exit, if it has one.
         unsafe {
             let register: AtExit = std::mem::transmute(register);
-            register(crate::process::at_exit);
+            register(crate::boot::process::at_exit);
         }
     }
 }

@@ -6,6 +6,8 @@
 //! libtorch copies the pairs of callbacks into each function it records when that begins. So a function whose
 //! beginning was seen has its end seen too, also if the callbacks were disabled meanwhile, and none else.
 
+mod open_ops;
+
 use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -14,10 +16,12 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use traincheck_schema::record::EventKind;
 
-use super::library::{Callback, Libtorch, RecordFunction};
-use super::open_ops::{self, Op};
-use crate::cost::{self, Timer};
-use crate::{budget, calls, native, progress, sink};
+use crate::libtorch::library::{Callback, Libtorch, RecordFunction};
+use crate::libtorch::native;
+use crate::sink;
+use crate::sink::cost::{self, Timer};
+use crate::training::{budget, calls, iterations};
+use open_ops::Op;
 
 /// `at::RecordScope::FUNCTION`: ops, and the engine's evaluation of autograd nodes.
 const FUNCTION: u8 = 0;
@@ -127,7 +131,7 @@ unsafe extern "C-unwind" fn start<const SCOPE: u8>(
         if SCOPE == USER_SCOPE && budget::scope_began(name) {
             return;
         }
-        let mut event = progress::event(EventKind::OpEnter);
+        let mut event = iterations::event(EventKind::OpEnter);
         let modes = native::modes();
         event.flags |= modes.flags;
         event.context = modes.context();
@@ -161,7 +165,7 @@ unsafe extern "C-unwind" fn end<const SCOPE: u8>(function: *const c_void, _conte
     guarded(|_| {
         let Some(op) = open_ops::leave(function as usize) else { return };
         let timer = Timer::sampled(op.call);
-        let mut event = progress::event(EventKind::OpExit);
+        let mut event = iterations::event(EventKind::OpExit);
         let modes = native::modes();
         event.flags |= modes.flags;
         event.context = modes.context();

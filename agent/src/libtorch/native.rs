@@ -1,12 +1,13 @@
 //! libtorch, as far as it was proven at start-up. What failed the proof is off, and the trace says so.
 
-use crate::python::api::{Object, Python};
-use crate::torch::dispatcher;
-use crate::torch::history::KnownHistories;
-use crate::torch::library::Libtorch;
-use crate::torch::modes::{Modes, Now};
-use crate::torch::tensor::{KnownTensors, Tensors};
-use crate::{settings, sink};
+use super::history::KnownHistories;
+use super::library::Libtorch;
+use super::modes::{Modes, Now};
+use super::tensor::{KnownTensors, Tensors};
+use crate::base::settings;
+use crate::hooks::record_function;
+use crate::interpreter::api::{Object, Python};
+use crate::sink;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use traincheck_settings::Profile;
@@ -80,25 +81,27 @@ pub unsafe fn install(python: &Python, known: Object) {
         let _ = NATIVE.set(Native { tensors, modes });
         let profile = settings::get().profile;
         if profile == Profile::Minimal {
-            for hook in dispatcher::HOOKS {
+            for hook in record_function::HOOKS {
                 sink::note_hook_off(hook, "the profile is minimal");
             }
             return;
         }
-        let proven = dispatcher::prove(&library, || {
+        let proven = record_function::prove(&library, || {
             call(get(c"known_op"));
             call(get(c"known_scope"));
         });
-        let installed = dispatcher::install(&library, &proven);
-        for (hook, proven) in
-            dispatcher::HOOKS.into_iter().zip([proven.scopes.clone(), proven.ops.clone(), proven.nodes()])
-        {
+        let installed = record_function::install(&library, &proven);
+        for (hook, proven) in record_function::HOOKS.into_iter().zip([
+            proven.scopes.clone(),
+            proven.ops.clone(),
+            proven.nodes(),
+        ]) {
             sink::note_hook(hook, "callbacks of RecordFunction", proven.and(installed.clone()));
         }
         OPS.store(proven.ops.is_ok() && installed.is_ok(), Ordering::Relaxed);
         FULL.store(profile == Profile::Full, Ordering::Relaxed);
         if profile == Profile::Full {
-            dispatcher::all_ops(true);
+            record_function::all_ops(true);
         }
     }
 }
@@ -118,7 +121,7 @@ pub fn modes() -> Now {
 /// Records every op from here on, or only user scopes. In the full profile it is always every op.
 pub fn record_all_ops(on: bool) {
     if records_ops() && !FULL.load(Ordering::Relaxed) {
-        dispatcher::all_ops(on);
+        record_function::all_ops(on);
     }
 }
 

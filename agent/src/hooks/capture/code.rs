@@ -1,10 +1,11 @@
 //! What the agent knows of a code object, decided once and kept in the code object itself.
 
-use super::api::{Object, Python};
-use crate::gil::Gil;
-use crate::hash::FastHasher;
-use crate::plan::{self, Decision, Rule};
-use crate::{settings, sink};
+use crate::base::gil::Gil;
+use crate::base::hash::FastHasher;
+use crate::base::settings;
+use crate::interpreter::api::{Object, Python};
+use crate::sink;
+use crate::training::functions::{self, Decision, Rule};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -41,7 +42,7 @@ pub struct CodeInfo {
     /// Its parameters.
     pub parameters: super::arguments::Parameters,
     /// The type of `self` in the last call (all ones before it) and what it resolved to: calls come in runs.
-    pub last: Cell<(usize, Option<&'static super::names::Function>)>,
+    pub last: Cell<(usize, Option<&'static crate::interpreter::names::Function>)>,
 }
 
 // SAFETY: the cells are only touched by threads that hold the GIL.
@@ -125,7 +126,7 @@ impl Codes {
             if user && !qualname.ends_with('>') && code_flags & OPTIMIZED == 0 {
                 return None;
             }
-            let rule = match plan::decide(settings::get(), &module, &qualname, user) {
+            let rule = match functions::decide(settings::get(), &module, &qualname, user) {
                 Decision::Skip => return None,
                 Decision::UserPlace => None,
                 Decision::Record(rule) => Some(rule),

@@ -1,11 +1,14 @@
 //! The switch of the hook that sees Python calls, whichever way it sees them.
 
-use super::api::{Object, Python};
-use super::{code, frame, generators, monitoring, pep523};
-use crate::{calls, sink};
+use super::capture::{code, generators};
+use super::{monitoring, pep523};
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::frame;
+use crate::sink;
+use crate::training::calls;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls [`super::boot::body_left`] when the frame that is about to run `code` has been left.
+/// Calls [`crate::boot::body_left`] when the frame that is about to run `code` has been left.
 ///
 /// # Errors
 /// Says why calls cannot be seen in this interpreter.

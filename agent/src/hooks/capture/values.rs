@@ -4,11 +4,11 @@
 //! No code of the program's runs: values are told by their exact types, and read through functions of the C API that
 //! look into the object itself.
 
-use super::api::{Object, Python, symbol};
-use super::names::{self, Classes};
-use crate::gil::Gil;
-use crate::hash::FastMap;
-use crate::native;
+use crate::base::gil::Gil;
+use crate::base::hash::FastMap;
+use crate::interpreter::api::{Object, Python, symbol};
+use crate::interpreter::names::{self, Classes};
+use crate::libtorch::native;
 use crate::sink::{self, secrets};
 use crate::state::{objects, storages, variables};
 use std::ffi::{CStr, c_char, c_int, c_longlong};

@@ -1,10 +1,12 @@
 //! What a recorded call means by its role: what it moves on, and what is looked at, at its entry and at its return.
 
-use super::api::{Object, Python};
-use super::names::Function;
-use crate::calls::Calls;
+use super::calls::Calls;
+use super::{budget, iterations};
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::names::Function;
+use crate::libtorch::native;
+use crate::sink;
 use crate::state::{batch, look, loss, objects, rng, variables};
-use crate::{budget, native, progress, sink};
 use traincheck_schema::record::{Event, ObjectKind, Role, Stage, VariableKind, flags, look as bits};
 
 /// What the role of a call about to be recorded has to say: bits for its flags, its context, and the object it is
@@ -74,7 +76,7 @@ pub unsafe fn entered(
     // SAFETY: the caller's word.
     unsafe {
         match function.role {
-            Role::Save => progress::set_stage_after_init(Stage::Checkpointing, calls),
+            Role::Save => iterations::set_stage_after_init(Stage::Checkpointing, calls),
             Role::ModuleCall if outermost => budget::pause_if_due(python, calls),
             Role::OptimizerStep if outermost && look::wants_entry_look() && budget::looks_now() => {
                 look::look(python, event, bits::PARAMETERS | bits::AT_ENTRY);
@@ -106,19 +108,21 @@ pub unsafe fn returned(
         let mut then_optimizer_state = false;
         match function.role {
             Role::Backward if outermost => {
-                progress::backward_returned(calls);
+                iterations::backward_returned(calls);
                 look::backward_returned();
                 what = bits::GRADIENTS;
             }
-            Role::AutogradGrad if progress::gradients_returned() => look::backward_returned(),
+            Role::AutogradGrad if iterations::gradients_returned() => look::backward_returned(),
             Role::OptimizerStep if outermost => {
-                progress::optimizer_stepped();
+                iterations::optimizer_stepped();
                 what = bits::PARAMETERS | bits::BUFFERS | bits::HYPERPARAMETERS;
                 let is_first = look::optimizer_stepped(begun.object);
-                then_optimizer_state = is_first || progress::is_sampled();
+                then_optimizer_state = is_first || iterations::is_sampled();
             }
-            Role::ZeroGrad if calls.optimizer_steps == 0 && progress::is_sampled() => what = bits::GRADIENTS,
-            Role::ClipGrad if progress::is_sampled() => what = bits::GRADIENTS,
+            Role::ZeroGrad if calls.optimizer_steps == 0 && iterations::is_sampled() => {
+                what = bits::GRADIENTS
+            }
+            Role::ClipGrad if iterations::is_sampled() => what = bits::GRADIENTS,
             Role::SchedulerStep if calls.constructions == 0 => {
                 what = bits::HYPERPARAMETERS;
                 look::attributes(python, begun, this, VariableKind::SchedulerState);
@@ -136,7 +140,7 @@ pub unsafe fn returned(
                     } else {
                         Stage::Evaluation
                     };
-                    progress::set_stage_after_init(stage, calls);
+                    iterations::set_stage_after_init(stage, calls);
                 }
                 what = bits::PARAMETERS | bits::BUFFERS;
             }
@@ -167,7 +171,7 @@ pub unsafe fn returned(
                 objects::constructed(python, this, ObjectKind::Scaler, calls);
             }
             // A function in which several iterations began is the user's loop.
-            Role::User if progress::iteration() >= begun.iteration + 2 => {
+            Role::User if iterations::iteration() >= begun.iteration + 2 => {
                 what = bits::PARAMETERS | bits::BUFFERS
             }
             _ => {}
@@ -195,14 +199,14 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
         variables::add_root(python, module);
         let object = variables::module_object(module);
         if !with_gradients {
-            progress::module_called_without_gradients(object, calls);
+            iterations::module_called_without_gradients(object, calls);
         } else if variables::has_parameters(module) {
             look::iteration_may_begin(python, calls);
             let training = modes & flags::MODULE_TRAIN != 0;
-            if progress::module_called(site, object, training, calls) {
-                native::record_all_ops(progress::is_sampled());
+            if iterations::module_called(site, object, training, calls) {
+                native::record_all_ops(iterations::is_sampled());
                 budget::iteration_began(calls);
-                if progress::is_sampled() && sink::is_started() {
+                if iterations::is_sampled() && sink::is_started() {
                     let call = calls.innermost().call;
                     rng::look(python, &Event { call, ..Event::EMPTY });
                 }
@@ -234,7 +238,7 @@ pub fn count(role: Role, calls: &mut Calls, enters: bool) {
     };
     *counter = if enters { *counter + 1 } else { counter.saturating_sub(1) };
     if role == Role::Backward {
-        progress::backward_open(enters);
+        iterations::backward_open(enters);
     }
     if role == Role::OptimizerStep && *counter == 0 {
         calls.iteration_in_step = false;

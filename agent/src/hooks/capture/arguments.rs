@@ -3,13 +3,15 @@
 //! At its entry a frame's first locals are its parameters, in the order of the code's variable names, and everything is
 //! bound already: positional and keyword arguments, defaults, `*args` and `**kwargs`.
 
-use super::api::{Object, Python};
 use super::code::CodeInfo;
-use super::frame::{Frame, Signature};
-use super::names::Function;
 use super::values::{self, Name, Values};
-use crate::plan::{self, Extent};
-use crate::{progress, settings, sink};
+use crate::base::settings;
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::frame::{Frame, Signature};
+use crate::interpreter::names::Function;
+use crate::sink;
+use crate::training::functions::{self, Extent};
+use crate::training::iterations;
 use std::cell::Cell;
 use std::sync::OnceLock;
 use traincheck_schema::record::{Argument, ArgumentKind, Direction, Event};
@@ -50,14 +52,14 @@ const REST: [i64; 2] = [4, 8];
 /// The GIL is held.
 #[inline]
 pub unsafe fn are_wanted(info: &CodeInfo, function: &Function, outermost: bool) -> Extent {
-    let extent = plan::arguments(
+    let extent = functions::arguments(
         settings::get().profile == Profile::Full,
         function.role,
         function.object,
         outermost,
         &info.function,
     );
-    if extent == Extent::NOTHING || extent.always || progress::is_sampled() {
+    if extent == Extent::NOTHING || extent.always || iterations::is_sampled() {
         return extent;
     }
     let calls = info.parameters.calls.get();

@@ -5,11 +5,14 @@
 //! end in a `catch_unwind` that switches the hook off. The frame itself runs outside of them, because CPython ends
 //! daemon threads by a forced unwind that must pass through.
 
-use super::api::{Object, Python};
-use super::code::{self, CodeInfo};
-use super::frame::{self, Frame};
-use super::{boot, capture, generators, hook};
-use crate::{calls, cost, sink};
+use super::capture::code::{self, CodeInfo};
+use super::capture::{call, generators};
+use super::python_calls;
+use crate::boot;
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::frame::{self, Frame};
+use crate::sink::{self, cost};
+use crate::training::calls;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
@@ -28,7 +31,7 @@ static BODY: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 /// the default evaluator after it has taken itself out again.
 ///
 /// # Safety
-/// See [`hook::await_body`].
+/// See [`python_calls::await_body`].
 pub unsafe fn await_body(python: &Python, code: Object) -> Result<(), String> {
     // SAFETY: the caller's word; the evaluator is CPython's own interface.
     unsafe {
@@ -178,11 +181,12 @@ unsafe fn record(python: &Python, thread: *mut c_void, frame: *mut Frame, info: 
     // SAFETY: `evaluate`'s contract.
     unsafe {
         let entered =
-            hook::guarded(python, || capture::enter(python, frame::current(thread), &*frame, info)).flatten();
+            python_calls::guarded(python, || call::enter(python, frame::current(thread), &*frame, info))
+                .flatten();
         let result = (python.eval_frame_default)(thread, frame, 0);
         if let Some(entered) = entered {
             let exception = if result.is_null() { (python.error_occurred)() } else { std::ptr::null_mut() };
-            capture::leave(python, entered, result, exception);
+            call::leave(python, entered, result, exception);
         }
         result
     }
@@ -203,13 +207,13 @@ unsafe fn record_generator(
         if !(*frame).is_generators() {
             return (python.eval_frame_default)(thread, frame, throw);
         }
-        let entered = hook::guarded(python, || {
+        let entered = python_calls::guarded(python, || {
             if !(*frame).has_not_begun() {
                 let closing = throw != 0 && (python.error_occurred)() == python.generator_exit;
                 generators::resume(frame, info, closing)
             } else if throw == 0 && !info.thinned.get() {
                 generators::forget(frame);
-                capture::enter(python, frame::current(thread), &*frame, info)
+                call::enter(python, frame::current(thread), &*frame, info)
             } else {
                 None
             }
@@ -218,11 +222,11 @@ unsafe fn record_generator(
         let result = (python.eval_frame_default)(thread, frame, throw);
         if let Some(entered) = entered {
             if !result.is_null() && (*frame).is_suspended() {
-                hook::guarded(python, || generators::suspend(python, frame, entered));
+                python_calls::guarded(python, || generators::suspend(python, frame, entered));
             } else {
                 let exception =
                     if result.is_null() { (python.error_occurred)() } else { std::ptr::null_mut() };
-                capture::leave(python, entered, result, exception);
+                call::leave(python, entered, result, exception);
             }
         }
         result

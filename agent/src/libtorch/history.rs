@@ -1,8 +1,8 @@
 //! How a tensor came about: whether an operation that is differentiated made it, and how often it was written to.
 
 use super::library::Libtorch;
-use super::memory::Mapped;
 use super::tensor::{TensorRef, Tensors, field};
+use crate::base::memory::Mapped;
 use std::ffi::c_void;
 
 /// Python tensor objects whose history is known.

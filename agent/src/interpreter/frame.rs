@@ -4,7 +4,7 @@
 //! anything else is read through it.
 
 use super::api::{MethodDef, Object, Python};
-use crate::torch::memory::Mapped;
+use crate::base::memory::Mapped;
 use std::ffi::{c_char, c_int, c_void};
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};

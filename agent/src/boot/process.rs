@@ -3,9 +3,9 @@
 //! Everything is registered from the constructor, before any thread can exist: registering takes a lock of the
 //! C library that is not reset in a forked child.
 
-use crate::cost::Costs;
-use crate::python::hook;
+use crate::hooks::python_calls;
 use crate::sink;
+use crate::sink::cost::Costs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static BOOTED: AtomicBool = AtomicBool::new(false);
@@ -43,7 +43,7 @@ extern "C" fn before_fork() {
 extern "C" fn in_child() {
     FORKED.store(true, Ordering::Relaxed);
     sink::go_inert();
-    hook::leave_child();
+    python_calls::leave_child();
 }
 
 /// Seals the run at the end of the process, or of its interpreter, whichever comes first. The second time nothing is

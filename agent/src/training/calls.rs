@@ -1,7 +1,7 @@
 //! Which recorded calls each thread is in.
 
-use crate::python::capture::Entered;
-use crate::python::frame::Frame;
+use crate::hooks::capture::call::Entered;
+use crate::interpreter::frame::Frame;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,32 +1,35 @@
 //! The entry and the return of a recorded call, however it was seen: what is recorded of them, and when nothing is.
 
-use super::api::{Object, Python};
 use super::code::CodeInfo;
-use super::frame::Frame;
-use super::names::{self, Function};
-use super::{arguments, generators, hook, roles};
-use crate::calls::{self, Open};
-use crate::cost::{self, Timer};
-use crate::plan::{Extent, Manner};
-use crate::{progress, settings, sink};
+use super::{arguments, generators};
+use crate::base::settings;
+use crate::hooks::python_calls;
+use crate::interpreter::api::{Object, Python};
+use crate::interpreter::frame::Frame;
+use crate::interpreter::names::{self, Function};
+use crate::sink;
+use crate::sink::cost::{self, Timer};
+use crate::training::calls::{self, Open};
+use crate::training::functions::{Extent, Manner};
+use crate::training::{iterations, roles};
 use traincheck_schema::record::{Event, EventKind, Role, Stage, flags};
 
 /// A recorded call, between its entry and its return.
 pub struct Entered {
-    pub(super) event: Event,
-    pub(super) function: &'static Function,
-    pub(super) open: Open,
+    pub(in crate::hooks) event: Event,
+    pub(in crate::hooks) function: &'static Function,
+    pub(in crate::hooks) open: Open,
     /// `self`, with a reference of the agent's where it is needed at the return; null otherwise.
-    pub(super) this: Object,
-    pub(super) owns_this: bool,
-    pub(super) outermost: bool,
+    pub(in crate::hooks) this: Object,
+    pub(in crate::hooks) owns_this: bool,
+    pub(in crate::hooks) outermost: bool,
     /// What is recorded of its arguments and results.
-    pub(super) extent: Extent,
+    pub(in crate::hooks) extent: Extent,
 }
 
 impl Entered {
     /// Whether the code that runs is that of the [`CodeInfo`] at this address.
-    pub(super) fn is_of(&self, identity: usize) -> bool {
+    pub(in crate::hooks) fn is_of(&self, identity: usize) -> bool {
         self.open.code == identity
     }
 }
@@ -53,7 +56,7 @@ pub unsafe fn enter(
         match function.manner {
             Manner::NoRecursion if calls.innermost().code == identity => return None,
             Manner::Disarm => {
-                hook::remove(python);
+                python_calls::remove(python);
                 return None;
             }
             _ => {}
@@ -83,7 +86,7 @@ pub unsafe fn enter(
             site,
             object,
             context,
-            ..progress::event(EventKind::Enter)
+            ..iterations::event(EventKind::Enter)
         };
         event.flags |= modes;
         let open = Open { call: event.call, code: identity, site };
@@ -120,7 +123,7 @@ pub unsafe fn leave(python: &Python, entered: Entered, result: Object, exception
     // SAFETY: the caller's word.
     unsafe {
         let timer = Timer::sampled(entered.event.call);
-        hook::guarded(python, || left(python, entered, result, exception));
+        python_calls::guarded(python, || left(python, entered, result, exception));
         if let Some(timer) = timer {
             timer.end_sampled(&cost::CALLS);
         }
@@ -137,7 +140,7 @@ pub unsafe fn leave(python: &Python, entered: Entered, result: Object, exception
 pub unsafe fn lose(python: &Python, entered: Entered) {
     let calls = calls::current();
     calls.leave();
-    progress::call_returned(entered.event.call);
+    iterations::call_returned(entered.event.call);
     roles::count(entered.function.role, calls, false);
     if entered.owns_this {
         // SAFETY: the caller's word; the reference was taken when the call was entered.
@@ -153,14 +156,14 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
     if !quiet {
         generators::say_resumed(calls);
     }
-    let now = progress::event(EventKind::Exit);
+    let now = iterations::event(EventKind::Exit);
     let raised = if result.is_null() { flags::RAISED } else { 0 };
     calls.leave();
     roles::count(function.role, calls, false);
     if quiet {
         return;
     }
-    progress::call_returned(begun.call);
+    iterations::call_returned(begun.call);
     let exit = Event {
         kind: EventKind::Exit as u8,
         time: now.time,
@@ -172,7 +175,7 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
     };
     sink::emit(&exit);
     if function.role == Role::Save {
-        progress::set_stage_after_init(Stage::try_from(begun.stage).unwrap_or_default(), calls);
+        iterations::set_stage_after_init(Stage::try_from(begun.stage).unwrap_or_default(), calls);
     }
     // With an exception set, no function of the C API may be called.
     if result.is_null() || sink::is_inert() {
@@ -194,7 +197,7 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
 
 /// Counts a call of a function that is thinned; true from where it is no longer recorded.
 fn is_called_too_often(info: &CodeInfo, function: &Function) -> bool {
-    let iteration = progress::iteration();
+    let iteration = iterations::iteration();
     if info.counted_in.replace(iteration) != iteration {
         info.calls.set(0);
     }
@@ -208,7 +211,7 @@ fn is_called_too_often(info: &CodeInfo, function: &Function) -> bool {
             parent: enclosing,
             name: function.name,
             value: u64::from(info.calls.get() - 1),
-            ..progress::event(EventKind::Thinned)
+            ..iterations::event(EventKind::Thinned)
         });
     }
     too_often

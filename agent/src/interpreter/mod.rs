@@ -1,0 +1,7 @@
+//! CPython as the agent sees it: its C API, its frames, its types and their names.
+
+pub mod api;
+pub mod frame;
+pub mod names;
+pub mod support;
+mod types;
