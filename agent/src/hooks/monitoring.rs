@@ -308,7 +308,7 @@ unsafe extern "C-unwind" fn started(_: Object, arguments: *const Object, _: isiz
                 generators::forget(frame);
             }
             if let Some(entered) = call::enter(python, frame.previous(), frame, info) {
-                calls::current().held.push((frame, entered));
+                calls::current().held.borrow_mut().push((frame, entered));
             }
             Answer::Go
         })
@@ -380,7 +380,7 @@ unsafe extern "C-unwind" fn resumed(_: Object, arguments: *const Object, _: isiz
             if let Some(info) = code::known_info(python, code)
                 && let Some(entered) = generators::resume(frame, info, false)
             {
-                calls::current().held.push((frame, entered));
+                calls::current().held.borrow_mut().push((frame, entered));
             }
             Answer::Go
         })
@@ -395,7 +395,7 @@ unsafe extern "C-unwind" fn thrown(_: Object, arguments: *const Object, _: isize
             if let Some(info) = code::known_info(python, code) {
                 let closing = python.type_of(*arguments.add(2)) == python.generator_exit;
                 if let Some(entered) = generators::resume(frame, info, closing) {
-                    calls::current().held.push((frame, entered));
+                    calls::current().held.borrow_mut().push((frame, entered));
                 }
             }
             Answer::Go
@@ -435,7 +435,8 @@ unsafe fn follow(python: &Python, monitor: &Monitor, info: &CodeInfo, code: Obje
 unsafe fn take(python: &Python, frame: &Frame, info: &'static CodeInfo) -> Option<Entered> {
     let identity = std::ptr::from_ref(info) as usize;
     let held = &calls::current().held;
-    let found = held.iter().rposition(|(at, entered)| std::ptr::eq(*at, frame) && entered.is_of(identity));
+    let found =
+        held.borrow().iter().rposition(|(at, entered)| std::ptr::eq(*at, frame) && entered.is_of(identity));
     // SAFETY: `answer`'s contract.
     unsafe {
         let Some(depth) = found else {
@@ -445,11 +446,12 @@ unsafe fn take(python: &Python, frame: &Frame, info: &'static CodeInfo) -> Optio
                 None
             };
         };
-        while calls::current().held.len() > depth + 1 {
-            if let Some((_, lost)) = calls::current().held.pop() {
+        while held.borrow().len() > depth + 1 {
+            let lost = held.borrow_mut().pop();
+            if let Some((_, lost)) = lost {
                 call::lose(python, lost);
             }
         }
-        calls::current().held.pop().map(|(_, entered)| entered)
+        held.borrow_mut().pop().map(|(_, entered)| entered)
     }
 }

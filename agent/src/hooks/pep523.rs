@@ -251,10 +251,10 @@ fn stack_floor() -> usize {
 #[cold]
 fn is_deep(address: usize) -> bool {
     let calls = calls::current();
-    if calls.stack_floor == 0 {
-        calls.stack_floor = stack_floor();
+    if calls.stack_floor.get() == 0 {
+        calls.stack_floor.set(stack_floor());
     }
-    address < calls.stack_floor
+    address < calls.stack_floor.get()
 }
 
 /// With a frame evaluator installed every Python call needs C stack, without one it does not: where little is left,

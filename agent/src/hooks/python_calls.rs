@@ -122,7 +122,7 @@ pub unsafe fn guarded<R>(python: &Python, step: impl FnOnce() -> R) -> Option<R>
         Err(_) => {
             // SAFETY: the caller's word.
             unsafe { remove(python) };
-            calls::current().busy = false;
+            calls::current().busy.set(false);
             sink::note_hook_off("python calls", "an internal error");
             None
         }

@@ -2,7 +2,7 @@
 
 use crate::hooks::capture::call::Entered;
 use crate::interpreter::frame::Frame;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI64, Ordering};
 use traincheck_schema::record::Event;
@@ -21,30 +21,40 @@ pub struct Open {
     pub site: u32,
 }
 
-/// The calls of one thread.
+/// The calls of one thread. Everything is changed through a shared reference: a step of a hook may be inside another
+/// one of the same thread (a callback of libtorch in a look, say), and both have one.
+#[derive(Default)]
 pub struct Calls {
-    depth: usize,
-    open: [Open; MAX_DEPTH],
+    depth: Cell<usize>,
+    open: OpenCalls,
     /// The agent's own code runs: what it calls is not recorded.
-    pub busy: bool,
+    pub busy: Cell<bool>,
     /// Open module calls.
-    pub modules: u32,
+    pub modules: Cell<u32>,
     /// Open constructions of followed objects.
-    pub constructions: u32,
+    pub constructions: Cell<u32>,
     /// Open optimizer steps.
-    pub optimizer_steps: u32,
+    pub optimizer_steps: Cell<u32>,
     /// Open calls of backward.
-    pub backwards: u32,
+    pub backwards: Cell<u32>,
     /// Open mode changes.
-    pub mode_changes: u32,
+    pub mode_changes: Cell<u32>,
     /// An iteration has begun in the open optimizer step (a closure).
-    pub iteration_in_step: bool,
+    pub iteration_in_step: Cell<bool>,
     /// Resumptions of generators that are being closed, which are told if anything happens in them.
-    pub unsaid: Vec<Event>,
+    pub unsaid: RefCell<Vec<Event>>,
     /// Recorded calls that have not returned, and their frames: where each return is told of for itself.
-    pub held: Vec<(*const Frame, Entered)>,
+    pub held: RefCell<Vec<(*const Frame, Entered)>>,
     /// Address below which too little of the thread's stack is left; 0: not looked up.
-    pub stack_floor: usize,
+    pub stack_floor: Cell<usize>,
+}
+
+struct OpenCalls([Cell<Open>; MAX_DEPTH]);
+
+impl Default for OpenCalls {
+    fn default() -> OpenCalls {
+        OpenCalls([const { Cell::new(Open { call: 0, code: 0, site: 0 }) }; MAX_DEPTH])
+    }
 }
 
 thread_local! {
@@ -72,30 +82,17 @@ unsafe extern "C" fn free(calls: *mut c_void) {
 
 /// The calls of this thread.
 #[inline]
-pub fn current<'a>() -> &'a mut Calls {
+pub fn current<'a>() -> &'a Calls {
     let calls = CURRENT.with(Cell::get);
     let calls = if calls.is_null() { make() } else { calls };
-    // SAFETY: the box lives as long as the thread. References to it are used by this thread only, for the few lines
-    // between two steps of a hook; no two are used in turn.
-    unsafe { &mut *calls }
+    // SAFETY: the box lives as long as the thread, and `Calls` is not `Sync`: the reference stays in this thread. The
+    // hooks, which are the only callers, do not keep it from one of their steps to the next.
+    unsafe { &*calls }
 }
 
 #[cold]
 fn make() -> *mut Calls {
-    let calls = Box::into_raw(Box::new(Calls {
-        depth: 0,
-        open: [Open::default(); MAX_DEPTH],
-        busy: false,
-        modules: 0,
-        constructions: 0,
-        optimizer_steps: 0,
-        backwards: 0,
-        mode_changes: 0,
-        iteration_in_step: false,
-        unsaid: Vec::new(),
-        held: Vec::new(),
-        stack_floor: 0,
-    }));
+    let calls = Box::into_raw(Box::<Calls>::default());
     CURRENT.with(|current| current.set(calls));
     if let Ok(key) = libc::pthread_key_t::try_from(KEY.load(Ordering::Relaxed)) {
         // SAFETY: the key was created by `boot`; the value is what `free` expects.
@@ -108,16 +105,17 @@ impl Calls {
     /// The innermost open call; all zero at the top of the thread.
     #[inline]
     pub fn innermost(&self) -> Open {
-        self.depth.checked_sub(1).and_then(|index| self.open.get(index)).copied().unwrap_or_default()
+        self.open().next_back().unwrap_or_default()
     }
 
     /// Enters a call; false if it is too deep to be recorded.
     #[inline]
-    pub fn enter(&mut self, open: Open) -> bool {
-        match self.open.get_mut(self.depth) {
+    pub fn enter(&self, open: Open) -> bool {
+        let depth = self.depth.get();
+        match self.open.0.get(depth) {
             Some(slot) => {
-                *slot = open;
-                self.depth += 1;
+                slot.set(open);
+                self.depth.set(depth + 1);
                 true
             }
             None => false,
@@ -126,19 +124,60 @@ impl Calls {
 
     /// Leaves the innermost call.
     #[inline]
-    pub fn leave(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
+    pub fn leave(&self) {
+        self.depth.set(self.depth.get().saturating_sub(1));
     }
 
     /// How many calls are open.
     #[inline]
     pub fn depth(&self) -> usize {
-        self.depth
+        self.depth.get()
     }
 
     /// The open calls, outermost first.
     #[inline]
-    pub fn open(&self) -> &[Open] {
-        self.open.get(..self.depth).unwrap_or_default()
+    pub fn open(&self) -> impl DoubleEndedIterator<Item = Open> + '_ {
+        self.open.0.get(..self.depth.get()).unwrap_or_default().iter().map(Cell::get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(call: u64) -> Open {
+        Open { call, ..Open::default() }
+    }
+
+    #[test]
+    fn calls_nest_and_no_more_than_there_is_room_for() {
+        let calls = Calls::default();
+        assert_eq!(calls.innermost().call, 0);
+        calls.leave();
+        for number in 1..=MAX_DEPTH as u64 {
+            assert!(calls.enter(open(number)));
+        }
+        assert!(!calls.enter(open(1000)));
+        assert_eq!((calls.depth(), calls.innermost().call), (MAX_DEPTH, MAX_DEPTH as u64));
+        calls.leave();
+        assert!(calls.open().map(|open| open.call).eq(1..MAX_DEPTH as u64));
+    }
+
+    #[test]
+    fn a_step_inside_another_sees_and_changes_the_same_calls() {
+        boot();
+        std::thread::spawn(|| {
+            // As a callback of libtorch does while a look is being made.
+            let outer = current();
+            outer.busy.set(true);
+            assert!(outer.enter(open(1)));
+            let inner = current();
+            assert!(inner.busy.get() && inner.enter(open(2)));
+            inner.leave();
+            outer.modules.set(outer.modules.get() + 1);
+            assert_eq!((inner.modules.get(), outer.innermost().call), (1, 1));
+        })
+        .join()
+        .expect("a thread that ends well");
     }
 }

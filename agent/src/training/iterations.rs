@@ -51,7 +51,7 @@ const RETURNED: u64 = u64::MAX;
 /// Backward calls that are open, in all threads.
 static BACKWARDS: AtomicU32 = AtomicU32::new(0);
 
-unsafe fn with<R>(use_it: impl FnOnce(&mut Anchor) -> R) -> R {
+unsafe fn with<R: Default>(use_it: impl FnOnce(&mut Anchor) -> R) -> R {
     // SAFETY: the callers hold the GIL, and what they do in here runs no Python code.
     unsafe { ANCHOR.with(|anchor| use_it(anchor.get_or_insert_with(Anchor::default))) }
 }
@@ -128,12 +128,12 @@ pub fn set_stage_after_init(to: Stage, calls: &Calls) {
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn module_called(site: u32, module: u32, training: bool, calls: &mut Calls) -> bool {
+pub unsafe fn module_called(site: u32, module: u32, training: bool, calls: &Calls) -> bool {
     // Where there is a device, backward runs in threads of its own, in which nothing of the script's is open.
-    if calls.backwards > 0 || calls.depth() == 0 && BACKWARDS.load(Ordering::Relaxed) > 0 {
+    if calls.backwards.get() > 0 || calls.depth() == 0 && BACKWARDS.load(Ordering::Relaxed) > 0 {
         return false;
     }
-    let may_begin = calls.optimizer_steps == 0 || !calls.iteration_in_step;
+    let may_begin = calls.optimizer_steps.get() == 0 || !calls.iteration_in_step.get();
     // SAFETY: the caller's word; nothing in here runs Python code.
     let begun = unsafe {
         with(|anchor| {
@@ -153,7 +153,7 @@ pub unsafe fn module_called(site: u32, module: u32, training: bool, calls: &mut 
         })
     };
     if let Some(micro_step) = begun {
-        calls.iteration_in_step = calls.optimizer_steps > 0;
+        calls.iteration_in_step.set(calls.optimizer_steps.get() > 0);
         sample(ITERATION.fetch_add(1, Ordering::Relaxed) + 1);
         set_stage(Stage::Training, calls);
         let call = calls.innermost().call;
@@ -177,7 +177,7 @@ impl Anchor {
         let shared = self.around.iter().zip(calls.open()).take_while(|(id, open)| **id == open.call).count();
         LOOP.store(shared.checked_sub(1).map_or(0, |last| self.around[last]), Ordering::Relaxed);
         self.around.clear();
-        self.around.extend(calls.open().iter().map(|open| open.call));
+        self.around.extend(calls.open().map(|open| open.call));
         self.micro_step = if self.stepped || iteration() == 0 { 0 } else { self.micro_step + 1 };
         self.sites.clear();
         self.modules.clear();

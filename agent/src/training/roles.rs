@@ -21,7 +21,7 @@ pub unsafe fn entering(
     this: Object,
     site: u32,
     outermost: bool,
-    calls: &mut Calls,
+    calls: &Calls,
 ) -> (u16, u32, u32) {
     // SAFETY: the caller's word.
     unsafe {
@@ -39,13 +39,16 @@ pub unsafe fn entering(
                 object = variables::module_object(this);
             }
             (Role::ModeChange | Role::LoadState | Role::ZeroGrad, Some(ObjectKind::Module)) => {
-                if calls.modules == 0 && calls.constructions == 0 && calls.mode_changes == 0 {
+                if calls.modules.get() == 0 && calls.constructions.get() == 0 && calls.mode_changes.get() == 0
+                {
                     variables::add_root(python, this);
                 }
                 object = variables::module_object(this);
             }
             // An average of a model is seldom called before the training has ended.
-            (Role::Other, Some(ObjectKind::Module)) if calls.modules == 0 && calls.constructions == 0 => {
+            (Role::Other, Some(ObjectKind::Module))
+                if calls.modules.get() == 0 && calls.constructions.get() == 0 =>
+            {
                 variables::add_root(python, this);
                 object = variables::module_object(this);
             }
@@ -100,7 +103,7 @@ pub unsafe fn returned(
     this: Object,
     outermost: bool,
     result: Object,
-    calls: &mut Calls,
+    calls: &Calls,
 ) {
     // SAFETY: the caller's word.
     unsafe {
@@ -119,11 +122,11 @@ pub unsafe fn returned(
                 let is_first = look::optimizer_stepped(begun.object);
                 then_optimizer_state = is_first || iterations::is_sampled();
             }
-            Role::ZeroGrad if calls.optimizer_steps == 0 && iterations::is_sampled() => {
+            Role::ZeroGrad if calls.optimizer_steps.get() == 0 && iterations::is_sampled() => {
                 what = bits::GRADIENTS
             }
             Role::ClipGrad if iterations::is_sampled() => what = bits::GRADIENTS,
-            Role::SchedulerStep if calls.constructions == 0 => {
+            Role::SchedulerStep if calls.constructions.get() == 0 => {
                 what = bits::HYPERPARAMETERS;
                 look::attributes(python, begun, this, VariableKind::SchedulerState);
             }
@@ -157,10 +160,10 @@ pub unsafe fn returned(
                     _ => {}
                 }
             }
-            Role::OptimizerInit if calls.constructions == 0 => {
+            Role::OptimizerInit if calls.constructions.get() == 0 => {
                 objects::constructed(python, this, ObjectKind::Optimizer, calls);
             }
-            Role::SchedulerInit if calls.constructions == 0 => {
+            Role::SchedulerInit if calls.constructions.get() == 0 => {
                 objects::constructed(python, this, ObjectKind::Scheduler, calls);
                 let object = objects::id_of(python, this);
                 look::attributes(python, &Event { object, ..*begun }, this, VariableKind::SchedulerState);
@@ -189,7 +192,7 @@ pub unsafe fn returned(
 }
 
 /// An outermost module call: roots are found here, iterations begin here.
-unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, modes: u16, calls: &mut Calls) {
+unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, modes: u16, calls: &Calls) {
     // SAFETY: `entering`'s contract.
     unsafe {
         let with_gradients = modes & (flags::GRAD | flags::INFERENCE) == flags::GRAD;
@@ -218,30 +221,30 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
 /// Whether no call that this role counts is around the one about to be entered.
 pub fn is_outermost(role: Role, calls: &Calls) -> bool {
     match role {
-        Role::ModuleCall => calls.modules == 0,
-        Role::Backward => calls.backwards == 0,
-        Role::OptimizerStep => calls.optimizer_steps == 0,
-        Role::ModeChange => calls.mode_changes == 0,
+        Role::ModuleCall => calls.modules.get() == 0,
+        Role::Backward => calls.backwards.get() == 0,
+        Role::OptimizerStep => calls.optimizer_steps.get() == 0,
+        Role::ModeChange => calls.mode_changes.get() == 0,
         _ => true,
     }
 }
 
 /// Keeps count of open calls.
-pub fn count(role: Role, calls: &mut Calls, enters: bool) {
+pub fn count(role: Role, calls: &Calls, enters: bool) {
     let counter = match role {
-        Role::ModuleCall => &mut calls.modules,
-        Role::Backward => &mut calls.backwards,
-        Role::OptimizerStep => &mut calls.optimizer_steps,
-        Role::ModeChange => &mut calls.mode_changes,
-        Role::OptimizerInit | Role::SchedulerInit | Role::LoaderInit => &mut calls.constructions,
+        Role::ModuleCall => &calls.modules,
+        Role::Backward => &calls.backwards,
+        Role::OptimizerStep => &calls.optimizer_steps,
+        Role::ModeChange => &calls.mode_changes,
+        Role::OptimizerInit | Role::SchedulerInit | Role::LoaderInit => &calls.constructions,
         _ => return,
     };
-    *counter = if enters { *counter + 1 } else { counter.saturating_sub(1) };
+    counter.set(if enters { counter.get() + 1 } else { counter.get().saturating_sub(1) });
     if role == Role::Backward {
         iterations::backward_open(enters);
     }
-    if role == Role::OptimizerStep && *counter == 0 {
-        calls.iteration_in_step = false;
+    if role == Role::OptimizerStep && counter.get() == 0 {
+        calls.iteration_in_step.set(false);
     }
 }
 

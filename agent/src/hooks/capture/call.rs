@@ -45,7 +45,7 @@ pub unsafe fn enter(
     info: &'static CodeInfo,
 ) -> Option<Entered> {
     let calls = calls::current();
-    if calls.busy || sink::is_inert() {
+    if calls.busy.get() || sink::is_inert() {
         return None;
     }
     // SAFETY: the caller's word. `busy` keeps the hook out of whatever Python code the calls below could run.
@@ -70,12 +70,12 @@ pub unsafe fn enter(
         }
 
         generators::say_resumed(calls);
-        calls.busy = true;
+        calls.busy.set(true);
         let number = sink::next_call();
         let timer = Timer::sampled(number);
         let outermost = roles::is_outermost(function.role, calls);
         let (mut modes, context, object) = roles::entering(python, function, this, site, outermost, calls);
-        if calls.constructions > 0 {
+        if calls.constructions.get() > 0 {
             modes |= flags::IN_INIT;
         }
         let parent = calls.innermost().call;
@@ -91,7 +91,7 @@ pub unsafe fn enter(
         event.flags |= modes;
         let open = Open { call: event.call, code: identity, site };
         if !calls.enter(open) {
-            calls.busy = false;
+            calls.busy.set(false);
             return None;
         }
         sink::emit(&event);
@@ -105,7 +105,7 @@ pub unsafe fn enter(
             (python.inc_ref)(this);
         }
         roles::entered(python, function, this, &event, outermost, calls);
-        calls.busy = false;
+        calls.busy.set(false);
         if let Some(timer) = timer {
             timer.end_sampled(&cost::CALLS);
         }
@@ -185,14 +185,14 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
         }
         return;
     }
-    calls.busy = true;
+    calls.busy.set(true);
     if extent.returned {
         // SAFETY: `leave`'s contract: no exception is set.
         unsafe { arguments::returned(python, result, &exit) };
     }
     // SAFETY: `leave`'s contract: no exception is set; `this` is kept alive by `enter`.
     unsafe { roles::returned(python, &begun, function, this, outermost, result, calls) };
-    calls.busy = false;
+    calls.busy.set(false);
 }
 
 /// Counts a call of a function that is thinned; true from where it is no longer recorded.

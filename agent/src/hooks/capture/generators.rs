@@ -93,7 +93,7 @@ pub unsafe fn suspend(python: &Python, frame: *const Frame, entered: Entered) {
 /// The GIL is held; `frame` is that of a live generator of the code of `info`.
 pub unsafe fn resume(frame: *const Frame, info: &'static CodeInfo, closing: bool) -> Option<Entered> {
     let calls = calls::current();
-    if calls.busy || sink::is_inert() {
+    if calls.busy.get() || sink::is_inert() {
         return None;
     }
     // SAFETY: the caller's word.
@@ -111,7 +111,7 @@ pub unsafe fn resume(frame: *const Frame, info: &'static CodeInfo, closing: bool
     }
     roles::count(entered.function.role, calls, true);
     if closing {
-        calls.unsaid.push(resumed);
+        calls.unsaid.borrow_mut().push(resumed);
     } else {
         say_resumed(calls);
         sink::emit(&resumed);
@@ -121,9 +121,9 @@ pub unsafe fn resume(frame: *const Frame, info: &'static CodeInfo, closing: bool
 
 /// Says of generators that are being closed that they were resumed: something happens in them that is recorded.
 #[inline]
-pub fn say_resumed(calls: &mut Calls) {
-    if !calls.unsaid.is_empty() {
-        for resumed in calls.unsaid.drain(..) {
+pub fn say_resumed(calls: &Calls) {
+    if !calls.unsaid.borrow().is_empty() {
+        for resumed in calls.unsaid.borrow_mut().drain(..) {
             sink::emit(&resumed);
         }
     }
@@ -134,11 +134,12 @@ pub fn say_resumed(calls: &mut Calls) {
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn was_closed(call: u64, exception: Object, python: &Python, calls: &mut Calls) -> bool {
+pub unsafe fn was_closed(call: u64, exception: Object, python: &Python, calls: &Calls) -> bool {
+    let mut unsaid = calls.unsaid.borrow_mut();
     let quiet =
-        calls.unsaid.last().is_some_and(|resumed| resumed.call == call) && exception == python.generator_exit;
+        unsaid.last().is_some_and(|resumed| resumed.call == call) && exception == python.generator_exit;
     if quiet {
-        calls.unsaid.pop();
+        unsaid.pop();
     }
     quiet
 }

@@ -119,7 +119,7 @@ unsafe extern "C-unwind" fn start<const SCOPE: u8>(
     // kept here.
     unsafe { context.write(ptr::null_mut()) };
     guarded(|installed| {
-        if calls::current().busy {
+        if calls::current().busy.get() {
             return;
         }
         // SAFETY: the function is being recorded; its name is a C string that lives until it ends.
