@@ -3,6 +3,7 @@
 //! One in sixteen calls of a hook is timed with the processor's cycle counter, each look at variables always.
 //! What no timer sees, because it happens in the interpreter, is a constant that is measured once, times a count.
 
+use crate::base::gil::refused;
 use crate::sink;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -169,6 +170,9 @@ impl Costs {
         sink::account("ops_ns", self.ops);
         sink::account("frames", FRAMES.load(Ordering::Relaxed));
         sink::account("ps_per_frame", PICOSECONDS_A_FRAME.load(Ordering::Relaxed));
+        if refused() > 0 {
+            sink::account("state_in_use", refused());
+        }
     }
 }
 

@@ -76,7 +76,7 @@ static KNOWN: Gil<Option<Known>> = Gil::new(None);
 ///
 /// # Safety
 /// The GIL is held; `use_it` runs no Python code and does not come here again.
-pub unsafe fn with<R>(use_it: impl FnOnce(&mut Known) -> R) -> R {
+pub unsafe fn with<R: Default>(use_it: impl FnOnce(&mut Known) -> R) -> R {
     // SAFETY: the caller's word.
     unsafe { KNOWN.with(|known| use_it(known.get_or_insert_with(Known::default))) }
 }

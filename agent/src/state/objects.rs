@@ -46,7 +46,7 @@ const MAX_CLASS_NAMES: usize = 1 << 14;
 
 static OBJECTS: Gil<Option<Objects>> = Gil::new(None);
 
-unsafe fn with<R>(use_it: impl FnOnce(&mut Objects) -> R) -> R {
+unsafe fn with<R: Default>(use_it: impl FnOnce(&mut Objects) -> R) -> R {
     // SAFETY: the callers hold the GIL, and what they do in here runs no Python code.
     unsafe { OBJECTS.with(|objects| use_it(objects.get_or_insert_with(Objects::default))) }
 }
@@ -68,7 +68,7 @@ pub unsafe fn define(python: &Python, class: Object, kind: ObjectKind) -> (u32, 
             *count += 1;
             *count
         });
-        let text = if count == 1 { short.to_owned() } else { format!("{short}#{count}") };
+        let text = if count <= 1 { short.to_owned() } else { format!("{short}#{count}") };
         let id = sink::define(DictEntry {
             kind: DictKind::Object as u8,
             detail: kind as u16,

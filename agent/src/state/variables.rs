@@ -114,7 +114,7 @@ struct Variables {
 
 static VARIABLES: Gil<Option<Variables>> = Gil::new(None);
 
-unsafe fn with<R>(use_it: impl FnOnce(&mut Variables) -> R) -> R {
+unsafe fn with<R: Default>(use_it: impl FnOnce(&mut Variables) -> R) -> R {
     // SAFETY: the callers hold the GIL, and what they do in here runs no Python code: reading dicts and types.
     unsafe { VARIABLES.with(|variables| use_it(variables.get_or_insert_with(Variables::default))) }
 }
@@ -122,13 +122,15 @@ unsafe fn with<R>(use_it: impl FnOnce(&mut Variables) -> R) -> R {
 unsafe fn keys(python: &Python) -> Keys {
     // SAFETY: the callers hold the GIL. The interned strings are kept for good.
     unsafe {
-        with(|variables| {
-            *variables.keys.get_or_insert_with(|| Keys {
+        with(|variables| variables.keys).unwrap_or_else(|| {
+            let keys = Keys {
                 parameters: (python.unicode_intern)(c"_parameters".as_ptr()),
                 buffers: (python.unicode_intern)(c"_buffers".as_ptr()),
                 modules: (python.unicode_intern)(c"_modules".as_ptr()),
                 training: (python.unicode_intern)(c"training".as_ptr()),
-            })
+            };
+            with(|variables| variables.keys = Some(keys));
+            keys
         })
     }
 }

@@ -90,7 +90,7 @@ struct Known {
 
 static KNOWN: Gil<Option<Known>> = Gil::new(None);
 
-unsafe fn known<R>(use_it: impl FnOnce(&mut Known) -> R) -> R {
+unsafe fn known<R: Default>(use_it: impl FnOnce(&mut Known) -> R) -> R {
     // SAFETY: the callers hold the GIL, and what they do in here runs no Python code.
     unsafe { KNOWN.with(|known| use_it(known.get_or_insert_with(Known::default))) }
 }
