@@ -6,6 +6,7 @@ pub mod engine;
 pub mod evidence;
 pub mod explain;
 pub mod infer;
+pub mod interner;
 pub mod invariants;
 pub mod names;
 pub mod precondition;

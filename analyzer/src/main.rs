@@ -1,4 +1,5 @@
 //! The `traincheck` command.
+mod calendar;
 mod cli;
 mod doctor;
 mod inspect;

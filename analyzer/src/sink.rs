@@ -42,7 +42,7 @@ pub enum Why {
 pub struct Window<'a> {
     /// What it is about.
     pub subject: SubjectId,
-    /// Its circumstances: [`crate::relation::Cx::situation`], or [`crate::situation::NOTHING`].
+    /// Its situation: [`crate::relation::Cx::situation`], or [`crate::situation::NOTHING`].
     pub situation: SituationId,
     /// What holds in it. Everything else does not.
     pub held: &'a [OutcomeId],

@@ -1,4 +1,4 @@
-//! Situations: the circumstances of a window, as features with values, and a small number for each.
+//! Situations: what is known about a window, as features with values, and a small number for each.
 //!
 //! Examples are counted per situation, so a precondition can be checked against every example there ever was, and
 //! neither their order nor the number of threads can change it. What would tell one run from another without meaning
@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use traincheck_schema::record::{DictKind, Stage, flags};
 
-use crate::names::{FastMap, Interner};
-use crate::scene::Frame;
+use crate::interner::Interner;
 use crate::source::Source;
 
 /// Distinct situations that are told apart in one process; what comes beyond is [`TOO_MANY`].
@@ -186,6 +186,17 @@ impl Situation {
     }
 }
 
+/// What an event itself says of the situation in which it happened.
+#[derive(Clone, Copy, Debug)]
+pub struct EventFeatures {
+    /// The stage.
+    pub stage: u8,
+    /// Flags of the event.
+    pub flags: u16,
+    /// Dictionary id of the context, or 0.
+    pub context: u32,
+}
+
 /// Number of a [`Situation`].
 pub type SituationId = u32;
 /// Number of the features that a relation adds of its own.
@@ -201,7 +212,7 @@ pub const TOO_MANY: SituationId = u32::MAX;
 pub struct Situations {
     all: Interner<Situation>,
     traits: Interner<Situation>,
-    known: FastMap<(u64, u64), SituationId>,
+    known: FxHashMap<(u64, u64), SituationId>,
 }
 
 impl Default for Situations {
@@ -209,7 +220,7 @@ impl Default for Situations {
         let (mut all, mut traits) = (Interner::default(), Interner::default());
         all.intern(&Situation::default());
         traits.intern(&Situation::default());
-        Situations { all, traits, known: FastMap::default() }
+        Situations { all, traits, known: FxHashMap::default() }
     }
 }
 
@@ -228,10 +239,10 @@ impl Situations {
         self.traits.intern(&traits)
     }
 
-    /// The situation of what happened in `frame`, with `traits`, as far as `fields` says.
+    /// The situation of what happened at `event`, with `traits`, as far as `fields` says.
     pub fn of(
         &mut self,
-        frame: &Frame,
+        event: EventFeatures,
         fields: Fields,
         traits: TraitsId,
         source: &dyn Source,
@@ -242,15 +253,15 @@ impl Situations {
         if traits == TOO_MANY {
             return TOO_MANY;
         }
-        let context = if fields.0 & Fields::CONTEXT.0 == 0 { 0 } else { frame.context };
+        let context = if fields.0 & Fields::CONTEXT.0 == 0 { 0 } else { event.context };
         let key = (
-            u64::from(context) << 32 | u64::from(frame.stage) << 16 | u64::from(frame.flags),
+            u64::from(context) << 32 | u64::from(event.stage) << 16 | u64::from(event.flags),
             u64::from(fields.0) << 32 | u64::from(traits),
         );
         if let Some(&id) = self.known.get(&key) {
             return id;
         }
-        let mut features = read(frame, context, source);
+        let mut features = read(event, context, source);
         features.extend_from_slice(self.traits.get(traits).features());
         features.retain(|(feature, _)| fields.has(*feature));
         let situation = Situation::new(features);
@@ -267,16 +278,16 @@ impl Situations {
     }
 }
 
-/// What an event says of its circumstances.
-fn read(frame: &Frame, context: u32, source: &dyn Source) -> Vec<(Feature, Value)> {
-    let is = |flag| frame.flags & flag != 0;
+/// The features that an event has itself.
+fn read(event: EventFeatures, context: u32, source: &dyn Source) -> Vec<(Feature, Value)> {
+    let is = |flag| event.flags & flag != 0;
     let mode = match (is(flags::MODULE_TRAIN), is(flags::MODULE_EVAL)) {
         (true, _) => "training",
         (false, true) => "evaluation",
         (false, false) => "none",
     };
     let mut features = vec![
-        (Feature::Stage, Value::word(StageName::of(frame.stage).word())),
+        (Feature::Stage, Value::word(StageName::of(event.stage).word())),
         (Feature::Grad, Value::Flag(is(flags::GRAD))),
         (Feature::Mode, Value::word(mode)),
         (Feature::Outermost, Value::Flag(is(flags::OUTERMOST))),
@@ -344,11 +355,9 @@ impl StageName {
 
 #[cfg(test)]
 mod tests {
-    use traincheck_schema::record::{DictEntry, Event, Role};
+    use traincheck_schema::record::DictEntry;
 
     use super::*;
-    use crate::scene::Scene;
-    use crate::scene::dictionary::Target;
     use crate::source::MemoryTrace;
 
     #[test]
@@ -380,10 +389,8 @@ mod tests {
         DictEntry { id, kind: DictKind::Context as u8, detail: 0, line: 0, owner: 0, text, file, type_name }
     }
 
-    fn frame(flags: u16, context: u32) -> Frame {
-        let target = Target { role: Role::Other, plain: 0, specific: None };
-        let event = Event { flags, context, stage: Stage::Training as u8, ..Event::EMPTY };
-        Scene::default().frame(&event, target)
+    fn under(flags: u16, context: u32) -> EventFeatures {
+        EventFeatures { stage: Stage::Training as u8, flags, context }
     }
 
     #[test]
@@ -392,15 +399,15 @@ mod tests {
             MemoryTrace { dictionary: vec![context(1, "autocast(cpu, bfloat16)")], ..Default::default() };
         let source = trace.source();
         let mut situations = Situations::default();
-        let on = frame(flags::GRAD | flags::AUTOCAST, 1);
-        let off = frame(flags::GRAD | flags::RAISED, 0);
-        let mut of = |frame, fields, traits| situations.of(frame, fields, traits, &source);
-        assert_eq!(of(&on, Fields::NONE, NOTHING), NOTHING);
-        let grad = of(&on, Fields::GRAD, NOTHING);
-        assert_eq!(of(&off, Fields::GRAD, NOTHING), grad, "what is not asked for makes no difference");
-        let (cast, plain) = (of(&on, Fields::NUMERICS, NOTHING), of(&off, Fields::NUMERICS, NOTHING));
+        let on = under(flags::GRAD | flags::AUTOCAST, 1);
+        let off = under(flags::GRAD | flags::RAISED, 0);
+        let mut of = |event, fields, traits| situations.of(event, fields, traits, &source);
+        assert_eq!(of(on, Fields::NONE, NOTHING), NOTHING);
+        let grad = of(on, Fields::GRAD, NOTHING);
+        assert_eq!(of(off, Fields::GRAD, NOTHING), grad, "what is not asked for makes no difference");
+        let (cast, plain) = (of(on, Fields::NUMERICS, NOTHING), of(off, Fields::NUMERICS, NOTHING));
         assert_ne!(cast, plain);
-        assert_eq!(of(&frame(flags::AUTOCAST, 99), Fields::GRAD, TOO_MANY), TOO_MANY);
+        assert_eq!(of(under(flags::AUTOCAST, 99), Fields::GRAD, TOO_MANY), TOO_MANY);
         let word = Value::word("bfloat16");
         assert_eq!(situations.get(cast).get(Feature::AutocastCpu), Some(&word));
         assert_eq!(situations.get(cast).get(Feature::Autocast), Some(&Value::Flag(true)));
@@ -408,7 +415,7 @@ mod tests {
         assert_eq!(situations.get(plain).get(Feature::AutocastCpu), None);
         let traits = situations
             .traits(&[(Feature::Kind, Value::word("buffer")), (Feature::Dimensions, Value::Number(4))]);
-        let kind = situations.of(&on, Fields::of(&[Feature::Kind]), traits, &source);
+        let kind = situations.of(on, Fields::of(&[Feature::Kind]), traits, &source);
         assert_eq!(situations.get(kind).features(), [(Feature::Kind, Value::word("buffer"))]);
     }
 
@@ -419,10 +426,10 @@ mod tests {
         let source = trace.source();
         let mut situations = Situations::default();
         let ids: Vec<SituationId> =
-            (1..=70_000).map(|id| situations.of(&frame(0, id), Fields::NUMERICS, NOTHING, &source)).collect();
+            (1..=70_000).map(|id| situations.of(under(0, id), Fields::NUMERICS, NOTHING, &source)).collect();
         assert_eq!(ids[69_999], TOO_MANY);
         assert!(situations.all.len() <= MOST_SITUATIONS);
         assert_eq!(situations.get(TOO_MANY).features(), []);
-        assert_eq!(situations.of(&frame(0, 5), Fields::NUMERICS, NOTHING, &source), ids[4]);
+        assert_eq!(situations.of(under(0, 5), Fields::NUMERICS, NOTHING, &source), ids[4]);
     }
 }

@@ -14,8 +14,8 @@ use traincheck_analyzer::runs;
 use traincheck_analyzer::suppress::{FILE_NAME, Suppressions};
 use traincheck_analyzer::table::ReadTableError;
 
-use super::calendar;
 use super::progress::Bar;
+use crate::calendar;
 
 /// Exit code for bad input.
 const EXIT_BAD_INPUT: u8 = 2;

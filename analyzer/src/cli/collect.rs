@@ -17,7 +17,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use super::settings::Options;
-use super::{EXIT_TROUBLE, calendar, complain};
+use super::{EXIT_TROUBLE, complain};
+use crate::calendar;
 
 /// Exit code if the agent or the command could not be started; no exit code of the command itself.
 const EXIT_NOT_STARTED: u8 = 125;

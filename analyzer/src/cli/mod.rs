@@ -1,5 +1,4 @@
 //! The command line: one table of subcommands, and what all of them do alike with errors.
-pub mod calendar;
 mod check;
 mod collect;
 mod doctor;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::cost;
 use super::{Calls, End, Lost, ProcessSummary, Summary, Value, Variable};
-use crate::cli::calendar;
+use crate::calendar;
 
 /// Longer lists are cut.
 const MOST_ROWS: usize = 30;

@@ -62,7 +62,7 @@ impl Cx<'_> {
     /// The same with what the relation knows itself, see [`Cx::traits`]. Only features that are among `fields`
     /// count.
     pub fn situation_of(&mut self, frame: &Frame, fields: Fields, traits: TraitsId) -> SituationId {
-        self.names.situations.of(frame, fields, traits, self.source)
+        self.names.situations.of(frame.features(), fields, traits, self.source)
     }
 
     /// The number of features that the relation adds of its own: attributes of a variable, or, for a window about

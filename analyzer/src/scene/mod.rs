@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use traincheck_schema::record::{Argument, Event, Role, flags};
 
 use crate::names::{CallId, FastMap, FastSet};
+use crate::situation::EventFeatures;
 use dictionary::{Object, Resolved, Target};
 use passes::Passes;
 use root::Roots;
@@ -80,6 +81,13 @@ pub struct Frame {
     pub counts: bool,
     /// How many losses there had been.
     pub losses: u32,
+}
+
+impl Frame {
+    /// What its `Enter` says of the situation.
+    pub fn features(&self) -> EventFeatures {
+        EventFeatures { stage: self.stage, flags: self.flags, context: self.context }
+    }
 }
 
 /// An iteration that has begun.
