@@ -22,13 +22,6 @@ pub mod sink;
 pub mod state;
 pub mod training;
 
-use base::settings;
-use std::sync::OnceLock;
-use traincheck_schema::run::SettingInfo;
-
-/// What the start of a run says about the job. Known once torch is imported.
-static JOB: OnceLock<sink::StartInfo> = OnceLock::new();
-
 /// Runs before `main` in every process that the library is preloaded into.
 unsafe extern "C" fn constructor() {
     // No unwinding out of a constructor; there is nothing in here that panics short of a defect.
@@ -42,19 +35,3 @@ unsafe extern "C" fn constructor() {
 #[used]
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: unsafe extern "C" fn() = constructor;
-
-/// Remembers what the start of the run will say.
-fn describe_job(python_version: String, torch_version: String, settings: Vec<SettingInfo>) {
-    let profile = settings::get().profile.name().to_owned();
-    let _ = JOB.set(sink::StartInfo { python_version, torch_version, profile, settings });
-}
-
-/// The first training event: from here on there is a run folder.
-fn start_recording() {
-    if !sink::is_started()
-        && !sink::is_inert()
-        && let Some(job) = JOB.get()
-    {
-        sink::start(job.clone());
-    }
-}

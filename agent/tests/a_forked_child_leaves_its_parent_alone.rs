@@ -39,7 +39,7 @@ fn a_child_records_nothing_and_touches_nothing() {
         for round in 0..20 {
             let before = files(std::env::var("TRAINCHECK_RUN_DIR").unwrap().as_ref());
             forked(|| {
-                assert!(sink::is_inert() && traincheck::boot::process::is_forked());
+                assert!(sink::is_inert() && traincheck::base::fork::is_forked());
                 (0..100_000).for_each(|_| sink::emit(&event(OF_THE_CHILD)));
                 assert_eq!(sink::define(DictEntry::default()), 0);
                 assert_eq!(sink::text("of the child"), 0);

@@ -1,6 +1,5 @@
 //! The settings of this process: read once, when torch is imported, and never later.
 
-use crate::sink;
 use std::sync::OnceLock;
 use traincheck_schema::run::SettingInfo;
 use traincheck_settings::{Loaded, Settings, Sources, environment};
@@ -17,29 +16,34 @@ pub fn get() -> &'static Settings {
     }
 }
 
-/// Reads them. What cannot be followed is noted and does no harm. Gives back what `run.json` says of them.
-pub fn load() -> Vec<SettingInfo> {
+/// What was read.
+pub struct Read {
+    /// What `run.json` says of the settings.
+    pub in_force: Vec<SettingInfo>,
+    /// Settings that cannot be followed, each with all that is wrong with it.
+    pub problems: Vec<(String, String)>,
+}
+
+/// Reads them. What cannot be followed does no harm.
+pub fn load() -> Read {
     let folder = std::env::current_dir().unwrap_or_default();
     let Loaded { settings, in_force, problems, .. } =
         traincheck_settings::load(&Sources { folder, environment: environment(), options: Vec::new() });
-    // One note for each setting: all that is wrong with it.
-    let mut told: Vec<&str> = Vec::new();
+    let mut of_settings: Vec<(String, String)> = Vec::new();
     for problem in &problems {
-        if told.contains(&problem.setting.as_str()) {
-            continue;
+        match of_settings.iter_mut().find(|(setting, _)| *setting == problem.setting) {
+            Some((_, why)) => *why += &format!("; {problem}"),
+            None => of_settings.push((problem.setting.clone(), problem.to_string())),
         }
-        told.push(&problem.setting);
-        let of_it = problems.iter().filter(|other| other.setting == problem.setting);
-        let why = of_it.map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        sink::note_hook_off(&format!("setting {}", problem.setting), &why);
     }
     let _ = SETTINGS.set(settings);
-    in_force
+    let in_force = in_force
         .into_iter()
         .map(|setting| SettingInfo {
             name: setting.name.to_owned(),
             value: setting.value,
             from: setting.place.to_string(),
         })
-        .collect()
+        .collect();
+    Read { in_force, problems: of_settings }
 }

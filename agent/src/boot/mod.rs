@@ -14,7 +14,7 @@ use crate::interpreter::names::{self, Classes};
 use crate::interpreter::{frame, support};
 use crate::libtorch::native;
 use crate::sink::report::{self, Progress};
-use crate::sink::{self, cost};
+use crate::sink::{self, StartInfo, cost};
 use crate::state::rng;
 use crate::training::budget;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -160,7 +160,7 @@ pub unsafe fn body_left(python: &'static Python, ran: bool) {
         DONE.store(true, Ordering::Relaxed);
         // SAFETY: the caller's word.
         guarded(|| match unsafe { arm(python) } {
-            Ok(()) => report::report(Progress::Armed, crate::JOB.get()),
+            Ok(()) => report::report(Progress::Armed),
             Err(why) => {
                 // SAFETY: the caller's word.
                 unsafe { python_calls::remove(python) };
@@ -174,7 +174,7 @@ fn give_up(hook: &str, why: &str) {
     DONE.store(true, Ordering::Relaxed);
     IMPORTING.store(false, Ordering::Relaxed);
     sink::note_hook_off(hook, why);
-    report::report(Progress::Refused, crate::JOB.get());
+    report::report(Progress::Refused);
 }
 
 /// torch is there: everything that is proven is switched on.
@@ -214,9 +214,17 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
             (python.inc_ref)(class);
         }
         names::install(classes);
-        let in_force = settings::load();
+        let read = settings::load();
+        for (setting, why) in &read.problems {
+            sink::note_hook_off(&format!("setting {setting}"), why);
+        }
         code::Codes::install(python, text(c"standard_library"))?;
-        crate::describe_job(python.version_text(), text(c"version"), in_force);
+        sink::describe(StartInfo {
+            python_version: python.version_text(),
+            torch_version: text(c"version"),
+            profile: settings::get().profile.name().to_owned(),
+            settings: read.in_force,
+        });
         cost::armed();
         if let Some(percent) = settings::get().overhead {
             budget::set(percent / 100.0);

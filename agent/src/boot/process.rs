@@ -3,13 +3,13 @@
 //! Everything is registered from the constructor, before any thread can exist: registering takes a lock of the
 //! C library that is not reset in a forked child.
 
+use crate::base::fork;
 use crate::hooks::python_calls;
 use crate::sink;
 use crate::sink::cost::Costs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static BOOTED: AtomicBool = AtomicBool::new(false);
-static FORKED: AtomicBool = AtomicBool::new(false);
 
 /// Registers the handlers for fork, exit and the end of threads. Called first of all, in every process that the
 /// agent is preloaded into: it allocates nothing and writes nothing. Later calls do nothing.
@@ -25,15 +25,9 @@ pub fn boot() {
     }
 }
 
-/// This process was forked from one that the agent was awake in. Nothing is recorded here, and nothing that the
-/// parent shares with it is touched.
-pub fn is_forked() -> bool {
-    FORKED.load(Ordering::Relaxed)
-}
-
 /// Runs in the parent before the fork, in whichever of its threads forks.
 extern "C" fn before_fork() {
-    if !is_forked() {
+    if !fork::is_forked() {
         sink::before_fork();
     }
 }
@@ -41,7 +35,7 @@ extern "C" fn before_fork() {
 /// Runs in the child between `fork` and its return: only stores to memory of its own. The locks of this library
 /// may be held by threads that do not exist here, so from now on every way in ends before it takes one.
 extern "C" fn in_child() {
-    FORKED.store(true, Ordering::Relaxed);
+    fork::in_child();
     sink::go_inert();
     python_calls::leave_child();
 }

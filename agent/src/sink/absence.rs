@@ -6,9 +6,11 @@
 //! get to it in a job that forks all the time. It gets another thread where the next iteration begins, where a ring is half
 //! full, or where the run is sealed, and not before: at the end of `fork` would be too early.
 
+use super::phase::is_inert;
+use super::place::is_ours;
 use super::quiet::quietly;
 use super::writer::{self, Writer};
-use super::{is_inert, is_ours, now};
+use crate::base::clock::now;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;

@@ -3,8 +3,9 @@
 //! One in sixteen calls of a hook is timed with the processor's cycle counter, each look at variables always.
 //! What no timer sees, because it happens in the interpreter, is a constant that is measured once, times a count.
 
+use super::{account, phase, writer};
+use crate::base::clock;
 use crate::base::gil::refused;
-use crate::sink;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,12 +38,12 @@ fn ticks() -> u64 {
     // SAFETY: every x86-64 processor has the instruction, and Linux allows it to programs.
     return unsafe { core::arch::x86_64::_rdtsc() };
     #[cfg(not(target_arch = "x86_64"))]
-    return sink::now();
+    return clock::now();
 }
 
 /// Notes when the agent was armed. Later calls do nothing.
 pub fn armed() {
-    let _ = ARMED.set((ticks(), sink::now()));
+    let _ = ARMED.set((ticks(), clock::now()));
 }
 
 /// Time that is being taken.
@@ -103,9 +104,9 @@ pub fn frame() {
 pub fn calibrate_frames(frames: u64, mut run: impl FnMut(bool)) {
     let mut best = |hooked: bool| {
         let once = |_| {
-            let begun = sink::now();
+            let begun = clock::now();
             run(hooked);
-            sink::now() - begun
+            clock::now() - begun
         };
         (0..4).map(once).min().unwrap_or(0)
     };
@@ -134,13 +135,13 @@ impl Costs {
     pub fn now() -> Costs {
         let (ticks_then, ns_then) = ARMED.get().copied().unwrap_or_default();
         let ticks = ticks().saturating_sub(ticks_then).max(1);
-        let ns_per_tick = sink::now().saturating_sub(ns_then) as f64 / ticks as f64;
+        let ns_per_tick = clock::now().saturating_sub(ns_then) as f64 / ticks as f64;
         Costs {
             calls: CALLS.ns(ns_per_tick),
             frames: FRAMES.load(Ordering::Relaxed) * PICOSECONDS_A_FRAME.load(Ordering::Relaxed) / 1000,
             looks: LOOKS.ns(ns_per_tick),
             ops: OPS.ns(ns_per_tick),
-            writer: sink::writer_cpu_ns(),
+            writer: writer::cpu_ns(),
         }
     }
 
@@ -162,16 +163,19 @@ impl Costs {
 
     /// Puts it into the account of the run.
     pub fn account(&self) {
-        let since = ARMED.get().map_or(0, |(_, armed)| sink::now().saturating_sub(*armed));
-        sink::account("armed_ns", since);
-        sink::account("calls_ns", self.calls);
-        sink::account("frames_ns", self.frames);
-        sink::account("looks_ns", self.looks);
-        sink::account("ops_ns", self.ops);
-        sink::account("frames", FRAMES.load(Ordering::Relaxed));
-        sink::account("ps_per_frame", PICOSECONDS_A_FRAME.load(Ordering::Relaxed));
+        if phase::is_inert() {
+            return;
+        }
+        let since = ARMED.get().map_or(0, |(_, armed)| clock::now().saturating_sub(*armed));
+        account::set("armed_ns", since);
+        account::set("calls_ns", self.calls);
+        account::set("frames_ns", self.frames);
+        account::set("looks_ns", self.looks);
+        account::set("ops_ns", self.ops);
+        account::set("frames", FRAMES.load(Ordering::Relaxed));
+        account::set("ps_per_frame", PICOSECONDS_A_FRAME.load(Ordering::Relaxed));
         if refused() > 0 {
-            sink::account("state_in_use", refused());
+            account::set("state_in_use", refused());
         }
     }
 }

@@ -14,78 +14,46 @@ mod command;
 pub mod cost;
 mod early;
 mod folder;
+mod job;
 mod merge;
 mod names;
+mod phase;
+mod place;
 mod quiet;
 pub mod report;
+pub mod reserve;
 mod ring_file;
 pub mod secrets;
 mod threads;
 mod writer;
 
-use crate::base::reserve;
-use crate::boot::process;
+pub use crate::base::clock::now;
+use crate::base::fork;
 use command::Command;
 pub use command::REDACTED;
 use early::Early;
+pub use job::{StartInfo, describe, described};
+use phase::{OFF, PHASE, RECORDING, WAITING, stop};
+pub use phase::{go_inert, is_inert, is_started};
+use place::{Place, is_ours};
 use quiet::quietly;
 use ring_file::RingFile;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use threads::NO_THREAD;
 use traincheck_schema::record::{Argument, DictEntry, DictKind, Event, EventKind, State};
 use traincheck_schema::ring::RingInfo;
-use traincheck_schema::run::{RunInfo, SettingInfo};
+use traincheck_schema::run::RunInfo;
 use traincheck_schema::segment::{FormatVersion, ProcessHeader, SegmentWriter, WriteError};
 use writer::Writer;
 
-/// Records are kept in memory.
-const WAITING: u8 = 0;
-/// They go to the rings.
-const RECORDING: u8 = 1;
-/// They go nowhere, and never will again.
-const OFF: u8 = 2;
-
-/// The one word that every way in looks at first.
-static PHASE: AtomicU8 = AtomicU8::new(WAITING);
 static LAST_CALL: AtomicU64 = AtomicU64::new(0);
-/// This process wrote `run.json`.
-static FIRST: AtomicBool = AtomicBool::new(false);
 static STARTING: Mutex<()> = Mutex::new(());
 /// The length of the ring of the dictionary, in bytes.
 const NAMES_RING_SIZE: usize = 4 << 20;
-static PLACE: OnceLock<Place> = OnceLock::new();
-
-/// Where the files of this process are.
-struct Place {
-    folder: PathBuf,
-    /// What their names begin with: `HOST-PID`.
-    process: String,
-    pid: u32,
-}
-
-impl Place {
-    fn path(&self, rest: &str) -> PathBuf {
-        self.folder.join(format!("{}-{rest}", self.process))
-    }
-}
-
-/// What the first training event knows about the process.
-#[derive(Clone, Debug, Default)]
-pub struct StartInfo {
-    /// Version of Python, or empty.
-    pub python_version: String,
-    /// Version of PyTorch, or empty.
-    pub torch_version: String,
-    /// Name of the profile.
-    pub profile: String,
-    /// The settings in force.
-    pub settings: Vec<SettingInfo>,
-}
-
 /// Why a run could not be started.
 #[derive(Debug)]
 enum StartError {
@@ -112,8 +80,8 @@ impl std::fmt::Display for StartError {
     }
 }
 
-/// What has to be done before other threads exist. Part of [`process::boot`].
-pub(crate) fn boot() {
+/// What has to be done before other threads exist. Part of the boot of the agent.
+pub fn boot() {
     threads::boot();
 }
 
@@ -123,7 +91,7 @@ pub fn fork_without_writer() {
 }
 
 /// Runs before a fork. Afterwards no lock of this library is held by the calling thread.
-pub(crate) fn before_fork() {
+pub fn before_fork() {
     absence::before_fork();
 }
 
@@ -132,31 +100,6 @@ pub(crate) fn before_fork() {
 #[inline]
 pub fn go_on_writing() {
     absence::end();
-}
-
-/// Runs in a forked child: nothing but a store.
-pub(crate) fn go_inert() {
-    PHASE.store(OFF, Ordering::Relaxed);
-}
-
-/// The process has no memory left: nothing is recorded any more, and the writer ends the run at its next look. Only a
-/// store, for it comes from the allocator.
-pub(crate) fn memory_is_short() {
-    PHASE.store(OFF, Ordering::Release);
-}
-
-/// `CLOCK_MONOTONIC`, nanoseconds.
-#[inline]
-pub fn now() -> u64 {
-    clock(libc::CLOCK_MONOTONIC)
-}
-
-#[inline]
-fn clock(id: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a local; the clocks used here always exist.
-    unsafe { libc::clock_gettime(id, &mut time) };
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 /// The id of the next call, from 1, unique in the process.
@@ -243,6 +186,16 @@ pub fn choose_folder() -> Option<&'static Path> {
     if is_inert() { None } else { folder::choose() }
 }
 
+/// The first training event: from here on there is a run folder.
+pub fn start_recording() {
+    if !is_started()
+        && !is_inert()
+        && let Some(job) = described()
+    {
+        start(job.clone());
+    }
+}
+
 /// Starts the run: makes the folder and its files, and the writer. False: nothing is or will be recorded. Later
 /// calls only tell.
 pub fn start(info: StartInfo) -> bool {
@@ -262,8 +215,7 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
     let folder = folder::chosen();
     folder::create(folder).map_err(|error| StartError::Folder(folder.into(), error))?;
     let pid = std::process::id();
-    let place =
-        PLACE.get_or_init(|| Place { folder: folder.into(), process: process_name(folder, pid), pid });
+    let place = Place::choose(folder);
     let command = Command::of_process();
     let host = folder::host();
     let run = RunInfo {
@@ -280,7 +232,7 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
         hooks: account::hooks(),
     };
     let is_first = folder::write_info(folder, &run).map_err(StartError::Info)?;
-    FIRST.store(is_first, Ordering::Relaxed);
+    place::FIRST.store(is_first, Ordering::Relaxed);
 
     // SAFETY: no arguments, cannot fail.
     let (parent, thread) = unsafe { (libc::getppid(), libc::gettid()) };
@@ -345,57 +297,14 @@ fn write_beginning(
     })
 }
 
-/// What the names of the files of this process begin with. A folder can hold files of an earlier process of the
-/// same number, one that has called `exec` or ran in another container: then the host is called `NAME.2`.
-fn process_name(folder: &Path, pid: u32) -> String {
-    let host = folder::host();
-    let mut name = format!("{host}-{pid}");
-    for count in 2..1000 {
-        if !folder::is_taken(folder, &name) {
-            break;
-        }
-        name = format!("{host}.{count}-{pid}");
-    }
-    name
-}
-
 /// The first of these environment variables that is a number.
 fn number_of(variables: &[&str]) -> Option<u32> {
     variables.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
 }
 
-/// The run is this process's. A child made without the C library does not know that it is one, and has no writer.
-fn is_ours() -> bool {
-    PLACE.get().is_some_and(|place| place.pid == std::process::id())
-}
-
-/// The path of the ring with this ending of its name; none before the start.
-fn ring_path(rest: &str) -> Option<PathBuf> {
-    PLACE.get().map(|place| place.path(&format!("{rest}.ring")))
-}
-
-/// Stops the capture for good.
-fn stop(why: String) {
-    account::trouble(why);
-    PHASE.store(OFF, Ordering::Release);
-}
-
 /// CPU time that the writer has used, nanoseconds.
 pub fn writer_cpu_ns() -> u64 {
     writer::cpu_ns()
-}
-
-/// The run was started and records are taken.
-#[inline]
-pub fn is_started() -> bool {
-    PHASE.load(Ordering::Relaxed) == RECORDING
-}
-
-/// Nothing is recorded any more in this process, and never will be: it is a forked child, the run is sealed, or
-/// it could not be written.
-#[inline]
-pub fn is_inert() -> bool {
-    PHASE.load(Ordering::Relaxed) == OFF
 }
 
 /// Why the capture stopped, if something was wrong.
@@ -451,7 +360,7 @@ pub fn account(name: &str, value: u64) {
 /// Returns when that is done, or when nothing has happened for two seconds. Later calls do nothing but wait for
 /// the same.
 pub fn seal(reason: &str) {
-    if process::is_forked() {
+    if fork::is_forked() {
         return;
     }
     PHASE.store(OFF, Ordering::Release);

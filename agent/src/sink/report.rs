@@ -1,8 +1,9 @@
 //! What the agent says of itself where `traincheck doctor` asks: a file for each process, beside no run.
 
+use super::account;
+use super::job::described;
 use super::quiet::quietly;
-use super::{StartInfo, account};
-use crate::boot::process;
+use crate::base::fork;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -41,10 +42,10 @@ pub fn boot(python: Option<String>) {
 }
 
 /// It is armed, or has refused to arm itself.
-pub fn report(progress: Progress, job: Option<&StartInfo>) {
+pub fn report(progress: Progress) {
     update(|report| {
         report.progress = progress;
-        if let Some(job) = job {
+        if let Some(job) = described() {
             report.torch.clone_from(&job.torch_version);
             report.profile.clone_from(&job.profile);
         }
@@ -59,7 +60,7 @@ pub fn finish() {
 /// Writes the report after a change, and with the hooks as they are.
 fn update(change: impl FnOnce(&mut Report)) {
     let Some(asked) = ASKED.get() else { return };
-    if process::is_forked() {
+    if fork::is_forked() {
         return;
     }
     let mut report = asked.report.lock().unwrap_or_else(PoisonError::into_inner);

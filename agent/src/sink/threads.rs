@@ -11,8 +11,8 @@
 
 use super::names::content_hash;
 use super::ring_file::RingFile;
-use super::writer;
-use crate::boot::process;
+use super::{place, writer};
+use crate::base::fork;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -108,7 +108,7 @@ pub fn boot() {
 
 /// The destructor of the key.
 unsafe extern "C" fn thread_ended(thread: *mut libc::c_void) {
-    if process::is_forked() {
+    if fork::is_forked() {
         return;
     }
     PRODUCER.set(NO_PRODUCER);
@@ -219,7 +219,7 @@ impl Thread {
         if self.index == NO_THREAD {
             return None;
         }
-        let path = super::ring_path(&format!("r{}", self.index))?;
+        let path = place::ring_path(&format!("r{}", self.index))?;
         // SAFETY: no arguments, cannot fail.
         let id = unsafe { libc::gettid() };
         let info = RingInfo {

@@ -10,10 +10,11 @@
 
 use super::early::Early;
 use super::merge::{Merge, Records};
+use super::phase::stop;
 use super::ring_file::RingFile;
 use super::threads::{self, NO_THREAD, Thread};
-use super::{absence, account, folder, names, now};
-use crate::base::reserve;
+use super::{absence, account, folder, names, place, reserve};
+use crate::base::clock::{self, now};
 use std::io;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -305,7 +306,7 @@ impl Writer {
         let mut figures = account::figures();
         figures.push(("writer_cpu_ns".into(), cpu_ns()));
         figures.push(("written_bytes".into(), self.segment.bytes_written()));
-        if super::FIRST.load(Ordering::Relaxed)
+        if place::FIRST.load(Ordering::Relaxed)
             && let Some(folder) = self.path.parent()
         {
             // The footer has it, too: this is for those who read no traces.
@@ -344,14 +345,14 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
             Err(stop) => Some(stop.text()),
         };
         if let Some(what) = &stopped {
-            super::stop(what.clone());
+            stop(what.clone());
         }
         let reason = match &stopped {
             Some(what) => what.as_str(),
             None => REASON.get().map_or("", String::as_str),
         };
         if let Err(error) = writer.close(reason) {
-            super::stop(error.to_string());
+            stop(error.to_string());
         }
         None
     }));
@@ -359,12 +360,12 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
         Ok(Some(writer)) => {
             // The clock goes with the thread.
             CPU_CLOCK.store(NO_CLOCK, Ordering::Relaxed);
-            CPU_BEFORE.fetch_add(super::clock(libc::CLOCK_THREAD_CPUTIME_ID), Ordering::Relaxed);
+            CPU_BEFORE.fetch_add(clock::read(libc::CLOCK_THREAD_CPUTIME_ID), Ordering::Relaxed);
             absence::begin(writer);
         }
         Ok(None) => ended(),
         Err(_) => {
-            super::stop("the writer has failed".into());
+            stop("the writer has failed".into());
             ended();
         }
     }
@@ -426,7 +427,7 @@ pub fn close(reason: &str) {
             && let Err((writer, _)) = writer.spawn()
         {
             if let Err(error) = writer.give_up(reason) {
-                super::stop(error.to_string());
+                stop(error.to_string());
             }
             return ended();
         }
@@ -475,7 +476,7 @@ pub fn rouse(word: &AtomicU32) {
 pub fn cpu_ns() -> u64 {
     let now = match CPU_CLOCK.load(Ordering::Relaxed) {
         NO_CLOCK => 0,
-        clock => super::clock(clock),
+        clock => clock::read(clock),
     };
     CPU_BEFORE.load(Ordering::Relaxed) + now
 }

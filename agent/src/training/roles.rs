@@ -58,7 +58,7 @@ pub unsafe fn entering(
             _ => {}
         }
         if function.role == Role::OptimizerInit {
-            crate::start_recording();
+            sink::start_recording();
         }
         (modes, now.context(), object)
     }
@@ -197,7 +197,7 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
     unsafe {
         let with_gradients = modes & (flags::GRAD | flags::INFERENCE) == flags::GRAD;
         if with_gradients {
-            crate::start_recording();
+            sink::start_recording();
         }
         variables::add_root(python, module);
         let object = variables::module_object(module);

@@ -3,7 +3,7 @@
 //! Rust ends the process if it is refused memory. A job may live with that: it is under a limit, tries what fits, and
 //! goes on with less. So the agent has set some aside; the first time that it has to touch it, the recording stops.
 
-use crate::sink;
+use super::phase;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,7 +51,7 @@ fn owns(memory: *mut u8) -> bool {
 #[cold]
 fn take(layout: Layout) -> *mut u8 {
     TOUCHED.store(true, Ordering::Relaxed);
-    sink::memory_is_short();
+    phase::memory_is_short();
     let base = BASE.load(Ordering::Acquire);
     if base == 0 {
         return ptr::null_mut();

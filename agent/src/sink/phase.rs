@@ -1,0 +1,44 @@
+//! Whether records are kept, written or thrown away: one word, which every way in looks at first.
+
+use super::account;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Records are kept in memory.
+pub const WAITING: u8 = 0;
+/// They go to the rings.
+pub const RECORDING: u8 = 1;
+/// They go nowhere, and never will again.
+pub const OFF: u8 = 2;
+
+/// The word.
+pub static PHASE: AtomicU8 = AtomicU8::new(WAITING);
+
+/// The run was started and records are taken.
+#[inline]
+pub fn is_started() -> bool {
+    PHASE.load(Ordering::Relaxed) == RECORDING
+}
+
+/// Nothing is recorded any more in this process, and never will be: it is a forked child, the run is sealed, or
+/// it could not be written.
+#[inline]
+pub fn is_inert() -> bool {
+    PHASE.load(Ordering::Relaxed) == OFF
+}
+
+/// Runs in a forked child: nothing but a store.
+pub fn go_inert() {
+    PHASE.store(OFF, Ordering::Relaxed);
+}
+
+/// The process has no memory left: nothing is recorded any more, and the writer ends the run at its next look. Only a
+/// store, for it comes from the allocator.
+pub fn memory_is_short() {
+    PHASE.store(OFF, Ordering::Release);
+}
+
+/// Stops the capture for good.
+pub fn stop(why: String) {
+    account::trouble(why);
+    PHASE.store(OFF, Ordering::Release);
+}
