@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use traincheck_schema::record::EventKind;
-use traincheck_tests::{Finished, Trace, agent, finish, folder, plain, preloaded, script};
+use traincheck_tests::{Finished, Trace, agent, finish, folder, left_out, plain, preloaded, script};
 
 const ITERATIONS: [&str; 1] = ["400"];
 
@@ -91,8 +91,7 @@ fn a_disk_that_may_only_be_read() {
 fn another_allocator_beside_it() {
     let jemalloc = Path::new("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2");
     if !jemalloc.exists() {
-        eprintln!("skipped: the Debian package libjemalloc2 is not installed");
-        return;
+        return left_out("another allocator", "the Debian package libjemalloc2 is not installed");
     }
     let expected = train(plain().env("LD_PRELOAD", jemalloc), &["threads:5"]).exited(0);
     let temporary = folder();
@@ -152,7 +151,7 @@ impl Disk {
             libc::mount(name, target.as_ptr(), kind, flags, options.as_ptr().cast())
         };
         if mounted != 0 {
-            eprintln!("skipped: no file system can be mounted here");
+            left_out("disks that are full or read-only", "this user may not mount a file system");
             return None;
         }
         Some(Disk(folder))

@@ -6,6 +6,7 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 use traincheck::libtorch::view::{Dtype, TensorView};
 use traincheck::state::fingerprint::{CHUNK, Digest, Path, digest, digest_on};
+use traincheck_tests::left_out_by_this_machine;
 
 const DTYPES: [Dtype; 21] = [
     Dtype::Bool,
@@ -183,6 +184,21 @@ fn view<'a>(
         let data = bytes.as_ptr().wrapping_add(first * dtype.size());
         TensorView::new(dtype, data, sizes, strides).expect("a tensor")
     }
+}
+
+#[test]
+fn every_path_of_this_architecture_is_tried() {
+    #[cfg(target_arch = "x86_64")]
+    for path in [Path::Avx2, Path::Avx512] {
+        if !Path::available().contains(&path) {
+            left_out_by_this_machine(
+                &format!("fingerprints by {path:?}"),
+                "the processor has no such instructions",
+            );
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    assert!(Path::available().contains(&Path::Neon));
 }
 
 fn check_everywhere(view: &TensorView) {

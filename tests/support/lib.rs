@@ -3,9 +3,11 @@
 //! Two variables say with what: `TRAINCHECK_TEST_PYTHON`, a Python with what `environments/py311-torch2.9.txt` lists, and
 //! `TRAINCHECK_TEST_BIN`, the folder of `traincheck` and `libtraincheck.so`. `scripts/test` sets both.
 mod arguments;
+mod left_out;
 mod run;
 mod trace;
 
+pub use left_out::{left_out, left_out_by_this_machine};
 pub use run::{
     Finished, agent, finish, finish_within, interpreters, plain, plain_in, preloaded, preloaded_in, python,
     repository, spawn, traincheck, with_data_sets,

@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::left_out;
+
 /// A command that takes longer hangs. Training takes seconds; this leaves room for a machine that does much else.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 
@@ -103,7 +105,7 @@ pub fn interpreters() -> Vec<(String, PathBuf)> {
     {
         match env::var_os(variable).filter(|path| !path.is_empty()) {
             Some(path) => all.push((version.to_owned(), PathBuf::from(path))),
-            None => println!("left out: CPython {version}, because {variable} is not set"),
+            None => left_out(&format!("CPython {version}"), &format!("{variable} is not set")),
         }
     }
     all
