@@ -110,24 +110,24 @@ fn the_end_of_the_process_does_not_wait_for_a_writer_that_hangs() {
         assert_eq!(libc::ptrace(libc::PTRACE_INTERRUPT, writer, none, none), 0);
         assert_eq!(libc::waitpid(writer, std::ptr::null_mut(), libc::__WALL), writer);
     }
-    let begun = Instant::now();
     drop(child.stdin.take());
     // A thread that is traced has to be waited for before its process.
     // SAFETY: a plain call.
     unsafe { libc::waitpid(writer, std::ptr::null_mut(), libc::__WALL) };
     assert!(child.wait().unwrap().success());
-    let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(1_900), "it was not stopped: {took:?}");
-    assert!(took < Duration::from_secs(6), "{took:?}");
+    // It has ended, though the writer never went on: had it, the trace would be sealed.
     let found = read(folder.path());
     assert_eq!((found.count(), found.ending), (1, None));
     assert!(files(folder.path()).iter().any(|name| name.ends_with(".ring")));
 }
 
+/// Nothing takes this long but what hangs.
+const HANGS: Duration = Duration::from_secs(300);
+
 /// The id of the thread of process `pid` with this name, which it may be about to get.
 fn thread_named(pid: u32, name: &str) -> libc::pid_t {
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(10) {
+    while begun.elapsed() < HANGS {
         for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
             if std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
                 return thread.file_name().to_str().unwrap().parse().unwrap();

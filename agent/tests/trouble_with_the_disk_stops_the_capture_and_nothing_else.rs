@@ -8,8 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use traincheck::sink;
 use traincheck_schema::segment::DropReason;
+use traincheck_tests::left_out;
 
-/// Emits until the capture has stopped; it must within some seconds.
+/// Emits until the capture has stopped; what takes minutes never does.
 fn emit_until_it_stops() {
     let begun = Instant::now();
     let mut sequence = 0;
@@ -20,7 +21,7 @@ fn emit_until_it_stops() {
             sink::emit_state(&state(sequence.wrapping_mul(0x2545_f491_4f6c_dd1d)));
         }
         std::thread::sleep(Duration::from_millis(2));
-        assert!(begun.elapsed() < Duration::from_secs(30), "the capture goes on");
+        assert!(begun.elapsed() < Duration::from_secs(300), "the capture goes on");
     }
     // Goes on as if nothing were the matter.
     (0..10_000).for_each(|i| sink::emit(&event(i)));
@@ -222,7 +223,7 @@ impl Disk {
             )
         };
         if mounted != 0 {
-            eprintln!("skipped: no file system can be mounted here");
+            left_out("the capture on a full disk", "this user may not mount a file system");
             return None;
         }
         Some(Disk(folder))

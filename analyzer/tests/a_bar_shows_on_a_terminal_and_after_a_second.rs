@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use std::{ptr, thread};
 
 use traincheck_benches::synthetic::Synthetic;
+use traincheck_tests::left_out_by_this_machine;
 
 /// Both ends of a terminal: the program's, and ours.
 fn terminal() -> (OwnedFd, File) {
@@ -93,6 +94,14 @@ fn of_infer_check_and_inspect() {
 fn none_of_what_is_soon_done() {
     let folder = tempfile::tempdir().unwrap();
     Synthetic { events: 10, ..Synthetic::default() }.write(&folder.path().join("run"), true).unwrap();
-    let (_, shown) = on_a_terminal(folder.path(), &["inspect", "run"], false);
-    assert!(!shown.contains("reading"), "{shown:?}");
+    // On a machine that does much else it may once take longer than the second after which there is a bar.
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let (_, shown) = on_a_terminal(folder.path(), &["inspect", "run"], false);
+        if begun.elapsed() < Duration::from_secs(1) {
+            assert!(!shown.contains("reading"), "{shown:?}");
+            return;
+        }
+    }
+    left_out_by_this_machine("no bar for what is soon done", "nothing is soon done on this machine");
 }
