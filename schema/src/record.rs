@@ -361,7 +361,7 @@ pub enum DictKind {
     Context = 7,
 }
 
-/// What a recorded function does, as far as the relations care. Assigned by the agent's capture plan.
+/// What a recorded function does, as far as the relations care. Assigned by the agent's table of functions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u16)]
 pub enum Role {

@@ -23,6 +23,8 @@ pub enum Value {
     Text(String),
     /// A whole number.
     Integer(i64),
+    /// `true` or `false`.
+    Flag(bool),
     /// A list, with the place of each element.
     List(Vec<(Value, Place)>),
     /// A table.
@@ -36,6 +38,7 @@ impl fmt::Display for Value {
         match self {
             Value::Text(text) => f.write_str(&quoted(text)),
             Value::Integer(number) => write!(f, "{number}"),
+            Value::Flag(flag) => write!(f, "{flag}"),
             Value::List(_) => f.write_str("a list"),
             Value::Table(_) => f.write_str("a table"),
             Value::Other(text) => f.write_str(text),
@@ -95,7 +98,7 @@ fn value(found: &Spanned<DeValue>, place: &impl Fn(usize) -> Place) -> Value {
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or_else(|_| Value::Other(quoted(number.as_str())), Value::Integer),
         DeValue::Float(number) => Value::Other(number.as_str().chars().take(40).collect()),
-        DeValue::Boolean(truth) => Value::Other(truth.to_string()),
+        DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(time) => Value::Other(time.to_string()),
         DeValue::Array(elements) => Value::List(
             elements.iter().map(|element| (value(element, place), place(element.span().start))).collect(),

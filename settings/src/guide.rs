@@ -2,7 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::{ROLES, TABLE};
+use traincheck_schema::record::Role;
+
+use crate::{
+    CapturePolicy, Counter, KEYS, ObservationPoint, Profile, Receiver, RecordedArguments, TABLE, Word,
+};
 
 const BEGINNING: &str = "\
 <!-- Made from the table in settings/src/table.rs: cargo run -p traincheck-settings --example guide > docs/configuration.md -->
@@ -41,6 +45,25 @@ path with a comma in it goes into the file.
 |---|---|---|---|---|---|
 ";
 
+const EXAMPLE: &str = "
+An optimizer that inherits from nothing, its parameters in `param_groups` as PyTorch's have them:
+
+```toml
+[[rules]]
+module = \"mylib.optim\"
+function = \"Lion.__init__\"
+role = \"optimizer_init\"
+object = \"optimizer\"
+
+[[rules]]
+module = \"mylib.optim\"
+function = \"Lion.step\"
+role = \"optimizer_step\"
+object = \"optimizer\"
+arguments = \"given\"
+```
+";
+
 const END: &str = "
 ## What cannot be set
 
@@ -72,14 +95,34 @@ pub fn page() -> String {
     for row in TABLE {
         let _ = write!(page, "\n## {}\n\n{}\n", row.name, wrapped(&format!("{}. {}", row.help, row.about)));
         if row.name == "rules" {
-            page.push_str("\n| role | the function |\n|---|---|\n");
-            for (name, _, does) in ROLES {
-                let _ = writeln!(page, "| `{name}` | {does} |");
-            }
+            rules(&mut page);
         }
     }
     page.push_str(END);
     page
+}
+
+/// What can be said in a rule.
+fn rules(page: &mut String) {
+    page.push_str("\n| key | what it says | if it is left out |\n|---|---|---|\n");
+    for (key, says, otherwise) in KEYS {
+        let _ = writeln!(page, "| `{key}` | {says} | {otherwise} |");
+    }
+    page.push_str(EXAMPLE);
+    words::<Role>(page, "role", "the function");
+    words::<Receiver>(page, "object", "`self`");
+    words::<Counter>(page, "counted", "counts");
+    words::<ObservationPoint>(page, "looks", "what is looked at, and when");
+    words::<RecordedArguments>(page, "arguments", "recorded is");
+    words::<CapturePolicy>(page, "capture", "recorded are");
+    words::<Profile>(page, "profile", "the function is");
+}
+
+fn words<W: Word>(page: &mut String, key: &str, what: &str) {
+    let _ = writeln!(page, "\n| {key} | {what} |\n|---|---|");
+    for (word, _, means) in W::ALL {
+        let _ = writeln!(page, "| `{word}` | {means} |");
+    }
 }
 
 /// The text in lines of at most 120 characters.

@@ -12,16 +12,20 @@ mod problem;
 mod root;
 mod rule;
 mod table;
+mod words;
 
 pub use load::{Given, InForce, Loaded, Sources, environment, load};
 pub use pattern::{Pattern, glob};
 pub use problem::{Place, Problem};
 pub use root::CodeRoot;
-pub use rule::{ExtraRule, ROLES};
+pub use rule::{FunctionRule, KEYS};
 pub use table::{Kind, Setting, TABLE};
+pub use words::{
+    COUNTERS, CapturePolicy, Counter, ObservationPoint, ObservationPoints, Receiver, RecordedArguments, Word,
+};
 
 /// How much is recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
     /// Iterations and the state of variables: no functions of the script, no ops.
     Minimal,
@@ -58,7 +62,7 @@ pub struct Settings {
     /// What counts as the user's own code beside what lies outside of installed packages.
     pub user_code: Vec<CodeRoot>,
     /// What functions of other libraries do.
-    pub rules: Vec<ExtraRule>,
+    pub rules: Vec<FunctionRule>,
     /// Every op is recorded in this many iterations at the beginning ...
     pub sample_first: u32,
     /// ... and then in one of this many; 0: never again.

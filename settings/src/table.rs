@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::file::Value;
 use crate::problem::{Place, did_you_mean, quoted};
-use crate::rule::ROLES;
-use crate::{CodeRoot, ExtraRule, Pattern, Profile, Settings};
+use crate::rule::rules;
+use crate::{CodeRoot, Pattern, Profile, Settings};
 
 /// One setting.
 #[derive(Debug)]
@@ -162,10 +162,10 @@ pub static TABLE: &[Setting] = &[
         name: "rules",
         kind: Kind::Rules,
         help: "What functions of other libraries do",
-        about: "Each `[[rules]]` table says that the functions whose module matches `module` and whose qualified name \
-                matches `function` do what `role` says. What traincheck knows itself comes first. Functions that \
-                were given a role are recorded in the profiles `training` and `full`, and in `minimal` if the role is \
-                recorded there.",
+        about: "Each `[[rules]]` table says what the calls of the functions mean whose module matches `module` and \
+                whose qualified name matches `function`: all that traincheck's own table says of those that it knows, \
+                which come first. What a rule leaves out follows from its role. Of the rules the first that matches \
+                counts; a class that inherits from one of PyTorch's needs none.",
         ..SETTING
     },
     Setting {
@@ -315,7 +315,7 @@ impl Setting {
             Kind::Percentage(_) => "a percentage, `\"2%\"`".to_owned(),
             Kind::Patterns(_) => "a list of patterns".to_owned(),
             Kind::Code => "a list of paths and packages".to_owned(),
-            Kind::Rules => "tables with `module`, `function`, `role`".to_owned(),
+            Kind::Rules => "tables with `module`, `function`, `role`, ...".to_owned(),
             Kind::Path => "a path".to_owned(),
         }
     }
@@ -356,66 +356,4 @@ impl Setting {
             Kind::Path => return None,
         })
     }
-}
-
-/// Reads the tables of rules.
-fn rules(value: &Value, faults: &mut Vec<Fault>) -> Vec<ExtraRule> {
-    const KEYS: [&str; 3] = ["module", "function", "role"];
-    let Value::List(tables) = value else {
-        let what = format!("{value} is no list of tables; write `[[rules]]` above each rule");
-        faults.push((None, what));
-        return Vec::new();
-    };
-    let mut rules = Vec::new();
-    for (table, place) in tables {
-        let Value::Table(entries) = table else {
-            let what = format!("{table} is no table; write `[[rules]]` above each rule");
-            faults.push((Some(place.clone()), what));
-            continue;
-        };
-        let before = faults.len();
-        let (mut module, mut function, mut role) = (None, None, None);
-        for (key, value, place) in entries {
-            let mut fault = |what: String| faults.push((Some(place.clone()), what));
-            let Value::Text(text) = value else {
-                fault(if KEYS.contains(&key.as_str()) {
-                    format!("`{key}`: {value} is no text")
-                } else {
-                    format!("a rule has no {}{}", quoted(key), did_you_mean(key, KEYS.into_iter()))
-                });
-                continue;
-            };
-            match key.as_str() {
-                "module" | "function" => match Pattern::new(text) {
-                    Ok(pattern) if key == "module" => module = Some(pattern),
-                    Ok(pattern) => function = Some(pattern),
-                    Err(what) => fault(format!("`{key}`: {what}")),
-                },
-                "role" => match ROLES.iter().find(|(name, ..)| name == text) {
-                    Some((_, found, _)) => role = Some(*found),
-                    None => {
-                        let names = ROLES.iter().map(|(name, ..)| *name);
-                        let hint = match did_you_mean(text, names.clone()) {
-                            hint if hint.is_empty() => {
-                                format!("; the roles are {}", names.collect::<Vec<_>>().join(", "))
-                            }
-                            hint => hint,
-                        };
-                        fault(format!("`role`: {} is no role{hint}", quoted(text)));
-                    }
-                },
-                _ => fault(format!("a rule has no {}{}", quoted(key), did_you_mean(key, KEYS.into_iter()))),
-            }
-        }
-        match (module, function, role) {
-            (Some(module), Some(function), Some(role)) if faults.len() == before => {
-                rules.push(ExtraRule { module, function, role });
-            }
-            _ if faults.len() == before => {
-                faults.push((Some(place.clone()), "a rule needs `module`, `function` and `role`".to_owned()));
-            }
-            _ => {}
-        }
-    }
-    rules
 }

@@ -89,6 +89,17 @@ fn everything_can_be_set_in_the_file() {
         module = "lib.engine"
         function = "Engine.step"
         role = "optimizer_step"
+        [[rules]]
+        module = "lib.*"
+        function = "Schedule.*"
+        role = "other"
+        object = "scheduler"
+        constructs = true
+        counted = "nothing"
+        looks = ["attributes", "after_scheduler_step"]
+        arguments = "both"
+        capture = "from_user_code"
+        profile = "minimal"
         "#,
         &[],
         &[],
@@ -100,6 +111,11 @@ fn everything_can_be_set_in_the_file() {
         user_code[0].holds("/any/where.py", "lib.sub") && !user_code[0].holds("/any/where.py", "library")
     );
     assert_eq!(rules[0].to_string(), "lib.engine.Engine.step = optimizer_step");
+    assert_eq!(
+        rules[1].to_string(),
+        "lib.*.Schedule.* = other object=scheduler constructs=true counted=nothing \
+         looks=[after_scheduler_step attributes] arguments=both capture=from_user_code profile=minimal"
+    );
 }
 
 #[test]
@@ -155,13 +171,82 @@ fn a_mistake_in_the_file_is_named_with_line_and_remedy() {
     );
     let syntax = said("profile = 'full'\nexclude = [").remove(0);
     assert!(syntax.starts_with("traincheck.toml:2: this is not TOML: "), "{syntax}");
-    assert_eq!(
-        said(
-            "[[rules]]\nmodule = 'a'\nfunction = 'b'\nrole = 'optimizer_stp'\n[[rules]]\nmodule = 'a'\nname = 'b'"
+}
+
+#[test]
+fn a_mistake_in_a_rule_is_named_with_its_key_and_the_words_that_are_allowed() {
+    let rule = "[[rules]]\nmodule = 'a'\nfunction = 'b'\n";
+    let said_of = |rest: &str| said(&format!("{rule}{rest}"));
+    let role = said_of("role = 'optimizer_stp'").remove(0);
+    assert!(
+        role.starts_with(
+            "traincheck.toml:4: `rules`: `role`: \"optimizer_stp\" is no role; did you mean `optimizer_step`?; \
+             allowed are module_call, mode_change, "
         ),
+        "{role}"
+    );
+    assert_eq!(
+        said("[[rules]]\nmodule = 'a'\nname = 'b'"),
         [
-            "traincheck.toml:4: `rules`: `role`: \"optimizer_stp\" is no role; did you mean `optimizer_step`?",
-            "traincheck.toml:7: `rules`: a rule has no \"name\"",
+            "traincheck.toml:3: `rules`: a rule has no \"name\"; its keys are module, function, role, object, constructs, \
+          counted, looks, arguments, capture, profile"
+        ]
+    );
+    assert_eq!(
+        said("\n[[rules]]\nmodule = 'a'\nrole = 'save'"),
+        ["traincheck.toml:2: `rules`: a rule needs `module`, `function` and `role`"]
+    );
+    let step = "role = 'optimizer_step'\n";
+    for (wrong, expected) in [
+        (
+            "object = 'optimiser'",
+            "`object`: \"optimiser\" is no kind of object; did you mean `optimizer`?; allowed are module, optimizer, \
+             scheduler, loader, loader_iterator, scaler",
+        ),
+        (
+            "counted = 'steps'",
+            "`counted`: \"steps\" is no counter; allowed are module_calls, constructions, optimizer_steps, backwards, \
+             mode_changes, nothing",
+        ),
+        (
+            "arguments = 'all'",
+            "`arguments`: \"all\" is no choice of arguments; allowed are none, given, returned, both, \
+             both_of_outermost, both_in_full, always_given",
+        ),
+        (
+            "capture = 'sometimes'",
+            "`capture`: \"sometimes\" is no capture policy; allowed are every_call, no_recursion, rate_limited, \
+             from_user_code, never, stop_recording",
+        ),
+        ("profile = 'fast'", "`profile`: \"fast\" is no profile; allowed are minimal, training, full"),
+        ("constructs = 1", "`constructs`: 1 is neither `true` nor `false`"),
+        ("object = 1", "`object`: 1 is no text"),
+        (
+            "looks = 'after_step'",
+            "`looks`: \"after_step\" is not a list of texts; write for example [\"after_step\"]",
+        ),
+    ] {
+        assert_eq!(said_of(&format!("{step}{wrong}")), [format!("traincheck.toml:5: `rules`: {expected}")]);
+    }
+    let point = said_of(&format!("{step}looks = [\n  'after_step',\n  'after_stp',\n]")).remove(0);
+    assert!(
+        point.starts_with(
+            "traincheck.toml:7: `rules`: `looks`: \"after_stp\" is no observation point; did you mean `after_step`?; \
+             allowed are before_step, after_step, "
+        ),
+        "{point}"
+    );
+    assert_eq!(
+        said_of(&format!("{step}looks = ['attributes']")),
+        [
+            "traincheck.toml:1: `rules`: `looks`: \"attributes\" needs `object = \"scheduler\"` or `\"scaler\"`"
+        ]
+    );
+    assert_eq!(
+        said_of(&format!("{step}constructs = true")),
+        [
+            "traincheck.toml:1: `rules`: `constructs`: needs an `object` that is an optimizer, scheduler, loader or \
+          scaler; modules are found when they are called"
         ]
     );
 }

@@ -293,7 +293,7 @@ unsafe extern "C-unwind" fn started(_: Object, arguments: *const Object, _: isiz
     unsafe {
         answer(arguments, |python, monitor, frame, code| {
             let Some(info) = code::info(python, code, frame.globals()) else { return Answer::NoMore };
-            if info.rule.is_none() || info.thinned.get() {
+            if info.means.is_none() || info.thinned.get() {
                 return Answer::NoMore;
             }
             if PAUSED.load(Ordering::Relaxed) {

@@ -162,7 +162,7 @@ pub unsafe extern "C-unwind" fn evaluate(thread: *mut c_void, frame: *mut Frame,
         cost::frame();
         match code::info(python, (*frame).code(), (*frame).globals()) {
             // Another evaluator that lies on top still calls this one after it was taken out.
-            Some(info) if info.rule.is_some() && ON.load(Ordering::Relaxed) => {
+            Some(info) if info.means.is_some() && ON.load(Ordering::Relaxed) => {
                 if info.suspends && frame::generators_are_proven() {
                     record_generator(python, thread, frame, info, throw)
                 } else if throw == 0 && !info.thinned.get() {

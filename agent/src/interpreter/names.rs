@@ -8,21 +8,27 @@ use crate::base::hash::FastMap;
 use crate::base::settings;
 use crate::hooks::capture::code::{self, CodeInfo};
 use crate::sink;
-use crate::training::functions::{self, Manner, Rule};
+use crate::training::functions::{self, INHERITED, Meaning, Recorded, Signal};
+use crate::training::observation::{At, Rows};
 use std::collections::{HashMap, HashSet};
-use traincheck_schema::record::{DictEntry, DictKind, ObjectKind, Role};
+use traincheck_schema::record::{DictEntry, DictKind, Role};
+use traincheck_settings::{Profile, Receiver};
 
 /// A function as it is called on objects of one type: `AdamW.step` is another than `SGD.step`.
 #[derive(Debug)]
 pub struct Function {
     /// Dictionary id.
     pub name: u32,
-    /// What it does.
-    pub role: Role,
-    /// What `self` is, where that is followed.
-    pub object: Option<ObjectKind>,
-    /// How it is recorded.
-    pub manner: Manner,
+    /// What its calls mean.
+    pub means: Meaning,
+    /// Which arguments and results are recorded: of calls that are not outermost, and of those that are.
+    pub arguments: [Recorded; 2],
+    /// What is looked at, at its entry and at its return.
+    pub at_entry: Rows,
+    /// See `at_entry`.
+    pub at_return: Rows,
+    /// `self` is needed when it returns.
+    pub keeps_self: bool,
 }
 
 /// Classes of torch that objects are told by. Strong references.
@@ -170,7 +176,7 @@ pub unsafe fn function(python: &Python, info: &'static CodeInfo, this: Object) -
 
 #[cold]
 unsafe fn resolve(python: &Python, info: &'static CodeInfo, class: Object) -> Option<&'static Function> {
-    let rule = info.rule?;
+    let means = info.means?;
     // SAFETY: `function`'s contract.
     unsafe {
         let known = NAMES.with(|names| {
@@ -180,7 +186,7 @@ unsafe fn resolve(python: &Python, info: &'static CodeInfo, class: Object) -> Op
         if let Some(known) = known {
             return known;
         }
-        let function = describe(python, info, class, rule);
+        let function = describe(python, info, class, means);
         NAMES.with(|names| {
             let names = names.as_mut()?;
             // The class is followed, if it can be, once its name was asked for.
@@ -193,54 +199,66 @@ unsafe fn resolve(python: &Python, info: &'static CodeInfo, class: Object) -> Op
     }
 }
 
-/// The function that code which is recorded by `rule` is on objects of `class` (null: does not matter).
+/// The function that code whose calls mean `means` is on objects of `class` (null: does not matter).
 unsafe fn describe(
     python: &Python,
     info: &'static CodeInfo,
     class: Object,
-    rule: Rule,
+    means: Meaning,
 ) -> Option<&'static Function> {
     // SAFETY: `function`'s contract.
     unsafe {
-        let method = if rule.role == Role::ModuleCall { "__call__" } else { &info.function };
+        let method = if means.signal == Some(Signal::ModuleCall) { "__call__" } else { &info.function };
         let text = if class.is_null() {
             format!("{}.{}", info.module, info.qualname)
         } else {
             format!("{}.{method}", type_name(python, class))
         };
-        // Helpers of the same module have methods of the same name.
-        let wrong_class = |base: Object| class.is_null() || (python.is_subtype)(class, base) == 0;
-        if match rule.object {
-            Some(ObjectKind::Optimizer) => wrong_class(classes()?.optimizer),
-            Some(ObjectKind::Scheduler) => wrong_class(classes()?.scheduler),
-            _ => false,
-        } {
+        let is = |object| is_of_class(python, object, class);
+        if means.inherits
+            && let Some(object @ (Receiver::Optimizer | Receiver::Scheduler)) = means.object
+            && !is(object)
+        {
             return None;
         }
-        let (role, object) = match own_role(python, info, class) {
-            Some((role, object)) => (role, Some(object)),
-            None => (rule.role, rule.object.or_else(|| followed_as(python, rule.role, class))),
+        // Optimizers and schedulers that the user wrote do what their base class says, not what user functions do.
+        let means = if means.role == Role::User {
+            match INHERITED.iter().find(|(name, object, _)| *name == info.function && is(*object)) {
+                Some((_, object, role)) => Meaning { object: Some(*object), ..Meaning::of(*role) },
+                None => means,
+            }
+        } else if means.object.is_none() {
+            let found = INHERITED.iter().find(|(_, object, role)| *role == means.role && is(*object));
+            Meaning { object: found.map(|(_, object, _)| *object), ..means }
+        } else {
+            means
         };
-        if functions::is_excluded(settings::get(), &text, role) {
+        if functions::is_excluded(settings::get(), &text, &means) {
             return None;
         }
-        // What has a role of its own is not thinned.
-        let manner = if role == rule.role { rule.manner } else { Manner::Plain };
-        NAMES.with(|names| names.as_mut()?.define(info, role, object, manner, text))
+        NAMES.with(|names| names.as_mut()?.define(info, means, text))
+    }
+}
+
+/// Whether objects of `class` (which may be null) are such an object of PyTorch's.
+unsafe fn is_of_class(python: &Python, object: Receiver, class: Object) -> bool {
+    // SAFETY: `resolve`'s contract: a live type or null, the GIL is held.
+    unsafe {
+        let Some(classes) = classes() else { return false };
+        let base = match object {
+            Receiver::Optimizer => classes.optimizer,
+            Receiver::Scheduler => classes.scheduler,
+            Receiver::Module => classes.module,
+            _ => return false,
+        };
+        !class.is_null() && !base.is_null() && (python.is_subtype)(class, base) != 0
     }
 }
 
 impl Names {
     /// The function of this name, which is defined the first time.
-    fn define(
-        &mut self,
-        info: &'static CodeInfo,
-        role: Role,
-        object: Option<ObjectKind>,
-        manner: Manner,
-        text: String,
-    ) -> Option<&'static Function> {
-        let key = (role, text, info.file.clone(), info.line);
+    fn define(&mut self, info: &'static CodeInfo, means: Meaning, text: String) -> Option<&'static Function> {
+        let key = (means.role, text, info.file.clone(), info.line);
         if let Some(known) = self.defined.get(&key) {
             return Some(known);
         }
@@ -251,44 +269,24 @@ impl Names {
         }
         let name = sink::define(DictEntry {
             kind: DictKind::Function as u8,
-            detail: role as u16,
+            detail: means.role as u16,
             line: info.line,
             text: key.1.clone(),
             file: key.2.clone(),
             ..DictEntry::default()
         });
-        let function: &'static Function = Box::leak(Box::new(Function { name, role, object, manner }));
+        let full = settings::get().profile == Profile::Full;
+        let at_return = Rows::of(means.looks, At::Return);
+        let function: &'static Function = Box::leak(Box::new(Function {
+            name,
+            means,
+            arguments: [false, true].map(|outermost| Recorded::of(means.arguments, full, outermost)),
+            at_entry: Rows::of(means.looks, At::Entry),
+            at_return,
+            keeps_self: means.constructs || means.signal == Some(Signal::ModeChange) || at_return.need_self(),
+        }));
         self.defined.insert(key, function);
         Some(function)
-    }
-}
-
-/// Optimizers and schedulers that the user wrote do what their base class says, not what user functions do.
-unsafe fn own_role(python: &Python, info: &CodeInfo, class: Object) -> Option<(Role, ObjectKind)> {
-    if !info.user {
-        return None;
-    }
-    let roles: &[Role] = match info.function.as_str() {
-        "step" => &[Role::OptimizerStep, Role::SchedulerStep],
-        "zero_grad" => &[Role::ZeroGrad],
-        _ => return None,
-    };
-    // SAFETY: `resolve`'s contract.
-    roles.iter().find_map(|role| Some((*role, unsafe { followed_as(python, *role, class) }?)))
-}
-
-/// What an object of `class` is followed as, where a function with this role is its method.
-unsafe fn followed_as(python: &Python, role: Role, class: Object) -> Option<ObjectKind> {
-    // SAFETY: `resolve`'s contract: a live type or null, the GIL is held.
-    unsafe {
-        let classes = classes()?;
-        let (base, kind) = match role {
-            Role::OptimizerStep | Role::ZeroGrad => (classes.optimizer, ObjectKind::Optimizer),
-            Role::SchedulerStep => (classes.scheduler, ObjectKind::Scheduler),
-            _ => return None,
-        };
-        let is = !class.is_null() && !base.is_null() && (python.is_subtype)(class, base) != 0;
-        is.then_some(kind)
     }
 }
 

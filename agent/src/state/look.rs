@@ -17,7 +17,6 @@ use crate::interpreter::api::{Object, Python};
 use crate::libtorch::tensor::TensorRef;
 use crate::sink;
 use crate::sink::cost::{self, Timer};
-use crate::training::calls::Calls;
 use crate::training::iterations;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use traincheck_schema::record::{Attribute, Event, EventKind, VariableKind, look as bits};
@@ -32,33 +31,28 @@ static BACKWARD_PENDING: AtomicBool = AtomicBool::new(false);
 
 static OWNERSHIP: Gil<Option<Ownership>> = Gil::new(None);
 
-/// Whether parameters are to be looked at on entry of an optimizer step, too.
-pub fn wants_entry_look() -> bool {
-    sink::is_started() && (iterations::is_sampled() || ELEMENTS.load(Ordering::Relaxed) <= SMALL_MODEL)
+/// Whether the model is so small that a look at its parameters costs next to nothing.
+pub fn is_small() -> bool {
+    ELEMENTS.load(Ordering::Relaxed) <= SMALL_MODEL
+}
+
+/// Whether a backward has run since parameters were last looked at.
+pub fn is_backward_pending() -> bool {
+    BACKWARD_PENDING.load(Ordering::Relaxed)
+}
+
+/// Whether no optimizer is known that lives.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn no_optimizer_lives(python: &Python) -> bool {
+    // SAFETY: the caller's word.
+    unsafe { objects::optimizers(python).is_empty() }
 }
 
 /// Notes that parameters may be about to change.
 pub fn backward_returned() {
     BACKWARD_PENDING.store(true, Ordering::Relaxed);
-}
-
-/// An iteration may be about to begin. Where no optimizer looks after the parameters they are looked at here, or
-/// what a loop of the user's own does to them would go unseen.
-///
-/// # Safety
-/// As [`look`].
-pub unsafe fn iteration_may_begin(python: &Python, calls: &Calls) {
-    if !BACKWARD_PENDING.load(Ordering::Relaxed) || !sink::is_started() {
-        return;
-    }
-    // SAFETY: the caller's word.
-    unsafe {
-        if iterations::is_sampled() || objects::optimizers(python).is_empty() {
-            let enclosing = calls.innermost().call;
-            let point = Event { call: enclosing, parent: enclosing, ..iterations::event(EventKind::Look) };
-            look(python, &point, bits::PARAMETERS | bits::BUFFERS);
-        }
-    }
 }
 
 /// Looks at `what` (bits of [`traincheck_schema::record::look`]) at the entry or the return of the call `point`.

@@ -213,7 +213,7 @@ extern "C-unwind" fn resume(_: *mut c_void) -> c_int {
             if let Some((scopes_then, scopes_per_iteration)) = paused_at {
                 let scopes = SCOPES.load(Ordering::Relaxed).saturating_sub(scopes_then);
                 let unseen = (scopes as f64 / scopes_per_iteration.max(f64::MIN_POSITIVE)).round() as u32;
-                iterations::resumed(unseen);
+                iterations::resumed(unseen, super::calls::current());
                 say(EventKind::Resumed, u64::from(unseen), crate::training::calls::current());
             }
             BUDGET.with(|budget| {

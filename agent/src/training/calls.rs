@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI64, Ordering};
 use traincheck_schema::record::Event;
+use traincheck_settings::{COUNTERS, Counter};
 
 /// Deeper recorded calls are not recorded.
 const MAX_DEPTH: usize = 512;
@@ -29,16 +30,8 @@ pub struct Calls {
     open: OpenCalls,
     /// The agent's own code runs: what it calls is not recorded.
     pub busy: Cell<bool>,
-    /// Open module calls.
-    pub modules: Cell<u32>,
-    /// Open constructions of followed objects.
-    pub constructions: Cell<u32>,
-    /// Open optimizer steps.
-    pub optimizer_steps: Cell<u32>,
-    /// Open calls of backward.
-    pub backwards: Cell<u32>,
-    /// Open mode changes.
-    pub mode_changes: Cell<u32>,
+    /// How many calls are open, by [`Counter`].
+    counts: [Cell<u32>; COUNTERS],
     /// An iteration has begun in the open optimizer step (a closure).
     pub iteration_in_step: Cell<bool>,
     /// Resumptions of generators that are being closed, which are told if anything happens in them.
@@ -128,6 +121,26 @@ impl Calls {
         self.depth.set(self.depth.get().saturating_sub(1));
     }
 
+    /// How many calls of this counter are open.
+    #[inline]
+    pub fn open_calls(&self, counter: Counter) -> u32 {
+        self.counts[counter as usize].get()
+    }
+
+    /// A call of this counter is entered, or left. Gives back how many are open now.
+    #[inline]
+    pub fn count(&self, counter: Counter, enters: bool) -> u32 {
+        let count = &self.counts[counter as usize];
+        count.set(if enters { count.get() + 1 } else { count.get().saturating_sub(1) });
+        count.get()
+    }
+
+    /// Whether no other call of this counter is around one that is about to be entered.
+    #[inline]
+    pub fn is_outermost(&self, counter: Option<Counter>) -> bool {
+        counter.is_none_or(|counter| self.open_calls(counter) == 0)
+    }
+
     /// How many calls are open.
     #[inline]
     pub fn depth(&self) -> usize {
@@ -174,8 +187,8 @@ mod tests {
             let inner = current();
             assert!(inner.busy.get() && inner.enter(open(2)));
             inner.leave();
-            outer.modules.set(outer.modules.get() + 1);
-            assert_eq!((inner.modules.get(), outer.innermost().call), (1, 1));
+            outer.count(Counter::ModuleCalls, true);
+            assert_eq!((inner.open_calls(Counter::ModuleCalls), outer.innermost().call), (1, 1));
         })
         .join()
         .expect("a thread that ends well");

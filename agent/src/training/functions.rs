@@ -1,53 +1,320 @@
-//! Which Python functions are recorded: one table, by module and qualified name.
+//! Which Python functions are recorded, and what their calls mean: one table with a row for a function or a family of
+//! them, whose values come from its role ([`BY_ROLE`]) where it says nothing else.
 //!
 //! The qualified name is that of the code that runs, not of what the user typed: decorators that replace a function
 //! leave the code of the original under its own name, which is what is matched here.
 
-use traincheck_schema::record::{ObjectKind, Role};
-use traincheck_settings::{Profile, Settings};
+use traincheck_schema::record::Role;
+use traincheck_settings::ObservationPoint as Point;
+use traincheck_settings::{
+    CapturePolicy, Counter, FunctionRule, ObservationPoints, Profile, Receiver, RecordedArguments, Settings,
+};
 
-/// What is special about how a function is recorded.
+/// What iterations and stages, and the objects that are followed, make of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// Every call.
-    Plain,
-    /// A call directly inside a recorded call of the same code is not recorded: recursion over submodules.
-    NoRecursion,
-    /// Until one iteration calls it too often: it is not known what it does, or how often.
-    Thinned,
-    /// Only calls that the user's own code makes: library code uses it all the time.
-    FromUserCode,
-    /// Never recorded, although a later rule speaks of it.
-    Never,
-    /// Never recorded: the process that calls it does not train, and recording ends there.
-    Disarm,
+pub enum Signal {
+    /// An iteration or evaluation may begin.
+    ModuleCall,
+    /// Training or evaluation begins.
+    ModeChange,
+    /// It is a backward pass.
+    Backward,
+    /// It computes gradients, which may be all the backward pass that there is.
+    Gradients,
+    /// It is the step of an iteration.
+    Step,
+    /// It is checkpointing as long as it runs.
+    Save,
+    /// The process trains.
+    Training,
+    /// What it returns passes over the loader.
+    Pass,
 }
 
-/// A function that is recorded, or a family of them.
+/// What the calls of a function mean.
 #[derive(Clone, Copy, Debug)]
-pub struct Rule {
+pub struct Meaning {
+    /// Its role.
+    pub role: Role,
+    /// What `self` is, where it is an object that is followed.
+    pub object: Option<Receiver>,
+    /// Calls on objects whose class does not inherit from PyTorch's own are not meant: helpers of the same module have
+    /// methods of the same name.
+    pub inherits: bool,
+    /// `self` is followed once it returns.
+    pub constructs: bool,
+    /// A module that it is called on becomes a root, unless another one reaches it.
+    pub finds_root: bool,
+    /// The count of open calls that it moves.
+    pub counted: Option<Counter>,
+    /// What else follows.
+    pub signal: Option<Signal>,
+    /// Where something is looked at.
+    pub looks: ObservationPoints,
+    /// Which arguments and results are recorded.
+    pub arguments: RecordedArguments,
+    /// Which calls are.
+    pub capture: CapturePolicy,
+    /// The smallest profile that has it.
+    pub profile: Profile,
+    /// Iterations, steps and stages are derived from it: it is only excluded by its full name.
+    pub essential: bool,
+}
+
+const PLAIN: Meaning = Meaning {
+    role: Role::Other,
+    object: None,
+    inherits: true,
+    constructs: false,
+    finds_root: false,
+    counted: None,
+    signal: None,
+    looks: ObservationPoints::NONE,
+    arguments: RecordedArguments::BothInFull,
+    capture: CapturePolicy::EveryCall,
+    profile: Profile::Training,
+    essential: false,
+};
+
+/// What a function means by its role; in the order of the roles' numbers.
+const BY_ROLE: [Meaning; Role::ALL.len()] = [
+    // An average of a model is seldom called before the training has ended.
+    Meaning { role: Role::Other, finds_root: true, ..PLAIN },
+    Meaning {
+        role: Role::User,
+        looks: ObservationPoints::of(&[Point::AfterLoop]),
+        arguments: RecordedArguments::Both,
+        capture: CapturePolicy::RateLimited,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::ModuleCall,
+        counted: Some(Counter::ModuleCalls),
+        signal: Some(Signal::ModuleCall),
+        // What types and shapes the modules inside work with; what one is given, another one gave.
+        arguments: RecordedArguments::BothOfOutermost,
+        profile: Profile::Minimal,
+        essential: true,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::ModeChange,
+        finds_root: true,
+        counted: Some(Counter::ModeChanges),
+        signal: Some(Signal::ModeChange),
+        looks: ObservationPoints::of(&[Point::AfterModeChange]),
+        arguments: RecordedArguments::AlwaysGiven,
+        profile: Profile::Minimal,
+        essential: true,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::Backward,
+        counted: Some(Counter::Backwards),
+        signal: Some(Signal::Backward),
+        looks: ObservationPoints::of(&[Point::Loss, Point::AfterBackward]),
+        arguments: RecordedArguments::Given,
+        profile: Profile::Minimal,
+        essential: true,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::AutogradGrad,
+        signal: Some(Signal::Gradients),
+        arguments: RecordedArguments::Given,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::OptimizerStep,
+        counted: Some(Counter::OptimizerSteps),
+        signal: Some(Signal::Step),
+        looks: ObservationPoints::of(&[Point::BeforeStep, Point::AfterStep]),
+        profile: Profile::Minimal,
+        essential: true,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::ZeroGrad,
+        finds_root: true,
+        looks: ObservationPoints::of(&[Point::AfterZeroGrad]),
+        arguments: RecordedArguments::Given,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::OptimizerInit,
+        constructs: true,
+        counted: Some(Counter::Constructions),
+        signal: Some(Signal::Training),
+        arguments: RecordedArguments::AlwaysGiven,
+        profile: Profile::Minimal,
+        essential: true,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::SchedulerStep,
+        looks: ObservationPoints::of(&[Point::AfterSchedulerStep, Point::Attributes]),
+        arguments: RecordedArguments::Given,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::SchedulerInit,
+        constructs: true,
+        counted: Some(Counter::Constructions),
+        looks: ObservationPoints::of(&[Point::Attributes]),
+        arguments: RecordedArguments::AlwaysGiven,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::ClipGrad,
+        looks: ObservationPoints::of(&[Point::AfterClipping]),
+        arguments: RecordedArguments::Both,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::ScalerScale,
+        arguments: RecordedArguments::Both,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::ScalerUnscale,
+        arguments: RecordedArguments::Given,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::ScalerStep,
+        arguments: RecordedArguments::Given,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::ScalerUpdate,
+        looks: ObservationPoints::of(&[Point::Attributes]),
+        arguments: RecordedArguments::Given,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning { role: Role::Autocast, arguments: RecordedArguments::AlwaysGiven, ..PLAIN },
+    Meaning { role: Role::GradMode, arguments: RecordedArguments::AlwaysGiven, ..PLAIN },
+    Meaning {
+        role: Role::LoaderInit,
+        constructs: true,
+        counted: Some(Counter::Constructions),
+        arguments: RecordedArguments::AlwaysGiven,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::LoaderIter,
+        signal: Some(Signal::Pass),
+        looks: ObservationPoints::of(&[Point::PassBegins]),
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::LoaderNext,
+        object: Some(Receiver::LoaderIterator),
+        looks: ObservationPoints::of(&[Point::Batch]),
+        arguments: RecordedArguments::Returned,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::Distributed,
+        arguments: RecordedArguments::Both,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::Save,
+        signal: Some(Signal::Save),
+        arguments: RecordedArguments::AlwaysGiven,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::Load,
+        arguments: RecordedArguments::AlwaysGiven,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning {
+        role: Role::LoadState,
+        finds_root: true,
+        looks: ObservationPoints::of(&[Point::AfterLoad]),
+        arguments: RecordedArguments::AlwaysGiven,
+        profile: Profile::Minimal,
+        ..PLAIN
+    },
+    Meaning { role: Role::StateDict, ..PLAIN },
+    Meaning {
+        role: Role::Seed,
+        looks: ObservationPoints::of(&[Point::AfterSeeding]),
+        arguments: RecordedArguments::AlwaysGiven,
+        ..PLAIN
+    },
+    Meaning { role: Role::RequiresGrad, arguments: RecordedArguments::AlwaysGiven, ..PLAIN },
+    Meaning { role: Role::ModuleMove, arguments: RecordedArguments::AlwaysGiven, ..PLAIN },
+    Meaning { role: Role::NoSync, ..PLAIN },
+];
+
+impl Meaning {
+    /// What a function with this role means, if nothing else is said of it.
+    pub const fn of(role: Role) -> Meaning {
+        BY_ROLE[role as usize]
+    }
+
+    /// What the calls mean of functions that a rule of the settings is about.
+    fn of_rule(rule: &FunctionRule) -> Meaning {
+        let by_role = Meaning::of(rule.role);
+        Meaning {
+            object: rule.object.or(by_role.object),
+            inherits: false,
+            constructs: rule.constructs.unwrap_or(by_role.constructs),
+            counted: rule.counted.unwrap_or(by_role.counted),
+            looks: rule.looks.unwrap_or(by_role.looks),
+            arguments: rule.arguments.unwrap_or(by_role.arguments),
+            capture: rule.capture.unwrap_or(by_role.capture),
+            profile: rule.profile.unwrap_or(by_role.profile),
+            ..by_role
+        }
+    }
+}
+
+/// A function, or a family of them.
+struct Row {
     /// Module name; a trailing `*` stands for any rest.
     module: &'static str,
     /// Qualified name; a leading `*` stands for any beginning.
     function: &'static str,
-    /// Its role.
-    pub role: Role,
-    /// What `self` is, where it is an object that is followed.
-    pub object: Option<ObjectKind>,
-    /// How.
-    pub manner: Manner,
+    /// What its calls mean.
+    means: Meaning,
 }
 
-const fn rule(module: &'static str, function: &'static str, role: Role) -> Rule {
-    Rule { module, function, role, object: None, manner: Manner::Plain }
+const fn function(module: &'static str, function: &'static str, role: Role) -> Row {
+    Row { module, function, means: Meaning::of(role) }
 }
 
-const fn method(module: &'static str, function: &'static str, role: Role, object: ObjectKind) -> Rule {
-    Rule { module, function, role, object: Some(object), manner: Manner::NoRecursion }
+const fn method(module: &'static str, function: &'static str, role: Role, object: Receiver) -> Row {
+    let capture = CapturePolicy::NoRecursion;
+    Row { module, function, means: Meaning { object: Some(object), capture, ..Meaning::of(role) } }
 }
 
-const fn from_user(module: &'static str, function: &'static str, role: Role) -> Rule {
-    Rule { module, function, role, object: None, manner: Manner::FromUserCode }
+const fn from_user(module: &'static str, function: &'static str, role: Role) -> Row {
+    let capture = CapturePolicy::FromUserCode;
+    Row { module, function, means: Meaning { capture, ..Meaning::of(role) } }
+}
+
+/// The exit of a context manager: what it is given is the exception, which is that of the calls inside it.
+const fn exit_from_user(module: &'static str, function: &'static str, role: Role) -> Row {
+    let row = from_user(module, function, role);
+    Row { means: Meaning { arguments: RecordedArguments::Nothing, ..row.means }, ..row }
+}
+
+const fn never(module: &'static str, function: &'static str) -> Row {
+    let capture = CapturePolicy::Never;
+    Row { module, function, means: Meaning { capture, ..Meaning::of(Role::Other) } }
 }
 
 const MODULE: &str = "torch.nn.modules.module";
@@ -58,142 +325,130 @@ const GRAD_MODE: &str = "torch.autograd.grad_mode";
 const LOADER: &str = "torch.utils.data.dataloader";
 
 /// First match wins; those of any module (`*...`) come after all others, and not for the user's own code.
-const RULES: &[Rule] = &[
-    Rule {
-        manner: Manner::Plain,
-        ..method(MODULE, "Module._wrapped_call_impl", Role::ModuleCall, ObjectKind::Module)
+const FUNCTIONS: &[Row] = &[
+    Row {
+        module: MODULE,
+        function: "Module._wrapped_call_impl",
+        means: Meaning { object: Some(Receiver::Module), ..Meaning::of(Role::ModuleCall) },
     },
-    method(MODULE, "Module.train", Role::ModeChange, ObjectKind::Module),
-    method(MODULE, "Module.eval", Role::ModeChange, ObjectKind::Module),
-    method(MODULE, "Module.zero_grad", Role::ZeroGrad, ObjectKind::Module),
-    method(MODULE, "Module.requires_grad_", Role::RequiresGrad, ObjectKind::Module),
-    method(MODULE, "Module.load_state_dict", Role::LoadState, ObjectKind::Module),
-    method(MODULE, "Module.state_dict", Role::StateDict, ObjectKind::Module),
-    method(MODULE, "Module.to", Role::ModuleMove, ObjectKind::Module),
-    method(MODULE, "Module.cuda", Role::ModuleMove, ObjectKind::Module),
-    method(MODULE, "Module.half", Role::ModuleMove, ObjectKind::Module),
-    method(MODULE, "Module.bfloat16", Role::ModuleMove, ObjectKind::Module),
-    method(SCHEDULER, "*.__init__", Role::SchedulerInit, ObjectKind::Scheduler),
-    method(SCHEDULER, "*.step", Role::SchedulerStep, ObjectKind::Scheduler),
-    method(SCHEDULER, "*.load_state_dict", Role::LoadState, ObjectKind::Scheduler),
-    method(SCHEDULER, "*.state_dict", Role::StateDict, ObjectKind::Scheduler),
-    method("torch.optim.swa_utils", "AveragedModel.update_parameters", Role::Other, ObjectKind::Module),
-    method(OPTIMIZERS, "Optimizer.__init__", Role::OptimizerInit, ObjectKind::Optimizer),
-    method(OPTIMIZERS, "Optimizer.add_param_group", Role::OptimizerInit, ObjectKind::Optimizer),
-    method(OPTIMIZERS, "Optimizer.zero_grad", Role::ZeroGrad, ObjectKind::Optimizer),
-    method(OPTIMIZERS, "Optimizer.load_state_dict", Role::LoadState, ObjectKind::Optimizer),
-    method(OPTIMIZERS, "Optimizer.state_dict", Role::StateDict, ObjectKind::Optimizer),
-    method(OPTIMIZERS, "*.step", Role::OptimizerStep, ObjectKind::Optimizer),
-    rule("torch._tensor", "Tensor.backward", Role::Backward),
-    rule("torch.autograd", "backward", Role::Backward),
-    rule("torch.autograd", "grad", Role::AutogradGrad),
-    rule("torch.nn.utils.clip_grad", "clip_grad_norm_", Role::ClipGrad),
-    rule("torch.nn.utils.clip_grad", "clip_grad_value_", Role::ClipGrad),
-    method(SCALER, "GradScaler.__init__", Role::Other, ObjectKind::Scaler),
-    method(SCALER, "GradScaler.scale", Role::ScalerScale, ObjectKind::Scaler),
-    method(SCALER, "GradScaler.unscale_", Role::ScalerUnscale, ObjectKind::Scaler),
-    method(SCALER, "GradScaler.step", Role::ScalerStep, ObjectKind::Scaler),
-    method(SCALER, "GradScaler.update", Role::ScalerUpdate, ObjectKind::Scaler),
+    method(MODULE, "Module.train", Role::ModeChange, Receiver::Module),
+    method(MODULE, "Module.eval", Role::ModeChange, Receiver::Module),
+    method(MODULE, "Module.zero_grad", Role::ZeroGrad, Receiver::Module),
+    method(MODULE, "Module.requires_grad_", Role::RequiresGrad, Receiver::Module),
+    method(MODULE, "Module.load_state_dict", Role::LoadState, Receiver::Module),
+    method(MODULE, "Module.state_dict", Role::StateDict, Receiver::Module),
+    method(MODULE, "Module.to", Role::ModuleMove, Receiver::Module),
+    method(MODULE, "Module.cuda", Role::ModuleMove, Receiver::Module),
+    method(MODULE, "Module.half", Role::ModuleMove, Receiver::Module),
+    method(MODULE, "Module.bfloat16", Role::ModuleMove, Receiver::Module),
+    method(SCHEDULER, "*.__init__", Role::SchedulerInit, Receiver::Scheduler),
+    method(SCHEDULER, "*.step", Role::SchedulerStep, Receiver::Scheduler),
+    Row {
+        module: SCHEDULER,
+        function: "*.load_state_dict",
+        means: Meaning {
+            object: Some(Receiver::Scheduler),
+            looks: ObservationPoints::of(&[Point::AfterLoad, Point::Attributes]),
+            capture: CapturePolicy::NoRecursion,
+            ..Meaning::of(Role::LoadState)
+        },
+    },
+    method(SCHEDULER, "*.state_dict", Role::StateDict, Receiver::Scheduler),
+    method("torch.optim.swa_utils", "AveragedModel.update_parameters", Role::Other, Receiver::Module),
+    method(OPTIMIZERS, "Optimizer.__init__", Role::OptimizerInit, Receiver::Optimizer),
+    method(OPTIMIZERS, "Optimizer.add_param_group", Role::OptimizerInit, Receiver::Optimizer),
+    method(OPTIMIZERS, "Optimizer.zero_grad", Role::ZeroGrad, Receiver::Optimizer),
+    Row {
+        module: OPTIMIZERS,
+        function: "Optimizer.load_state_dict",
+        means: Meaning {
+            object: Some(Receiver::Optimizer),
+            looks: ObservationPoints::of(&[Point::AfterOptimizerLoad]),
+            capture: CapturePolicy::NoRecursion,
+            ..Meaning::of(Role::LoadState)
+        },
+    },
+    method(OPTIMIZERS, "Optimizer.state_dict", Role::StateDict, Receiver::Optimizer),
+    method(OPTIMIZERS, "*.step", Role::OptimizerStep, Receiver::Optimizer),
+    function("torch._tensor", "Tensor.backward", Role::Backward),
+    function("torch.autograd", "backward", Role::Backward),
+    function("torch.autograd", "grad", Role::AutogradGrad),
+    function("torch.nn.utils.clip_grad", "clip_grad_norm_", Role::ClipGrad),
+    function("torch.nn.utils.clip_grad", "clip_grad_value_", Role::ClipGrad),
+    Row {
+        module: SCALER,
+        function: "GradScaler.__init__",
+        means: Meaning {
+            object: Some(Receiver::Scaler),
+            constructs: true,
+            arguments: RecordedArguments::AlwaysGiven,
+            capture: CapturePolicy::NoRecursion,
+            profile: Profile::Minimal,
+            ..Meaning::of(Role::Other)
+        },
+    },
+    method(SCALER, "GradScaler.scale", Role::ScalerScale, Receiver::Scaler),
+    method(SCALER, "GradScaler.unscale_", Role::ScalerUnscale, Receiver::Scaler),
+    method(SCALER, "GradScaler.step", Role::ScalerStep, Receiver::Scaler),
+    method(SCALER, "GradScaler.update", Role::ScalerUpdate, Receiver::Scaler),
     from_user("torch.amp.autocast_mode", "autocast.__enter__", Role::Autocast),
-    from_user("torch.amp.autocast_mode", "autocast.__exit__", Role::Autocast),
+    exit_from_user("torch.amp.autocast_mode", "autocast.__exit__", Role::Autocast),
     from_user(GRAD_MODE, "no_grad.__enter__", Role::GradMode),
-    from_user(GRAD_MODE, "no_grad.__exit__", Role::GradMode),
+    exit_from_user(GRAD_MODE, "no_grad.__exit__", Role::GradMode),
     from_user(GRAD_MODE, "enable_grad.__enter__", Role::GradMode),
-    from_user(GRAD_MODE, "enable_grad.__exit__", Role::GradMode),
+    exit_from_user(GRAD_MODE, "enable_grad.__exit__", Role::GradMode),
     from_user(GRAD_MODE, "set_grad_enabled.__init__", Role::GradMode),
-    from_user(GRAD_MODE, "set_grad_enabled.__exit__", Role::GradMode),
+    exit_from_user(GRAD_MODE, "set_grad_enabled.__exit__", Role::GradMode),
     from_user(GRAD_MODE, "inference_mode.__enter__", Role::GradMode),
-    from_user(GRAD_MODE, "inference_mode.__exit__", Role::GradMode),
-    method(LOADER, "DataLoader.__init__", Role::LoaderInit, ObjectKind::Loader),
-    method(LOADER, "DataLoader.__iter__", Role::LoaderIter, ObjectKind::Loader),
-    rule(LOADER, "_BaseDataLoaderIter.__next__", Role::LoaderNext),
-    Rule { manner: Manner::Disarm, ..rule("torch.utils.data._utils.worker", "_worker_loop", Role::Other) },
-    rule("torch.nn.parallel.distributed", "DistributedDataParallel.no_sync", Role::NoSync),
-    rule(
+    exit_from_user(GRAD_MODE, "inference_mode.__exit__", Role::GradMode),
+    method(LOADER, "DataLoader.__init__", Role::LoaderInit, Receiver::Loader),
+    method(LOADER, "DataLoader.__iter__", Role::LoaderIter, Receiver::Loader),
+    function(LOADER, "_BaseDataLoaderIter.__next__", Role::LoaderNext),
+    Row {
+        module: "torch.utils.data._utils.worker",
+        function: "_worker_loop",
+        means: Meaning {
+            capture: CapturePolicy::StopRecording,
+            profile: Profile::Minimal,
+            ..Meaning::of(Role::Other)
+        },
+    },
+    function("torch.nn.parallel.distributed", "DistributedDataParallel.no_sync", Role::NoSync),
+    function(
         "torch.distributed.fsdp.fully_sharded_data_parallel",
         "FullyShardedDataParallel.no_sync",
         Role::NoSync,
     ),
     from_user("torch.distributed.*", "*", Role::Distributed),
-    rule("torch.serialization", "save", Role::Save),
-    rule("torch.serialization", "load", Role::Load),
-    rule("safetensors.torch", "save_file", Role::Save),
-    rule("transformers.modeling_utils", "PreTrainedModel.save_pretrained", Role::Save),
-    rule("transformers.trainer", "Trainer._save_checkpoint", Role::Save),
-    rule("*.trainer.trainer", "Trainer.save_checkpoint", Role::Save),
-    rule("accelerate.accelerator", "Accelerator.save_state", Role::Save),
+    function("torch.serialization", "save", Role::Save),
+    function("torch.serialization", "load", Role::Load),
+    function("safetensors.torch", "save_file", Role::Save),
+    function("transformers.modeling_utils", "PreTrainedModel.save_pretrained", Role::Save),
+    function("transformers.trainer", "Trainer._save_checkpoint", Role::Save),
+    function("*.trainer.trainer", "Trainer.save_checkpoint", Role::Save),
+    function("accelerate.accelerator", "Accelerator.save_state", Role::Save),
     // The loops of libraries: that they return tells that another loop begins.
-    rule("transformers.trainer", "Trainer.train", Role::Other),
-    rule("*.trainer.trainer", "Trainer.fit", Role::Other),
-    rule("ignite.engine.engine", "Engine.run", Role::Other),
+    function("transformers.trainer", "Trainer.train", Role::Other),
+    function("*.trainer.trainer", "Trainer.fit", Role::Other),
+    function("ignite.engine.engine", "Engine.run", Role::Other),
     from_user("torch.random", "manual_seed", Role::Seed),
     from_user("torch.random", "seed", Role::Seed),
     from_user("random", "Random.seed", Role::Seed),
     // Optimizers of other libraries. Those that only wrap one are none: accelerate's leaves the step out while it
     // accumulates, Lightning's pass for subclasses of what they wrap.
-    Rule { manner: Manner::Never, ..rule("accelerate.optimizer", "*", Role::Other) },
-    Rule { manner: Manner::Never, ..rule("*", "LightningOptimizer.step", Role::Other) },
-    Rule { manner: Manner::Never, ..rule("*", "_FabricOptimizer.step", Role::Other) },
-    method("*", "*.step", Role::OptimizerStep, ObjectKind::Optimizer),
+    never("accelerate.optimizer", "*"),
+    never("*", "LightningOptimizer.step"),
+    never("*", "_FabricOptimizer.step"),
+    method("*", "*.step", Role::OptimizerStep, Receiver::Optimizer),
 ];
 
-/// What of a call's arguments and results is recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
-    /// What it was given.
-    pub given: bool,
-    /// What it returned, or the exception that left it.
-    pub returned: bool,
-    /// Of every call; else of those in sampled iterations, and of the first calls of each function.
-    pub always: bool,
-}
-
-impl Extent {
-    /// Neither.
-    pub const NOTHING: Extent = Extent { given: false, returned: false, always: false };
-    const GIVEN: Extent = Extent { given: true, ..Extent::NOTHING };
-    const RETURNED: Extent = Extent { returned: true, ..Extent::NOTHING };
-    const BOTH: Extent = Extent { given: true, returned: true, always: false };
-    /// For calls that are rare, each of which sets something.
-    const ALWAYS: Extent = Extent { given: true, returned: false, always: true };
-}
-
-/// What of the arguments and results of a call is recorded, by what the function does. `full`: in that profile;
-/// `name`: the bare name of the function.
-pub fn arguments(full: bool, role: Role, object: Option<ObjectKind>, outermost: bool, name: &str) -> Extent {
-    match role {
-        // What a context manager is left with is the exception, which is that of the calls inside it.
-        Role::Autocast | Role::GradMode if name == "__exit__" => Extent::NOTHING,
-        Role::User => Extent::BOTH,
-        Role::ModuleCall if outermost => Extent::BOTH,
-        // What types and shapes the modules inside work with; what one is given, another one gave.
-        Role::ModuleCall => Extent::RETURNED,
-        Role::OptimizerInit
-        | Role::SchedulerInit
-        | Role::LoaderInit
-        | Role::ModeChange
-        | Role::RequiresGrad
-        | Role::ModuleMove
-        | Role::LoadState
-        | Role::Load
-        | Role::Save
-        | Role::Seed
-        | Role::GradMode
-        | Role::Autocast => Extent::ALWAYS,
-        Role::Other if object == Some(ObjectKind::Scaler) => Extent::ALWAYS,
-        Role::ClipGrad | Role::ScalerScale | Role::Distributed => Extent::BOTH,
-        Role::Backward
-        | Role::AutogradGrad
-        | Role::ZeroGrad
-        | Role::SchedulerStep
-        | Role::ScalerUnscale
-        | Role::ScalerStep
-        | Role::ScalerUpdate => Extent::GIVEN,
-        Role::LoaderNext => Extent::RETURNED,
-        _ if full => Extent::BOTH,
-        _ => Extent::NOTHING,
-    }
-}
+/// Methods that a class of the user's own has from one of PyTorch's mean what that one's do: name, what the class
+/// inherits from, role.
+pub const INHERITED: &[(&str, Receiver, Role)] = &[
+    ("step", Receiver::Optimizer, Role::OptimizerStep),
+    ("step", Receiver::Scheduler, Role::SchedulerStep),
+    ("zero_grad", Receiver::Optimizer, Role::ZeroGrad),
+];
 
 /// What to do with a function.
 #[derive(Clone, Copy, Debug)]
@@ -203,7 +458,7 @@ pub enum Decision {
     /// It is not recorded, but a call made from it is a call made from the user's code.
     UserPlace,
     /// It is recorded.
-    Record(Rule),
+    Record(Meaning),
 }
 
 /// Decides about a function from its names.
@@ -215,90 +470,65 @@ pub fn decide(settings: &Settings, module: &str, qualname: &str, user_code: bool
         format!("{module}.{qualname}")
     };
     match wanted(settings, module, qualname, &name, user_code) {
-        Some(rule) if !(rule.manner != Manner::Disarm && is_excluded(settings, &name, rule.role)) => {
-            Decision::Record(rule)
+        Some(means)
+            if means.capture == CapturePolicy::StopRecording || !is_excluded(settings, &name, &means) =>
+        {
+            Decision::Record(means)
         }
         _ if user_code => Decision::UserPlace,
         _ => Decision::Skip,
     }
 }
 
-/// How a function is recorded that nobody excludes; `None`: it is not. What is known of a function comes before
-/// whose it is, so that PyTorch in a folder of the user's does what PyTorch does.
-fn wanted(settings: &Settings, module: &str, qualname: &str, name: &str, user_code: bool) -> Option<Rule> {
+/// What the calls of a function mean that nobody excludes; `None`: they are not recorded. What is known of a function
+/// comes before whose it is, so that PyTorch in a folder of the user's does what PyTorch does.
+fn wanted(settings: &Settings, module: &str, qualname: &str, name: &str, user_code: bool) -> Option<Meaning> {
     // Comprehensions, lambdas and bodies of classes are part of the function around them.
     if qualname.ends_with('>') {
         return None;
     }
     let is_included = || settings.include.iter().any(|pattern| pattern.matches(name));
-    let extra = || {
+    let of_settings = || {
         let mut rules = settings.rules.iter();
         let found = rules.find(|rule| rule.module.matches(module) && rule.function.matches(qualname))?;
-        let manner = if found.role == Role::User { Manner::Thinned } else { Manner::Plain };
-        Some(Rule { manner, ..rule("", "", found.role) })
+        Some(Meaning::of_rule(found))
     };
     let known = |of_any_module: bool| {
-        RULES
-            .iter()
-            .find(|rule| {
-                rule.module.starts_with('*') == of_any_module
-                    && matches(rule.module, module)
-                    && matches(rule.function, qualname)
-                    && !qualname.contains("<locals>")
-            })
-            .copied()
+        let mut rows = FUNCTIONS.iter();
+        let found = rows.find(|row| {
+            row.module.starts_with('*') == of_any_module
+                && matches(row.module, module)
+                && matches(row.function, qualname)
+                && !qualname.contains("<locals>")
+        });
+        found.map(|row| row.means)
     };
     let known = known(false)
-        .or_else(extra)
+        .or_else(of_settings)
         .or_else(|| if user_code { None } else { known(true) })
-        .or_else(|| user_code.then_some(Rule { manner: Manner::Thinned, ..rule("", "", Role::User) }));
+        .or_else(|| user_code.then_some(Meaning::of(Role::User)));
     match known {
-        Some(rule) if rule.manner == Manner::Never => None,
-        Some(rule) if settings.profile != Profile::Minimal => Some(rule),
-        Some(rule) if is_minimal(&rule) => Some(Rule {
-            // Of modules only the outermost.
-            manner: if rule.role == Role::ModuleCall { Manner::NoRecursion } else { rule.manner },
-            ..rule
-        }),
-        Some(rule) if is_included() => Some(rule),
-        None if is_included() => Some(Rule { manner: Manner::Thinned, ..rule("", "", Role::Other) }),
+        Some(means) if means.capture == CapturePolicy::Never => None,
+        // Of modules only the outermost.
+        Some(means) if settings.profile == Profile::Minimal && means.signal == Some(Signal::ModuleCall) => {
+            Some(Meaning { capture: CapturePolicy::NoRecursion, ..means })
+        }
+        Some(means) if means.profile <= settings.profile || is_included() => Some(means),
+        None if is_included() => {
+            Some(Meaning { capture: CapturePolicy::RateLimited, ..Meaning::of(Role::Other) })
+        }
         None if settings.profile == Profile::Full && matches("torch*", module) => {
-            Some(rule("", "", Role::Other))
+            Some(Meaning::of(Role::Other))
         }
         _ => None,
     }
 }
 
-/// Whether the profile `minimal` records it: what iterations, stages and the looks at variables come from.
-fn is_minimal(rule: &Rule) -> bool {
-    rule.manner == Manner::Disarm
-        || rule.object == Some(ObjectKind::Scaler)
-        || matches!(
-            rule.role,
-            Role::ModuleCall
-                | Role::ModeChange
-                | Role::Backward
-                | Role::AutogradGrad
-                | Role::OptimizerInit
-                | Role::OptimizerStep
-                | Role::SchedulerInit
-                | Role::SchedulerStep
-                | Role::ScalerStep
-                | Role::LoadState
-                | Role::Load
-                | Role::Save
-                | Role::Distributed
-        )
-}
-
 /// Whether the settings exclude the function `name`. What iterations, steps and stages are derived from is only
 /// excluded by its full name.
-pub fn is_excluded(settings: &Settings, name: &str, role: Role) -> bool {
-    let is_essential = matches!(
-        role,
-        Role::ModuleCall | Role::ModeChange | Role::Backward | Role::OptimizerInit | Role::OptimizerStep
-    );
-    settings.exclude.iter().any(|pattern| (!is_essential || pattern.is_exact()) && pattern.matches(name))
+pub fn is_excluded(settings: &Settings, name: &str, means: &Meaning) -> bool {
+    let counts = |exact: bool| !means.essential || exact;
+    settings.exclude.iter().any(|pattern| counts(pattern.is_exact()) && pattern.matches(name))
 }
 
 /// Whether `pattern`, with a `*` for anything at its end or its beginning, matches `name`.
@@ -310,106 +540,34 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use traincheck_settings::{ExtraRule, Pattern};
+/// Which arguments and results of one call are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// What it was given.
+    pub given: bool,
+    /// What it returned, or the exception that left it.
+    pub returned: bool,
+    /// Of every call; else of those in sampled iterations, and of the first calls of each function.
+    pub always: bool,
+}
 
-    fn pattern(text: &str) -> Pattern {
-        Pattern::new(text).unwrap()
-    }
+impl Recorded {
+    /// Neither.
+    pub const NOTHING: Recorded = Recorded { given: false, returned: false, always: false };
 
-    fn found(settings: &Settings, module: &str, qualname: &str, user_code: bool) -> Option<Role> {
-        match decide(settings, module, qualname, user_code) {
-            Decision::Record(rule) => Some(rule.role),
-            _ => None,
-        }
-    }
-
-    fn role(module: &str, qualname: &str) -> Option<Role> {
-        found(&Settings::default(), module, qualname, false)
-    }
-
-    #[test]
-    fn the_code_that_runs_is_matched_and_its_wrappers_are_not() {
-        assert_eq!(role("torch.optim.adamw", "AdamW.step"), Some(Role::OptimizerStep));
-        assert_eq!(role("torch.optim.adam", "Adam.step"), Some(Role::OptimizerStep));
-        assert_eq!(role("torch.optim.optimizer", "Optimizer.profile_hook_step.<locals>.wrapper"), None);
-        assert_eq!(role("torch.optim.lr_scheduler", "LRScheduler.step"), Some(Role::SchedulerStep));
-        assert_eq!(role("torch.optim.lr_scheduler", "StepLR.__init__"), Some(Role::SchedulerInit));
-        assert_eq!(role("torch.optim.lr_scheduler", "StepLR.get_lr"), None);
-        assert_eq!(role("torch.nn.modules.conv", "Conv2d.forward"), None);
-        assert_eq!(role("transformers.optimization", "Adafactor.step"), Some(Role::OptimizerStep));
-        assert_eq!(role("accelerate.optimizer", "AcceleratedOptimizer.step"), None);
-        assert_eq!(role("pytorch_lightning.core.optimizer", "LightningOptimizer.step"), None);
-    }
-
-    #[test]
-    fn a_lambda_of_the_user_is_a_place_but_no_call() {
-        let settings = Settings::default();
-        assert!(matches!(decide(&settings, "__main__", "main.<locals>.<lambda>", true), Decision::UserPlace));
-        assert_eq!(found(&settings, "__main__", "main", true), Some(Role::User));
-    }
-
-    #[test]
-    fn what_users_call_as_others_do_is_theirs() {
-        let settings = Settings::default();
-        assert_eq!(found(&settings, "lib.engine", "Engine.step", false), Some(Role::OptimizerStep));
-        assert_eq!(found(&settings, "mine.engine", "Engine.step", true), Some(Role::User));
-    }
-
-    #[test]
-    fn pytorch_is_pytorch_wherever_it_lies() {
-        let settings = Settings::default();
-        let found = found(&settings, "torch.optim.adamw", "AdamW.step", true);
-        assert_eq!(found, Some(Role::OptimizerStep));
-    }
-
-    #[test]
-    fn what_is_included_is_recorded_and_what_is_excluded_is_not() {
-        let settings = Settings {
-            include: vec![pattern("lib.*")],
-            exclude: vec![pattern("lib.noise.*"), pattern("__main__.log"), pattern("torch.*")],
-            ..Settings::default()
+    /// Those that `which` says; `full`: in that profile.
+    pub fn of(which: RecordedArguments, full: bool, outermost: bool) -> Recorded {
+        let (given, returned) = match which {
+            RecordedArguments::Nothing => (false, false),
+            RecordedArguments::Given | RecordedArguments::AlwaysGiven => (true, false),
+            RecordedArguments::Returned => (false, true),
+            RecordedArguments::Both => (true, true),
+            RecordedArguments::BothOfOutermost => (outermost, true),
+            RecordedArguments::BothInFull => (full, full),
         };
-        assert_eq!(found(&settings, "lib.engine", "Engine.run", false), Some(Role::Other));
-        assert_eq!(found(&settings, "lib.noise", "Engine.run", false), None);
-        assert_eq!(found(&settings, "lib.engine", "run.<locals>.<lambda>", false), None);
-        assert!(matches!(decide(&settings, "__main__", "log", true), Decision::UserPlace));
-        assert_eq!(found(&settings, "torch.serialization", "save", false), None);
-    }
-
-    #[test]
-    fn what_iterations_depend_on_is_only_excluded_by_its_full_name() {
-        let all = Settings { exclude: vec![pattern("*")], ..Settings::default() };
-        assert_eq!(found(&all, "torch._tensor", "Tensor.backward", false), Some(Role::Backward));
-        let loader = ("torch.utils.data._utils.worker", "_worker_loop");
-        assert!(matches!(decide(&all, loader.0, loader.1, false), Decision::Record(_)));
-        let named =
-            Settings { exclude: vec![pattern("torch._tensor.Tensor.backward")], ..Settings::default() };
-        assert_eq!(found(&named, "torch._tensor", "Tensor.backward", false), None);
-    }
-
-    #[test]
-    fn minimal_has_what_iterations_and_states_need() {
-        let minimal = Settings { profile: Profile::Minimal, ..Settings::default() };
-        assert_eq!(found(&minimal, "torch.optim.adamw", "AdamW.step", false), Some(Role::OptimizerStep));
-        assert_eq!(found(&minimal, "torch.optim.optimizer", "Optimizer.zero_grad", false), None);
-        assert!(matches!(decide(&minimal, "__main__", "main", true), Decision::UserPlace));
-        let more = Settings { include: vec![pattern("*.zero_grad"), pattern("__main__.*")], ..minimal };
-        assert_eq!(found(&more, "torch.optim.optimizer", "Optimizer.zero_grad", false), Some(Role::ZeroGrad));
-        assert_eq!(found(&more, "__main__", "main", true), Some(Role::User));
-    }
-
-    #[test]
-    fn a_rule_of_the_settings_gives_a_role_to_what_has_none() {
-        let extra = |function, role| ExtraRule { module: pattern("*"), function: pattern(function), role };
-        let settings = Settings {
-            rules: vec![extra("Engine.step", Role::OptimizerStep), extra("*", Role::Other)],
-            ..Settings::default()
-        };
-        assert_eq!(found(&settings, "lib.engine", "Engine.step", false), Some(Role::OptimizerStep));
-        assert_eq!(found(&settings, "lib.engine", "Engine.run", true), Some(Role::Other));
-        assert_eq!(found(&settings, "torch._tensor", "Tensor.backward", false), Some(Role::Backward));
+        Recorded { given, returned, always: which == RecordedArguments::AlwaysGiven }
     }
 }
+
+#[cfg(test)]
+mod tests;

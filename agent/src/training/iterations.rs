@@ -1,6 +1,8 @@
-//! Iteration, step and stage of the job, derived from what runs.
+//! Where the job stands, as all threads see it: what happens is put to the state machine ([`super::machine`]), and what
+//! comes of it is said in the trace.
 
 use super::calls::Calls;
+use super::machine::{self, Follows, State};
 use crate::base::gil::Gil;
 use crate::base::settings;
 use crate::libtorch::native;
@@ -8,6 +10,7 @@ use crate::sink;
 use crate::state::variables;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, EventKind, Stage, flags};
+use traincheck_settings::Counter;
 
 static ITERATION: AtomicU32 = AtomicU32::new(0);
 static STEP: AtomicU32 = AtomicU32::new(0);
@@ -17,9 +20,10 @@ static SAMPLED: AtomicBool = AtomicBool::new(true);
 static ALL_OPS: AtomicU16 = AtomicU16::new(0);
 static STAGE: AtomicU8 = AtomicU8::new(Stage::Init as u8);
 
-/// What is remembered to tell where the next iteration begins, and what evaluation is.
+/// What is remembered to answer what the state machine asks: which places repeat, which modules are trained.
 #[derive(Default)]
-struct Anchor {
+struct Memory {
+    state: State,
     /// Places from which outermost modules were called since the iteration began.
     sites: Vec<u32>,
     /// How many of these were there when the last backward of the iteration returned.
@@ -30,18 +34,12 @@ struct Anchor {
     around: Vec<u64>,
     /// Object ids of the outermost modules called with gradients since it began.
     modules: Vec<u32>,
-    backward: bool,
-    stepped: bool,
-    /// How many iterations in a row have had no step before this one.
-    micro_step: u32,
-    /// A backward has run in this job, not only `torch.autograd.grad`.
-    any_backward: bool,
 }
 
 /// Of each kind of thing that is remembered of one iteration, no more than this many.
 const MAX_REMEMBERED: usize = 64;
 
-static ANCHOR: Gil<Option<Anchor>> = Gil::new(None);
+static MEMORY: Gil<Option<Memory>> = Gil::new(None);
 
 /// The innermost call in which the last two iterations began: the loop. 0: there is none.
 static LOOP: AtomicU64 = AtomicU64::new(0);
@@ -51,9 +49,9 @@ const RETURNED: u64 = u64::MAX;
 /// Backward calls that are open, in all threads.
 static BACKWARDS: AtomicU32 = AtomicU32::new(0);
 
-unsafe fn with<R: Default>(use_it: impl FnOnce(&mut Anchor) -> R) -> R {
+unsafe fn with<R: Default>(use_it: impl FnOnce(&mut Memory) -> R) -> R {
     // SAFETY: the callers hold the GIL, and what they do in here runs no Python code.
-    unsafe { ANCHOR.with(|anchor| use_it(anchor.get_or_insert_with(Anchor::default))) }
+    unsafe { MEMORY.with(|memory| use_it(memory.get_or_insert_with(Memory::default))) }
 }
 
 /// The iteration, from 1; 0 before the first.
@@ -98,72 +96,78 @@ pub fn event(kind: EventKind) -> Event {
     }
 }
 
-/// Sets the stage; says so in the trace where it changes.
-pub fn set_stage(to: Stage, calls: &Calls) {
-    if STAGE.swap(to as u8, Ordering::Relaxed) != to as u8 {
+/// Puts `event` to the state machine. The new state is seen by everybody from here on; a stage that changed is said.
+unsafe fn happened(event: machine::Event, calls: &Calls) -> Follows {
+    // SAFETY: the callers hold the GIL; nothing in here runs Python code.
+    let found = unsafe {
+        with(|memory| {
+            let (state, follows) = memory.state.after(event);
+            memory.state = state;
+            match follows {
+                Follows::IterationBegins => memory.begin(calls),
+                Follows::GradientsComputed => memory.closed = memory.sites.len(),
+                Follows::Nothing => {}
+            }
+            Some((state, follows))
+        })
+    };
+    let Some((state, follows)) = found else { return Follows::Nothing };
+    STEP.store(state.step, Ordering::Relaxed);
+    if ITERATION.swap(state.iteration, Ordering::Relaxed) != state.iteration
+        && follows == Follows::IterationBegins
+    {
+        sample(state.iteration);
+    }
+    if STAGE.swap(state.stage as u8, Ordering::Relaxed) != state.stage as u8 {
         let enclosing = calls.innermost().call;
-        sink::emit(&Event { call: enclosing, parent: enclosing, ..event(EventKind::Stage) });
+        sink::emit(&Event { call: enclosing, parent: enclosing, ..self::event(EventKind::Stage) });
     }
-}
-
-/// Sets the stage once the first iteration has begun; before that everything is init.
-pub fn set_stage_after_init(to: Stage, calls: &Calls) {
-    if iteration() > 0 {
-        set_stage(to, calls);
-    }
+    follows
 }
 
 /// An outermost module is about to be called with gradients enabled, from `site`; it is in training mode or not. True
 /// if that begins an iteration, which is then the current one.
 ///
-/// It does where a backward has run since the iteration began and
-/// - a place repeats that had been called from before that backward, or that has repeated in an earlier iteration (the
-///   loop takes turns with another); or
-/// - the call in which the last two iterations began has returned: another loop has begun. Not in evaluation mode,
-///   though: models are also evaluated with gradients enabled.
-///
 /// Places tell more than functions: a loop may call helpers, and a helper may call several models. A first call that
-/// no backward follows (a dry run) begins the first iteration and no other. Inside one optimizer step (a closure that
-/// is evaluated several times) at most one iteration begins; inside a backward (activations computed again), none.
+/// no backward follows (a dry run) begins the first iteration and no other. Inside one optimizer step at most one
+/// iteration begins; inside a backward (activations computed again), none.
 ///
 /// # Safety
 /// The GIL is held.
 pub unsafe fn module_called(site: u32, module: u32, training: bool, calls: &Calls) -> bool {
     // Where there is a device, backward runs in threads of its own, in which nothing of the script's is open.
-    if calls.backwards.get() > 0 || calls.depth() == 0 && BACKWARDS.load(Ordering::Relaxed) > 0 {
+    if calls.open_calls(Counter::Backwards) > 0 || calls.depth() == 0 && BACKWARDS.load(Ordering::Relaxed) > 0
+    {
         return false;
     }
-    let may_begin = calls.optimizer_steps.get() == 0 || !calls.iteration_in_step.get();
+    let in_step = calls.open_calls(Counter::OptimizerSteps) > 0;
     // SAFETY: the caller's word; nothing in here runs Python code.
-    let begun = unsafe {
-        with(|anchor| {
-            let repeats = anchor.sites.iter().take(anchor.closed).any(|seen| *seen == site)
-                || anchor.repeated.contains(&site);
-            let loop_returned = LOOP.load(Ordering::Relaxed) == RETURNED && training;
-            let begins = may_begin && (iteration() == 0 || anchor.backward && (repeats || loop_returned));
-            if begins {
-                if repeats {
-                    remember(&mut anchor.repeated, site);
-                }
-                anchor.begin(calls);
+    unsafe {
+        let repeats = with(|memory| memory.repeats(site));
+        let called = machine::Event::ModuleCalled {
+            repeats,
+            loop_returned: LOOP.load(Ordering::Relaxed) == RETURNED,
+            training,
+            may_begin: !in_step || !calls.iteration_in_step.get(),
+        };
+        let begins = happened(called, calls) == Follows::IterationBegins;
+        let micro_step = with(|memory| {
+            if begins && repeats {
+                remember(&mut memory.repeated, site);
             }
-            remember(&mut anchor.sites, site);
-            remember(&mut anchor.modules, module);
-            begins.then_some(anchor.micro_step)
-        })
-    };
-    if let Some(micro_step) = begun {
-        calls.iteration_in_step.set(calls.optimizer_steps.get() > 0);
-        sample(ITERATION.fetch_add(1, Ordering::Relaxed) + 1);
-        set_stage(Stage::Training, calls);
-        let call = calls.innermost().call;
-        let value = u64::from(micro_step);
-        sink::emit(&Event { call, parent: call, site, value, ..event(EventKind::Iteration) });
-        sink::go_on_writing();
-    } else if training {
-        set_stage_after_init(Stage::Training, calls);
+            remember(&mut memory.sites, site);
+            remember(&mut memory.modules, module);
+            memory.state.micro_step
+        });
+        if begins {
+            calls.iteration_in_step.set(in_step);
+            let call = calls.innermost().call;
+            let value = u64::from(micro_step);
+            sink::emit(&Event { call, parent: call, site, value, ..event(EventKind::Iteration) });
+            sink::go_on_writing();
+        }
+        begins
     }
-    begun.is_some()
 }
 
 fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
@@ -172,45 +176,39 @@ fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
-impl Anchor {
+impl Memory {
+    /// Whether `site` repeats: it was called from before the last backward, or has repeated in an earlier iteration.
+    fn repeats(&self, site: u32) -> bool {
+        self.sites.iter().take(self.closed).any(|seen| *seen == site) || self.repeated.contains(&site)
+    }
+
+    /// An iteration begins in these calls.
     fn begin(&mut self, calls: &Calls) {
         let shared = self.around.iter().zip(calls.open()).take_while(|(id, open)| **id == open.call).count();
         LOOP.store(shared.checked_sub(1).map_or(0, |last| self.around[last]), Ordering::Relaxed);
         self.around.clear();
         self.around.extend(calls.open().map(|open| open.call));
-        self.micro_step = if self.stepped || iteration() == 0 { 0 } else { self.micro_step + 1 };
         self.sites.clear();
         self.modules.clear();
         self.closed = 0;
-        self.backward = false;
-        self.stepped = false;
-    }
-
-    fn gradients_computed(&mut self) {
-        self.backward = true;
-        self.closed = self.sites.len();
     }
 }
 
-/// An outermost module is about to be called without gradients. It is evaluated if the current iteration trains it and
-/// its backward has run. Before that, and if it is another, it may as well be a teacher whose answer is learned from:
-/// then the stage stays as it is.
+/// An outermost module is about to be called without gradients.
 ///
 /// # Safety
 /// The GIL is held.
 pub unsafe fn module_called_without_gradients(module: u32, calls: &Calls) {
-    if iteration() == 0 || stage() == Stage::Evaluation {
+    if stage() == Stage::Evaluation {
         return;
     }
     // SAFETY: the caller's word; nothing in here runs Python code.
-    let evaluates = unsafe {
-        with(|anchor| {
-            anchor.backward
-                && (anchor.modules.contains(&module) || variables::share_root(&anchor.modules, module))
-        })
-    };
-    if evaluates {
-        set_stage(Stage::Evaluation, calls);
+    unsafe {
+        let trained = with(|memory| {
+            memory.state.phase.has_gradients()
+                && (memory.modules.contains(&module) || variables::share_root(&memory.modules, module))
+        });
+        happened(machine::Event::ModuleCalledWithoutGradients { trained }, calls);
     }
 }
 
@@ -237,21 +235,13 @@ pub fn paused() {
     ALL_OPS.store(0, Ordering::Relaxed);
 }
 
-/// The recording goes on after a pause in which `unseen` iterations began, somewhere in an iteration: the next one
-/// begins at the next place that is known to begin one.
+/// The recording goes on after a pause in which `unseen` iterations began, somewhere in an iteration.
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn resumed(unseen: u32) {
-    ITERATION.fetch_add(unseen, Ordering::Relaxed);
-    STEP.fetch_add(unseen, Ordering::Relaxed);
+pub unsafe fn resumed(unseen: u32, calls: &Calls) {
     // SAFETY: the caller's word.
-    unsafe {
-        with(|anchor| {
-            anchor.gradients_computed();
-            anchor.stepped = true;
-        });
-    }
+    unsafe { happened(machine::Event::Resumed { unseen }, calls) };
 }
 
 /// An outermost backward has returned.
@@ -260,48 +250,50 @@ pub unsafe fn resumed(unseen: u32) {
 /// The GIL is held.
 pub unsafe fn backward_returned(calls: &Calls) {
     // SAFETY: the caller's word.
-    unsafe {
-        with(|anchor| {
-            anchor.any_backward = true;
-            anchor.gradients_computed();
-        });
-    }
-    set_stage_after_init(Stage::Training, calls);
+    unsafe { happened(machine::Event::BackwardReturned, calls) };
 }
 
-/// `torch.autograd.grad` has returned. True if that was the backward of the iteration, which it is in jobs that know no
-/// other; in all others it is part of the loss (a gradient penalty, inner steps).
+/// `torch.autograd.grad` has returned. True if that was the backward of the iteration.
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn gradients_returned() -> bool {
+pub unsafe fn gradients_returned(calls: &Calls) -> bool {
     // SAFETY: the caller's word.
-    unsafe {
-        with(|anchor| {
-            if !anchor.any_backward {
-                anchor.gradients_computed();
-            }
-            !anchor.any_backward
-        })
-    }
+    unsafe { happened(machine::Event::GradientsReturned, calls) == Follows::GradientsComputed }
 }
 
-/// An outermost optimizer step has returned: the first of an iteration counts. One before the first iteration (to
-/// have the optimizer make its state) does not.
+/// An outermost optimizer step has returned.
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn optimizer_stepped() {
-    if iteration() == 0 {
-        return;
-    }
+pub unsafe fn optimizer_stepped(calls: &Calls) {
     // SAFETY: the caller's word.
-    unsafe {
-        with(|anchor| {
-            if !anchor.stepped {
-                anchor.stepped = true;
-                STEP.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-    }
+    unsafe { happened(machine::Event::Stepped, calls) };
+}
+
+/// A root was switched to training or evaluation.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn mode_changed(training: bool, calls: &Calls) {
+    // SAFETY: the caller's word.
+    unsafe { happened(machine::Event::ModeChanged { training }, calls) };
+}
+
+/// A checkpoint is about to be written.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn save_begins(calls: &Calls) {
+    // SAFETY: the caller's word.
+    unsafe { happened(machine::Event::SaveBegins, calls) };
+}
+
+/// It is written, or will never be; it began in the stage `before`.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn save_ends(before: Stage, calls: &Calls) {
+    // SAFETY: the caller's word.
+    unsafe { happened(machine::Event::SaveEnds { before }, calls) };
 }

@@ -6,4 +6,6 @@ pub mod budget;
 pub mod calls;
 pub mod functions;
 pub mod iterations;
+mod machine;
+pub mod observation;
 pub mod roles;

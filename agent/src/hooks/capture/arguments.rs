@@ -5,17 +5,15 @@
 
 use super::code::CodeInfo;
 use super::values::{self, Name, Values};
-use crate::base::settings;
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::{Frame, Signature};
 use crate::interpreter::names::Function;
 use crate::sink;
-use crate::training::functions::{self, Extent};
+use crate::training::functions::Recorded;
 use crate::training::iterations;
 use std::cell::Cell;
 use std::sync::OnceLock;
 use traincheck_schema::record::{Argument, ArgumentKind, Direction, Event};
-use traincheck_settings::Profile;
 
 /// So many calls of each function are recorded with their arguments in whatever iteration they are: a function that
 /// only runs late is not missed.
@@ -51,23 +49,17 @@ const REST: [i64; 2] = [4, 8];
 /// # Safety
 /// The GIL is held.
 #[inline]
-pub unsafe fn are_wanted(info: &CodeInfo, function: &Function, outermost: bool) -> Extent {
-    let extent = functions::arguments(
-        settings::get().profile == Profile::Full,
-        function.role,
-        function.object,
-        outermost,
-        &info.function,
-    );
-    if extent == Extent::NOTHING || extent.always || iterations::is_sampled() {
-        return extent;
+pub unsafe fn are_wanted(info: &CodeInfo, function: &Function, outermost: bool) -> Recorded {
+    let recorded = function.arguments[usize::from(outermost)];
+    if recorded == Recorded::NOTHING || recorded.always || iterations::is_sampled() {
+        return recorded;
     }
     let calls = info.parameters.calls.get();
     if calls >= FIRST_CALLS {
-        return Extent::NOTHING;
+        return Recorded::NOTHING;
     }
     info.parameters.calls.set(calls + 1);
-    extent
+    recorded
 }
 
 /// Records the arguments of the call `event`.

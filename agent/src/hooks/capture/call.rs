@@ -10,9 +10,10 @@ use crate::interpreter::names::{self, Function};
 use crate::sink;
 use crate::sink::cost::{self, Timer};
 use crate::training::calls::{self, Open};
-use crate::training::functions::{Extent, Manner};
+use crate::training::functions::{Recorded, Signal};
 use crate::training::{iterations, roles};
-use traincheck_schema::record::{Event, EventKind, Role, Stage, flags};
+use traincheck_schema::record::{Event, EventKind, Stage, flags};
+use traincheck_settings::{CapturePolicy, Counter};
 
 /// A recorded call, between its entry and its return.
 pub struct Entered {
@@ -24,7 +25,7 @@ pub struct Entered {
     pub(in crate::hooks) owns_this: bool,
     pub(in crate::hooks) outermost: bool,
     /// What is recorded of its arguments and results.
-    pub(in crate::hooks) extent: Extent,
+    pub(in crate::hooks) recorded: Recorded,
 }
 
 impl Entered {
@@ -53,19 +54,19 @@ pub unsafe fn enter(
         let this = frame.first_argument(python);
         let function = names::function(python, info, this)?;
         let identity = std::ptr::from_ref(info) as usize;
-        match function.manner {
-            Manner::NoRecursion if calls.innermost().code == identity => return None,
-            Manner::Disarm => {
+        match function.means.capture {
+            CapturePolicy::NoRecursion if calls.innermost().code == identity => return None,
+            CapturePolicy::StopRecording => {
                 python_calls::remove(python);
                 return None;
             }
             _ => {}
         }
         let (site, from_user) = names::site(python, caller);
-        if function.manner == Manner::FromUserCode && !from_user {
+        if function.means.capture == CapturePolicy::FromUserCode && !from_user {
             return None;
         }
-        if function.manner == Manner::Thinned && is_called_too_often(info, function) {
+        if function.means.capture == CapturePolicy::RateLimited && is_called_too_often(info, function) {
             return None;
         }
 
@@ -73,9 +74,9 @@ pub unsafe fn enter(
         calls.busy.set(true);
         let number = sink::next_call();
         let timer = Timer::sampled(number);
-        let outermost = roles::is_outermost(function.role, calls);
+        let outermost = calls.is_outermost(function.means.counted);
         let (mut modes, context, object) = roles::entering(python, function, this, site, outermost, calls);
-        if calls.constructions.get() > 0 {
+        if calls.open_calls(Counter::Constructions) > 0 {
             modes |= flags::IN_INIT;
         }
         let parent = calls.innermost().call;
@@ -95,12 +96,12 @@ pub unsafe fn enter(
             return None;
         }
         sink::emit(&event);
-        let extent = arguments::are_wanted(info, function, outermost);
-        if extent.given {
+        let recorded = arguments::are_wanted(info, function, outermost);
+        if recorded.given {
             arguments::given(python, frame, info, &event);
         }
-        roles::count(function.role, calls, true);
-        let keeps = roles::wants_self_at_return(function) && !this.is_null();
+        roles::count(function, calls, true);
+        let keeps = function.keeps_self && !this.is_null();
         if keeps {
             (python.inc_ref)(this);
         }
@@ -109,7 +110,7 @@ pub unsafe fn enter(
         if let Some(timer) = timer {
             timer.end_sampled(&cost::CALLS);
         }
-        Some(Entered { event, function, open, this, owns_this: keeps, outermost, extent })
+        Some(Entered { event, function, open, this, owns_this: keeps, outermost, recorded })
     }
 }
 
@@ -141,7 +142,7 @@ pub unsafe fn lose(python: &Python, entered: Entered) {
     let calls = calls::current();
     calls.leave();
     iterations::call_returned(entered.event.call);
-    roles::count(entered.function.role, calls, false);
+    roles::count(entered.function, calls, false);
     if entered.owns_this {
         // SAFETY: the caller's word; the reference was taken when the call was entered.
         unsafe { (python.dec_ref)(entered.this) };
@@ -149,7 +150,7 @@ pub unsafe fn lose(python: &Python, entered: Entered) {
 }
 
 unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Object) {
-    let Entered { event: begun, function, this, outermost, extent, .. } = entered;
+    let Entered { event: begun, function, this, outermost, recorded, .. } = entered;
     let calls = calls::current();
     // SAFETY: `leave`'s contract.
     let quiet = result.is_null() && unsafe { generators::was_closed(begun.call, exception, python, calls) };
@@ -159,7 +160,7 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
     let now = iterations::event(EventKind::Exit);
     let raised = if result.is_null() { flags::RAISED } else { 0 };
     calls.leave();
-    roles::count(function.role, calls, false);
+    roles::count(function, calls, false);
     if quiet {
         return;
     }
@@ -174,19 +175,21 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
         ..begun
     };
     sink::emit(&exit);
-    if function.role == Role::Save {
-        iterations::set_stage_after_init(Stage::try_from(begun.stage).unwrap_or_default(), calls);
+    if function.means.signal == Some(Signal::Save) {
+        let before = Stage::try_from(begun.stage).unwrap_or_default();
+        // SAFETY: `leave`'s contract.
+        unsafe { iterations::save_ends(before, calls) };
     }
     // With an exception set, no function of the C API may be called.
     if result.is_null() || sink::is_inert() {
-        if result.is_null() && extent.returned {
+        if result.is_null() && recorded.returned {
             // SAFETY: `leave`'s contract: the type of the exception that is being raised lives.
             unsafe { arguments::raised(exception, &exit) };
         }
         return;
     }
     calls.busy.set(true);
-    if extent.returned {
+    if recorded.returned {
         // SAFETY: `leave`'s contract: no exception is set.
         unsafe { arguments::returned(python, result, &exit) };
     }

@@ -5,7 +5,7 @@ use crate::base::hash::FastHasher;
 use crate::base::settings;
 use crate::interpreter::api::{Object, Python};
 use crate::sink;
-use crate::training::functions::{self, Decision, Rule};
+use crate::training::functions::{self, Decision, Meaning};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 /// A function that is recorded, or at least counts as the user's code. Leaked: code objects point to it.
 #[derive(Debug)]
 pub struct CodeInfo {
-    /// How to record it; `None` where only its place matters.
-    pub rule: Option<Rule>,
+    /// What its calls mean; `None` where only its place matters.
+    pub means: Option<Meaning>,
     /// It is the user's own code.
     pub user: bool,
     /// `__name__` of its module.
@@ -126,10 +126,10 @@ impl Codes {
             if user && !qualname.ends_with('>') && code_flags & OPTIMIZED == 0 {
                 return None;
             }
-            let rule = match functions::decide(settings::get(), &module, &qualname, user) {
+            let means = match functions::decide(settings::get(), &module, &qualname, user) {
                 Decision::Skip => return None,
                 Decision::UserPlace => None,
-                Decision::Record(rule) => Some(rule),
+                Decision::Record(means) => Some(means),
             };
             let line = attribute_number(python, code, c"co_firstlineno") as u32;
             let key = (module, qualname, file, line, line_table_hash(python, code));
@@ -143,7 +143,7 @@ impl Codes {
             }
             let (module, qualname, file, ..) = key.clone();
             let info: &'static CodeInfo = Box::leak(Box::new(CodeInfo {
-                rule,
+                means,
                 user,
                 module,
                 qualname,

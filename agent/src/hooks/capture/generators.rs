@@ -58,7 +58,7 @@ pub unsafe fn suspend(python: &Python, frame: *const Frame, entered: Entered) {
     let calls = calls::current();
     say_resumed(calls);
     calls.leave();
-    roles::count(entered.function.role, calls, false);
+    roles::count(entered.function, calls, false);
     if sink::is_inert() {
         return;
     }
@@ -74,7 +74,7 @@ pub unsafe fn suspend(python: &Python, frame: *const Frame, entered: Entered) {
             // What lives on while nobody runs it must not keep an object of the job alive.
             let this = std::ptr::null_mut();
             // What is under a `with` statement runs while its generator is suspended.
-            let no_sync = (entered.function.role == Role::NoSync).then(NoSync::begin);
+            let no_sync = (entered.function.means.role == Role::NoSync).then(NoSync::begin);
             let entered = Entered { this, owns_this: false, ..entered };
             suspended.insert(frame as usize, Suspended { entered, _no_sync: no_sync });
             owned
@@ -109,7 +109,7 @@ pub unsafe fn resume(frame: *const Frame, info: &'static CodeInfo, closing: bool
     if !calls.enter(entered.open) {
         return None;
     }
-    roles::count(entered.function.role, calls, true);
+    roles::count(entered.function, calls, true);
     if closing {
         calls.unsaid.borrow_mut().push(resumed);
     } else {
