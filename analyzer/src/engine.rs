@@ -1,14 +1,15 @@
-//! One pass over the records of one process: moves the scene on and lets the relations hear of it.
+//! One pass over the records of one process: moves the scene on and lets the relations observe what happens.
 
 use traincheck_schema::record::{
     Argument, Direction, Event, EventKind, ObjectKind, Role, State, flags, look,
 };
 
-use crate::names::Names;
-use crate::relation::{self, Cx, Part, Relation};
+use crate::relation::names::Names;
+use crate::relation::observer::{Context, Observer};
+use crate::relation::sink::Sink;
+use crate::relation::{self, Part};
 use crate::scene::dictionary::Target;
-use crate::scene::{Cut, Frame, Iteration, Look, Moment, Scene};
-use crate::sink::Sink;
+use crate::scene::{Cut, Frame, Iteration, Look, Scene, TraceEvent};
 use crate::source::{Batch, End, Source};
 
 /// Suspended calls that are remembered. A generator that is dropped before its end stays suspended for ever.
@@ -52,7 +53,7 @@ pub fn count_iterations(source: &mut dyn Source) -> u32 {
 pub fn pass(source: &mut dyn Source, part: Part, names: &mut Names, sink: &mut dyn Sink) -> Passed {
     let mut engine = Engine {
         scene: Scene::default(),
-        relations: relation::part(part),
+        observers: relation::observers(part),
         names,
         sink,
         passed: Passed::default(),
@@ -82,17 +83,17 @@ pub fn pass(source: &mut dyn Source, part: Part, names: &mut Names, sink: &mut d
 
 struct Engine<'a> {
     scene: Scene,
-    relations: Vec<Box<dyn Relation>>,
+    observers: Vec<Box<dyn Observer>>,
     names: &'a mut Names,
     sink: &'a mut dyn Sink,
     passed: Passed,
 }
 
 impl Engine<'_> {
-    fn tell(&mut self, moment: &Moment<'_>, source: &dyn Source) {
-        let mut cx = Cx { scene: &self.scene, names: self.names, sink: self.sink, source };
-        for relation in &mut self.relations {
-            relation.hear(moment, &mut cx);
+    fn observe(&mut self, event: &TraceEvent<'_>, source: &dyn Source) {
+        let mut cx = Context { scene: &self.scene, names: self.names, sink: self.sink, source };
+        for observer in &mut self.observers {
+            observer.observe(event, &mut cx);
         }
     }
 
@@ -158,8 +159,8 @@ impl Engine<'_> {
                 self.scene.resolved.object(value.object, source);
             }
             match Direction::try_from(first.direction) {
-                Ok(Direction::Argument) => self.tell(&Moment::Given(&frame, &values), source),
-                Ok(Direction::Result) => self.tell(&Moment::Gave(&frame, &values), source),
+                Ok(Direction::Argument) => self.observe(&TraceEvent::Given(&frame, &values), source),
+                Ok(Direction::Result) => self.observe(&TraceEvent::Gave(&frame, &values), source),
                 _ => {}
             }
         }
@@ -171,7 +172,7 @@ impl Engine<'_> {
         let scene = &mut self.scene;
         let Some(change) = scene.variables.take(state, source, &mut scene.resolved) else { return };
         let look = scene.thread(state.thread).look.filter(|look| look.call == state.call);
-        self.tell(&Moment::State(&change, look.as_ref()), source);
+        self.observe(&TraceEvent::State(&change, look.as_ref()), source);
     }
 
     fn event(&mut self, event: &Event, source: &dyn Source) {
@@ -183,7 +184,7 @@ impl Engine<'_> {
             self.values(event.thread, source);
         }
         if let Some(look) = self.scene.thread(event.thread).look.take() {
-            self.tell(&Moment::Looked(&look), source);
+            self.observe(&TraceEvent::Looked(&look), source);
         }
         match kind {
             EventKind::Enter => self.enter(event, source),
@@ -192,7 +193,7 @@ impl Engine<'_> {
             EventKind::Look => self.look(event, source),
             EventKind::Created => {
                 self.scene.resolved.object(event.object, source);
-                self.tell(&Moment::Created(event.object, event.value as u32, event.time), source);
+                self.observe(&TraceEvent::Created(event.object, event.value as u32, event.time), source);
             }
             EventKind::Thinned => {
                 let target = self.target(event, source);
@@ -222,7 +223,7 @@ impl Engine<'_> {
     }
 
     fn target(&mut self, event: &Event, source: &dyn Source) -> Target {
-        self.scene.resolved.target(event.name, event.object, source, self.names)
+        self.scene.resolved.target(event.name, event.object, source, &mut self.names.calls)
     }
 
     fn enter(&mut self, event: &Event, source: &dyn Source) {
@@ -231,7 +232,7 @@ impl Engine<'_> {
         let frame = self.scene.frame(event, target);
         let frame = self.scene.thread(event.thread).push(frame);
         self.note(&frame, source);
-        self.tell(&Moment::Enter(&frame), source);
+        self.observe(&TraceEvent::Enter(&frame), source);
     }
 
     fn unwind_to_parent(&mut self, event: &Event, source: &dyn Source) {
@@ -248,7 +249,7 @@ impl Engine<'_> {
         }
         self.unwind_to(event.thread, event.call, source);
         let Some(frame) = self.scene.thread(event.thread).stack.last().copied() else { return };
-        self.tell(&Moment::Suspend(&frame), source);
+        self.observe(&TraceEvent::Suspend(&frame), source);
         self.scene.thread(event.thread).pop();
         let depth = self.scene.thread(event.thread).stack.len();
         if let Some(iteration) = &mut self.scene.iteration
@@ -274,7 +275,7 @@ impl Engine<'_> {
 
     fn put_back(&mut self, frame: Frame, source: &dyn Source) {
         self.scene.thread(frame.thread).push_again(frame);
-        self.tell(&Moment::Resume(&frame), source);
+        self.observe(&TraceEvent::Resume(&frame), source);
     }
 
     /// Leaves a call that was suspended and will not be resumed. It is none of the calls that run.
@@ -388,7 +389,7 @@ impl Engine<'_> {
             self.scene.passes.gave(&frame, cut == Some(Cut::Raised));
         }
         let cut = cut.or_else(|| self.scene.lost_since(frame.losses));
-        self.tell(&Moment::Leave(&frame, cut), source);
+        self.observe(&TraceEvent::Leave(&frame, cut), source);
         self.scene.thread(thread).pop();
     }
 
@@ -410,13 +411,13 @@ impl Engine<'_> {
             stepped: Vec::new(),
         };
         self.scene.iteration = Some(iteration.clone());
-        self.tell(&Moment::IterationBegan(&iteration), source);
+        self.observe(&TraceEvent::IterationBegan(&iteration), source);
     }
 
     fn end_iteration(&mut self, cut: Option<Cut>, source: &dyn Source) {
         let Some(iteration) = self.scene.iteration.take() else { return };
         let cut = cut.or_else(|| self.scene.lost_since(iteration.frame.losses));
-        self.tell(&Moment::IterationEnded(&iteration, cut), source);
+        self.observe(&TraceEvent::IterationEnded(&iteration, cut), source);
     }
 
     fn look(&mut self, event: &Event, source: &dyn Source) {
@@ -441,7 +442,7 @@ impl Engine<'_> {
         for thread in 0..self.scene.threads.len() {
             self.values(thread as u16, source);
             if let Some(look) = self.scene.threads[thread].look.take() {
-                self.tell(&Moment::Looked(&look), source);
+                self.observe(&TraceEvent::Looked(&look), source);
             }
         }
         self.end_iteration(Some(Cut::End), source);
@@ -453,7 +454,7 @@ impl Engine<'_> {
                 self.leave(thread as u16, Some(Cut::End), source);
             }
         }
-        self.tell(&Moment::End, source);
+        self.observe(&TraceEvent::End, source);
         self.sink.end(&self.scene);
     }
 }

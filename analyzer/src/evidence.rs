@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::claim::{Outcome, RelationName, Subject};
-use crate::names::{FastMap, Names, OutcomeId, SubjectId};
+use crate::relation::claim::{Outcome, Subject};
+use crate::relation::names::{Names, OutcomeId, SubjectId};
+use crate::relation::sink::{Sink, Window};
 use crate::scene::Scene;
-use crate::sink::{Sink, Window};
 use crate::situation::{NOTHING, Situation, SituationId, TOO_MANY};
 use crate::source::Source;
+use rustc_hash::FxHashMap;
 
 /// Situations of one subject that are told apart. One with more gives no verdict.
 pub const MOST_SITUATIONS: usize = 2048;
@@ -26,8 +27,8 @@ pub struct Counter {
 
 #[derive(Debug, Default)]
 struct Counts {
-    total: FastMap<SituationId, [u64; 2]>,
-    held: FastMap<(OutcomeId, SituationId), [u64; 2]>,
+    total: FxHashMap<SituationId, [u64; 2]>,
+    held: FxHashMap<(OutcomeId, SituationId), [u64; 2]>,
     undecided: u64,
     too_many: bool,
 }
@@ -62,7 +63,7 @@ impl Counter {
             let mut held: BTreeMap<Outcome, Cells> = BTreeMap::new();
             let situation = |id| names.situations.get(id).clone();
             for ((outcome, id), count) in counts.held {
-                held.entry(names.outcomes.get(outcome).clone()).or_default().insert(situation(id), count);
+                held.entry(names.outcomes().get(outcome).clone()).or_default().insert(situation(id), count);
             }
             let total = counts.total.into_iter().map(|(id, count)| (situation(id), count)).collect();
             let (undecided, too_many) = (counts.undecided, counts.too_many);
@@ -125,8 +126,8 @@ pub struct SubjectEvidence {
 /// What a run says about everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RunEvidence {
-    /// By relation and subject.
-    pub subjects: BTreeMap<(RelationName, Subject), SubjectEvidence>,
+    /// By subject.
+    pub subjects: BTreeMap<Subject, SubjectEvidence>,
     /// Functions that were not recorded to the end.
     pub thinned: BTreeSet<String>,
 }

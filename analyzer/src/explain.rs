@@ -1,9 +1,10 @@
 //! What an invariant means, for people: its relation, its level, and what a violation would speak for.
 
-use crate::claim::{Literal, RelationName};
 use crate::infer::ENOUGH;
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::relation;
+use crate::relation::claim::RelationName;
+use crate::relation::statement::Literal;
 
 /// The guide to the relations.
 const GUIDE: &str = include_str!("../../docs/relations.md");
@@ -33,8 +34,8 @@ pub fn relation_text(relation: RelationName) -> Vec<String> {
 
 /// Why an invariant has its level, as far as the file of invariants shows.
 pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
-    let kind = relation::kind(invariant.claim.relation);
-    let literal = invariant.claim.outcome.literal().map_or("", Literal::text);
+    let kind = relation::kind(invariant.claim.relation());
+    let literal = invariant.claim.literal().map_or("", Literal::text);
     let held: Vec<u64> =
         invariant.evidence.iter().map(|run| run.positive).filter(|&count| count > 0).collect();
     match invariant.level {
@@ -47,7 +48,7 @@ pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
              from the others",
             held.iter().min().copied().unwrap_or_default()
         ),
-        Level::Notice if !(kind.critical)(&invariant.claim.subject, &invariant.claim.outcome) => {
+        Level::Notice if !invariant.claim.is_critical() => {
             "notice: nothing says that a violation would be an error of training".into()
         }
         Level::Notice if !literal.is_empty() => {
@@ -73,9 +74,9 @@ mod tests {
 
     #[test]
     fn the_guide_has_a_section_on_every_relation() {
-        for kind in relation::TABLE {
-            let text = relation_text(kind.name);
-            assert!(text.first().is_some_and(|first| first.len() > 20), "docs/relations.md: {:?}", kind.name);
+        for &relation in RelationName::ALL {
+            let text = relation_text(relation);
+            assert!(text.first().is_some_and(|first| first.len() > 20), "docs/relations.md: {:?}", relation);
         }
     }
 }

@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use traincheck_schema::record::Role;
 
-use crate::claim::{Claim, Level as Sequence, RelationName, Subject};
 use crate::precondition::{MOST_CLAUSES, Precondition};
-use crate::relation;
+use crate::relation::claim::{Claim, RelationName};
 use crate::whole_file;
 use crate::words::capitalised;
 
@@ -122,7 +120,7 @@ fn confidence(examples: u64) -> f64 {
 
 fn id(claim: &Claim, precondition: &Precondition) -> String {
     let canonical = serde_json::to_string(&(claim, precondition)).unwrap_or_default();
-    format!("{}-{:016x}", claim.relation.word(), xxhash_rust::xxh3::xxh3_64(canonical.as_bytes()))
+    format!("{}-{:016x}", claim.relation().word(), xxhash_rust::xxh3::xxh3_64(canonical.as_bytes()))
 }
 
 /// Why a file of invariants cannot be used.
@@ -267,8 +265,7 @@ impl Invariants {
             let runs =
                 self.runs.iter().zip(&invariant.evidence).filter(|(_, evidence)| evidence.positive > 0);
             let speaking: BTreeSet<Option<&str>> = runs.map(|(run, _)| run.program.as_deref()).collect();
-            let same_level = matches!(invariant.claim.subject, Subject::Before { level: Sequence::Same, .. });
-            let of_a_script = same_level || invariant.claim.calls().any(|call| call.role == Role::User);
+            let of_a_script = invariant.claim.says().is_of_a_script();
             if !speaking.contains(&program) && (speaking.len() < 2 || of_a_script) {
                 invariant.level = Level::Notice;
             }
@@ -299,9 +296,8 @@ fn consistent(invariant: &Invariant) -> Result<(), &'static str> {
     if invariant.precondition.any_of.len() > MOST_CLAUSES {
         return Err("the precondition has more than two clauses");
     }
-    let critical = relation::kind(invariant.claim.relation).critical;
-    let Claim { subject, outcome, .. } = &invariant.claim;
-    if invariant.level == Level::Alarm && (!critical(subject, outcome) || outcome.literal().is_some()) {
+    let claim = &invariant.claim;
+    if invariant.level == Level::Alarm && (!claim.is_critical() || claim.literal().is_some()) {
         return Err("such a claim can be no more than a notice");
     }
     Ok(())
@@ -309,12 +305,12 @@ fn consistent(invariant: &Invariant) -> Result<(), &'static str> {
 
 /// How many claims of each relation there are, alarms first.
 pub fn count_by_relation(invariants: &[Invariant]) -> Vec<(RelationName, usize, usize)> {
-    relation::TABLE
+    RelationName::ALL
         .iter()
-        .map(|kind| {
-            let of_it = || invariants.iter().filter(|i| i.claim.relation == kind.name);
+        .map(|&relation| {
+            let of_it = || invariants.iter().filter(|i| i.claim.relation() == relation);
             let alarms = of_it().filter(|i| i.level == Level::Alarm).count();
-            (kind.name, alarms, of_it().count() - alarms)
+            (relation, alarms, of_it().count() - alarms)
         })
         .collect()
 }

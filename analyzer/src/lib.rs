@@ -1,14 +1,13 @@
 //! Infers invariants from known-good training runs and checks them on new ones.
+pub mod call;
 pub mod cause;
 pub mod check;
-pub mod claim;
 pub mod engine;
 pub mod evidence;
 pub mod explain;
 pub mod infer;
 pub mod interner;
 pub mod invariants;
-pub mod names;
 pub mod precondition;
 pub mod relation;
 pub mod report;
@@ -16,11 +15,9 @@ pub mod run_source;
 pub mod runs;
 pub mod scene;
 pub mod select;
-pub mod sink;
 pub mod situation;
 pub mod source;
 pub mod suppress;
 pub mod table;
-pub mod times;
 pub mod whole_file;
 mod words;

@@ -3,8 +3,9 @@
 use serde_json::Value;
 use traincheck_settings::glob;
 
-use crate::claim::{self, Claim};
+use crate::call::short;
 use crate::invariants::{Invariant, Level};
+use crate::relation::claim::Claim;
 
 /// What invariants are chosen by; what is not given chooses all. In the texts `*` stands for any text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,12 +32,10 @@ impl Choice {
     pub fn takes(&self, invariant: &Invariant) -> bool {
         let named = |pattern: &Option<String>, of: fn(&Claim) -> Vec<String>| {
             pattern.as_ref().is_none_or(|pattern| {
-                of(&invariant.claim)
-                    .iter()
-                    .any(|name| glob(pattern, name) || glob(pattern, claim::short(name)))
+                of(&invariant.claim).iter().any(|name| glob(pattern, name) || glob(pattern, short(name)))
             })
         };
-        self.relation.as_ref().is_none_or(|relation| glob(relation, invariant.claim.relation.word()))
+        self.relation.as_ref().is_none_or(|relation| glob(relation, invariant.claim.relation().word()))
             && self.level.is_none_or(|level| level == invariant.level)
             && named(&self.function, functions)
             && named(&self.variable, variables)

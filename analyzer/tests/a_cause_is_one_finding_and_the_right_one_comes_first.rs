@@ -7,13 +7,15 @@ use std::path::Path;
 use support::disk::{traincheck, write};
 use support::learn;
 use support::scripts::{Error, Script};
+use traincheck_analyzer::call::Call;
 use traincheck_analyzer::cause::{self, Causes};
 use traincheck_analyzer::check::{Checked, StackEntry, Tally, Violation};
-use traincheck_analyzer::claim::{Call, Claim, Outcome, RelationName, Subject};
 use traincheck_analyzer::invariants::{Evidence, FORMAT, Invariant, Invariants, Level, VERSION};
 use traincheck_analyzer::precondition::Precondition;
+use traincheck_analyzer::relation::claim::Claim;
+use traincheck_analyzer::relation::sink::Why;
+use traincheck_analyzer::relation::{contain, lead, moving};
 use traincheck_analyzer::report::Report;
-use traincheck_analyzer::sink::Why;
 use traincheck_analyzer::situation::StageName;
 use traincheck_schema::record::Role;
 
@@ -23,18 +25,19 @@ fn call(function: &str, role: Role) -> Call {
 
 /// A function of the script that is called in every iteration.
 fn contains(function: &str) -> Claim {
-    let outcome = Outcome::Called { call: call(function, Role::User) };
-    Claim { relation: RelationName::Contain, subject: Subject::Iteration, outcome }
+    let outcome = contain::claim::Outcome::Called { call: call(function, Role::User) };
+    contain::claim::Claim { subject: contain::claim::Subject::Iteration, outcome }.into()
 }
 
 fn moves(name: &str) -> Claim {
-    let subject = Subject::Variable { name: name.into() };
-    Claim { relation: RelationName::Moving, subject, outcome: Outcome::Moves }
+    let subject = moving::claim::Subject::Variable { name: name.into() };
+    moving::claim::Claim { subject, outcome: moving::claim::Outcome::Moves }.into()
 }
 
 fn clears() -> Claim {
-    let outcome = Outcome::Called { call: call("torch.optim.sgd.SGD.zero_grad", Role::ZeroGrad) };
-    Claim { relation: RelationName::Contain, subject: Subject::Iteration, outcome }
+    let outcome =
+        contain::claim::Outcome::Called { call: call("torch.optim.sgd.SGD.zero_grad", Role::ZeroGrad) };
+    contain::claim::Claim { subject: contain::claim::Subject::Iteration, outcome }.into()
 }
 
 fn violation(iteration: u32, why: Why) -> Violation {
@@ -92,11 +95,13 @@ fn with_a_consequence() -> Causes {
 #[test]
 fn what_no_cause_explains_is_grouped_by_what_it_is_about() {
     use Level::{Alarm, Notice};
-    let helper =
-        Claim { subject: Subject::After { call: call("main.step", Role::User) }, ..contains("main.helper") };
+    let helper = lead::claim::Claim {
+        subject: lead::claim::Subject::After { call: call("main.step", Role::User) },
+        outcome: lead::claim::Outcome::Called { call: call("main.helper", Role::User) },
+    };
     let failed = [
         (contains("main.helper"), Alarm, 4, Why::Nothing),
-        (helper, Notice, 2, Why::Nothing),
+        (helper.into(), Notice, 2, Why::Nothing),
         (contains("main.other"), Notice, 2, Why::Nothing),
         (moves("Net.a.weight"), Alarm, 3, Why::Nothing),
         (moves("Net.b.weight"), Alarm, 3, Why::Nothing),
@@ -143,14 +148,18 @@ fn of_two_in_one_iteration_the_one_with_more_behind_it_comes_first() {
 #[test]
 fn a_notice_proves_no_cause_for_an_alarm() {
     use Level::{Alarm, Notice};
-    let changes = Claim {
-        relation: RelationName::Contain,
-        subject: Subject::Update { call: call("torch.optim.sgd.SGD.step", Role::OptimizerStep) },
-        outcome: Outcome::ParameterChanges,
+    let changes = contain::claim::Claim {
+        subject: contain::claim::Subject::Update {
+            call: call("torch.optim.sgd.SGD.step", Role::OptimizerStep),
+        },
+        outcome: contain::claim::Outcome::ParameterChanges,
     };
     // A step that changes nothing is a symptom of frozen parameters, where these are an alarm.
     let failed = |level| {
-        [(changes.clone(), Alarm, 2, Why::Nothing), (moves("Net.a.weight"), level, 2, Why::RequiresNoGrad)]
+        [
+            (changes.clone().into(), Alarm, 2, Why::Nothing),
+            (moves("Net.a.weight"), level, 2, Why::RequiresNoGrad),
+        ]
     };
     assert_eq!(names(&found(&failed(Alarm), cause::built_in())), ["frozen-parameters"]);
     let found = found(&failed(Notice), cause::built_in());

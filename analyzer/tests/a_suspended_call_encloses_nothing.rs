@@ -3,9 +3,10 @@
 mod support;
 
 use support::Recorder;
-use traincheck_analyzer::claim::{Call, Outcome, RelationName, Subject};
+use traincheck_analyzer::call::Call;
 use traincheck_analyzer::evidence::RunEvidence;
 use traincheck_analyzer::infer::read;
+use traincheck_analyzer::relation::contain::claim::{Outcome, Subject};
 use traincheck_schema::record::{EventKind, Role};
 
 fn user(function: &str) -> Call {
@@ -19,10 +20,11 @@ fn step() -> Call {
 /// In how many of all calls of `outer` there was one of `inner`.
 fn contained(evidence: &RunEvidence, outer: &str, inner: Call) -> (u64, u64) {
     let subject = Subject::Call { call: user(outer) };
-    let key = (RelationName::Contain, subject);
-    let Some(found) = evidence.subjects.get(&key) else { return (0, 0) };
-    let held =
-        found.held.get(&Outcome::Called { call: inner }).map_or(0, |cells| cells.values().flatten().sum());
+    let Some(found) = evidence.subjects.get(&subject.into()) else { return (0, 0) };
+    let held = found
+        .held
+        .get(&Outcome::Called { call: inner }.into())
+        .map_or(0, |cells| cells.values().flatten().sum());
     (held, found.total.values().flatten().sum())
 }
 

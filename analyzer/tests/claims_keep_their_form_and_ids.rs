@@ -4,9 +4,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use traincheck_analyzer::claim::Claim;
 use traincheck_analyzer::invariants::{FORMAT, Invariant, Invariants, Level, VERSION};
 use traincheck_analyzer::precondition::Precondition;
+use traincheck_analyzer::relation::claim::Claim;
 
 /// One claim a line.
 const CLAIMS: &str = include_str!("data/claims.jsonl");

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use support::references;
 use support::scripts::Script;
-use traincheck_analyzer::claim::{Call, Outcome, RelationName, Subject};
+use traincheck_analyzer::call::Call;
 use traincheck_analyzer::evidence::{RunEvidence, SubjectEvidence};
 use traincheck_analyzer::infer::{Learned, Reference, explain, learn};
 use traincheck_analyzer::invariants::ReferenceRun;
+use traincheck_analyzer::relation::claim::{Outcome, Subject};
+use traincheck_analyzer::relation::{contain, moving};
 use traincheck_analyzer::situation::{Feature, Situation, Value};
 use traincheck_schema::record::Role;
 
@@ -24,20 +26,24 @@ fn call(function: &str, role: Role, object: Option<&str>) -> Call {
     Call { function: function.into(), role, object: object.map(Into::into) }
 }
 
-fn step(object: Option<&str>) -> Outcome {
-    Outcome::Called { call: call("torch.optim.adam.Adam.step", Role::OptimizerStep, object) }
+fn called(function: &str, role: Role, object: Option<&str>) -> Outcome {
+    contain::claim::Outcome::Called { call: call(function, role, object) }.into()
 }
 
-fn in_function(name: &str) -> (RelationName, Subject) {
-    (RelationName::Contain, Subject::Call { call: call(&format!("__main__.{name}"), Role::User, None) })
+fn step(object: Option<&str>) -> Outcome {
+    called("torch.optim.adam.Adam.step", Role::OptimizerStep, object)
+}
+
+fn in_function(name: &str) -> Subject {
+    contain::claim::Subject::Call { call: call(&format!("__main__.{name}"), Role::User, None) }.into()
 }
 
 #[derive(Default)]
 struct Run(RunEvidence);
 
 impl Run {
-    fn says(mut self, key: (RelationName, Subject), outcome: Outcome, counts: Grads) -> Run {
-        let evidence = self.0.subjects.entry(key).or_default();
+    fn says(mut self, subject: Subject, outcome: Outcome, counts: Grads) -> Run {
+        let evidence = self.0.subjects.entry(subject).or_default();
         let mut held = BTreeMap::new();
         for (grad, [first, second]) in [true, false].into_iter().zip(counts) {
             if [first, second] != NEVER {
@@ -88,9 +94,9 @@ fn every_rule_has_a_line() {
         a = a.says(in_function(name), step(None), *in_a);
         b = b.says(in_function(name), step(None), *in_b);
     }
-    let helper = || Outcome::Called { call: call("__main__.helper", Role::User, None) };
-    let thinned = || Outcome::Called { call: call("__main__.tiny", Role::User, None) };
-    let weight = || (RelationName::Moving, Subject::Variable { name: "Net.weight".into() });
+    let helper = || called("__main__.helper", Role::User, None);
+    let thinned = || called("__main__.tiny", Role::User, None);
+    let weight = || moving::claim::Subject::Variable { name: "Net.weight".into() }.into();
     let several = |mut run: Run| {
         run = run.says(in_function("harmless"), helper(), GOOD);
         run = run.says(in_function("thinned"), thinned(), GOOD);
@@ -101,7 +107,7 @@ fn every_rule_has_a_line() {
         );
         run = run.says(in_function("crowded"), step(None), GOOD);
         run.0.subjects.get_mut(&in_function("crowded")).unwrap().too_many = true;
-        run.says(weight(), Outcome::Moves, [[(5, 1), (5, 0)], NEVER])
+        run.says(weight(), moving::claim::Outcome::Moves.into(), [[(5, 1), (5, 0)], NEVER])
     };
     let (a, mut b) = (several(a), several(b));
     b.0.thinned = BTreeSet::from(["__main__.tiny".to_owned()]);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use support::disk::{traincheck, write};
 use support::learn;
 use support::scripts::{Error, Script};
-use traincheck_analyzer::claim::RelationName;
+use traincheck_analyzer::relation::claim::RelationName;
 
 /// A folder with invariants and runs: one clean, one without `zero_grad`.
 fn folder() -> tempfile::TempDir {
@@ -16,7 +16,7 @@ fn folder() -> tempfile::TempDir {
     let of = |seed, error| Script { seed, error, ..Script::default() }.run().finish();
     let mut invariants = learn(&[of(1, Error::None), of(2, Error::None)]);
     // These are about the command: a new relation need not change them.
-    invariants.invariants.retain(|invariant| invariant.claim.relation <= RelationName::Frozen);
+    invariants.invariants.retain(|invariant| invariant.claim.relation() <= RelationName::Frozen);
     invariants.write(&folder.path().join("invariants.json")).unwrap();
     write(&of(3, Error::None), &folder.path().join("clean"), true);
     write(&of(4, Error::NoZeroGrad), &folder.path().join("bad"), true);

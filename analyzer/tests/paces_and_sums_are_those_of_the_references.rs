@@ -4,10 +4,11 @@ mod support;
 
 use support::torch::{Loader, Model, Optimizer, Scheduler, Torch};
 use support::{alarms, learn};
-use traincheck_analyzer::claim::{Claim, Outcome, RelationName};
 use traincheck_analyzer::invariants::{Invariants, Level};
+use traincheck_analyzer::relation::claim::{Claim, Outcome, RelationName};
+use traincheck_analyzer::relation::count::times::Times;
+use traincheck_analyzer::relation::{count, schedule};
 use traincheck_analyzer::source::MemoryTrace;
-use traincheck_analyzer::times::Times;
 
 const PARAMETERS: &[&str] = &["body.weight", "head.weight"];
 
@@ -135,7 +136,7 @@ fn learned_from(traces: &[MemoryTrace]) -> Invariants {
     let mut invariants = learn(traces);
     invariants
         .invariants
-        .retain(|i| matches!(i.claim.relation, RelationName::Count | RelationName::Schedule));
+        .retain(|i| matches!(i.claim.relation(), RelationName::Count | RelationName::Schedule));
     invariants
 }
 
@@ -158,7 +159,7 @@ fn level(invariants: &Invariants, is: impl Fn(&Claim) -> bool) -> Option<Level> 
 }
 
 fn happens(times: Times) -> impl Fn(&Claim) -> bool {
-    move |claim| claim.relation.word() == "count" && claim.outcome == Outcome::Happens { times }
+    move |claim| claim.outcome() == count::claim::Outcome::Happens { times }.into()
 }
 
 #[test]
@@ -346,7 +347,11 @@ fn counts_are_notices_and_say_what_explains_them() {
     assert_eq!(level(&invariants, |claim| per_step(claim) && happens(Times::Number(4))(claim)), None);
     let alarms = invariants.invariants.iter().filter(|i| i.level == Level::Alarm);
     let numbers = |claim: &Claim| {
-        matches!(claim.outcome, Outcome::Happens { times: Times::Number(_) } | Outcome::Thousandths { .. })
+        matches!(
+            claim.outcome(),
+            Outcome::Count(count::claim::Outcome::Happens { times: Times::Number(_) })
+                | Outcome::Schedule(schedule::claim::Outcome::Thousandths { .. })
+        )
     };
     assert_eq!(alarms.filter(|i| numbers(&i.claim)).count(), 0);
 }
@@ -368,5 +373,5 @@ fn what_becomes_of_a_learning_rate_is_a_notice() {
         Some(Level::Notice)
     );
     let per_batch = learned(Run { pace: Pace::Batch, ..RUN });
-    assert_eq!(level(&per_batch, |claim| claim.outcome == Outcome::Stays), None);
+    assert_eq!(level(&per_batch, |claim| claim.outcome() == schedule::claim::Outcome::Stays.into()), None);
 }

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use support::Recorder;
-use traincheck_analyzer::claim::{Call, Level, Outcome, RelationName, Stretch, Subject};
+use traincheck_analyzer::call::Call;
 use traincheck_analyzer::evidence::{Cells, RunEvidence};
 use traincheck_analyzer::infer::read;
-use traincheck_analyzer::times::Times;
+use traincheck_analyzer::relation::claim::{Outcome, RelationName, Subject};
+use traincheck_analyzer::relation::count::claim::Stretch;
+use traincheck_analyzer::relation::count::times::Times;
+use traincheck_analyzer::relation::cover::claim::Among;
+use traincheck_analyzer::relation::{contain, count, cover, lead};
 use traincheck_schema::record::{EventKind, Role};
 
 const FUNCTIONS: &[(&str, Role)] = &[
@@ -122,8 +126,8 @@ fn call(function: usize) -> Call {
     Call { function: name.into(), role, object: None }
 }
 
-fn add(counts: &mut Counts, subject: Subject, called: impl Iterator<Item = usize>) {
-    let (total, held) = counts.entry(subject).or_default();
+fn add(counts: &mut Counts, subject: impl Into<Subject>, called: impl Iterator<Item = usize>) {
+    let (total, held) = counts.entry(subject.into()).or_default();
     *total += 1;
     let mut called: Vec<usize> = called.collect();
     called.sort_unstable();
@@ -137,15 +141,25 @@ fn sum(cells: &Cells) -> u64 {
     cells.values().flatten().sum()
 }
 
+/// That a function is called, as the relation has it.
+fn called(relation: RelationName, function: usize) -> Outcome {
+    let call = call(function);
+    match relation {
+        RelationName::Contain => contain::claim::Outcome::Called { call }.into(),
+        RelationName::Cover => cover::claim::Outcome::Called { call }.into(),
+        _ => lead::claim::Outcome::Called { call }.into(),
+    }
+}
+
 fn counted(evidence: &RunEvidence, relation: RelationName) -> Counts {
     let mut counts = Counts::new();
-    for ((name, subject), found) in &evidence.subjects {
-        if *name != relation || found.total.is_empty() {
+    for (subject, found) in &evidence.subjects {
+        if subject.relation() != relation || found.total.is_empty() {
             continue;
         }
         let held = (0..FUNCTIONS.len())
             .filter_map(|function| {
-                let cells = found.held.get(&Outcome::Called { call: call(function) })?;
+                let cells = found.held.get(&called(relation, function))?;
                 Some((function, sum(cells)))
             })
             .collect();
@@ -160,8 +174,8 @@ type Happenings = BTreeMap<Subject, (u64, BTreeMap<Times, u64>)>;
 /// One window for each function that such stretches are known to have called.
 fn happen(happenings: &mut Happenings, per: &Stretch, known: &BTreeSet<usize>, inside: &[usize]) {
     for &function in known {
-        let subject = Subject::Calls { call: call(function), per: per.clone() };
-        let (total, times) = happenings.entry(subject).or_default();
+        let subject = count::claim::Subject::Calls { call: call(function), per: per.clone() };
+        let (total, times) = happenings.entry(subject.into()).or_default();
         *total += 1;
         let often = match inside.iter().filter(|inner| **inner == function).count() {
             0 => Some(Times::Never),
@@ -233,7 +247,8 @@ fn between(reading: &Reading, expected: &mut Counts) {
             if last.is_none() {
                 continue;
             }
-            let subject = Subject::Between { earlier: call(first.function), later: call(later.function) };
+            let subject =
+                cover::claim::Subject::Between { earlier: call(first.function), later: call(later.function) };
             add(expected, subject, called.into_iter());
         }
     }
@@ -256,7 +271,7 @@ proptest! {
             let inside: Vec<usize> = inside.map(|inner| inner.function).collect();
             // A step that calls nothing was given no closure, and says nothing about closures.
             if !inside.is_empty() || FUNCTIONS[outer.function].1 != Role::OptimizerStep {
-                add(&mut expected, Subject::Call { call: call(outer.function) }, inside.into_iter());
+                add(&mut expected, contain::claim::Subject::Call { call: call(outer.function) }, inside.into_iter());
             }
         }
         for pair in reading.iterations.windows(2) {
@@ -266,7 +281,7 @@ proptest! {
             }).collect();
             if inside.iter().any(|call| FUNCTIONS[call.function].1 == Role::Backward) {
                 let counting = inside.iter().filter(|call| call.counts);
-                add(&mut expected, Subject::Iteration, counting.map(|call| call.function));
+                add(&mut expected, contain::claim::Subject::Iteration, counting.map(|call| call.function));
             }
         }
         prop_assert_eq!(counted(&evidence, RelationName::Contain), expected);
@@ -283,18 +298,18 @@ proptest! {
                 reading.calls.iter().filter(before).filter(|other| other.parent == later.parent).collect();
             let thread: Vec<&Seen> =
                 reading.calls.iter().filter(before).filter(|other| is_critical(other.function)).collect();
-            for (level, calls) in [(Level::Same, same_level), (Level::Thread, thread)] {
+            for (level, calls) in [(Among::Same, same_level), (Among::Thread, thread)] {
                 let last = calls.iter().rev().find(|other| other.function == later.function);
                 let since = last.map_or(0, |last| last.begin);
                 let functions: Vec<usize> =
                     calls.iter().filter(|other| other.begin > since).map(|other| other.function).collect();
                 let call = call(later.function);
-                if level == Level::Same {
-                    let subject = Subject::Before { call: call.clone(), level, first: true };
+                if level == Among::Same {
+                    let subject = cover::claim::Subject::Before { call: call.clone(), level, first: true };
                     add(&mut expected, subject, functions.iter().copied());
                 }
                 if last.is_some() {
-                    add(&mut expected, Subject::Before { call, level, first: false }, functions.into_iter());
+                    add(&mut expected, cover::claim::Subject::Before { call, level, first: false }, functions.into_iter());
                 }
             }
         }
@@ -333,13 +348,17 @@ proptest! {
             }
         }
         let mut counted = Happenings::new();
-        for ((relation, subject), found) in &evidence.subjects {
-            let Subject::Calls { per: Stretch::Call { .. } | Stretch::Iteration, .. } = subject else { continue };
-            if *relation != RelationName::Count || found.total.is_empty() {
+        for (subject, found) in &evidence.subjects {
+            let Subject::Count(count::claim::Subject::Calls { per: Stretch::Call { .. } | Stretch::Iteration, .. }) = subject else {
+                continue;
+            };
+            if found.total.is_empty() {
                 continue;
             }
             let times = found.held.iter().filter_map(|(outcome, windows)| match outcome {
-                Outcome::Happens { times: times @ (Times::Never | Times::Once | Times::Number(_)) } => {
+                Outcome::Count(count::claim::Outcome::Happens {
+                    times: times @ (Times::Never | Times::Once | Times::Number(_)),
+                }) => {
                     Some((*times, sum(windows)))
                 }
                 _ => None,
@@ -367,7 +386,7 @@ proptest! {
             }
             let until = next.unwrap_or(usize::MAX);
             let called = after.iter().filter(|other| other.begin < until).map(|other| other.function);
-            add(&mut expected, Subject::After { call: call(earlier.function) }, called);
+            add(&mut expected, lead::claim::Subject::After { call: call(earlier.function) }, called);
         }
         prop_assert_eq!(counted(&evidence, RelationName::Lead), expected);
     }

@@ -4,8 +4,10 @@ mod support;
 
 use support::torch::{Loader, Model, Optimizer, Torch};
 use support::{Value, alarms, learn, text};
-use traincheck_analyzer::claim::Outcome;
 use traincheck_analyzer::invariants::{Invariants, Level};
+use traincheck_analyzer::relation::claim::Outcome;
+use traincheck_analyzer::relation::consistent;
+use traincheck_analyzer::relation::distinct::claim::Outcome::{BatchDiffers, GradientDiffers, WorkersDiffer};
 use traincheck_analyzer::source::MemoryTrace;
 
 const NAMES: &[&str] = &["embedding.weight", "hidden.weight", "head.weight"];
@@ -27,7 +29,7 @@ fn learned(script: impl Fn(u64) -> MemoryTrace) -> Invariants {
 
 fn claims(invariants: &Invariants, outcome: impl Fn(&Outcome) -> bool) -> usize {
     let alarms = invariants.invariants.iter().filter(|invariant| invariant.level == Level::Alarm);
-    alarms.filter(|invariant| outcome(&invariant.claim.outcome)).count()
+    alarms.filter(|invariant| outcome(&invariant.claim.outcome())).count()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +65,13 @@ fn tied(seed: u64, iterations: u32, tie: Tie) -> MemoryTrace {
 #[test]
 fn a_tie_that_breaks_is_found_at_the_next_step() {
     let invariants = learned(|seed| tied(seed, 12, Tie::Kept));
-    assert_eq!(claims(&invariants, |outcome| matches!(outcome, Outcome::SharesStorage { .. })), 2);
+    assert_eq!(
+        claims(&invariants, |outcome| matches!(
+            outcome,
+            Outcome::Consistent(consistent::claim::Outcome::SharesStorage { .. })
+        )),
+        2
+    );
     let broken = tied(3, 20, Tie::BrokenAfter(7));
     assert_eq!(alarms(&invariants, &broken), ["tied-weights-broken"]);
     let text = text(&invariants, &broken);
@@ -83,13 +91,25 @@ fn ties_that_are_kept_and_names_that_are_gone_raise_no_alarm() {
 #[test]
 fn one_untied_reference_is_enough_to_claim_no_tie() {
     let invariants = learn(&[tied(1, 12, Tie::Kept), tied(2, 12, Tie::Kept), tied(3, 12, Tie::Never)]);
-    assert_eq!(claims(&invariants, |outcome| matches!(outcome, Outcome::SharesStorage { .. })), 0);
+    assert_eq!(
+        claims(&invariants, |outcome| matches!(
+            outcome,
+            Outcome::Consistent(consistent::claim::Outcome::SharesStorage { .. })
+        )),
+        0
+    );
 }
 
 #[test]
 fn views_of_one_buffer_are_no_ties() {
     let invariants = learned(|seed| tied(seed, 12, Tie::Flattened));
-    assert_eq!(claims(&invariants, |outcome| matches!(outcome, Outcome::SharesStorage { .. })), 0);
+    assert_eq!(
+        claims(&invariants, |outcome| matches!(
+            outcome,
+            Outcome::Consistent(consistent::claim::Outcome::SharesStorage { .. })
+        )),
+        0
+    );
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -252,7 +272,7 @@ fn data_that_repeat_for_a_reason_raise_no_alarm() {
     for draw in clean {
         assert_eq!(alarms(&invariants, &drawn(4, draw)), [""; 0], "{draw:?}");
     }
-    let differs = |invariants: &Invariants| claims(invariants, |outcome| *outcome == Outcome::BatchDiffers);
+    let differs = |invariants: &Invariants| claims(invariants, |outcome| *outcome == BatchDiffers.into());
     assert_eq!(differs(&invariants), 1);
     for silent in [Draw::Full, Draw::Zeros, Draw::First(24), Draw::First(2)] {
         assert_eq!(differs(&learned(|seed| drawn(seed, silent))), 0);
@@ -300,8 +320,8 @@ fn made(seed: u64, noise: Noise) -> MemoryTrace {
 #[test]
 fn workers_that_draw_the_same_are_found() {
     let invariants = learned(|seed| made(seed, Noise::Own));
-    assert_eq!(claims(&invariants, |outcome| *outcome == Outcome::WorkersDiffer), 2);
-    assert_eq!(claims(&invariants, |outcome| *outcome == Outcome::BatchDiffers), 1);
+    assert_eq!(claims(&invariants, |outcome| *outcome == WorkersDiffer.into()), 2);
+    assert_eq!(claims(&invariants, |outcome| *outcome == BatchDiffers.into()), 1);
     let same = made(3, Noise::Same);
     assert_eq!(alarms(&invariants, &same), ["workers-give-the-same-data"]);
     let text = text(&invariants, &same);
@@ -352,7 +372,7 @@ fn hooked(seed: u64, gradient: Gradient) -> MemoryTrace {
 #[test]
 fn gradients_that_a_hook_has_kept_are_found() {
     let invariants = learned(|seed| hooked(seed, Gradient::New));
-    assert_eq!(claims(&invariants, |outcome| *outcome == Outcome::GradientDiffers), 3);
+    assert_eq!(claims(&invariants, |outcome| *outcome == GradientDiffers.into()), 3);
     for (from, found) in [(1, 4), (9, 11)] {
         let stale = hooked(3, Gradient::Stale(from));
         assert_eq!(alarms(&invariants, &stale), ["stale-gradients"]);
@@ -391,7 +411,7 @@ fn a_loader_for_every_epoch_is_no_claim_for_every_epoch() {
         }
         torch.finish()
     };
-    assert_eq!(claims(&learned(run), |outcome| *outcome == Outcome::BatchDiffers), 16);
+    assert_eq!(claims(&learned(run), |outcome| *outcome == BatchDiffers.into()), 16);
 }
 
 /// A loader is none of these scripts' concern, and nothing is said of it.
@@ -410,5 +430,5 @@ fn what_is_not_looked_at_is_not_spoken_of() {
         torch.finish()
     };
     let invariants = learned(run);
-    assert_eq!(claims(&invariants, |o| matches!(o, Outcome::BatchDiffers | Outcome::WorkersDiffer)), 0);
+    assert_eq!(claims(&invariants, |o| *o == BatchDiffers.into() || *o == WorkersDiffer.into()), 0);
 }

@@ -256,7 +256,7 @@ fn seeds_of_invariants() -> Vec<Vec<u8>> {
     let mut few = LEARNED.clone();
     let mut seen = std::collections::BTreeMap::new();
     few.invariants.retain(|invariant| {
-        let count = seen.entry(invariant.claim.relation).or_insert(0);
+        let count = seen.entry(invariant.claim.relation()).or_insert(0);
         *count += 1;
         *count <= 3
     });

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::claim::Claim;
+use crate::relation::claim::Claim;
 use crate::table::{self, ReadTableError};
 use pattern::Pattern;
 pub use pattern::Sign;

@@ -6,8 +6,8 @@ use serde_json::Value;
 use traincheck_settings::glob;
 
 use crate::check::Violation;
-use crate::claim::{Claim, Outcome, RelationName, Subject};
-use crate::sink::Why;
+use crate::relation::claim::{Claim, RelationName};
+use crate::relation::sink::Why;
 
 /// More variables of one violation are not looked at.
 const MOST_VARIABLES: usize = 100;
@@ -84,10 +84,16 @@ impl Pattern {
     }
 
     fn check_names(&self) -> Result<(), String> {
-        known::<RelationName>("relation", self.relation.as_ref())?;
-        known::<Subject>("subject", self.subject.as_ref())?;
-        known::<Outcome>("outcome", self.outcome.as_ref())?;
-        known::<Why>("why", self.why.as_ref())?;
+        known("relation", self.relation.as_ref(), &[read::<RelationName>])?;
+        let relations = RelationName::ALL.iter().copied().filter(|relation| {
+            self.relation.as_ref().is_none_or(|pattern| is_part(pattern, &Value::from(relation.word())))
+        });
+        let subjects: Vec<_> =
+            relations.clone().map(|of| move |value| of.read_subject(value).map(drop)).collect();
+        known("subject", self.subject.as_ref(), &subjects)?;
+        let outcomes: Vec<_> = relations.map(|of| move |value| of.read_outcome(value).map(drop)).collect();
+        known("outcome", self.outcome.as_ref(), &outcomes)?;
+        known("why", self.why.as_ref(), &[read::<Why>])?;
         if let Some(variable) = &self.variable {
             let fields = variable.as_object().ok_or("variable: it is a table, `variable.kind = ...`")?;
             if let Some(unknown) = fields.keys().find(|key| !FACTS.contains(&key.as_str())) {
@@ -111,15 +117,28 @@ fn is_part(pattern: &Value, value: &Value) -> bool {
     }
 }
 
-/// Whether the names in a pattern are names of a `T`, each of its alternatives tried once.
-fn known<T: DeserializeOwned>(what: &str, pattern: Option<&Value>) -> Result<(), String> {
+fn read<T: DeserializeOwned>(value: Value) -> serde_json::Result<()> {
+    serde_json::from_value::<T>(value).map(drop)
+}
+
+/// Whether the names in a pattern are known to one of `readers`, each of its alternatives tried once.
+fn known<R>(what: &str, pattern: Option<&Value>, readers: &[R]) -> Result<(), String>
+where
+    R: Fn(Value) -> serde_json::Result<()>,
+{
     let Some(pattern) = pattern else { return Ok(()) };
     for turn in 0..alternatives(pattern) {
         let Some(one) = alternative(pattern, turn) else { continue };
         // A pattern need not name everything.
-        if let Err(error) = serde_json::from_value::<T>(one)
-            && !error.to_string().starts_with("missing field")
-        {
+        let wrong = |read: &R| {
+            let error = read(one.clone()).err().map(|error| error.to_string())?;
+            (!error.starts_with("missing field")).then_some(error)
+        };
+        let wrong: Vec<String> = readers.iter().map_while(wrong).collect();
+        if wrong.len() == readers.len() {
+            // Whoever knows the variant says what else is wrong.
+            let telling = wrong.iter().find(|error| !error.starts_with("unknown variant"));
+            let error = telling.or(wrong.first()).map_or("there is none", String::as_str);
             return Err(format!("{what}: {error}"));
         }
     }

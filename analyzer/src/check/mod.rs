@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use traincheck_schema::record::{Role, VariableKind};
 
-use crate::claim::{Call, Outcome};
+use crate::call::Call;
 use crate::engine::{self, Passed};
 use crate::invariants::{Invariant, Invariants, Level};
-use crate::names::{Names, OutcomeId, SubjectId};
 use crate::precondition::Precondition;
 use crate::relation::Part;
+use crate::relation::names::{Names, OutcomeId, SubjectId};
+use crate::relation::sink::{Sink, Window};
 use crate::scene::{Cut, Scene};
-use crate::sink::{Sink, Window};
 use crate::situation::{SituationId, TOO_MANY};
 use crate::source::Source;
 pub use violation::{Contents, Gradient, StackEntry, VariableNote, Violation};
@@ -191,9 +191,9 @@ impl<'a> Checker<'a> {
         let mut numbers: BTreeMap<&Precondition, usize> = BTreeMap::new();
         for (index, invariant) in invariants.iter().enumerate() {
             let claim = &invariant.claim;
-            let subject = names.subject(claim.relation, claim.subject.clone()) as usize;
+            let subject = names.subject(claim.subject()) as usize;
             rules.resize_with(rules.len().max(subject + 1), Vec::new);
-            let outcome = names.outcome(claim.outcome.clone());
+            let outcome = names.outcome(claim.outcome());
             let precondition = &invariant.precondition;
             let condition = *numbers.entry(precondition).or_insert_with(|| {
                 conditions.push(Condition { precondition, known: Vec::new() });
@@ -216,13 +216,10 @@ impl<'a> Checker<'a> {
 /// Whether a function of the same role is called instead, in a run that has not called this one so far: `SGD.step` where
 /// the references step with `AdamW`, `model.zero_grad()` where they clear with the optimizer's.
 fn is_done_otherwise(outcome: OutcomeId, window: &Window<'_>, names: &Names) -> bool {
-    let Outcome::Called { call } = names.outcomes.get(outcome) else { return false };
-    let does_the_same = |other: &Outcome| match other {
-        Outcome::Called { call: other } => other.role == call.role && other.function != call.function,
-        _ => false,
-    };
+    let Some(call) = names.outcomes().get(outcome).called() else { return false };
+    let does_the_same = |other: &Call| other.role == call.role && other.function != call.function;
     !matches!(call.role, Role::User | Role::Other)
-        && window.held.iter().any(|&held| does_the_same(names.outcomes.get(held)))
+        && window.held.iter().any(|&held| names.outcomes().get(held).called().is_some_and(does_the_same))
         && !names.calls.contains(&Call { object: None, ..call.clone() })
 }
 
@@ -240,14 +237,15 @@ impl Sink for Checker<'_> {
             }
             let tally = &mut self.tallies[rule.index];
             let held = window.held.contains(&rule.outcome);
-            let weak = !held
-                && (window.weak.contains(&rule.outcome) || is_done_otherwise(rule.outcome, window, names));
+            let inconclusive = !held
+                && (window.inconclusive.contains(&rule.outcome)
+                    || is_done_otherwise(rule.outcome, window, names));
             let closed = self.closed[rule.index].then_some(Cut::Thinned);
             let cut = window.cut.or(closed).or(applies.is_none().then_some(Cut::Unclear));
             match cut {
                 Some(cut) => {
                     *tally.undecided.entry(cut).or_default() += 1;
-                    if cut == Cut::First && !held && !weak {
+                    if cut == Cut::First && !held && !inconclusive {
                         tally.early.get_or_insert(window.began.unwrap_or(window.now));
                     }
                 }
@@ -255,7 +253,7 @@ impl Sink for Checker<'_> {
                     tally.held += 1;
                     tally.early = None;
                 }
-                None if weak => *tally.undecided.entry(Cut::Unclear).or_default() += 1,
+                None if inconclusive => *tally.undecided.entry(Cut::Unclear).or_default() += 1,
                 None => {
                     tally.violated += 1;
                     tally.last = window.now;
@@ -272,7 +270,7 @@ impl Sink for Checker<'_> {
 
     fn thinned(&mut self, function: &str) {
         for (index, invariant) in self.invariants.iter().enumerate() {
-            self.closed[index] |= invariant.claim.calls().any(|call| call.function == function);
+            self.closed[index] |= invariant.claim.calls().iter().any(|call| call.function == function);
         }
     }
 

@@ -1,15 +1,13 @@
 //! A violation, described while the process is still in the state that shows it.
 
-use std::mem;
-
 use serde_json::{Value, json};
 use traincheck_schema::record::{ValueKind, VariableKind};
 
-use crate::claim::Outcome;
-use crate::names::{Names, OutcomeId};
+use crate::relation::claim::Outcome;
+use crate::relation::names::{Names, OutcomeId};
+use crate::relation::sink::{Why, Window};
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Frame, Scene};
-use crate::sink::{Why, Window};
 use crate::situation::StageName;
 use crate::source::Source;
 
@@ -134,13 +132,12 @@ impl Violation {
 
 /// A function that is called says nothing about one that is not.
 fn instead(window: &Window<'_>, expected: OutcomeId, names: &Names) -> Vec<Outcome> {
-    let expected = names.outcomes.get(expected);
-    if matches!(expected, Outcome::Called { .. } | Outcome::CalledInTraining { .. }) {
+    let expected = names.outcomes().get(expected);
+    if expected.call().is_some() {
         return Vec::new();
     }
-    let held = window.held.iter().map(|&held| names.outcomes.get(held));
-    let of_its_kind = |held: &&Outcome| mem::discriminant(*held) == mem::discriminant(expected);
-    held.filter(of_its_kind).take(MOST_INSTEAD).cloned().collect()
+    let held = window.held.iter().map(|&held| names.outcomes().get(held));
+    held.filter(|held| held.is_alike(expected)).take(MOST_INSTEAD).cloned().collect()
 }
 
 impl VariableNote {

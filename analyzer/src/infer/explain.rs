@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 
 use super::{ENOUGH, Learned, Rejection, Shortfall, Verdict};
-use crate::claim::Claim;
 use crate::invariants::{Invariant, ReferenceRun};
+use crate::relation::claim::Claim;
 use crate::words::{capitalised, plural};
 
 /// Writes a line for every claim that is no alarm, in the order of the claims. Runs are called by their names.
@@ -63,7 +63,7 @@ fn shortfall(lack: &Shortfall, runs: &[ReferenceRun]) -> String {
 }
 
 fn rejected(claim: &Claim, why: &Rejection, runs: &[ReferenceRun], out: &mut impl Write) -> fmt::Result {
-    write!(out, "rejected  {}  {}: ", claim.relation.word(), capitalised(&claim.text()))?;
+    write!(out, "rejected  {}  {}: ", claim.relation().word(), capitalised(&claim.text()))?;
     match why {
         Rejection::Thinned { function } => {
             writeln!(out, "`{function}` was called too often to be recorded to the end")

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Verdict;
-use crate::claim::{Claim, Literal, Outcome};
 use crate::evidence::{Half, MOST_SITUATIONS, SubjectEvidence};
 use crate::invariants::{Evidence, Invariant, Level};
 use crate::precondition::{Clause, Example, Precondition, nearest, separate};
 use crate::relation;
+use crate::relation::claim::{Claim, Outcome};
+use crate::relation::statement::Literal;
 use crate::situation::{Fields, Situation};
 
 /// How many examples a claim needs in every run, unless it is structural.
@@ -107,15 +108,15 @@ fn support(
     runs: &[&SubjectEvidence],
     thinned: &BTreeSet<&str>,
 ) -> Result<(Precondition, Vec<Evidence>), Rejection> {
-    if let Some(call) = claim.calls().find(|call| thinned.contains(call.function.as_str())) {
+    if let Some(call) = claim.calls().into_iter().find(|call| thinned.contains(call.function.as_str())) {
         return Err(Rejection::Thinned { function: call.function.clone() });
     }
     if runs.iter().any(|run| run.too_many) {
         return Err(Rejection::TooManySituations { most: MOST_SITUATIONS });
     }
-    let kind = relation::kind(claim.relation);
-    let fields = (kind.fields)(&claim.subject);
-    let outcome = &claim.outcome;
+    let kind = relation::kind(claim.relation());
+    let fields = claim.fields();
+    let outcome = &claim.outcome();
     let precondition = learn(runs, outcome, Half::Both, fields)
         // The search says so; that no window is against it is what makes it an invariant.
         .filter(|found| runs.iter().all(|run| counter_examples(found, run, outcome, Half::Both) == 0))
@@ -140,22 +141,22 @@ fn not_separable(runs: &[&SubjectEvidence], outcome: &Outcome, fields: Fields) -
 
 /// What the claim lacks to be an alarm.
 fn shortfalls(claim: &Claim, runs: &[&SubjectEvidence], evidence: &[Evidence]) -> Vec<Shortfall> {
-    let kind = relation::kind(claim.relation);
+    let kind = relation::kind(claim.relation());
     let mut lacks = Vec::new();
-    if !(kind.critical)(&claim.subject, &claim.outcome) {
+    if !claim.is_critical() {
         lacks.push(Shortfall::Harmless);
     }
-    lacks.extend(claim.outcome.literal().map(Shortfall::Literal));
+    lacks.extend(claim.literal().map(Shortfall::Literal));
     if !lacks.is_empty() {
         // Whatever the runs say, it will not become one.
         return lacks;
     }
-    let fields = (kind.fields)(&claim.subject);
+    let (outcome, fields) = (&claim.outcome(), claim.fields());
     if !kind.structural {
         lacks.extend(few_examples(evidence));
-        lacks.extend(second_half(runs, &claim.outcome, fields));
+        lacks.extend(second_half(runs, outcome, fields));
     }
-    lacks.extend(left_out(runs, &claim.outcome, fields));
+    lacks.extend(left_out(runs, outcome, fields));
     lacks
 }
 

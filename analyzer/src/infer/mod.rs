@@ -8,12 +8,12 @@ use std::hash::{Hash, Hasher};
 
 use rayon::prelude::*;
 
-use crate::claim::{Claim, Outcome, RelationName, Subject};
 use crate::engine;
 use crate::evidence::{Counter, RunEvidence, SubjectEvidence};
 use crate::invariants::{FORMAT, Invariant, Invariants, ReferenceRun, VERSION};
-use crate::names::Names;
-use crate::relation::Part;
+use crate::relation::claim::{Claim, Outcome, Subject};
+use crate::relation::names::Names;
+use crate::relation::{self, Part};
 use crate::source::{MemoryTrace, Source};
 
 pub use judge::{ENOUGH, Rejection, Shortfall};
@@ -94,22 +94,20 @@ pub fn infer(references: Vec<Reference>) -> Invariants {
 pub fn learn(mut references: Vec<Reference>) -> Learned {
     // Two runs may have the same name; what they say tells them apart.
     references.sort_by_cached_key(|reference| (reference.run.clone(), fingerprint(&reference.evidence)));
-    let hypotheses: Vec<(Key, BTreeSet<Outcome>)> = hypotheses(&references).into_iter().collect();
+    let hypotheses: Vec<(Subject, BTreeSet<Outcome>)> = hypotheses(&references).into_iter().collect();
     let thinned: BTreeSet<&str> =
         references.iter().flat_map(|reference| &reference.evidence.thinned).map(String::as_str).collect();
     let none = SubjectEvidence::default();
     let verdicts: Vec<Verdict> = hypotheses
         .into_par_iter()
-        .flat_map_iter(|(key, outcomes)| {
+        .flat_map_iter(|(subject, outcomes)| {
             let runs: Vec<&SubjectEvidence> = references
                 .iter()
-                .map(|reference| reference.evidence.subjects.get(&key).unwrap_or(&none))
+                .map(|reference| reference.evidence.subjects.get(&subject).unwrap_or(&none))
                 .collect();
             let thinned = &thinned;
-            outcomes.into_iter().map(move |outcome| {
-                let claim = Claim { relation: key.0, subject: key.1.clone(), outcome };
-                judge::judge(claim, &runs, thinned)
-            })
+            let claims = outcomes.into_iter().filter_map(move |outcome| Claim::new(subject.clone(), outcome));
+            claims.map(move |claim| judge::judge(claim, &runs, thinned))
         })
         .collect();
     let verdicts = implied::without_implied(verdicts);
@@ -125,30 +123,18 @@ fn fingerprint(evidence: &RunEvidence) -> u64 {
     hasher.finish()
 }
 
-type Key = (RelationName, Subject);
-
 /// Every outcome that ever held, by subject.
-fn hypotheses(references: &[Reference]) -> BTreeMap<Key, BTreeSet<Outcome>> {
-    let mut all: BTreeMap<Key, BTreeSet<Outcome>> = BTreeMap::new();
-    for (key, subject) in references.iter().flat_map(|reference| &reference.evidence.subjects) {
-        if !subject.held.is_empty() {
-            all.entry(key.clone()).or_default().extend(subject.held.keys().cloned());
+fn hypotheses(references: &[Reference]) -> BTreeMap<Subject, BTreeSet<Outcome>> {
+    let mut all: BTreeMap<Subject, BTreeSet<Outcome>> = BTreeMap::new();
+    for (subject, evidence) in references.iter().flat_map(|reference| &reference.evidence.subjects) {
+        if !evidence.held.is_empty() {
+            all.entry(subject.clone()).or_default().extend(evidence.held.keys().cloned());
         }
     }
-    all.retain(|(relation, _), outcomes| {
+    all.retain(|subject, outcomes| {
         let all = outcomes.len();
-        outcomes.retain(|outcome| !matches!(outcome, Outcome::Saw { .. }));
-        all - outcomes.len() >= values_needed(*relation)
+        outcomes.retain(|outcome| !outcome.is_support());
+        all - outcomes.len() >= relation::kind(subject.relation()).values_needed
     });
     all
-}
-
-/// How many values the references must have seen for claims of this relation to be worth making: what never varies is
-/// equal by chance, and a bound that is never reached bounds nothing.
-fn values_needed(relation: RelationName) -> usize {
-    match relation {
-        RelationName::InputOutput => 2,
-        RelationName::Threshold => 1,
-        _ => 0,
-    }
 }

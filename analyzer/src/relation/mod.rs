@@ -1,127 +1,66 @@
-//! The relations: one file each, one line each in [`TABLE`].
+//! The relations: a folder each, one line each in [`list`].
 //!
-//! A relation hears the moments of a run and hands windows to a sink. It does not know whether it is learning or
-//! checking.
-mod between;
-mod consistent;
-mod contain;
-mod count;
-mod cover;
-mod described;
-mod distinct;
-mod frozen;
-mod input_output;
-mod kept;
-mod lead;
-mod lifecycle;
-mod mode;
-mod moving;
-mod output;
-mod owned;
-mod range;
-mod resumed;
-mod schedule;
-mod sequence;
-mod steps;
-mod storages;
-mod threshold;
-mod writes;
+//! ```text
+//! list.rs        one line for each relation
+//! statement.rs   what every relation says about its claims: words, literals, what is critical, what implies what
+//! claim.rs       the claims of all relations together, and how files have them
+//! names.rs       numbers for subjects and outcomes
+//! sink.rs        windows, and where they go
+//! needs.rs       what a relation reads of a trace
+//! observer.rs    what follows a trace for one relation
+//! support/       what several observers share
+//!
+//! contain/       claim.rs: what it claims    mod.rs: how it is observed
+//! cover/         the same                    between.rs: order within a cycle
+//! lifecycle/     the same                    resumed.rs: what comes before a first use
+//! ...
+//! ```
+//!
+//! An observer turns trace events into windows and hands them to a sink: inference counts them, checking compares them
+//! with invariants. Claims know nothing of observers, so the claims of all relations can be put together in one type
+//! below them.
+pub mod claim;
+pub mod consistent;
+pub mod contain;
+pub mod count;
+pub mod cover;
+pub mod distinct;
+pub mod frozen;
+pub mod input_output;
+pub mod lead;
+pub mod lifecycle;
+mod list;
+pub mod mode;
+pub mod moving;
+pub mod names;
+pub mod needs;
+pub mod observer;
+pub mod output;
+pub mod owned;
+pub mod range;
+pub mod schedule;
+pub mod sink;
+pub mod statement;
+mod support;
+pub mod threshold;
+pub mod writes;
 
-use crate::claim::{Outcome, RelationName, Subject};
-use crate::names::Names;
-use crate::scene::{Frame, Moment, Scene};
-use crate::sink::{Sink, Window};
-use crate::situation::{Feature, Fields, NOTHING, SituationId, TraitsId, Value};
-use crate::source::Source;
+use claim::RelationName;
+use list::relations;
+use observer::{Kind, Observer};
 
-/// What a relation works with.
-pub struct Cx<'a> {
-    /// The process at this moment.
-    pub scene: &'a Scene,
-    /// Numbers of subjects and outcomes.
-    pub names: &'a mut Names,
-    /// Where windows go.
-    pub sink: &'a mut dyn Sink,
-    /// For texts.
-    pub source: &'a dyn Source,
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $module:ident $Name:ident,)*) => {
+        /// The fixed part of the relation `name`.
+        pub fn kind(name: RelationName) -> &'static Kind {
+            match name {
+                $(RelationName::$Name => &$module::KIND,)*
+            }
+        }
+    };
 }
 
-impl Cx<'_> {
-    /// Hands a window to the sink.
-    pub fn window(&mut self, window: &Window<'_>) {
-        self.sink.window(window, self.scene, self.names, self.source);
-    }
-
-    /// The situation of a window that is about the call `frame`, as far as `fields` says: give the relation's own
-    /// [`Kind::fields`]. It costs one look-up. A window without a precondition has the situation
-    /// [`NOTHING`].
-    pub fn situation(&mut self, frame: &Frame, fields: Fields) -> SituationId {
-        self.situation_of(frame, fields, NOTHING)
-    }
-
-    /// The same with what the relation knows itself, see [`Cx::traits`]. Only features that are among `fields`
-    /// count.
-    pub fn situation_of(&mut self, frame: &Frame, fields: Fields, traits: TraitsId) -> SituationId {
-        self.names.situations.of(frame.features(), fields, traits, self.source)
-    }
-
-    /// The number of features that the relation adds of its own: attributes of a variable, or, for a window about
-    /// two things, pairs of them ([`Value::pair`]). Keep the number where the thing is met often.
-    ///
-    /// ```text
-    /// let traits = cx.traits(&[(Feature::Kind, Value::word("buffer")), (Feature::Dimensions, Value::Number(4))]);
-    /// let situation = cx.situation_of(frame, FIELDS, traits);
-    /// ```
-    pub fn traits(&mut self, features: &[(Feature, Value)]) -> TraitsId {
-        self.names.situations.traits(features)
-    }
-}
-
-/// Turns moments into windows.
-pub trait Relation {
-    /// Hears of one moment.
-    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>);
-}
-
-/// What is fixed about a relation.
-pub struct Kind {
-    /// Its name.
-    pub name: RelationName,
-    /// A new one, at the start of a process.
-    pub new: fn() -> Box<dyn Relation>,
-    /// Whether it follows from how training works, so that one example is enough.
-    pub structural: bool,
-    /// Which features of a situation its preconditions may speak about.
-    pub fields: fn(&Subject) -> Fields,
-    /// Whether a violation can be an error of training; where not, it is at most a notice.
-    pub critical: fn(&Subject, &Outcome) -> bool,
-}
-
-/// All relations.
-pub const TABLE: &[Kind] = &[
-    contain::KIND,
-    cover::KIND,
-    lead::KIND,
-    owned::KIND,
-    lifecycle::KIND,
-    moving::KIND,
-    frozen::KIND,
-    range::KIND,
-    mode::KIND,
-    writes::KIND,
-    consistent::KIND,
-    distinct::KIND,
-    count::KIND,
-    schedule::KIND,
-    output::KIND,
-    input_output::KIND,
-    threshold::KIND,
-];
-
-/// The fixed part of the relation `name`.
-pub fn kind(name: RelationName) -> &'static Kind {
-    &TABLE[name as usize]
-}
+relations!(kinds);
 
 /// A part of the relations. None of them knows of another, so several passes over the same records, each with a part,
 /// say together what one pass with all of them says.
@@ -136,21 +75,15 @@ pub struct Part {
 impl Part {
     /// All of them.
     pub const WHOLE: Part = Part { number: 0, of: 1 };
-}
 
-/// One of each in this part.
-pub fn part(part: Part) -> Vec<Box<dyn Relation>> {
-    TABLE.iter().skip(part.number).step_by(part.of.max(1)).map(|kind| (kind.new)()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::TABLE;
-
-    #[test]
-    fn the_table_is_in_the_order_of_the_names() {
-        for (index, kind) in TABLE.iter().enumerate() {
-            assert_eq!(kind.name as usize, index);
-        }
+    /// One relation alone.
+    pub fn only(relation: RelationName) -> Part {
+        Part { number: relation as usize, of: RelationName::ALL.len() }
     }
+}
+
+/// An observer for each relation in this part.
+pub fn observers(part: Part) -> Vec<Box<dyn Observer>> {
+    let names = RelationName::ALL.iter().skip(part.number).step_by(part.of.max(1));
+    names.map(|name| (kind(*name).observer)()).collect()
 }

@@ -7,7 +7,6 @@ use traincheck_schema::record::VariableKind;
 use super::group::Signed;
 use crate::cause::Cause;
 use crate::check::{Checked, Tally, VariableNote, Violation};
-use crate::claim::{Claim, Outcome, Subject};
 use crate::invariants::{Invariant, Invariants, Level};
 
 /// The violations of one cause.
@@ -51,7 +50,7 @@ impl Broken<'_> {
     pub fn instead(&self) -> Vec<String> {
         let claim = &self.invariant.claim;
         let outcomes = self.first.instead.iter();
-        outcomes.map(|outcome| Claim { outcome: outcome.clone(), ..claim.clone() }.text()).collect()
+        outcomes.filter_map(|outcome| Some(claim.with_outcome(outcome.clone())?.text())).collect()
     }
 }
 
@@ -121,9 +120,9 @@ pub(super) fn finding<'a>(
 
 /// What is wrong where no cause is known.
 fn title(invariant: &Invariant) -> String {
-    match &invariant.claim.outcome {
-        Outcome::Called { call } => format!("{call} is not called where it was in the reference runs"),
-        _ => format!("This no longer holds: {}", invariant.text),
+    match invariant.claim.outcome().called() {
+        Some(call) => format!("{call} is not called where it was in the reference runs"),
+        None => format!("This no longer holds: {}", invariant.text),
     }
 }
 
@@ -137,16 +136,12 @@ fn related<'a>(
     let roots: BTreeSet<&str> = concerned.iter().filter_map(|name| name.split('.').next()).collect();
     let mut related: BTreeMap<&'a str, Related<'a>> = BTreeMap::new();
     for (invariant, tally) in invariants.invariants.iter().zip(&checked.tallies) {
-        let Subject::Variable { name } = &invariant.claim.subject else { continue };
+        let Some((name, changes)) = invariant.claim.says().step_of_a_variable() else { continue };
         let of_these = name.split('.').next().is_some_and(|root| roots.contains(root));
-        if tally.violated > 0 || tally.held == 0 || !of_these || concerned.contains(name.as_str()) {
+        if tally.violated > 0 || tally.held == 0 || !of_these || concerned.contains(name) {
             continue;
         }
-        let (changed, unchanged) = match invariant.claim.outcome {
-            Outcome::Moves => (tally.held, 0),
-            Outcome::StaysFrozen | Outcome::StaysConstant => (0, tally.held),
-            _ => continue,
-        };
+        let (changed, unchanged) = if changes { (tally.held, 0) } else { (0, tally.held) };
         let one = related.entry(name).or_insert(Related { name, changed: 0, unchanged: 0 });
         one.changed += changed;
         one.unchanged += unchanged;

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::finding::{Broken, Finding, finding};
+use crate::call::short;
 use crate::cause::{Cause, Causes, Sign};
 use crate::check::Checked;
-use crate::claim::{Claim, short};
 use crate::invariants::{Invariants, Level};
+use crate::relation::claim::Claim;
 
 /// A violated invariant with what the table of causes goes by.
 pub(super) struct Signed<'a> {
@@ -63,14 +64,14 @@ pub fn findings<'a>(
 /// What a claim is about, for violations that no cause explains: the call that is missing, else the call or the kind
 /// of variable that it speaks of. Variables of one model that fail in the same way belong together.
 fn about(claim: &Claim) -> String {
-    let parts = [serde_json::to_value(&claim.outcome), serde_json::to_value(&claim.subject)]
-        .map(Result::unwrap_or_default);
+    let in_file = serde_json::to_value(claim).unwrap_or_default();
+    let parts = [&in_file["outcome"], &in_file["subject"]];
     if let Some(function) = parts.iter().find_map(|part| part["call"]["function"].as_str()) {
         return format!("call {}", short(function));
     }
-    let [outcome, subject] = &parts;
+    let [outcome, subject] = parts;
     let is = outcome["is"].as_str().unwrap_or_default();
     let name = subject["name"].as_str().or(subject["class"].as_str()).unwrap_or_default();
     let root = name.split(['.', '[']).next().unwrap_or_default();
-    format!("{} {is} {root}", claim.relation.word())
+    format!("{} {is} {root}", claim.relation().word())
 }

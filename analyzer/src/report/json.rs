@@ -6,7 +6,7 @@ use super::finding::{Broken, Finding};
 use super::{Counts, Report, Verdict, status_word};
 use crate::check::{Contents, Gradient, StackEntry, Status, Tally, VariableNote, Violation};
 use crate::invariants::{Invariant, Level};
-use crate::sink::Why;
+use crate::relation::sink::Why;
 
 /// What the field `version` says.
 pub const VERSION: u64 = 1;
@@ -131,7 +131,7 @@ fn broken(broken: &Broken<'_>, report: &Report<'_>) -> Value {
         .collect();
     json!({
         "id": broken.invariant.id,
-        "relation": broken.invariant.claim.relation,
+        "relation": broken.invariant.claim.relation(),
         "level": broken.invariant.level,
         "text": broken.invariant.text,
         "claim": broken.invariant.claim,

@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use super::finding::{Finding, Related};
 use super::{Counts, Report, Verdict, status_word};
+use crate::call::short;
 use crate::check::{Gradient, StackEntry, Status, VariableNote};
-use crate::claim::short;
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::suppress::Suppression;
 use crate::words::{plural, uncapitalised};

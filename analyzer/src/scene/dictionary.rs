@@ -2,9 +2,10 @@
 
 use traincheck_schema::record::{DictKind, ObjectKind, Role, VariableKind};
 
-use crate::claim::Call;
-use crate::names::{CallId, FastMap, Names};
+use crate::call::{Call, CallId};
+use crate::interner::Interner;
 use crate::source::Source;
+use rustc_hash::FxHashMap;
 
 /// A function as it is called on one object.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +34,19 @@ pub struct Object {
 /// What ids stand for, looked up once.
 #[derive(Debug, Default)]
 pub struct Resolved {
-    targets: FastMap<u64, Target>,
-    objects: FastMap<u32, Option<Object>>,
+    targets: FxHashMap<u64, Target>,
+    objects: FxHashMap<u32, Option<Object>>,
 }
 
 impl Resolved {
     /// The function `name` called on `object`; both dictionary ids.
-    pub fn target(&mut self, name: u32, object: u32, source: &dyn Source, names: &mut Names) -> Target {
+    pub fn target(
+        &mut self,
+        name: u32,
+        object: u32,
+        source: &dyn Source,
+        calls: &mut Interner<Call>,
+    ) -> Target {
         let key = u64::from(name) << 32 | u64::from(object);
         if let Some(target) = self.targets.get(&key) {
             return *target;
@@ -48,14 +55,14 @@ impl Resolved {
         let role = entry.and_then(|entry| Role::try_from(entry.detail).ok()).unwrap_or_default();
         let function = entry.map_or_else(|| format!("function {name}"), |entry| entry.text.clone());
         let mut call = Call { function, role, object: None };
-        let plain = names.calls.intern(&call);
+        let plain = calls.intern(&call);
         call.object = self
             .object(object, source)
             .filter(|object| {
                 matches!(object.kind, ObjectKind::Optimizer | ObjectKind::Scheduler | ObjectKind::Scaler)
             })
             .map(|object| object.name.clone());
-        let specific = call.object.is_some().then(|| names.calls.intern(&call));
+        let specific = call.object.is_some().then(|| calls.intern(&call));
         let target = Target { role, plain, specific };
         self.targets.insert(key, target);
         target

@@ -1,6 +1,6 @@
 //! What is going on in a process at one moment of its trace: open calls, the iteration, the variables.
 //!
-//! The scene turns records into [`Moment`]s, which is all that relations see. Which calls count (only the outermost
+//! The scene turns records into [`TraceEvent`]s, which is all that relations see. Which calls count (only the outermost
 //! of several nested ones with the same role, none inside a constructor), where an iteration ends and which look
 //! belongs to which call are decided here, once for all relations.
 pub mod dictionary;
@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 
 use traincheck_schema::record::{Argument, Event, Role, flags};
 
-use crate::names::{CallId, FastMap, FastSet};
+use crate::call::CallId;
 use crate::situation::EventFeatures;
 use dictionary::{Object, Resolved, Target};
 use passes::Passes;
 use root::Roots;
+use rustc_hash::{FxHashMap, FxHashSet};
 use variables::{Change, Variables};
 
 /// Why a window gives no verdict.
@@ -130,9 +131,9 @@ pub struct Look {
     pub step: u32,
 }
 
-/// What relations hear.
+/// What relations observe.
 #[derive(Debug)]
-pub enum Moment<'a> {
+pub enum TraceEvent<'a> {
     /// A call was entered; it is the top of its thread.
     Enter(&'a Frame),
     /// A call is left; it still is the top of its thread. With the reason if that gives no verdict.
@@ -169,7 +170,7 @@ pub struct Thread {
     pub(crate) values: Vec<Argument>,
     last_left: Option<Frame>,
     role_depth: [u16; Role::ALL.len()],
-    open: FastMap<CallId, u16>,
+    open: FxHashMap<CallId, u16>,
 }
 
 impl Thread {
@@ -239,11 +240,11 @@ pub struct Scene {
     /// The variables.
     pub variables: Variables,
     /// Root modules (dictionary ids) of which a call was seen.
-    pub ran: FastSet<u32>,
+    pub ran: FxHashSet<u32>,
     /// Optimizers (dictionary ids) that have stepped.
-    pub stepped: FastSet<u32>,
+    pub stepped: FxHashSet<u32>,
     /// How often each optimizer has stepped, and under 0 all of them; of nested steps the outermost.
-    pub(crate) steps: FastMap<u32, u32>,
+    pub(crate) steps: FxHashMap<u32, u32>,
     /// Passes over the training data.
     pub passes: Passes,
     /// Where backward passes began.

@@ -5,8 +5,8 @@
 use traincheck_schema::record::{DictKind, Event, flags};
 
 use super::Frame;
-use crate::names::FastMap;
 use crate::source::Source;
+use rustc_hash::FxHashMap;
 
 /// What libtorch puts in front of the name of a node.
 const NODE: &str = "autograd::engine::evaluate_function: ";
@@ -23,7 +23,7 @@ pub struct Root {
 /// Reads the roots of backward passes as they go by.
 #[derive(Debug, Default)]
 pub struct Roots {
-    kinds: FastMap<u32, Kind>,
+    kinds: FxHashMap<u32, Kind>,
     /// The backward whose root is looked for, or was found last; 0: none.
     call: u64,
     scalings: u32,

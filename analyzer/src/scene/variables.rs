@@ -3,8 +3,8 @@
 use traincheck_schema::record::{Attribute, ObjectKind, State, ValueKind, VariableKind};
 
 use super::dictionary::{self, Resolved};
-use crate::names::{FastMap, FastSet};
 use crate::source::Source;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Number of a variable in [`Variables`].
 pub type VarId = u32;
@@ -105,11 +105,11 @@ impl Variable {
 #[derive(Debug, Default)]
 pub struct Variables {
     all: Vec<Variable>,
-    index: FastMap<u32, Option<VarId>>,
-    by_owner: FastMap<u32, Vec<VarId>>,
-    held: FastMap<u32, Vec<VarId>>,
-    held_pairs: FastSet<(u32, VarId)>,
-    modes: FastMap<u32, bool>,
+    index: FxHashMap<u32, Option<VarId>>,
+    by_owner: FxHashMap<u32, Vec<VarId>>,
+    held: FxHashMap<u32, Vec<VarId>>,
+    held_pairs: FxHashSet<(u32, VarId)>,
+    modes: FxHashMap<u32, bool>,
     storages: u32,
 }
 

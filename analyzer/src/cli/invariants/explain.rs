@@ -68,8 +68,8 @@ fn text(
     if !others.is_empty() {
         writeln!(out, "It may also come of: {}.", others.join(", "))?;
     }
-    writeln!(out, "\nThe relation `{}`:", invariant.claim.relation.word())?;
-    for part in explain::relation_text(invariant.claim.relation) {
+    writeln!(out, "\nThe relation `{}`:", invariant.claim.relation().word())?;
+    for part in explain::relation_text(invariant.claim.relation()) {
         writeln!(out, "  {part}")?;
     }
     Ok(())

@@ -55,8 +55,9 @@ pub fn run(args: Args) -> Result<()> {
     };
     let mut chosen: Vec<&Invariant> =
         invariants.invariants.iter().filter(|invariant| choice.takes(invariant)).collect();
-    chosen
-        .sort_by_key(|invariant| (invariant.level, invariant.claim.relation, &invariant.text, &invariant.id));
+    chosen.sort_by_key(|invariant| {
+        (invariant.level, invariant.claim.relation(), &invariant.text, &invariant.id)
+    });
     let mut out = io::BufWriter::new(io::stdout().lock());
     match args.format {
         Format::Text => {

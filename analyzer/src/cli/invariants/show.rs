@@ -43,9 +43,9 @@ fn text(invariant: &Invariant, invariants: &Invariants, out: &mut impl Write) ->
     let json = |value: Result<String, serde_json::Error>| value.unwrap_or_default();
     writeln!(out, "{}", invariant.id)?;
     writeln!(out, "{}.", invariant.text)?;
-    writeln!(out, "\nRelation: {}", invariant.claim.relation.word())?;
-    writeln!(out, "Subject: {}", json(serde_json::to_string(&invariant.claim.subject)))?;
-    writeln!(out, "Outcome: {}", json(serde_json::to_string(&invariant.claim.outcome)))?;
+    writeln!(out, "\nRelation: {}", invariant.claim.relation().word())?;
+    writeln!(out, "Subject: {}", json(serde_json::to_string(&invariant.claim.subject())))?;
+    writeln!(out, "Outcome: {}", json(serde_json::to_string(&invariant.claim.outcome())))?;
     match invariant.precondition.text() {
         None => writeln!(out, "Precondition: none, it holds everywhere")?,
         Some(condition) => writeln!(out, "Precondition: {condition}")?,

@@ -5,14 +5,14 @@
 
 use traincheck_schema::record::{Role, flags};
 
+use super::claim::{Outcome, Subject};
 use super::model;
-use crate::claim::{Outcome, RelationName, Subject};
-use crate::names::FastMap;
-use crate::relation::Cx;
+use crate::relation::observer::Context;
+use crate::relation::sink::Window;
 use crate::scene::root::{Root, node_name};
-use crate::scene::{Cut, Frame, Iteration, Moment, Scene};
-use crate::sink::Window;
+use crate::scene::{Cut, Frame, Iteration, Scene, TraceEvent};
 use crate::situation::NOTHING;
+use rustc_hash::FxHashMap;
 
 /// How much longer than the only stretch between two steps so far the next one may be.
 const PATIENCE: u32 = 4;
@@ -24,20 +24,20 @@ pub struct Accumulation {
 }
 
 impl Accumulation {
-    pub fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        match moment {
-            Moment::Enter(frame) if frame.counts => match frame.target.role {
+    pub fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Enter(frame) if frame.counts => match frame.target.role {
                 Role::LoaderIter => self.rhythm.passes = true,
                 Role::ZeroGrad | Role::OptimizerStep | Role::ScalerStep => self.sum.cleared(),
                 _ => {}
             },
-            Moment::Leave(frame, cut) => match frame.target.role {
+            TraceEvent::Leave(frame, cut) => match frame.target.role {
                 Role::LoaderNext if *cut == Some(Cut::Raised) => self.rhythm.passes = true,
                 Role::Backward if frame.counts => self.sum.added(frame, *cut, cx),
                 _ => {}
             },
-            Moment::IterationBegan(_) => self.rhythm.began(cx),
-            Moment::IterationEnded(iteration, cut) if iteration.backward => {
+            TraceEvent::IterationBegan(_) => self.rhythm.began(cx),
+            TraceEvent::IterationEnded(iteration, cut) if iteration.backward => {
                 self.rhythm.ended(iteration, *cut, cx);
             }
             _ => {}
@@ -77,7 +77,7 @@ struct Stretch {
 }
 
 impl Rhythm {
-    fn began(&mut self, cx: &mut Cx<'_>) {
+    fn began(&mut self, cx: &mut Context<'_>) {
         let passes = std::mem::take(&mut self.passes);
         if let Some(stretch) = self.ended.take() {
             // What remains at the end of a pass is shorter, or goes into the first stretch of the next.
@@ -89,7 +89,7 @@ impl Rhythm {
         self.between = self.waited > 0 && (self.between || passes);
     }
 
-    fn ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Cx<'_>) {
+    fn ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
         self.waited = self.waited.saturating_add(1);
         self.cut = self.cut.or(cut).or(cx.scene.lost_since(self.losses));
         let stepped = iteration.scaler || !iteration.stepped.is_empty();
@@ -140,14 +140,21 @@ impl Rhythm {
         self.between = false;
     }
 
-    fn window(&self, stretch: &Stretch, held: bool, weak: bool, cut: Option<Cut>, cx: &mut Cx<'_>) {
+    fn window(
+        &self,
+        stretch: &Stretch,
+        held: bool,
+        inconclusive: bool,
+        cut: Option<Cut>,
+        cx: &mut Context<'_>,
+    ) {
         let subject = Subject::Accumulation { model: stretch.model.clone() };
-        let subject = cx.names.subject(RelationName::Count, subject);
+        let subject = cx.names.subject(subject);
         let in_time = [cx.names.outcome(Outcome::StepsInTime)];
 
         let mut window = Window::new(subject, NOTHING, &stretch.frame, stretch.depth);
         window.held = if held { &in_time } else { &[] };
-        window.weak = if weak { &in_time } else { &[] };
+        window.inconclusive = if inconclusive { &in_time } else { &[] };
         window.cut = cut;
         cx.window(&window);
     }
@@ -157,7 +164,7 @@ impl Rhythm {
 #[derive(Debug, Default)]
 struct Sum {
     /// In which iteration a place in the code has first added to them.
-    since: FastMap<u32, u32>,
+    since: FxHashMap<u32, u32>,
     /// The first of several backward passes, of which it is not yet known that they are several.
     first: Option<(Frame, Root)>,
     losses: u32,
@@ -170,7 +177,7 @@ impl Sum {
         self.first = None;
     }
 
-    fn added(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Cx<'_>) {
+    fn added(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Context<'_>) {
         let in_step = cx.scene.inside(frame.thread, Role::OptimizerStep);
         if frame.site == 0 || cut.is_some() || in_step {
             return;
@@ -195,12 +202,12 @@ impl Sum {
         }
     }
 
-    fn window(&mut self, backward: &Frame, root: Root, at: &Frame, cx: &mut Cx<'_>) {
+    fn window(&mut self, backward: &Frame, root: Root, at: &Frame, cx: &mut Context<'_>) {
         let Some(model) = model(cx) else { return };
         let Some(node) = cx.source.entry(root.node).map(|op| node_name(&op.text).to_owned()) else { return };
         self.windows = self.windows.saturating_add(1);
         let subject = Subject::AccumulatedLoss { model, node };
-        let subject = cx.names.subject(RelationName::Count, subject);
+        let subject = cx.names.subject(subject);
         let scaled = [cx.names.outcome(Outcome::Scaled)];
         let mut window = Window::new(subject, NOTHING, at, cx.scene.depth(at));
         window.held = if root.scaled { &scaled } else { &[] };

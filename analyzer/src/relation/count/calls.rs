@@ -2,15 +2,17 @@
 
 use traincheck_schema::record::{Role, VariableKind};
 
-use crate::claim::{Outcome, RelationName, Stretch, Subject};
-use crate::names::{CallId, FastMap, SubjectId};
-use crate::relation::Cx;
-use crate::relation::sequence::is_critical;
+use super::claim::{Outcome, Stretch, Subject};
+use super::times::Times;
+use crate::call::CallId;
+use crate::relation::names::SubjectId;
+use crate::relation::observer::Context;
+use crate::relation::sink::Window;
+use crate::relation::support::sequence::is_critical;
 use crate::scene::variables::Variable;
-use crate::scene::{Cut, Frame, Iteration, Moment, Scene};
-use crate::sink::Window;
+use crate::scene::{Cut, Frame, Iteration, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use crate::times::Times;
+use rustc_hash::FxHashMap;
 
 /// Numbers that nothing explains are named up to here.
 const MOST: u32 = 16;
@@ -146,13 +148,13 @@ pub struct Calls {
     steps: Vec<Since>,
     in_iterations: Known,
     between_steps: Known,
-    in_calls: FastMap<CallId, Known>,
+    in_calls: FxHashMap<CallId, Known>,
 }
 
 impl Calls {
-    pub fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        match moment {
-            Moment::Enter(frame) if frame.counts => {
+    pub fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Enter(frame) if frame.counts => {
                 if is_critical(frame.target.role) {
                     self.called(frame, cx);
                 }
@@ -160,7 +162,7 @@ impl Calls {
                     self.open.push(Open { call: frame.call, thread: frame.thread, tally: Tally::default() });
                 }
             }
-            Moment::Leave(frame, cut) if frame.counts => match frame.target.role {
+            TraceEvent::Leave(frame, cut) if frame.counts => match frame.target.role {
                 Role::LoaderNext if cut.is_none() => {
                     self.tell(frame.thread, |tally| tally.batches = tally.batches.saturating_add(1));
                 }
@@ -168,13 +170,13 @@ impl Calls {
                 _ => {}
             },
             // What a generator calls between two values is the business of who asks for them.
-            Moment::Suspend(frame) if frame.target.role == Role::User => {
+            TraceEvent::Suspend(frame) if frame.target.role == Role::User => {
                 self.take(frame.call);
             }
-            Moment::IterationBegan(iteration) => {
+            TraceEvent::IterationBegan(iteration) => {
                 self.iteration = Some((iteration.frame.thread, Tally::default()));
             }
-            Moment::IterationEnded(iteration, cut) => self.iteration_ended(iteration, *cut, cx),
+            TraceEvent::IterationEnded(iteration, cut) => self.iteration_ended(iteration, *cut, cx),
             _ => {}
         }
     }
@@ -192,7 +194,7 @@ impl Calls {
         }
     }
 
-    fn called(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+    fn called(&mut self, frame: &Frame, cx: &mut Context<'_>) {
         // The step that ends a stretch is part of it, and not of the next.
         self.tell(frame.thread, |tally| tally.add(frame));
         if frame.target.role != Role::OptimizerStep {
@@ -221,7 +223,7 @@ impl Calls {
         Some(open.tally)
     }
 
-    fn leave(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Cx<'_>) {
+    fn leave(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Context<'_>) {
         let Some(tally) = self.take(frame.call) else { return };
         if tally.calls.is_empty() && !self.in_calls.contains_key(&frame.target.plain) {
             return;
@@ -232,7 +234,7 @@ impl Calls {
         self.in_calls.insert(frame.target.plain, known);
     }
 
-    fn iteration_ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Cx<'_>) {
+    fn iteration_ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
         let Some((_, tally)) = self.iteration.take() else { return };
         if iteration.backward {
             let mut known = std::mem::take(&mut self.in_iterations);
@@ -249,12 +251,12 @@ impl Calls {
         tally: &Tally,
         cut: Option<Cut>,
         at: &Frame,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
     ) {
         for (call, _) in &tally.calls {
             if known.calls.iter().all(|(other, _)| other != call) {
                 let subject = Subject::Calls { call: cx.names.calls.get(*call).clone(), per: per.clone() };
-                known.calls.push((*call, cx.names.subject(RelationName::Count, subject)));
+                known.calls.push((*call, cx.names.subject(subject)));
             }
         }
         known.closings = known.closings.saturating_add(1);

@@ -5,35 +5,20 @@
 //! two backward passes from one loss.
 mod accumulation;
 mod calls;
+pub mod claim;
 mod pace;
 mod repeated;
+pub mod times;
 
-use super::{Cx, Kind, Relation};
-use crate::claim::{Outcome, RelationName, Subject};
-use crate::scene::Moment;
-use crate::situation::Fields;
-use crate::times::Times;
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::scene::TraceEvent;
 
 /// See the module.
-pub const KIND: Kind = Kind {
-    name: RelationName::Count,
-    new: || Box::new(Count::default()),
-    structural: false,
-    fields: |_| Fields::NONE,
-    critical,
-};
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Count::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-fn critical(subject: &Subject, outcome: &Outcome) -> bool {
-    match (subject, outcome) {
-        // How often ReduceLROnPlateau steps depends on how often the model is evaluated.
-        (Subject::Scheduler { class, .. }, Outcome::Happens { times: Times::Once | Times::Steps }) => {
-            !class.ends_with("ReduceLROnPlateau")
-        }
-        (Subject::Accumulation { .. }, _) | (Subject::AccumulatedLoss { .. }, _) => true,
-        (Subject::Iteration, Outcome::LossesDiffer) => true,
-        _ => false,
-    }
-}
+const NEEDS: Needs = Needs::NOTHING;
 
 #[derive(Default)]
 struct Count {
@@ -43,17 +28,17 @@ struct Count {
     repeated: repeated::Repeated,
 }
 
-impl Relation for Count {
-    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        self.calls.hear(moment, cx);
-        self.pace.hear(moment, cx);
-        self.accumulation.hear(moment, cx);
-        self.repeated.hear(moment, cx);
+impl Observer for Count {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        self.calls.observe(event, cx);
+        self.pace.observe(event, cx);
+        self.accumulation.observe(event, cx);
+        self.repeated.observe(event, cx);
     }
 }
 
 /// The class of the model whose call began the iteration.
-fn model(cx: &Cx<'_>) -> Option<String> {
+fn model(cx: &Context<'_>) -> Option<String> {
     let root = cx.scene.iteration.as_ref()?.begun_by?;
     cx.scene.object(root).map(|object| object.class.clone())
 }

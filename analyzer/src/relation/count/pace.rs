@@ -2,18 +2,18 @@
 
 use traincheck_schema::record::{ObjectKind, Role};
 
-use crate::claim::{Outcome, RelationName, Subject};
-use crate::names::FastMap;
-use crate::relation::Cx;
-use crate::scene::{Cut, Frame, Moment, Scene};
-use crate::sink::Window;
+use super::claim::{Outcome, Subject};
+use super::times::Times;
+use crate::relation::observer::Context;
+use crate::relation::sink::Window;
+use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use crate::times::Times;
+use rustc_hash::FxHashMap;
 
 #[derive(Debug, Default)]
 pub struct Pace {
     schedulers: Vec<Scheduler>,
-    index: FastMap<u32, usize>,
+    index: FxHashMap<u32, usize>,
     /// What the pass that began last goes over.
     current: u32,
 }
@@ -27,7 +27,7 @@ struct Scheduler {
     /// Steps of the optimizer before its last one.
     last: u32,
     /// How far it was when the last pass over the same data began.
-    begun: FastMap<u32, Begun>,
+    begun: FxHashMap<u32, Begun>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,10 @@ struct Begun {
 }
 
 impl Pace {
-    pub fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        match moment {
-            Moment::Created(id, of, _) => self.created(*id, *of, cx),
-            Moment::Enter(frame) => match frame.target.role {
+    pub fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Created(id, of, _) => self.created(*id, *of, cx),
+            TraceEvent::Enter(frame) => match frame.target.role {
                 Role::Backward => {
                     if let Some(over) = cx.scene.passes.begins_with(frame) {
                         self.pass(over, frame, cx);
@@ -56,7 +56,7 @@ impl Pace {
         }
     }
 
-    fn created(&mut self, id: u32, optimizer: u32, cx: &Cx<'_>) {
+    fn created(&mut self, id: u32, optimizer: u32, cx: &Context<'_>) {
         let scheduler = cx.scene.object(id).filter(|object| object.kind == ObjectKind::Scheduler);
         if let Some(object) = scheduler {
             self.index.insert(id, self.schedulers.len());
@@ -66,13 +66,13 @@ impl Pace {
                 optimizer,
                 steps: 0,
                 last: 0,
-                begun: FastMap::default(),
+                begun: FxHashMap::default(),
             });
         }
     }
 
     /// A second step within a pass need not wait for the end of the pass.
-    fn scheduler(&mut self, frame: &Frame, cx: &mut Cx<'_>) {
+    fn scheduler(&mut self, frame: &Frame, cx: &mut Context<'_>) {
         let Some(&at) = self.index.get(&frame.object) else { return };
         let scheduler = &mut self.schedulers[at];
         scheduler.steps = scheduler.steps.saturating_add(1);
@@ -88,7 +88,7 @@ impl Pace {
         }
     }
 
-    fn pass(&mut self, over: u32, frame: &Frame, cx: &mut Cx<'_>) {
+    fn pass(&mut self, over: u32, frame: &Frame, cx: &mut Context<'_>) {
         self.current = over;
         let model = cx.scene.iteration.as_ref().and_then(|iteration| iteration.begun_by).unwrap_or_default();
         let once = cx.names.outcome(Outcome::Happens { times: Times::Once });
@@ -103,7 +103,7 @@ impl Pace {
                 continue;
             }
             let mut held = Vec::new();
-            let mut weak = Vec::new();
+            let mut inconclusive = Vec::new();
             // One that follows the number of batches may step once in each pass, but not at the end of each.
             if stepped == 1 && scheduler.last == now.of_optimizer {
                 held.push(once);
@@ -113,14 +113,14 @@ impl Pace {
             }
             if stepped <= 1 {
                 // It may have come to its end.
-                weak.push(once);
+                inconclusive.push(once);
             }
             if !(stepped == 1 && chances >= 4 || stepped >= chances.saturating_mul(2)) {
-                weak.push(as_often);
+                inconclusive.push(as_often);
             }
             // In a pass of one step both paces are the same.
             let cut = cx.scene.lost_since(begun.losses).or((chances < 2).then_some(Cut::Unclear));
-            window(scheduler, &begun, &held, &weak, cut, frame, cx);
+            window(scheduler, &begun, &held, &inconclusive, cut, frame, cx);
         }
     }
 }
@@ -129,17 +129,17 @@ fn window(
     scheduler: &Scheduler,
     begun: &Begun,
     held: &[u32],
-    weak: &[u32],
+    inconclusive: &[u32],
     cut: Option<Cut>,
     frame: &Frame,
-    cx: &mut Cx<'_>,
+    cx: &mut Context<'_>,
 ) {
     let Some(model) = cx.scene.object(begun.model).map(|object| object.class.clone()) else { return };
     let subject = Subject::Scheduler { class: scheduler.class.clone(), model };
-    let subject = cx.names.subject(RelationName::Count, subject);
+    let subject = cx.names.subject(subject);
     let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
     window.held = held;
-    window.weak = weak;
+    window.inconclusive = inconclusive;
     window.cut = cut;
     cx.window(&window);
 }

@@ -2,10 +2,10 @@
 
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
-use crate::claim::{Outcome, RelationName, Subject};
-use crate::relation::Cx;
-use crate::scene::{Moment, Scene};
-use crate::sink::Window;
+use super::claim::{Outcome, Subject};
+use crate::relation::observer::Context;
+use crate::relation::sink::Window;
+use crate::scene::{Scene, TraceEvent};
 use crate::situation::NOTHING;
 
 /// More backward passes of one iteration are not compared.
@@ -22,13 +22,13 @@ pub struct Repeated {
 }
 
 impl Repeated {
-    pub fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        match moment {
-            Moment::IterationBegan(_) => {
+    pub fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::IterationBegan(_) => {
                 self.losses.clear();
                 self.same = false;
             }
-            Moment::State(change, _) if change.attribute == Attribute::Value => {
+            TraceEvent::State(change, _) if change.attribute == Attribute::Value => {
                 let variable = cx.scene.variables.get(change.variable);
                 // A closure is evaluated as often as the optimizer wants.
                 let in_step = || {
@@ -42,15 +42,15 @@ impl Repeated {
                     self.loss(loss);
                 }
             }
-            Moment::IterationEnded(iteration, cut) if iteration.backward => {
+            TraceEvent::IterationEnded(iteration, cut) if iteration.backward => {
                 self.iterations = self.iterations.saturating_add(1);
-                let subject = cx.names.subject(RelationName::Count, Subject::Iteration);
+                let subject = cx.names.subject(Subject::Iteration);
                 let differ = [cx.names.outcome(Outcome::LossesDiffer)];
                 let frame = &iteration.frame;
                 let mut window = Window::new(subject, NOTHING, frame, iteration.depth);
                 window.held = if self.same { &[] } else { &differ };
                 // Losses of two models that have learned nothing may be equal by chance, but not for long.
-                window.weak = if self.before { &[] } else { &differ };
+                window.inconclusive = if self.before { &[] } else { &differ };
                 window.cut = cut.or(Scene::too_early(iteration.number, self.iterations));
                 cx.window(&window);
                 self.before = self.same;

@@ -8,13 +8,14 @@
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use super::Streak;
-use crate::claim::{Outcome, RelationName, Subject};
-use crate::names::{FastMap, SubjectId};
-use crate::relation::Cx;
+use super::claim::{Outcome, Subject};
+use crate::relation::names::SubjectId;
+use crate::relation::observer::Context;
+use crate::relation::sink::Window;
 use crate::scene::variables::{Change, Digest, VarId};
-use crate::scene::{Cut, Frame, Moment, Scene};
-use crate::sink::Window;
+use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
+use rustc_hash::FxHashMap;
 
 /// Smaller parts are too easily the same: of fractions, of anything.
 const LEAST_FRACTIONS: u64 = 8;
@@ -24,8 +25,8 @@ const MOST_LOADERS: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Batches {
-    loaders: FastMap<u32, Loader>,
-    parts: FastMap<VarId, Workers>,
+    loaders: FxHashMap<u32, Loader>,
+    parts: FxHashMap<VarId, Workers>,
 }
 
 /// The parts of a batch and what is in them.
@@ -62,9 +63,9 @@ struct Workers {
 }
 
 impl Batches {
-    pub(super) fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        match moment {
-            Moment::Enter(frame) => match frame.target.role {
+    pub(super) fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Enter(frame) => match frame.target.role {
                 Role::LoaderNext if self.follows(frame.object) => {
                     let loader = self.loaders.entry(frame.object).or_default();
                     loader.next = Some((**frame, cx.scene.depth(frame)));
@@ -79,13 +80,13 @@ impl Batches {
                 Role::Backward if frame.counts => self.trained(cx),
                 _ => {}
             },
-            Moment::Leave(frame, Some(Cut::Raised)) if frame.target.role == Role::LoaderNext => {
+            TraceEvent::Leave(frame, Some(Cut::Raised)) if frame.target.role == Role::LoaderNext => {
                 if let Some(loader) = self.loaders.get_mut(&frame.object) {
                     loader.exhausted = true;
                     loader.fresh = false;
                 }
             }
-            Moment::State(change, _) => match cx.scene.variables.get(change.variable).kind {
+            TraceEvent::State(change, _) => match cx.scene.variables.get(change.variable).kind {
                 VariableKind::Batch => self.given(change, cx),
                 VariableKind::Worker => self.made(change, cx),
                 _ => {}
@@ -98,7 +99,7 @@ impl Batches {
         loader != 0 && (self.loaders.len() < MOST_LOADERS || self.loaders.contains_key(&loader))
     }
 
-    fn given(&mut self, change: &Change, cx: &Cx<'_>) {
+    fn given(&mut self, change: &Change, cx: &Context<'_>) {
         let owner = cx.scene.variables.get(change.variable).owner;
         let Some(loader) = self.loaders.get_mut(&owner) else { return };
         let is_its = loader.next.is_some_and(|(frame, _)| frame.call == change.call);
@@ -109,7 +110,7 @@ impl Batches {
     }
 
     /// A backward runs: what loaders gave last is trained on.
-    fn trained(&mut self, cx: &mut Cx<'_>) {
+    fn trained(&mut self, cx: &mut Context<'_>) {
         let mut fresh: Vec<u32> =
             self.loaders.iter().filter(|(_, loader)| loader.fresh).map(|(&id, _)| id).collect();
         fresh.sort_unstable();
@@ -121,7 +122,7 @@ impl Batches {
     }
 
     /// The worker that made a batch is known. It comes after the parts of the batch.
-    fn made(&mut self, change: &Change, cx: &mut Cx<'_>) {
+    fn made(&mut self, change: &Change, cx: &mut Context<'_>) {
         let variable = cx.scene.variables.get(change.variable);
         let Some(loader) = self.loaders.get_mut(&variable.owner) else { return };
         let Some((frame, depth)) = loader.next.filter(|(frame, _)| frame.call == change.call) else { return };
@@ -139,8 +140,7 @@ impl Batches {
             for part in batch.iter().filter(|(_, digest)| has_fractions(digest)) {
                 let name = || Subject::Variable { name: cx.scene.variables.get(part.0).name.clone() };
                 let workers = self.parts.entry(part.0).or_default();
-                let subject =
-                    *workers.subject.get_or_insert_with(|| cx.names.subject(RelationName::Distinct, name()));
+                let subject = *workers.subject.get_or_insert_with(|| cx.names.subject(name()));
                 workers.compare(subject, std::slice::from_ref(part), &found, cx);
             }
             // Where parts say it, the whole need not.
@@ -151,8 +151,7 @@ impl Batches {
             {
                 let name = || Subject::Workers { loader: object.name.clone() };
                 let workers = &mut loader.as_a_whole;
-                let subject =
-                    *workers.subject.get_or_insert_with(|| cx.names.subject(RelationName::Distinct, name()));
+                let subject = *workers.subject.get_or_insert_with(|| cx.names.subject(name()));
                 workers.compare(subject, &batch, &found, cx);
             }
         }
@@ -169,7 +168,13 @@ struct Found<'a> {
 }
 
 impl Workers {
-    fn compare(&mut self, subject: SubjectId, parts: &[(VarId, Digest)], found: &Found<'_>, cx: &mut Cx<'_>) {
+    fn compare(
+        &mut self,
+        subject: SubjectId,
+        parts: &[(VarId, Digest)],
+        found: &Found<'_>,
+        cx: &mut Context<'_>,
+    ) {
         if !cx.sink.wants(subject) {
             return;
         }
@@ -194,7 +199,7 @@ impl Workers {
         let variables: Vec<VarId> = parts.iter().map(|(id, _)| *id).collect();
         let mut window = Window::new(subject, NOTHING, found.frame, found.depth);
         window.held = if equal { &[] } else { &outcome };
-        window.weak = if self.streak.is_accident() { &outcome } else { &[] };
+        window.inconclusive = if self.streak.is_accident() { &outcome } else { &[] };
         window.cut = cx.scene.lost_since(found.frame.losses).or(Scene::too_early(now.0, self.ordinal));
         window.began = self.streak.began();
         window.variables = &variables;
@@ -203,7 +208,7 @@ impl Workers {
 }
 
 impl Loader {
-    fn trained(&mut self, id: u32, cx: &mut Cx<'_>) {
+    fn trained(&mut self, id: u32, cx: &mut Context<'_>) {
         self.fresh = false;
         let exhausted = std::mem::take(&mut self.exhausted);
         let losses = std::mem::replace(&mut self.losses, cx.scene.losses);
@@ -221,7 +226,7 @@ impl Loader {
         }
         let Some(object) = cx.scene.object(id) else { return };
         let name = || Subject::Loader { name: object.name.clone() };
-        let subject = *self.subject.get_or_insert_with(|| cx.names.subject(RelationName::Distinct, name()));
+        let subject = *self.subject.get_or_insert_with(|| cx.names.subject(name()));
         if !cx.sink.wants(subject) {
             return;
         }
@@ -231,7 +236,7 @@ impl Loader {
         let variables: Vec<VarId> = self.trained.iter().map(|(id, _)| *id).collect();
         let mut window = Window::new(subject, NOTHING, &frame, depth);
         window.held = if repeated { &[] } else { &outcome };
-        window.weak = if self.streak.is_accident() { &outcome } else { &[] };
+        window.inconclusive = if self.streak.is_accident() { &outcome } else { &[] };
         window.cut = cx.scene.lost_since(losses).or(Scene::too_early(cx.scene.now.0, self.ordinal));
         window.now = cx.scene.now;
         window.began = self.streak.began();

@@ -7,20 +7,21 @@
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use super::Streak;
-use crate::claim::{Outcome, RelationName, Subject};
-use crate::names::{FastMap, OutcomeId, SubjectId};
-use crate::relation::Cx;
+use super::claim::{Outcome, Subject};
+use crate::relation::names::{OutcomeId, SubjectId};
+use crate::relation::observer::Context;
+use crate::relation::sink::Window;
 use crate::scene::variables::{Change, Digest, VarId};
-use crate::scene::{Look, Moment, Scene};
-use crate::sink::Window;
+use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
+use rustc_hash::FxHashMap;
 
 /// Smaller gradients are too easily the same.
 const LEAST_ELEMENTS: u64 = 32;
 
 #[derive(Default)]
 pub(super) struct Gradients {
-    last: FastMap<VarId, Last>,
+    last: FxHashMap<VarId, Last>,
     differs: Option<OutcomeId>,
     cleared: u32,
 }
@@ -38,23 +39,23 @@ struct Last {
 }
 
 impl Gradients {
-    pub(super) fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        match moment {
-            Moment::State(change, Some(look))
+    pub(super) fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::State(change, Some(look))
                 if change.attribute == Attribute::Grad
                     && look.frame.target.role == Role::Backward
                     && !look.at_entry =>
             {
                 self.found(change, look, cx);
             }
-            Moment::Enter(frame) if frame.target.role == Role::ZeroGrad => {
+            TraceEvent::Enter(frame) if frame.target.role == Role::ZeroGrad => {
                 self.cleared = self.cleared.wrapping_add(1);
             }
             _ => {}
         }
     }
 
-    fn found(&mut self, change: &Change, look: &Look, cx: &mut Cx<'_>) {
+    fn found(&mut self, change: &Change, look: &Look, cx: &mut Context<'_>) {
         let variable = cx.scene.variables.get(change.variable);
         let Some(gradient) = change.now.filter(says_something) else { return };
         if variable.kind != VariableKind::Parameter {
@@ -73,7 +74,7 @@ impl Gradients {
         };
         let Some(last) = self.last.get_mut(&change.variable) else {
             let subject = Subject::Variable { name: variable.name.clone() };
-            now.subject = cx.names.subject(RelationName::Distinct, subject);
+            now.subject = cx.names.subject(subject);
             self.last.insert(change.variable, now);
             return;
         };
@@ -94,7 +95,7 @@ impl Gradients {
         let frame = &look.frame;
         let mut window = Window::new(now.subject, NOTHING, frame, scene.depth(frame));
         window.held = if same { &[] } else { &outcome };
-        window.weak = if now.streak.is_accident() { &outcome } else { &[] };
+        window.inconclusive = if now.streak.is_accident() { &outcome } else { &[] };
         window.cut = scene.lost_since(before.losses).or(Scene::too_early(look.iteration, now.ordinal));
         window.now = (look.iteration, look.step);
         window.began = now.streak.began();

@@ -3,22 +3,19 @@
 //!
 //! One repetition says little. What counts against a run are three in a row.
 mod batches;
+pub mod claim;
 mod gradients;
 mod models;
 
-use super::{Cx, Kind, Relation};
-use crate::claim::RelationName;
-use crate::scene::Moment;
-use crate::situation::Fields;
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::scene::TraceEvent;
 
 /// See the module.
-pub const KIND: Kind = Kind {
-    name: RelationName::Distinct,
-    new: || Box::new(Distinct::default()),
-    structural: false,
-    fields: |_| Fields::NONE,
-    critical: |_, _| true,
-};
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Distinct::default()), structural: false, values_needed: 0, needs: NEEDS };
+
+const NEEDS: Needs = Needs::NOTHING;
 
 /// How many repetitions in a row are no accident.
 const PERSISTENT: u32 = 3;
@@ -30,11 +27,11 @@ struct Distinct {
     models: models::Models,
 }
 
-impl Relation for Distinct {
-    fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        self.batches.hear(moment, cx);
-        self.gradients.hear(moment, cx);
-        self.models.hear(moment, cx);
+impl Observer for Distinct {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        self.batches.observe(event, cx);
+        self.gradients.observe(event, cx);
+        self.models.observe(event, cx);
     }
 }
 

@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use traincheck_schema::record::Role;
 
-use crate::claim::{Outcome, RelationName, Subject};
-use crate::names::{FastMap, SubjectId};
-use crate::relation::Cx;
-use crate::relation::storages::{Storages, parameters};
+use super::claim::{Outcome, Subject};
+use crate::relation::names::SubjectId;
+use crate::relation::observer::Context;
+use crate::relation::sink::Window;
+use crate::relation::support::storages::{Storages, parameters};
 use crate::scene::variables::VarId;
-use crate::scene::{Look, Moment};
-use crate::sink::Window;
+use crate::scene::{Look, TraceEvent};
 use crate::situation::NOTHING;
+use rustc_hash::FxHashMap;
 
 /// PyTorch's own class for averages of a model, which are always copies of another class's.
 const AVERAGED: &str = "torch.optim.swa_utils.AveragedModel";
@@ -37,8 +38,8 @@ struct Copies {
 }
 
 impl Models {
-    pub(super) fn hear(&mut self, moment: &Moment<'_>, cx: &mut Cx<'_>) {
-        if let Moment::Looked(look) = moment
+    pub(super) fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        if let TraceEvent::Looked(look) = event
             && look.frame.target.role == Role::OptimizerStep
             && !look.at_entry
         {
@@ -46,7 +47,7 @@ impl Models {
         }
     }
 
-    fn looked(&mut self, look: &Look, cx: &mut Cx<'_>) {
+    fn looked(&mut self, look: &Look, cx: &mut Context<'_>) {
         if self.storages.have_changed(look, cx.scene) {
             self.find(look, cx);
         }
@@ -59,7 +60,7 @@ impl Models {
             let frame = &look.frame;
             let mut window = Window::new(*subject, NOTHING, frame, cx.scene.depth(frame));
             window.held = if shared.is_empty() { &outcome } else { &[] };
-            window.weak = if *whole { &[] } else { &outcome };
+            window.inconclusive = if *whole { &[] } else { &outcome };
             window.cut = cut;
             window.now = (look.iteration, look.step);
             window.began = Some(self.storages.changed);
@@ -68,10 +69,10 @@ impl Models {
         }
     }
 
-    fn find(&mut self, look: &Look, cx: &mut Cx<'_>) {
+    fn find(&mut self, look: &Look, cx: &mut Context<'_>) {
         self.copied.clear();
         let scene = cx.scene;
-        let mut by_storage: FastMap<u64, Vec<(u32, VarId)>> = FastMap::default();
+        let mut by_storage: FxHashMap<u64, Vec<(u32, VarId)>> = FxHashMap::default();
         let mut sizes: BTreeMap<u32, u32> = BTreeMap::new();
         for (id, variable) in parameters(look, scene) {
             by_storage.entry(variable.storage.cast_unsigned()).or_default().push((variable.owner, id));
@@ -104,7 +105,7 @@ impl Models {
             shared.sort_unstable();
             let whole = of_each.iter().any(|(root, shared)| sizes.get(root) == Some(shared));
             let subject = Subject::Root { class: class.to_owned() };
-            let subject = cx.names.subject(RelationName::Distinct, subject);
+            let subject = cx.names.subject(subject);
             self.copied.push(Copies { subject, shared, whole });
         }
     }

@@ -1,0 +1,61 @@
+//! What consistent claims.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::class_name;
+use crate::relation::statement::{Holds, Says, Statement};
+
+/// What a window is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// A root module, by class.
+    Root {
+        /// Full class name.
+        class: String,
+    },
+    /// A variable.
+    Variable {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What holds in a window, or does not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The parameter is the same tensor as another one.
+    SharesStorage {
+        /// Name of the other.
+        with: String,
+    },
+    /// A parameter that a loaded state set is as it was loaded.
+    StaysLoaded,
+}
+
+/// In every window of the subject the outcome holds.
+pub type Claim = Statement<Subject, Outcome>;
+
+impl Holds for Outcome {}
+
+impl Says for Claim {
+    fn text(&self) -> String {
+        let subject = match &self.subject {
+            Subject::Root { class } => format!("in `{}`", class_name(class)),
+            Subject::Variable { name } => format!("in every training step, `{name}`"),
+        };
+        match &self.outcome {
+            Outcome::SharesStorage { with } => format!("{subject} is the same tensor as `{with}`"),
+            Outcome::StaysLoaded => {
+                format!(
+                    "{subject}, every parameter that `load_state_dict` set is still so at the step that follows"
+                )
+            }
+        }
+    }
+
+    fn is_critical(&self) -> bool {
+        true
+    }
+}

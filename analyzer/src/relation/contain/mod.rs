@@ -1,0 +1,303 @@
+//! Contain: in every call of P, and in every training iteration, C is called; every step of an optimizer changes a
+//! parameter that it holds.
+pub mod claim;
+
+use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags};
+
+use crate::call::CallId;
+use crate::relation::names::{OutcomeId, SubjectId};
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::sink::Window;
+use crate::relation::support::accumulation;
+use crate::scene::variables::{Digest, VarId};
+use crate::scene::{Cut, Frame, Iteration, Look, Scene, TraceEvent};
+use crate::situation::{Fields, NOTHING};
+use claim::{Outcome, Subject};
+use rustc_hash::FxHashMap;
+
+/// See the module.
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Contain::default()), structural: false, values_needed: 0, needs: NEEDS };
+
+const NEEDS: Needs = Needs::NOTHING;
+
+/// Whether calls of this role are windows.
+fn is_parent(frame: &Frame) -> bool {
+    frame.counts
+        && matches!(frame.target.role, Role::User | Role::OptimizerStep | Role::Backward | Role::ModuleCall)
+}
+
+/// Whether calls of this role are looked for in windows. Functions of libraries that have no role are not: a claim
+/// about them would speak of the library's version.
+fn is_child(frame: &Frame) -> bool {
+    frame.counts && !matches!(frame.target.role, Role::Other | Role::LoaderNext)
+}
+
+/// What has been called in a window so far.
+#[derive(Debug, Default)]
+struct Seen {
+    call: u64,
+    thread: u16,
+    outcomes: Vec<OutcomeId>,
+    /// What a suspended call has called before it was resumed last. Windows around it have heard of it already.
+    before: Vec<OutcomeId>,
+}
+
+impl Seen {
+    fn add(&mut self, outcome: OutcomeId) {
+        if let Err(at) = self.outcomes.binary_search(&outcome) {
+            self.outcomes.insert(at, outcome);
+        }
+    }
+}
+
+/// The numbers of one call, looked up once.
+#[derive(Clone, Copy, Debug)]
+struct CallNumbers {
+    subject: SubjectId,
+    update: SubjectId,
+    called: OutcomeId,
+    in_training: OutcomeId,
+    fields: Fields,
+    closings: u32,
+}
+
+#[derive(Default)]
+struct Contain {
+    open: Vec<Seen>,
+    suspended: FxHashMap<u64, Seen>,
+    spare: Vec<Vec<OutcomeId>>,
+    iteration: Option<Seen>,
+    iterations: u32,
+    numbers: FxHashMap<CallId, CallNumbers>,
+    entry: FxHashMap<VarId, (u64, Digest)>,
+    changed: FxHashMap<u64, Changed>,
+}
+
+/// What two looks around one step have found.
+#[derive(Debug, Default)]
+struct Changed {
+    any: bool,
+    compared: Vec<VarId>,
+    before: Vec<Option<Digest>>,
+}
+
+impl Observer for Contain {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Enter(frame) => self.enter(frame, cx),
+            TraceEvent::Leave(frame, cut) if is_parent(frame) => self.leave(frame, *cut, cx),
+            TraceEvent::Suspend(frame) if is_parent(frame) => self.suspend(frame),
+            TraceEvent::Resume(frame) if is_parent(frame) => {
+                if let Some(seen) = self.suspended.remove(&frame.call) {
+                    self.open.push(Seen { thread: frame.thread, ..seen });
+                }
+            }
+            TraceEvent::IterationBegan(iteration) => {
+                self.iteration = Some(Seen { thread: iteration.frame.thread, ..Seen::default() });
+            }
+            TraceEvent::IterationEnded(iteration, cut) => self.iteration_ended(iteration, *cut, cx),
+            TraceEvent::State(change, Some(look))
+                if change.attribute == Attribute::Data && look.frame.target.role == Role::OptimizerStep =>
+            {
+                if let Some(now) = change.now {
+                    self.step_state(change.variable, now, look, cx.scene);
+                }
+            }
+            TraceEvent::Looked(look) if !look.at_entry => self.stepped(look, cx),
+            _ => {}
+        }
+    }
+}
+
+impl Contain {
+    fn numbers(&mut self, id: CallId, cx: &mut Context<'_>) -> &mut CallNumbers {
+        self.numbers.entry(id).or_insert_with(|| {
+            let call = cx.names.calls.get(id).clone();
+            let subject = Subject::Call { call: call.clone() };
+            CallNumbers {
+                fields: subject.fields(),
+                subject: cx.names.subject(subject),
+                update: cx.names.subject(Subject::Update { call: call.clone() }),
+                called: cx.names.outcome(Outcome::Called { call: call.clone() }),
+                in_training: cx.names.outcome(Outcome::CalledInTraining { call }),
+                closings: 0,
+            }
+        })
+    }
+
+    fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        if is_child(frame) {
+            let numbers = *self.numbers(frame.target.plain, cx);
+            self.note(frame.thread, numbers.called);
+            if let Some(specific) = frame.target.specific {
+                let specific = self.numbers(specific, cx).called;
+                self.note(frame.thread, specific);
+            }
+            if frame.target.role == Role::ModuleCall && frame.flags & flags::MODULE_TRAIN != 0 {
+                self.note(frame.thread, numbers.in_training);
+            }
+        }
+        if is_parent(frame) {
+            let outcomes = self.spare.pop().unwrap_or_default();
+            self.open.push(Seen { call: frame.call, thread: frame.thread, outcomes, before: Vec::new() });
+        }
+    }
+
+    /// Only the innermost window hears of a call at once; the outer ones when it closes.
+    fn note(&mut self, thread: u16, outcome: OutcomeId) {
+        if let Some(seen) = self.open.iter_mut().rev().find(|seen| seen.thread == thread) {
+            seen.add(outcome);
+        }
+        if let Some(seen) = &mut self.iteration
+            && seen.thread == thread
+        {
+            seen.add(outcome);
+        }
+    }
+
+    /// Takes the window of `call`, which ends or is suspended, off the open ones, and tells the one around it what it
+    /// has heard.
+    fn take(&mut self, call: u64) -> Option<Seen> {
+        let at = self.open.iter().rposition(|seen| seen.call == call)?;
+        let seen = self.open.remove(at);
+        if let Some(outer) = self.open[..at].iter_mut().rev().find(|outer| outer.thread == seen.thread) {
+            for &outcome in &seen.outcomes {
+                outer.add(outcome);
+            }
+        }
+        Some(seen)
+    }
+
+    fn suspend(&mut self, frame: &Frame) {
+        let Some(mut seen) = self.take(frame.call) else { return };
+        let stretch = std::mem::take(&mut seen.outcomes);
+        std::mem::swap(&mut seen.outcomes, &mut seen.before);
+        for outcome in stretch {
+            seen.add(outcome);
+        }
+        std::mem::swap(&mut seen.outcomes, &mut seen.before);
+        self.suspended.insert(frame.call, seen);
+    }
+
+    fn leave(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Context<'_>) {
+        let Some(mut seen) = self.take(frame.call) else { return };
+        for outcome in std::mem::take(&mut seen.before) {
+            seen.add(outcome);
+        }
+        // A step that calls nothing was given no closure. LBFGS takes no step without one.
+        let no_closure = frame.target.role == Role::OptimizerStep
+            && seen.outcomes.is_empty()
+            && !cx.names.calls.get(frame.target.plain).function.ends_with("LBFGS.step");
+        let unclear = no_closure.then_some(Cut::Unclear);
+        let trains = frame.target.role == Role::User
+            && seen.outcomes.iter().any(|&outcome| cx.names.is_call(outcome, &[Role::Backward]));
+        let inconclusive = if trains { accumulation::excused(&seen.outcomes, cx.names) } else { Vec::new() };
+        let depth = cx.scene.depth(frame);
+        let (iteration, step) = cx.scene.now;
+        for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
+            let numbers = self.numbers(id, cx);
+            let (subject, fields) = (numbers.subject, numbers.fields);
+            numbers.closings = numbers.closings.saturating_add(1);
+            let early = Scene::too_early(iteration, numbers.closings);
+            if !cx.sink.wants(subject) {
+                continue;
+            }
+            let situation = cx.situation(frame, fields);
+            let mut window = Window::new(subject, situation, frame, depth);
+            window.held = &seen.outcomes;
+            window.inconclusive = &inconclusive;
+            window.cut = cut.or(early).or(unclear);
+            window.now = (iteration, step);
+            cx.window(&window);
+        }
+        seen.outcomes.clear();
+        self.spare.push(seen.outcomes);
+    }
+
+    fn iteration_ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
+        let Some(mut seen) = self.iteration.take() else { return };
+        if !iteration.backward {
+            return;
+        }
+        self.iterations = self.iterations.saturating_add(1);
+        let subject = cx.names.subject(Subject::Iteration);
+        let mut inconclusive = if iteration.scaler && iteration.stepped.is_empty() {
+            // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
+            cx.names.called(&[Role::OptimizerStep])
+        } else {
+            accumulation::excused(&seen.outcomes, cx.names)
+        };
+        let begins_in_training = cx.names.outcome(Outcome::BeginsInTraining);
+        match iteration.training_mode {
+            Some(true) => seen.add(begins_in_training),
+            Some(false) => {}
+            None => inconclusive.push(begins_in_training),
+        }
+        let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
+        window.held = &seen.outcomes;
+        window.inconclusive = &inconclusive;
+        window.cut = cut.or(Scene::too_early(iteration.number, self.iterations));
+        cx.window(&window);
+    }
+
+    fn step_state(&mut self, variable: VarId, now: Digest, look: &Look, scene: &Scene) {
+        if look.at_entry {
+            self.entry.insert(variable, (look.call, now));
+            return;
+        }
+        let Some((call, before)) = self.entry.get(&variable) else { return };
+        let of_it = scene.variables.get(variable).kind != VariableKind::Buffer
+            && scene.variables.get(variable).is_held_by(look.frame.object);
+        if *call != look.call || !of_it {
+            return;
+        }
+        if let Some(same) = now.same(before) {
+            let changed = self.changed.entry(look.call).or_default();
+            changed.any |= !same;
+            changed.compared.push(variable);
+            changed.before.push(Some(*before));
+        }
+    }
+
+    fn stepped(&mut self, look: &Look, cx: &mut Context<'_>) {
+        let Some(changed) = self.changed.remove(&look.call) else { return };
+        let frame = &look.frame;
+        if !frame.counts {
+            return;
+        }
+        let holds = cx.names.outcome(Outcome::ParameterChanges);
+        let outcome = [holds];
+        let clear = may_be_blamed(&changed, look, cx.scene);
+        let depth = cx.scene.depth(frame);
+        for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
+            let numbers = self.numbers(id, cx);
+            let subject = numbers.update;
+            let early = Scene::too_early(look.iteration, numbers.closings);
+            let mut window = Window::new(subject, NOTHING, frame, depth);
+            window.held = if changed.any { &outcome } else { &[] };
+            window.inconclusive = if clear { &[] } else { &outcome };
+            window.cut = cx.scene.lost_since(frame.losses).or(early);
+            window.variables = &changed.compared;
+            window.before = &changed.before;
+            cx.window(&window);
+        }
+    }
+}
+
+/// Whether a step that changed nothing is an error: not where its learning rate is (next to) zero, as at the ends of
+/// many schedules, nor where every gradient is exactly zero, nor where the optimizer judges by itself whether it has
+/// arrived.
+fn may_be_blamed(changed: &Changed, look: &Look, scene: &Scene) -> bool {
+    if scene.object(look.frame.object).is_some_and(|object| object.class.ends_with("LBFGS")) {
+        return false;
+    }
+    let rate = scene.variables.learning_rate(look.frame.object);
+    if rate.is_some_and(|rate| rate < 1e-10) {
+        return false;
+    }
+    let variables = || changed.compared.iter().map(|&id| scene.variables.get(id));
+    let with_gradient = || variables().filter_map(|v| v.grad).filter(|grad| grad.kind == ValueKind::Tensor);
+    with_gradient().next().is_none() || with_gradient().any(|grad| !grad.all_zero())
+}

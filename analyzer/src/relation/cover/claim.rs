@@ -1,0 +1,175 @@
+//! What cover claims.
+
+use serde::{Deserialize, Serialize};
+use traincheck_schema::record::Role;
+
+use crate::call::Call;
+use crate::relation::statement::{Holds, Says, Statement, When};
+use crate::situation::Fields;
+
+/// What a window is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// What came since the call before of the same kind.
+    Before {
+        /// The call that ends the window.
+        call: Call,
+        /// The sequence of calls in which it is looked for.
+        level: Among,
+        /// Whether the first call, with nothing of its kind before it, counts too.
+        first: bool,
+    },
+    /// What came between the last call of one kind and one of another.
+    Between {
+        /// The call that begins the window: the last one before the other.
+        earlier: Call,
+        /// The call that ends it.
+        later: Call,
+    },
+}
+
+/// Among which calls neighbours are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Among {
+    /// Those made by the same call.
+    Same,
+    /// All of the thread, as far as they are critical for training.
+    Thread,
+}
+
+/// What holds in a window, or does not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The function is called.
+    Called {
+        /// Which.
+        call: Call,
+    },
+}
+
+/// In every window of the subject the outcome holds.
+pub type Claim = Statement<Subject, Outcome>;
+
+/// What its preconditions may speak of.
+pub const FIELDS: Fields = Fields::STAGE_AND_GRAD;
+
+/// What is called between which two calls: the first, the second, and what comes between them.
+///
+/// - Clipping what an earlier backward left, or what is still multiplied by the loss scale, limits nothing.
+/// - A step after a `zero_grad` that no backward followed has no gradients to use.
+/// - Gradients that are cleared before any step are work thrown away.
+pub const ORDER: &[(Role, Role, Role)] = &[
+    (Role::Backward, Role::OptimizerStep, Role::ClipGrad),
+    (Role::Backward, Role::ScalerStep, Role::ClipGrad),
+    (Role::ScalerUnscale, Role::ScalerStep, Role::ClipGrad),
+    (Role::Backward, Role::ClipGrad, Role::ScalerUnscale),
+    (Role::ZeroGrad, Role::OptimizerStep, Role::Backward),
+    (Role::Backward, Role::ZeroGrad, Role::OptimizerStep),
+    (Role::Backward, Role::ZeroGrad, Role::ScalerStep),
+];
+
+/// Whether a call of role `inner` belongs between one of `earlier` and one of `later`.
+pub fn is_ordered(earlier: Role, later: Role, inner: Role) -> bool {
+    ORDER.contains(&(earlier, later, inner))
+}
+
+impl Holds for Outcome {
+    fn call(&self) -> Option<&Call> {
+        let Outcome::Called { call } = self;
+        Some(call)
+    }
+
+    fn called(&self) -> Option<&Call> {
+        self.call()
+    }
+}
+
+impl Says for Claim {
+    fn text(&self) -> String {
+        let Outcome::Called { call: inner } = &self.outcome;
+        match &self.subject {
+            Subject::Before { call, level, first } => {
+                let place = match level {
+                    Among::Same => " at the same level",
+                    Among::Thread => "",
+                };
+                if *first {
+                    format!(
+                        "before every {call}{place}, since the one before it or the start, {inner} is called"
+                    )
+                } else {
+                    format!("between every two successive {call}{place}, {inner} is called")
+                }
+            }
+            Subject::Between { earlier, later } => {
+                format!("between every {later} and the last {earlier} before it, {inner} is called")
+            }
+        }
+    }
+
+    /// A missing A before B is an error of training only in these pairs; that a zero_grad had nothing to clear is none.
+    fn is_critical(&self) -> bool {
+        let Outcome::Called { call: earlier } = &self.outcome;
+        let later = match &self.subject {
+            Subject::Before { call, .. } => call,
+            Subject::Between { earlier: first, later } => {
+                return is_ordered(first.role, later.role, earlier.role);
+            }
+        };
+        match later.role {
+            Role::OptimizerStep => {
+                matches!(earlier.role, Role::Backward | Role::ZeroGrad | Role::ClipGrad | Role::ScalerUnscale)
+            }
+            Role::ScalerStep => matches!(
+                earlier.role,
+                Role::Backward | Role::ZeroGrad | Role::ClipGrad | Role::ScalerUnscale | Role::ScalerScale
+            ),
+            Role::Backward => {
+                matches!(earlier.role, Role::ZeroGrad | Role::OptimizerStep | Role::ScalerScale)
+            }
+            Role::SchedulerStep => earlier.role == Role::OptimizerStep,
+            Role::ClipGrad => matches!(earlier.role, Role::Backward | Role::ScalerUnscale),
+            Role::ScalerUpdate => earlier.role == Role::ScalerStep,
+            _ => false,
+        }
+    }
+
+    fn fields(&self) -> Fields {
+        FIELDS
+    }
+
+    fn calls(&self) -> Vec<&Call> {
+        let subject = match &self.subject {
+            Subject::Before { call, .. } => [Some(call), None],
+            Subject::Between { earlier, later } => [Some(earlier), Some(later)],
+        };
+        subject.into_iter().flatten().chain(self.outcome.call()).collect()
+    }
+
+    fn calls_mut(&mut self) -> Vec<&mut Call> {
+        let subject = match &mut self.subject {
+            Subject::Before { call, .. } => [Some(call), None],
+            Subject::Between { earlier, later } => [Some(earlier), Some(later)],
+        };
+        let Outcome::Called { call } = &mut self.outcome;
+        subject.into_iter().flatten().chain([call]).collect()
+    }
+
+    fn is_of_a_script(&self) -> bool {
+        matches!(self.subject, Subject::Before { level: Among::Same, .. })
+            || self.calls().iter().any(|call| call.role == Role::User)
+    }
+
+    fn implied_by(&self) -> Vec<(Claim, When)> {
+        let Subject::Before { call, level: Among::Same, first: false } = &self.subject else {
+            return Vec::new();
+        };
+        let including_first = Subject::Before { call: call.clone(), level: Among::Same, first: true };
+        let in_thread = Subject::Before { call: call.clone(), level: Among::Thread, first: false };
+        let claim = |subject| (Claim { subject, outcome: self.outcome.clone() }, When::Everywhere);
+        [including_first, in_thread].map(claim).into()
+    }
+}

@@ -1,0 +1,165 @@
+//! Cover: before every B, since the B before it, there was an A.
+//!
+//! Windows go by sequence, not by iteration: a zero_grad that clears for the next iteration still lies between two
+//! steps. Two sequences are looked at, the calls made by the same call and all critical calls of the thread, and in
+//! each one whatever object a call is made on as well as each object of its own. See [`between`] for the order
+//! within a window.
+mod between;
+pub mod claim;
+
+use traincheck_schema::record::Role;
+
+use crate::call::CallId;
+use crate::relation::names::{OutcomeId, SubjectId};
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::sink::Window;
+use crate::relation::support::accumulation;
+use crate::relation::support::sequence::{self, Levels, Sequence};
+use crate::scene::{Frame, Scene, TraceEvent};
+use between::Between;
+use claim::{Among, FIELDS, Outcome, Subject};
+use rustc_hash::FxHashMap;
+
+/// See the module.
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Cover::default()), structural: false, values_needed: 0, needs: NEEDS };
+
+const NEEDS: Needs = Needs::NOTHING;
+
+#[derive(Clone, Copy, Debug)]
+struct CallNumbers {
+    first: SubjectId,
+    between: SubjectId,
+    thread: SubjectId,
+    called: OutcomeId,
+    role: Role,
+    seen: u32,
+}
+
+/// Sequences of calls without their objects, or with them.
+#[derive(Default)]
+struct World {
+    levels: Levels,
+    threads: FxHashMap<u16, Sequence>,
+}
+
+#[derive(Default)]
+struct Cover {
+    plain: World,
+    specific: World,
+    between: Between,
+    numbers: FxHashMap<CallId, CallNumbers>,
+    held: Vec<OutcomeId>,
+}
+
+impl Observer for Cover {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        self.between.observe(event, cx);
+        match event {
+            TraceEvent::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
+            TraceEvent::Leave(frame, _) => {
+                self.plain.levels.close(frame.thread, frame.call);
+                self.specific.levels.close(frame.thread, frame.call);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Cover {
+    fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        let critical = sequence::is_critical(frame.target.role);
+        let parent = sequence::parent(frame, cx.scene);
+        let specific = frame.target.specific.unwrap_or(frame.target.plain);
+        self.look_up(frame.target.plain, cx);
+        self.look_up(specific, cx);
+        let mut specific_world = std::mem::take(&mut self.specific);
+        let mut plain_world = std::mem::take(&mut self.plain);
+        // Where a call is on no object both worlds say the same of it: once is enough.
+        let on_object = critical && frame.target.specific.is_some();
+        for (world, id, counted) in
+            [(&mut plain_world, frame.target.plain, critical), (&mut specific_world, specific, on_object)]
+        {
+            let level = world.levels.level(frame.thread, parent);
+            if counted {
+                self.examples(level, id, frame, Among::Same, cx);
+            }
+            level.push(id, frame);
+            if critical {
+                let thread = world.threads.entry(frame.thread).or_default();
+                if counted {
+                    self.examples(thread, id, frame, Among::Thread, cx);
+                }
+                thread.push(id, frame);
+            }
+        }
+        self.specific = specific_world;
+        self.plain = plain_world;
+    }
+
+    fn look_up(&mut self, id: CallId, cx: &mut Context<'_>) {
+        if self.numbers.contains_key(&id) {
+            return;
+        }
+        let call = cx.names.calls.get(id).clone();
+        let mut subject =
+            |level, first| cx.names.subject(Subject::Before { call: call.clone(), level, first });
+        let (first, between) = (subject(Among::Same, true), subject(Among::Same, false));
+        let thread = subject(Among::Thread, false);
+        let role = call.role;
+        let called = cx.names.outcome(Outcome::Called { call });
+        self.numbers.insert(id, CallNumbers { first, between, thread, called, role, seen: 0 });
+    }
+
+    fn examples(
+        &mut self,
+        sequence: &Sequence,
+        id: CallId,
+        frame: &Frame,
+        level: Among,
+        cx: &mut Context<'_>,
+    ) {
+        let (since, again) = sequence.since(id);
+        self.held.clear();
+        let (mut scaler, mut stepped) = (false, false);
+        for call in since {
+            let numbers = &self.numbers[call];
+            scaler |= numbers.role == Role::ScalerStep;
+            stepped |= numbers.role == Role::OptimizerStep;
+            self.held.push(numbers.called);
+        }
+        let numbers = self.numbers.get_mut(&id).expect("looked up before");
+        if level == Among::Same {
+            numbers.seen = numbers.seen.saturating_add(1);
+        }
+        let early = Scene::too_early(frame.iteration, numbers.seen);
+        let losses = match sequence.last(id) {
+            Some(last) => last.losses,
+            None => {
+                let depth = cx.scene.depth(frame);
+                cx.scene.stack(frame.thread, depth).last().map_or(0, |outer| outer.losses)
+            }
+        };
+        let situation = cx.situation(frame, FIELDS);
+        let inconclusive = if numbers.role == Role::Backward {
+            accumulation::excused(&self.held, cx.names)
+        } else if scaler && !stepped {
+            // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
+            cx.names.called(&[Role::OptimizerStep])
+        } else {
+            Vec::new()
+        };
+        let subjects = match level {
+            Among::Same => [Some(numbers.first), again.then_some(numbers.between)],
+            Among::Thread => [None, again.then_some(numbers.thread)],
+        };
+        for subject in subjects.into_iter().flatten() {
+            let mut window = Window::new(subject, situation, frame, cx.scene.depth(frame));
+            window.held = &self.held;
+            window.inconclusive = &inconclusive;
+            window.cut = cx.scene.lost_since(losses).or(early);
+            cx.window(&window);
+        }
+    }
+}

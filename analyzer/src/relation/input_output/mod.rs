@@ -1,0 +1,120 @@
+//! Input-output: a property of what a call gives back equals the same property of what it was given.
+//!
+//! The number of rows (the first dimension of the first tensor), and the type of floating-point numbers. Equal numbers
+//! are equal by chance often enough, so a claim needs that the references saw the property vary.
+pub mod claim;
+
+use traincheck_schema::record::{Argument, Role, flags};
+
+use crate::relation::names::SubjectId;
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::sink::Window;
+use crate::relation::support::tensor::Described;
+use crate::scene::{Frame, Scene, TraceEvent};
+use crate::situation::NOTHING;
+use claim::{Outcome, Property, Subject};
+use rustc_hash::FxHashMap;
+
+/// See the module.
+pub const KIND: Kind =
+    Kind { observer: || Box::new(InputOutput::default()), structural: false, values_needed: 2, needs: NEEDS };
+
+const NEEDS: Needs = Needs::NOTHING;
+
+/// Results of one call that are looked at.
+const MOST_RESULTS: usize = 8;
+/// Open calls that are remembered.
+const MOST_OPEN: usize = 1024;
+/// Values of a property that are told apart: two say that it varies.
+const MOST_VALUES: usize = 2;
+
+#[derive(Default)]
+struct InputOutput {
+    /// Rows and type of the first tensor that open calls were given.
+    given: FxHashMap<u64, (Option<u64>, Option<String>)>,
+    seen: FxHashMap<SubjectId, (u32, Vec<String>)>,
+}
+
+impl Observer for InputOutput {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Given(frame, arguments) if is_asked(frame) => {
+                let first = arguments.iter().find_map(|argument| Described::of(argument, cx.source));
+                if let Some(first) = first.filter(|_| self.given.len() < MOST_OPEN) {
+                    let dtype = first.is_float().then(|| first.dtype.to_owned());
+                    self.given.insert(frame.call, (first.rows(), dtype));
+                }
+            }
+            TraceEvent::Gave(frame, results) if is_asked(frame) => {
+                if let Some((rows, dtype)) = self.given.remove(&frame.call) {
+                    self.gave(frame, rows, dtype, results, cx);
+                }
+            }
+            // It gave nothing back that was recorded; what it gives back is told after it is left.
+            TraceEvent::IterationBegan(_) => self.given.retain(|call, _| cx.scene.is_open(*call)),
+            _ => {}
+        }
+    }
+}
+
+/// Whether what the call does with tensors is of interest.
+fn is_asked(frame: &Frame) -> bool {
+    match frame.target.role {
+        Role::ModuleCall => frame.flags & flags::OUTERMOST != 0,
+        Role::User => frame.counts,
+        _ => false,
+    }
+}
+
+impl InputOutput {
+    fn gave(
+        &mut self,
+        frame: &Frame,
+        rows: Option<u64>,
+        dtype: Option<String>,
+        results: &[Argument],
+        cx: &mut Context<'_>,
+    ) {
+        for result in results.iter().take(MOST_RESULTS) {
+            let Some(described) = Described::of(result, cx.source) else { continue };
+            if let (Some(given), Some(gave)) = (rows, described.rows()) {
+                self.example(frame, result, Property::Rows, &given.to_string(), given == gave, cx);
+            }
+            if let Some(given) = dtype.as_ref().filter(|_| described.is_float()) {
+                self.example(frame, result, Property::Dtype, given, given == described.dtype, cx);
+            }
+        }
+    }
+
+    fn example(
+        &mut self,
+        frame: &Frame,
+        result: &Argument,
+        property: Property,
+        value: &str,
+        kept: bool,
+        cx: &mut Context<'_>,
+    ) {
+        let place = cx.source.entry(result.name).map(|entry| entry.text.clone()).unwrap_or_default();
+        let call = cx.names.calls.get(frame.target.plain).clone();
+        let subject = cx.names.subject(Subject::Mapping { call, place, property });
+        let (ordinal, values) = self.seen.entry(subject).or_default();
+        *ordinal = ordinal.saturating_add(1);
+        let known = values.iter().any(|known| known == value);
+        if !known && values.len() < MOST_VALUES {
+            values.push(value.to_owned());
+        }
+        let mut held = Vec::new();
+        if values.iter().any(|known| known == value) {
+            held.push(cx.names.outcome(Outcome::Saw { value: value.to_owned() }));
+        }
+        if kept {
+            held.push(cx.names.outcome(Outcome::Kept));
+        }
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+        window.held = &held;
+        window.cut = Scene::too_early(frame.iteration, *ordinal);
+        cx.window(&window);
+    }
+}

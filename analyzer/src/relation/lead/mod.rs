@@ -1,0 +1,111 @@
+//! Lead: after every A, before the next A or the return of the call that made it, there is a B.
+pub mod claim;
+
+use traincheck_schema::record::Role;
+
+use crate::call::CallId;
+use crate::relation::names::{OutcomeId, SubjectId};
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::sink::Window;
+use crate::relation::support::accumulation;
+use crate::relation::support::sequence::{self, Levels, Sequence};
+use crate::scene::{Cut, Frame, Scene, TraceEvent};
+use claim::{FIELDS, Outcome, Subject};
+use rustc_hash::FxHashMap;
+
+/// See the module.
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Lead::default()), structural: false, values_needed: 0, needs: NEEDS };
+
+const NEEDS: Needs = Needs::NOTHING;
+
+#[derive(Clone, Copy, Debug)]
+struct CallNumbers {
+    after: SubjectId,
+    called: OutcomeId,
+    role: Role,
+    seen: u32,
+}
+
+#[derive(Default)]
+struct Lead {
+    levels: Levels,
+    numbers: FxHashMap<CallId, CallNumbers>,
+    held: Vec<OutcomeId>,
+}
+
+impl Observer for Lead {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
+            TraceEvent::Leave(frame, cut) => {
+                if let Some(level) = self.levels.close(frame.thread, frame.call) {
+                    self.level_ended(&level, cx.scene.depth(frame) + 1, *cut, cx);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Lead {
+    fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        let id = frame.target.plain;
+        self.numbers.entry(id).or_insert_with(|| {
+            let call = cx.names.calls.get(id).clone();
+            CallNumbers {
+                after: cx.names.subject(Subject::After { call: call.clone() }),
+                role: call.role,
+                called: cx.names.outcome(Outcome::Called { call }),
+                seen: 0,
+            }
+        });
+        let parent = sequence::parent(frame, cx.scene);
+        let mut levels = std::mem::take(&mut self.levels);
+        let level = levels.level(frame.thread, parent);
+        if let (since, true) = level.since(id)
+            && let Some(last) = level.last(id)
+        {
+            self.example(since, id, last, cx.scene.depth(frame), None, cx);
+        }
+        level.push(id, frame);
+        self.levels = levels;
+    }
+
+    /// The last call of each kind ends with its level.
+    fn level_ended(&mut self, level: &Sequence, depth: usize, cut: Option<Cut>, cx: &mut Context<'_>) {
+        for &id in level.calls() {
+            if let Some(last) = level.last(id) {
+                self.example(level.since(id).0, id, last, depth, cut, cx);
+            }
+        }
+    }
+
+    fn example(
+        &mut self,
+        since: &[CallId],
+        id: CallId,
+        last: &Frame,
+        depth: usize,
+        cut: Option<Cut>,
+        cx: &mut Context<'_>,
+    ) {
+        let numbers = self.numbers.get_mut(&id).expect("looked up on entry");
+        if !sequence::is_critical(numbers.role) {
+            return;
+        }
+        numbers.seen = numbers.seen.saturating_add(1);
+        let early = Scene::too_early(last.iteration, numbers.seen);
+        let (subject, role) = (numbers.after, numbers.role);
+        self.held.clear();
+        self.held.extend(since.iter().map(|call| self.numbers[call].called));
+        let inconclusive =
+            if role == Role::Backward { accumulation::excused(&self.held, cx.names) } else { Vec::new() };
+        let mut window = Window::new(subject, cx.situation(last, FIELDS), last, depth);
+        window.held = &self.held;
+        window.inconclusive = &inconclusive;
+        window.cut = cut.or(cx.scene.lost_since(last.losses)).or(early);
+        cx.window(&window);
+    }
+}

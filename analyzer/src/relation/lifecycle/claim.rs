@@ -1,0 +1,154 @@
+//! What lifecycle claims.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::class_name;
+use crate::relation::statement::{Holds, Says, Statement, When};
+
+/// What a window is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// An object that is to get its method, by class.
+    Object {
+        /// What it is.
+        kind: Tracked,
+        /// Full class name.
+        class: String,
+        /// How often.
+        cadence: Cadence,
+    },
+}
+
+/// What kind of tracked object is to get its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tracked {
+    /// A learning-rate scheduler.
+    Scheduler,
+    /// An optimizer.
+    Optimizer,
+    /// A gradient scaler.
+    Scaler,
+    /// A root module with spectral norm, whose singular vectors are random until calls in training mode improve them.
+    SpectralNorm,
+}
+
+/// How often an object is to get its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cadence {
+    /// Between two steps of its optimizer.
+    OptimizerStep,
+    /// In every pass over the data.
+    Pass,
+    /// Before the second pass over the data begins.
+    Once,
+    /// Within so many steps of its optimizer (an optimizer itself: iterations), where no pass over data is known.
+    Within {
+        /// How many.
+        steps: u32,
+    },
+    /// Before the first step of, or for, an optimizer whose model has been given a saved state.
+    Resumed,
+    /// Before the first call in evaluation mode.
+    Evaluated,
+}
+
+/// What holds in a window, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// `step` is called.
+    Stepped,
+    /// `load_state_dict` is called.
+    Loaded,
+    /// It is called in training mode.
+    RanInTraining,
+}
+
+/// In every window of the subject the outcome holds.
+pub type Claim = Statement<Subject, Outcome>;
+
+impl Claim {
+    fn with_cadence(&self, cadence: Cadence) -> Claim {
+        let Subject::Object { kind, class, .. } = &self.subject;
+        Claim {
+            subject: Subject::Object { kind: *kind, class: class.clone(), cadence },
+            outcome: self.outcome,
+        }
+    }
+}
+
+impl Holds for Outcome {}
+
+impl Says for Claim {
+    fn text(&self) -> String {
+        let Subject::Object { kind, class, cadence } = &self.subject;
+        let class = class_name(class);
+        let subject = match cadence {
+            Cadence::OptimizerStep => format!("between every two steps of the optimizer of a `{class}`"),
+            Cadence::Pass => format!("in every pass over the training data, for a `{class}`"),
+            Cadence::Once => format!("before the second pass over the training data, for a `{class}`"),
+            Cadence::Resumed if *kind == Tracked::Optimizer => {
+                format!("before the first step of a `{class}` whose model's state was loaded")
+            }
+            Cadence::Resumed => {
+                format!("before the first step of a `{class}` whose model's or optimizer's state was loaded")
+            }
+            Cadence::Evaluated => {
+                format!("before the first call of a `{class}` with spectral norm in evaluation mode")
+            }
+            Cadence::Within { steps } if *kind == Tracked::Optimizer => {
+                format!("within {steps} iterations with a backward, for a `{class}`")
+            }
+            Cadence::Within { steps } => format!("within {steps} steps of the optimizer of a `{class}`"),
+        };
+        let outcome = match self.outcome {
+            Outcome::Stepped => "`step` is called",
+            Outcome::Loaded => "`load_state_dict` is called",
+            Outcome::RanInTraining => "it is called in training mode",
+        };
+        format!("{subject}, {outcome}")
+    }
+
+    fn is_critical(&self) -> bool {
+        let Subject::Object { kind, class, cadence } = &self.subject;
+        match (cadence, kind) {
+            (Cadence::Resumed | Cadence::Evaluated, _) => true,
+            // ReduceLROnPlateau needs a metric: it does not step where evaluation is switched off. That a scaler is idle
+            // shows in the iterations that lack its step.
+            (_, Tracked::Scheduler) => !class.ends_with("ReduceLROnPlateau"),
+            (_, Tracked::Optimizer) => true,
+            (_, Tracked::Scaler | Tracked::SpectralNorm) => false,
+        }
+    }
+
+    /// The strongest cadence is kept.
+    fn implied_by(&self) -> Vec<(Claim, When)> {
+        let Subject::Object { cadence, .. } = self.subject;
+        let stronger: &[Cadence] = match cadence {
+            Cadence::OptimizerStep | Cadence::Resumed | Cadence::Evaluated => &[],
+            Cadence::Pass => &[Cadence::OptimizerStep],
+            Cadence::Once => &[Cadence::OptimizerStep, Cadence::Pass],
+            Cadence::Within { .. } => &[Cadence::OptimizerStep, Cadence::Pass, Cadence::Once],
+        };
+        stronger.iter().map(|&cadence| (self.with_cadence(cadence), When::Always)).collect()
+    }
+
+    /// A scheduler that steps once in a pass of one step: which of the two it follows cannot be seen, so the weaker one
+    /// is the one to rely on.
+    fn ambiguous_with(&self) -> Option<Claim> {
+        let Subject::Object { cadence, .. } = self.subject;
+        (cadence == Cadence::OptimizerStep).then(|| self.with_cadence(Cadence::Pass))
+    }
+
+    fn within_steps(&self) -> Option<(u32, Claim)> {
+        match self.subject {
+            Subject::Object { cadence: Cadence::Within { steps }, .. } => {
+                Some((steps, self.with_cadence(Cadence::Within { steps: 0 })))
+            }
+            Subject::Object { .. } => None,
+        }
+    }
+}

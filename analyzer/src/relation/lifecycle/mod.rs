@@ -1,0 +1,210 @@
+//! Lifecycle: an object, once constructed, gets its method with its cadence.
+//!
+//! A scheduler steps between any two steps of its optimizer, or in every pass over the training data, or at least
+//! once before the second pass. The strongest cadence that holds in all references is kept. What counts against a run
+//! is an object that never got its method; one that got it and then stopped may have been meant to. See
+//! [`resumed`] for what comes before a first use.
+//!
+//! An optimizer counts against a run only while none at all has stepped: one that is constructed and put aside for
+//! another is no error. This says what no other relation can where gradients are accumulated in a loop without a
+//! function around it: there most iterations lack a step.
+pub mod claim;
+mod resumed;
+
+use traincheck_schema::record::{ObjectKind, Role};
+
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::sink::Window;
+use crate::scene::{Cut, Frame, Scene, TraceEvent};
+use crate::situation::NOTHING;
+use claim::{Cadence, Outcome, Subject, Tracked};
+use resumed::Resumed;
+use rustc_hash::FxHashMap;
+
+/// See the module.
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Lifecycle::default()), structural: true, values_needed: 0, needs: NEEDS };
+
+const NEEDS: Needs = Needs::NOTHING;
+
+/// The longest stretch of steps, as a power of two, within which a first call is looked for.
+const LONGEST: u32 = 20;
+/// The shortest.
+const SHORTEST: u32 = 2;
+/// The shortest stretch of iterations for a first step of an optimizer: a run may accumulate over more batches than
+/// the references.
+const SHORTEST_OF_OPTIMIZERS: u32 = 4;
+
+/// An object that is to get its method.
+#[derive(Debug)]
+struct Life {
+    id: u32,
+    kind: Tracked,
+    class: String,
+    /// The optimizer whose steps count, 0: any.
+    optimizer: u32,
+    created: Mark,
+    last_call: Option<u64>,
+    /// Steps of its optimizer; of an optimizer itself, iterations that had a backward.
+    steps: u32,
+    last_step: Option<Mark>,
+    first_pass: Option<u32>,
+    once_decided: bool,
+    undecided_within: u32,
+}
+
+/// A moment from which on a call is looked for.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    time: u64,
+    losses: u32,
+}
+
+#[derive(Default)]
+struct Lifecycle {
+    lives: Vec<Life>,
+    resumed: Resumed,
+    /// When the last training pass that came from a place in the code began.
+    begun: FxHashMap<u32, Mark>,
+}
+
+impl Observer for Lifecycle {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        self.resumed.observe(event, cx);
+        match event {
+            TraceEvent::Created(object, of, time) => self.created(*object, *of, *time, cx),
+            TraceEvent::Enter(frame) => self.enter(frame, cx),
+            TraceEvent::IterationEnded(iteration, _) if iteration.backward => {
+                self.iterated(&iteration.frame, cx)
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Lifecycle {
+    fn created(&mut self, id: u32, of: u32, time: u64, cx: &mut Context<'_>) {
+        let Some(object) = cx.scene.object(id) else { return };
+        let (kind, optimizer) = match object.kind {
+            ObjectKind::Scheduler => (Tracked::Scheduler, of),
+            ObjectKind::Optimizer => (Tracked::Optimizer, id),
+            ObjectKind::Scaler => (Tracked::Scaler, 0),
+            ObjectKind::Module | ObjectKind::Loader => return,
+        };
+        self.lives.push(Life {
+            id,
+            kind,
+            class: object.class.clone(),
+            optimizer,
+            created: Mark { time, losses: cx.scene.losses },
+            last_call: None,
+            steps: 0,
+            last_step: None,
+            first_pass: None,
+            once_decided: false,
+            undecided_within: if kind == Tracked::Optimizer { SHORTEST_OF_OPTIMIZERS } else { SHORTEST },
+        });
+    }
+
+    fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        match frame.target.role {
+            Role::Backward => {
+                if let Some(over) = cx.scene.passes.begins_with(frame) {
+                    self.trained(over, frame, cx);
+                }
+            }
+            // What a scheduler does to those it is made of is no step of theirs: they wait for their turn.
+            Role::SchedulerStep if frame.counts => self.called(Tracked::Scheduler, frame, cx),
+            Role::ScalerStep if frame.counts => self.called(Tracked::Scaler, frame, cx),
+            Role::OptimizerStep => {
+                self.called(Tracked::Optimizer, frame, cx);
+                let depth = cx.scene.depth(frame);
+                let outer = cx.scene.stack(frame.thread, depth).last();
+                if outer.is_none_or(|outer| outer.object != frame.object) {
+                    self.stepped(frame, cx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn called(&mut self, kind: Tracked, frame: &Frame, cx: &mut Context<'_>) {
+        for life in self.lives.iter_mut().filter(|life| life.kind == kind && life.id == frame.object) {
+            life.last_call = Some(frame.time);
+            // Decided for good: within every longer stretch as well.
+            if kind != Tracked::Scaler {
+                for power in std::mem::replace(&mut life.undecided_within, LONGEST + 1)..=LONGEST {
+                    window(life, Cadence::Within { steps: 1 << power }, true, None, frame, cx);
+                }
+            }
+        }
+    }
+
+    fn stepped(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        for life in self.lives.iter_mut().filter(|life| life.kind == Tracked::Scheduler) {
+            if life.optimizer != 0 && life.optimizer != frame.object {
+                continue;
+            }
+            if let Some(mark) = life.last_step {
+                let held = life.last_call.is_some_and(|call| call > mark.time);
+                let cut = cx.scene.lost_since(mark.losses).or(Scene::too_early(frame.iteration, life.steps));
+                window(life, Cadence::OptimizerStep, held, cut, frame, cx);
+            }
+            life.last_step = Some(Mark { time: frame.time, losses: cx.scene.losses });
+            life.has_waited(frame, cx);
+        }
+    }
+
+    fn iterated(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        for life in self.lives.iter_mut().filter(|life| life.kind == Tracked::Optimizer) {
+            life.has_waited(frame, cx);
+        }
+    }
+
+    /// A training pass begins, told from others by `key`.
+    fn trained(&mut self, key: u32, frame: &Frame, cx: &mut Context<'_>) {
+        let now = Mark { time: frame.time, losses: cx.scene.losses };
+        let last = self.begun.insert(key, now);
+        for life in &mut self.lives {
+            if let Some(last) = last.filter(|last| last.time > life.created.time) {
+                let held = life.last_call.is_some_and(|call| call > last.time);
+                window(life, Cadence::Pass, held, cx.scene.lost_since(last.losses), frame, cx);
+            }
+            match life.first_pass {
+                None => life.first_pass = Some(key),
+                Some(first) if first == key && !life.once_decided => {
+                    life.once_decided = true;
+                    let cut = cx.scene.lost_since(life.created.losses);
+                    window(life, Cadence::Once, life.last_call.is_some(), cut, frame, cx);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+impl Life {
+    /// One more of the steps within which it is to get its method has gone by.
+    fn has_waited(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        self.steps = self.steps.saturating_add(1);
+        if self.undecided_within <= LONGEST && self.steps > 1 << self.undecided_within {
+            let steps = 1 << self.undecided_within;
+            self.undecided_within += 1;
+            let cut = cx.scene.lost_since(self.created.losses);
+            window(self, Cadence::Within { steps }, false, cut, frame, cx);
+        }
+    }
+}
+
+fn window(life: &Life, cadence: Cadence, held: bool, cut: Option<Cut>, frame: &Frame, cx: &mut Context<'_>) {
+    let subject = Subject::Object { kind: life.kind, class: life.class.clone(), cadence };
+    let subject = cx.names.subject(subject);
+    let stepped = [cx.names.outcome(Outcome::Stepped)];
+    let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+    window.held = if held { &stepped } else { &[] };
+    let others = life.kind == Tracked::Optimizer && !cx.scene.stepped.is_empty();
+    window.inconclusive = if life.last_call.is_some() || others { &stepped } else { &[] };
+    window.cut = cut;
+    cx.window(&window);
+}

@@ -1,0 +1,145 @@
+//! Resumed: what must have been done with an object before it is used for the first time. A part of lifecycle.
+//!
+//! Where a model has been given a saved state before the first step of its optimizer, a run goes on: then the optimizer
+//! and the scheduler need theirs too. And a module with spectral norm is called in training mode before it is evaluated,
+//! because its singular vectors are random until then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use traincheck_schema::record::{ObjectKind, Role, VariableKind, flags};
+
+use super::claim::{Cadence, Outcome, Subject, Tracked};
+use crate::relation::observer::Context;
+use crate::relation::sink::Window;
+use crate::scene::{Cut, Frame, Scene, TraceEvent};
+use crate::situation::NOTHING;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// An object that has not stepped yet.
+#[derive(Debug)]
+struct Waiting {
+    kind: Tracked,
+    class: String,
+    /// The optimizer whose model counts.
+    optimizer: u32,
+    losses: u32,
+}
+
+/// What is known of the first module of its class that was called.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ran {
+    InTraining,
+    /// It was evaluated, or nothing is to be said of it.
+    Decided,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Resumed {
+    waiting: FxHashMap<u32, Waiting>,
+    /// Root modules, optimizers and schedulers that were given a state.
+    loaded: FxHashSet<u32>,
+    /// Whether anything was read with `torch.load`, perhaps a whole module.
+    read: bool,
+    ran: FxHashMap<u32, Ran>,
+    classes: BTreeSet<String>,
+}
+
+impl Resumed {
+    /// Observes one event.
+    pub fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Created(id, of, _) => self.created(*id, *of, cx),
+            TraceEvent::Enter(frame) if frame.counts && frame.target.role == Role::ModuleCall => {
+                self.called(frame, cx)
+            }
+            TraceEvent::Leave(frame, cut) if frame.counts && *cut != Some(Cut::Raised) => {
+                match frame.target.role {
+                    Role::Load => self.read = true,
+                    Role::LoadState => {
+                        let module = cx.scene.object(frame.object).filter(|o| o.kind == ObjectKind::Module);
+                        self.loaded.insert(module.map_or(frame.object, |module| module.root));
+                    }
+                    Role::OptimizerStep | Role::SchedulerStep => self.stepped(frame, cx),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn created(&mut self, id: u32, of: u32, cx: &Context<'_>) {
+        let Some(object) = cx.scene.object(id) else { return };
+        let (kind, optimizer) = match object.kind {
+            ObjectKind::Optimizer => (Tracked::Optimizer, id),
+            ObjectKind::Scheduler => (Tracked::Scheduler, of),
+            _ => return,
+        };
+        let class = object.class.clone();
+        self.waiting.insert(id, Waiting { kind, class, optimizer, losses: cx.scene.losses });
+    }
+
+    /// Who holds what is known once the first step has returned.
+    fn stepped(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        let Some(waiting) = self.waiting.remove(&frame.object) else { return };
+        let scene = cx.scene;
+        let model = scene
+            .variables
+            .held_by(waiting.optimizer)
+            .iter()
+            .any(|&id| self.loaded.contains(&scene.variables.get(id).owner));
+        let optimizer = waiting.kind == Tracked::Scheduler && self.loaded.contains(&waiting.optimizer);
+        if !model && !optimizer {
+            return;
+        }
+        let held = self.loaded.contains(&frame.object).then_some(Outcome::Loaded);
+        let subject = Subject::Object { kind: waiting.kind, class: waiting.class, cadence: Cadence::Resumed };
+        window(subject, held, scene.lost_since(waiting.losses), frame, cx);
+    }
+
+    fn called(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        let Some(object) = cx.scene.object(frame.object) else { return };
+        let root = object.root;
+        let ran = self.ran.get(&root).copied();
+        if ran == Some(Ran::Decided) {
+            return;
+        }
+        let Some(class) = cx.scene.object(root).map(|root| root.class.clone()) else { return };
+        if ran.is_none() && !self.classes.insert(class.clone()) {
+            // A copy of another one has what that has learned.
+            self.ran.insert(root, Ran::Decided);
+        } else if frame.flags & flags::MODULE_TRAIN != 0 {
+            self.ran.insert(root, Ran::InTraining);
+        } else if frame.flags & flags::MODULE_EVAL != 0 {
+            self.ran.insert(root, Ran::Decided);
+            let in_training = ran == Some(Ran::InTraining);
+            let known = in_training || !self.read && !self.loaded.contains(&root);
+            if known && has_spectral_norm(root, cx.scene) {
+                let subject =
+                    Subject::Object { kind: Tracked::SpectralNorm, class, cadence: Cadence::Evaluated };
+                let held = in_training.then_some(Outcome::RanInTraining);
+                window(subject, held, cx.scene.lost_since(0), frame, cx);
+            }
+        }
+    }
+}
+
+/// Whether `torch.nn.utils.spectral_norm` has been put on a weight: it keeps `weight_orig`, a parameter, and `weight_u`,
+/// a buffer. The parametrization of the same name improves its vectors when it is made, and keeps neither.
+fn has_spectral_norm(root: u32, scene: &Scene) -> bool {
+    let variables = || scene.variables.of_owner(root).iter().map(|&id| scene.variables.get(id));
+    let kinds: BTreeMap<&str, VariableKind> = variables().map(|v| (v.name.as_str(), v.kind)).collect();
+    variables().filter(|v| v.kind == VariableKind::Buffer).any(|v| {
+        let weight = v.name.strip_suffix("_u").map(|name| format!("{name}_orig"));
+        weight.is_some_and(|name| kinds.get(name.as_str()) == Some(&VariableKind::Parameter))
+    })
+}
+
+fn window(subject: Subject, held: Option<Outcome>, cut: Option<Cut>, frame: &Frame, cx: &mut Context<'_>) {
+    let subject = cx.names.subject(subject);
+    let held: Vec<u32> = held.into_iter().map(|outcome| cx.names.outcome(outcome)).collect();
+    let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+    window.held = &held;
+    window.cut = cut;
+    cx.window(&window);
+}

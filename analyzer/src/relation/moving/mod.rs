@@ -1,0 +1,131 @@
+//! Moving: a parameter or buffer changes in every training step.
+//!
+//! One step without a change says little (a dead unit, a gradient of zero, a learning rate of zero). What counts
+//! against a run are three in a row that are explained: no gradient, none required, held by no optimizer, or, for a
+//! buffer, a module in evaluation mode.
+pub mod claim;
+
+use traincheck_schema::record::{ValueKind, VariableKind};
+
+use crate::relation::names::{OutcomeId, SubjectId};
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::sink::{Why, Window};
+use crate::relation::support::steps::{Change, Steps};
+use crate::scene::variables::VarId;
+use crate::scene::{Scene, TraceEvent};
+use crate::situation::NOTHING;
+use claim::{Outcome, Subject};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// See the module.
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Moving::default()), structural: false, values_needed: 0, needs: NEEDS };
+
+const NEEDS: Needs = Needs::NOTHING;
+
+/// How many steps in a row without a change are no accident.
+const PERSISTENT: u32 = 3;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Streak {
+    length: u32,
+    began: (u32, u32),
+}
+
+#[derive(Default)]
+struct Moving {
+    steps: Steps,
+    streaks: FxHashMap<VarId, Streak>,
+    subjects: FxHashMap<VarId, (SubjectId, Option<SubjectId>)>,
+    /// Root modules of which parameters change that no optimizer holds: the script updates them itself.
+    by_hand: FxHashSet<u32>,
+    moves: Option<OutcomeId>,
+}
+
+impl Observer for Moving {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        if let Some(change) = self.steps.observe(event, cx.scene) {
+            self.example(&change, cx);
+        }
+    }
+}
+
+impl Moving {
+    fn example(&mut self, change: &Change<'_>, cx: &mut Context<'_>) {
+        let mut why = if change.same { explain(change, cx.scene) } else { Why::Nothing };
+        let variable = cx.scene.variables.get(change.id);
+        if variable.kind == VariableKind::Parameter && !variable.is_held() {
+            if !change.same {
+                self.by_hand.insert(variable.owner);
+            } else if self.by_hand.contains(&variable.owner) {
+                why = Why::Nothing;
+            }
+        }
+        let Some(subject) = self.subject(change.id, why, cx) else { return };
+        let streak = self.streaks.entry(change.id).or_default();
+        if !change.same {
+            *streak = Streak::default();
+        } else {
+            if streak.length == 0 {
+                streak.began = (change.look.iteration, change.look.step);
+            }
+            streak.length = streak.length.saturating_add(1);
+        }
+        let moves = [*self.moves.get_or_insert_with(|| cx.names.outcome(Outcome::Moves))];
+        let frame = &change.look.frame;
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+        window.held = if change.same { &[] } else { &moves };
+        window.inconclusive = if streak.length >= PERSISTENT && why != Why::Nothing { &[] } else { &moves };
+        window.cut = Scene::too_early(change.look.iteration, change.ordinal);
+        window.now = (change.look.iteration, change.look.step);
+        window.began = change.same.then_some(streak.began);
+        window.why = why;
+        window.variables = std::slice::from_ref(&change.id);
+        let before = [Some(change.before)];
+        window.before = &before;
+        cx.window(&window);
+    }
+
+    /// What was learned of `Net.weight` is asked of `Net#2.weight` too where that is trained and nobody holds it.
+    fn subject(&mut self, id: VarId, why: Why, cx: &mut Context<'_>) -> Option<SubjectId> {
+        let (own, first) = *self.subjects.entry(id).or_insert_with(|| {
+            let name = cx.scene.variables.get(id).name.clone();
+            let first = first_of_its_class(&name).map(|name| cx.names.subject(Subject::Variable { name }));
+            (cx.names.subject(Subject::Variable { name }), first)
+        });
+        if cx.sink.wants(own) {
+            return Some(own);
+        }
+        first.filter(|&first| why == Why::HeldByNone && cx.sink.wants(first))
+    }
+}
+
+/// `Net.weight` for `Net#2.weight`.
+fn first_of_its_class(name: &str) -> Option<String> {
+    let (root, rest) = name.split_once('.')?;
+    let (class, number) = root.rsplit_once('#')?;
+    number.parse::<u32>().ok()?;
+    Some(format!("{class}.{rest}"))
+}
+
+fn explain(change: &Change<'_>, scene: &Scene) -> Why {
+    let variable = scene.variables.get(change.id);
+    if variable.kind == VariableKind::Buffer {
+        let evaluating = scene.iteration.as_ref().is_some_and(|iteration| iteration.evaluation_mode);
+        return if evaluating { Why::EvaluationMode } else { Why::Nothing };
+    }
+    // A copy of a parameter that is updated in its place needs none.
+    if variable.requires_grad == Some(false) && variable.kind != VariableKind::Unreached {
+        return Why::RequiresNoGrad;
+    }
+    match variable.grad.filter(|_| variable.grad_iteration == change.look.iteration) {
+        // What no optimizer holds, an average of the weights, moves without one, and at times too little to be seen.
+        Some(grad) if grad.kind == ValueKind::None && variable.is_held() => Why::NoGradient,
+        Some(grad) if grad.kind == ValueKind::Tensor && !grad.all_zero() => match &variable.held_by {
+            Some(holders) if holders.is_empty() => Why::HeldByNone,
+            _ => Why::Nothing,
+        },
+        _ => Why::Nothing,
+    }
+}

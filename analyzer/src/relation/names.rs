@@ -1,0 +1,62 @@
+//! Numbers for the things that claims are made of, so that no text is compared per event.
+
+use traincheck_schema::record::Role;
+
+use super::claim::{Outcome, Subject};
+use crate::call::Call;
+use crate::interner::Interner;
+use crate::situation::Situations;
+
+/// Number of a [`Subject`].
+pub type SubjectId = u32;
+/// Number of an [`Outcome`].
+pub type OutcomeId = u32;
+
+/// The numbers of one pass over one process.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Functions, with and without the object they are called on.
+    pub calls: Interner<Call>,
+    /// What windows are of.
+    pub subjects: Interner<Subject>,
+    /// Under which circumstances windows are.
+    pub situations: Situations,
+    outcomes: Interner<Outcome>,
+    /// Of the outcomes those that say that a function is called, by its role.
+    called: [Vec<OutcomeId>; Role::ALL.len()],
+}
+
+impl Names {
+    /// The number of `subject`.
+    pub fn subject(&mut self, subject: impl Into<Subject>) -> SubjectId {
+        self.subjects.intern(&subject.into())
+    }
+
+    /// The number of `outcome`.
+    pub fn outcome(&mut self, outcome: impl Into<Outcome>) -> OutcomeId {
+        let outcome = outcome.into();
+        let (known, id) = (self.outcomes.len(), self.outcomes.intern(&outcome));
+        if id as usize == known
+            && let Some(call) = outcome.called()
+        {
+            self.called[call.role as usize].push(id);
+        }
+        id
+    }
+
+    /// What may happen in a window, by number.
+    pub fn outcomes(&self) -> &Interner<Outcome> {
+        &self.outcomes
+    }
+
+    /// The outcomes that a function of one of these roles is called, those among them that invariants speak of and that
+    /// were not seen so far.
+    pub fn called(&self, roles: &[Role]) -> Vec<OutcomeId> {
+        roles.iter().flat_map(|role| &self.called[*role as usize]).copied().collect()
+    }
+
+    /// Whether the outcome is that a function of one of these roles is called.
+    pub fn is_call(&self, outcome: OutcomeId, roles: &[Role]) -> bool {
+        self.outcomes.get(outcome).called().is_some_and(|call| roles.contains(&call.role))
+    }
+}

@@ -1,0 +1,58 @@
+//! What owned claims.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::class_name;
+use crate::relation::statement::{Holds, Says, Statement};
+
+/// What a window is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// A root module, by class.
+    Root {
+        /// Full class name.
+        class: String,
+    },
+    /// An optimizer, by class.
+    Optimizer {
+        /// Full class name.
+        class: String,
+    },
+}
+
+/// What holds in a window, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// Every parameter with a gradient is held by an optimizer.
+    Held,
+    /// By one optimizer only.
+    HeldOnce,
+    /// Every parameter that is held belongs to a module that ran.
+    Reached,
+}
+
+/// In every window of the subject the outcome holds.
+pub type Claim = Statement<Subject, Outcome>;
+
+impl Holds for Outcome {}
+
+impl Says for Claim {
+    fn text(&self) -> String {
+        let subject = match &self.subject {
+            Subject::Root { class } => format!("in `{}`", class_name(class)),
+            Subject::Optimizer { class } => format!("in every step of `{}`", class_name(class)),
+        };
+        let outcome = match self.outcome {
+            Outcome::Held => "every parameter that got a gradient is held by an optimizer",
+            Outcome::HeldOnce => "every parameter that got a gradient is held by no more than one optimizer",
+            Outcome::Reached => "every parameter it holds belongs to a module that ran",
+        };
+        format!("{subject}, {outcome}")
+    }
+
+    fn is_critical(&self) -> bool {
+        true
+    }
+}

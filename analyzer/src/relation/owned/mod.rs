@@ -1,0 +1,182 @@
+//! Owned: parameters, optimizers and modules belong together.
+//!
+//! Every parameter that got a gradient is held by an optimizer, and by one only; every parameter that a stepping
+//! optimizer holds belongs to a module that ran. Decided at the end of each training iteration with a step.
+//!
+//! Scripts that train a copy in full precision of a model in half precision give the copy its gradients and write
+//! the parameters back by hand. Neither is at fault: what nobody holds and yet changes, and what no module reaches
+//! and yet has a gradient, is left out.
+pub mod claim;
+
+use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
+
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::sink::{Why, Window};
+use crate::scene::variables::VarId;
+use crate::scene::{Cut, Iteration, Scene, TraceEvent};
+use crate::situation::NOTHING;
+use claim::{Outcome, Subject};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// See the module.
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Owned::default()), structural: true, values_needed: 0, needs: NEEDS };
+
+const NEEDS: Needs = Needs::NOTHING;
+
+#[derive(Default)]
+struct Owned {
+    with_gradient: FxHashSet<VarId>,
+    iterations: u32,
+    /// Since when a root module or optimizer has been at fault.
+    since: FxHashMap<u32, (u32, u32)>,
+}
+
+impl Observer for Owned {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::State(change, Some(look))
+                if change.attribute == Attribute::Grad
+                    && look.frame.target.role == Role::Backward
+                    && !look.at_entry
+                    && change.now.is_some_and(|now| now.kind == ValueKind::Tensor)
+                    && cx.scene.variables.get(change.variable).kind == VariableKind::Parameter =>
+            {
+                self.with_gradient.insert(change.variable);
+            }
+            TraceEvent::IterationBegan(_) => self.with_gradient.clear(),
+            TraceEvent::IterationEnded(iteration, cut)
+                if iteration.backward && !iteration.stepped.is_empty() =>
+            {
+                self.iterations = self.iterations.saturating_add(1);
+                let cut = cut.or(Scene::too_early(iteration.number, self.iterations));
+                self.gradients(iteration, cut, cx);
+                for &optimizer in &iteration.stepped {
+                    self.optimizer(optimizer, iteration, cut, cx);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a root's parameters with a gradient look like from the optimizers' side.
+#[derive(Default)]
+struct Holding {
+    known: bool,
+    by_none: Vec<VarId>,
+    by_many: Vec<VarId>,
+}
+
+impl Owned {
+    fn gradients(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
+        let mut roots: FxHashMap<u32, Holding> = FxHashMap::default();
+        let mut with_gradient: Vec<VarId> = self.with_gradient.iter().copied().collect();
+        with_gradient.sort_unstable();
+        for id in with_gradient {
+            let variable = cx.scene.variables.get(id);
+            let Some(holders) = &variable.held_by else { continue };
+            let holding = roots.entry(variable.owner).or_default();
+            if holders.is_empty() {
+                if variable.changed == iteration.number {
+                    continue;
+                }
+                holding.by_none.push(id);
+            } else if !holders.iter().any(|holder| cx.scene.stepped.contains(holder)) {
+                // Its optimizer may still come.
+                continue;
+            } else if holders.len() > 1 {
+                holding.by_many.push(id);
+            }
+            holding.known = true;
+        }
+        let mut roots: Vec<(u32, Holding)> = roots.into_iter().filter(|(_, holding)| holding.known).collect();
+        roots.sort_unstable_by_key(|(root, _)| *root);
+        for (root, holding) in roots {
+            let Some(object) = cx.scene.object(root) else { continue };
+            let subject = Subject::Root { class: object.class.clone() };
+            let subject = cx.names.subject(subject);
+            let mut held = Vec::new();
+            if holding.by_none.is_empty() {
+                held.push(cx.names.outcome(Outcome::Held));
+            }
+            if holding.by_many.is_empty() {
+                held.push(cx.names.outcome(Outcome::HeldOnce));
+            }
+            let (why, variables) = match (holding.by_none.is_empty(), holding.by_many.is_empty()) {
+                (false, _) => (Why::HeldByNone, &holding.by_none),
+                (true, false) => (Why::HeldByMany, &holding.by_many),
+                (true, true) => (Why::Nothing, &holding.by_many),
+            };
+            let began = self.began(root, why != Why::Nothing, iteration);
+            let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
+            window.held = &held;
+            window.cut = cut;
+            window.began = began;
+            window.why = why;
+            window.variables = variables;
+            cx.window(&window);
+        }
+    }
+
+    fn optimizer(&mut self, optimizer: u32, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
+        let Some(object) = cx.scene.object(optimizer) else { return };
+        let class = object.class.clone();
+        let (mut known, mut unreached) = (false, Vec::new());
+        for &id in cx.scene.variables.held_by(optimizer) {
+            if !cx.scene.variables.get(id).is_held_by(optimizer) {
+                continue;
+            }
+            if let Some(reached) = is_reached(id, cx.scene) {
+                if !reached && has_gradient(id, iteration.number, cx.scene) {
+                    continue;
+                }
+                known = true;
+                if !reached {
+                    unreached.push(id);
+                }
+            }
+        }
+        if !known {
+            return;
+        }
+        let subject = cx.names.subject(Subject::Optimizer { class });
+        let reached = [cx.names.outcome(Outcome::Reached)];
+        let began = self.began(optimizer, !unreached.is_empty(), iteration);
+        let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
+        window.held = if unreached.is_empty() { &reached } else { &[] };
+        window.cut = cut;
+        window.began = began;
+        window.why = if unreached.is_empty() { Why::Nothing } else { Why::Unreached };
+        window.variables = &unreached;
+        cx.window(&window);
+    }
+
+    fn began(&mut self, object: u32, at_fault: bool, iteration: &Iteration) -> Option<(u32, u32)> {
+        if !at_fault {
+            self.since.remove(&object);
+            return None;
+        }
+        let now = (iteration.number, iteration.frame.step);
+        Some(*self.since.entry(object).or_insert(now))
+    }
+}
+
+/// Whether the parameter had a gradient in `iteration` that is not exactly zero.
+fn has_gradient(id: VarId, iteration: u32, scene: &Scene) -> bool {
+    let variable = scene.variables.get(id);
+    variable.grad_iteration == iteration
+        && variable.grad.is_some_and(|grad| grad.kind == ValueKind::Tensor && !grad.all_zero())
+}
+
+/// Whether a module that ran reaches the parameter; `None`: cannot be said.
+fn is_reached(id: VarId, scene: &Scene) -> Option<bool> {
+    let variable = scene.variables.get(id);
+    match (&variable.reached_from, variable.kind) {
+        (Some(roots), _) => Some(roots.iter().any(|root| scene.ran.contains(root))),
+        (None, VariableKind::Unreached) => Some(false),
+        (None, VariableKind::Parameter) => scene.ran.contains(&variable.owner).then_some(true),
+        _ => None,
+    }
+}

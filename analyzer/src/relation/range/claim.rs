@@ -1,0 +1,60 @@
+//! What range claims.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::class_name;
+use crate::relation::statement::{Holds, Says, Statement};
+
+/// What a window is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// An optimizer, by class.
+    Optimizer {
+        /// Full class name.
+        class: String,
+    },
+    /// The gradient of a parameter, when a backward returns.
+    Gradient {
+        /// Name of the parameter.
+        name: String,
+    },
+}
+
+/// What holds in a window, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The loss at which backward began is finite.
+    LossFinite,
+    /// So are the gradients that it left.
+    GradientsFinite,
+    /// So are the parameters that the step leaves.
+    ParametersFinite,
+    /// Not all of its elements are zero.
+    GradientLives,
+}
+
+/// In every window of the subject the outcome holds.
+pub type Claim = Statement<Subject, Outcome>;
+
+impl Holds for Outcome {}
+
+impl Says for Claim {
+    fn text(&self) -> String {
+        let subject = match &self.subject {
+            Subject::Optimizer { class } => format!("in every step of `{}`", class_name(class)),
+            Subject::Gradient { name } => format!("whenever a backward returns, the gradient of `{name}`"),
+        };
+        match self.outcome {
+            Outcome::LossFinite => format!("{subject}, the loss that backward began at is finite"),
+            Outcome::GradientsFinite => format!("{subject}, the gradients that backward left are finite"),
+            Outcome::ParametersFinite => format!("{subject}, the parameters it leaves are finite"),
+            Outcome::GradientLives => format!("{subject} is not exactly zero"),
+        }
+    }
+
+    fn is_critical(&self) -> bool {
+        true
+    }
+}

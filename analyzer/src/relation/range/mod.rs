@@ -1,0 +1,197 @@
+//! Range: numbers stay numbers, and gradients stay alive.
+//!
+//! In every step of an optimizer the loss and the gradients that led to it were finite, and so are the parameters it
+//! leaves; the gradient of a parameter is not exactly zero. What is judged is the step and not the backward: a script,
+//! or a gradient scaler, that leaves out the step where a gradient is no number does what it should.
+pub mod claim;
+
+use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
+
+use crate::relation::names::SubjectId;
+use crate::relation::needs::Needs;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::sink::Window;
+use crate::scene::variables::{Digest, VarId, Variable};
+use crate::scene::{Look, Scene, TraceEvent};
+use crate::situation::NOTHING;
+use claim::{Outcome, Subject};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// See the module.
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Range::default()), structural: false, values_needed: 0, needs: NEEDS };
+
+const NEEDS: Needs = Needs::NOTHING;
+
+/// How many gradients of zero in a row are no accident.
+const PERSISTENT: u32 = 3;
+/// Gradients that are not zero are examples this often in the beginning, and then at each power of two.
+const EVERY: u32 = 8;
+
+#[derive(Default)]
+struct Range {
+    /// Losses at which a backward began, since the last step, that were no numbers.
+    losses: FxHashSet<VarId>,
+    /// The last loss.
+    loss: Option<f64>,
+    /// Parameters whose gradient was no number when the last backward through them returned.
+    gradients: FxHashSet<VarId>,
+    /// The same of parameters, as the look that is going on finds them.
+    parameters: Vec<VarId>,
+    /// Whether a step is open, and how many times a backward ran in it.
+    backwards: u32,
+    steps: FxHashMap<u32, (SubjectId, u32)>,
+    alive: FxHashMap<VarId, Life>,
+}
+
+/// The gradients of a parameter so far.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    subject: SubjectId,
+    looks: u32,
+    zeros: u32,
+    began: (u32, u32),
+}
+
+impl Observer for Range {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Enter(frame) if frame.counts => match frame.target.role {
+                Role::OptimizerStep => self.backwards = 0,
+                Role::Backward => self.backwards = self.backwards.saturating_add(1),
+                _ => {}
+            },
+            TraceEvent::State(change, look) => {
+                let variable = cx.scene.variables.get(change.variable);
+                match (change.attribute, change.now, look) {
+                    (Attribute::Value, _, _) if variable.kind == VariableKind::Loss => {
+                        self.loss(change.variable, variable);
+                    }
+                    (Attribute::Grad, Some(now), Some(look))
+                        if look.frame.target.role == Role::Backward
+                            && !look.at_entry
+                            && now.kind == ValueKind::Tensor =>
+                    {
+                        self.gradient(change.variable, now, look, cx);
+                    }
+                    (Attribute::Data, Some(now), Some(look))
+                        if look.frame.target.role == Role::OptimizerStep
+                            && !look.at_entry
+                            && now.non_finite > 0
+                            && variable.is_held_by(look.frame.object) =>
+                    {
+                        self.parameters.push(change.variable);
+                    }
+                    _ => {}
+                }
+            }
+            TraceEvent::Looked(look) if look.frame.target.role == Role::OptimizerStep && !look.at_entry => {
+                self.stepped(look, cx);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Range {
+    fn loss(&mut self, id: VarId, variable: &Variable) {
+        self.loss = variable.value;
+        if variable.value.is_some_and(|loss| !loss.is_finite()) {
+            self.losses.insert(id);
+        } else {
+            self.losses.remove(&id);
+        }
+    }
+
+    fn gradient(&mut self, id: VarId, now: Digest, look: &Look, cx: &mut Context<'_>) {
+        if now.non_finite > 0 {
+            self.gradients.insert(id);
+        } else {
+            self.gradients.remove(&id);
+        }
+        if now.elements == 0 {
+            return;
+        }
+        let life = self.alive.entry(id).or_insert_with(|| {
+            let name = cx.scene.variables.get(id).name.clone();
+            let subject = cx.names.subject(Subject::Gradient { name });
+            Life { subject, looks: 0, zeros: 0, began: (0, 0) }
+        });
+        life.looks = life.looks.saturating_add(1);
+        let alive = now.non_finite > 0 || !now.all_zero();
+        if alive {
+            life.zeros = 0;
+            // One in so many says as much as all of them, and costs next to nothing.
+            if life.looks > EVERY && !life.looks.is_power_of_two() {
+                return;
+            }
+        } else {
+            if life.zeros == 0 {
+                life.began = (look.iteration, look.step);
+            }
+            life.zeros = life.zeros.saturating_add(1);
+        }
+        let life = *life;
+        if !cx.sink.wants(life.subject) {
+            return;
+        }
+        let outcome = [cx.names.outcome(Outcome::GradientLives)];
+        let frame = &look.frame;
+        let mut window = Window::new(life.subject, NOTHING, frame, cx.scene.depth(frame));
+        window.held = if alive { &outcome } else { &[] };
+        // Where nothing is left to learn every gradient is zero.
+        let blamed = life.zeros >= PERSISTENT && self.loss != Some(0.0);
+        window.inconclusive = if blamed { &[] } else { &outcome };
+        window.cut = Scene::too_early(look.iteration, life.looks);
+        window.now = (look.iteration, look.step);
+        window.began = (!alive).then_some(life.began);
+        window.variables = std::slice::from_ref(&id);
+        cx.window(&window);
+    }
+
+    fn stepped(&mut self, look: &Look, cx: &mut Context<'_>) {
+        let frame = &look.frame;
+        let parameters = std::mem::take(&mut self.parameters);
+        let losses = std::mem::take(&mut self.losses);
+        if !frame.counts {
+            return;
+        }
+        let (subject, ordinal) = match self.steps.get_mut(&frame.object) {
+            Some(known) => known,
+            None => {
+                let Some(object) = cx.scene.object(frame.object) else { return };
+                let subject = Subject::Optimizer { class: object.class.clone() };
+                let subject = cx.names.subject(subject);
+                self.steps.entry(frame.object).or_insert((subject, 0))
+            }
+        };
+        *ordinal = ordinal.saturating_add(1);
+        // A search along a line may come to where the loss is no number, and goes back.
+        let (searches, ordinal, subject) = (self.backwards > 1, *ordinal, *subject);
+        let used = |id: &VarId| {
+            let held_by = &cx.scene.variables.get(*id).held_by;
+            held_by.as_ref().is_none_or(|held| held.is_empty() || held.contains(&frame.object))
+        };
+        let mut gradients: Vec<VarId> = self.gradients.iter().copied().filter(used).collect();
+        if searches {
+            gradients.clear();
+        }
+        let mut bad: Vec<VarId> = if searches { Vec::new() } else { losses.into_iter().collect() };
+        let all = [Outcome::LossFinite, Outcome::GradientsFinite, Outcome::ParametersFinite];
+        let all = all.map(|outcome| cx.names.outcome(outcome));
+        let fine = [bad.is_empty(), gradients.is_empty(), parameters.is_empty()];
+        let held: Vec<_> = all.into_iter().zip(fine).filter_map(|(id, fine)| fine.then_some(id)).collect();
+        bad.extend(gradients);
+        bad.extend(parameters);
+        bad.sort_unstable();
+        bad.dedup();
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+        window.held = &held;
+        // Fused optimizers leave the step out themselves where the scaler tells them to.
+        window.inconclusive = if cx.scene.inside(frame.thread, Role::ScalerStep) { &all } else { &[] };
+        window.cut = Scene::too_early(look.iteration, ordinal);
+        window.now = (look.iteration, look.step);
+        window.variables = &bad;
+        cx.window(&window);
+    }
+}

@@ -1,0 +1,90 @@
+//! What schedule claims.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::class_name;
+use crate::relation::statement::{Holds, Literal, Says, Statement};
+
+/// What a window is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// A scheduler, by class, in the training of a model.
+    Scheduler {
+        /// Full class name.
+        class: String,
+        /// Full class name of the model.
+        model: String,
+    },
+    /// A learning rate, where it changes.
+    RateChange {
+        /// Its name.
+        name: String,
+    },
+    /// A learning rate, from the first to the last iteration of a pass over the training data.
+    RateInPass {
+        /// Its name.
+        name: String,
+    },
+    /// A learning rate after so many steps of schedulers.
+    Scheduled {
+        /// Name of the learning rate.
+        name: String,
+        /// How many.
+        steps: u32,
+    },
+}
+
+/// What holds in a window, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// It is so many thousandths of what it was at first.
+    Thousandths {
+        /// How many.
+        of_first: u32,
+    },
+    /// Where it steps, its optimizer has, if any has.
+    WorksOnWhatSteps,
+    /// A scheduler's step has changed it, or a state that is loaded.
+    ByScheduler,
+    /// It does not change.
+    Stays,
+}
+
+/// In every window of the subject the outcome holds.
+pub type Claim = Statement<Subject, Outcome>;
+
+impl Holds for Outcome {
+    fn literal(&self) -> Option<Literal> {
+        matches!(self, Outcome::Thousandths { .. }).then_some(Literal::Rate)
+    }
+}
+
+impl Says for Claim {
+    fn text(&self) -> String {
+        let subject = match &self.subject {
+            Subject::Scheduler { class, model } => {
+                format!("in the training of a `{}`, the `{}`", class_name(model), class_name(class))
+            }
+            Subject::RateChange { name } => format!("where `{name}` changes"),
+            Subject::RateInPass { name } => format!("within a pass over the training data, `{name}`"),
+            Subject::Scheduled { name, steps: 1 } => format!("after the first step of schedulers, `{name}`"),
+            Subject::Scheduled { name, steps } => format!("after {steps} steps of schedulers, `{name}`"),
+        };
+        match self.outcome {
+            Outcome::Thousandths { of_first } => {
+                format!("{subject} is {} times what it was at first", f64::from(of_first) / 1000.0)
+            }
+            Outcome::WorksOnWhatSteps => {
+                format!("{subject} steps only where its optimizer has stepped, not another one")
+            }
+            Outcome::ByScheduler => format!("{subject}, a step of a scheduler does it"),
+            Outcome::Stays => format!("{subject} does not change"),
+        }
+    }
+
+    fn is_critical(&self) -> bool {
+        self.outcome == Outcome::WorksOnWhatSteps
+    }
+}

@@ -1,0 +1,100 @@
+//! What came since: the calls of one level, the most recent first.
+
+use traincheck_schema::record::Role;
+
+use crate::call::CallId;
+use crate::scene::{Frame, Scene};
+use rustc_hash::FxHashMap;
+
+/// Each call appears once, at its last occurrence. So the calls since the last B are those in front of it, and
+/// finding them costs no more than telling them.
+#[derive(Debug, Default)]
+pub struct Sequence {
+    recent: Vec<CallId>,
+    frames: FxHashMap<CallId, Frame>,
+}
+
+impl Sequence {
+    /// The calls since `call` last came, most recent last; all there are, and `false`, if it has not come.
+    pub fn since(&self, call: CallId) -> (&[CallId], bool) {
+        match self.recent.iter().rposition(|&other| other == call) {
+            Some(at) => (&self.recent[at + 1..], true),
+            None => (&self.recent, false),
+        }
+    }
+
+    /// The last occurrence of `call`.
+    pub fn last(&self, call: CallId) -> Option<&Frame> {
+        self.frames.get(&call)
+    }
+
+    /// Adds a call.
+    pub fn push(&mut self, call: CallId, frame: &Frame) {
+        if let Some(at) = self.recent.iter().rposition(|&other| other == call) {
+            self.recent.remove(at);
+        }
+        self.recent.push(call);
+        self.frames.insert(call, *frame);
+    }
+
+    /// All calls, in the order of their last occurrence.
+    pub fn calls(&self) -> &[CallId] {
+        &self.recent
+    }
+}
+
+/// The calls that take part in sequences, at every level that is open.
+#[derive(Debug, Default)]
+pub struct Levels {
+    /// By the call that makes them, or the thread where none does.
+    levels: FxHashMap<(u16, u64), Sequence>,
+}
+
+impl Levels {
+    /// The level of the calls that `parent` makes; 0: the top of the thread.
+    pub fn level(&mut self, thread: u16, parent: u64) -> &mut Sequence {
+        self.levels.entry(Self::key(thread, parent)).or_default()
+    }
+
+    /// Closes the level of the calls that `parent` made.
+    pub fn close(&mut self, thread: u16, parent: u64) -> Option<Sequence> {
+        self.levels.remove(&Self::key(thread, parent))
+    }
+
+    /// A generator's call may go on in another thread.
+    fn key(thread: u16, parent: u64) -> (u16, u64) {
+        (if parent == 0 { thread } else { 0 }, parent)
+    }
+}
+
+/// Whether calls of this role are among those that training cannot do without.
+pub fn is_critical(role: Role) -> bool {
+    matches!(
+        role,
+        Role::Backward
+            | Role::OptimizerStep
+            | Role::ZeroGrad
+            | Role::SchedulerStep
+            | Role::ClipGrad
+            | Role::ScalerScale
+            | Role::ScalerUnscale
+            | Role::ScalerStep
+            | Role::ScalerUpdate
+    )
+}
+
+/// Whether a call may be what another is preceded or followed by.
+pub fn is_neighbour(frame: &Frame) -> bool {
+    frame.counts
+        && (is_critical(frame.target.role) || matches!(frame.target.role, Role::User | Role::ModuleCall))
+}
+
+/// The call around `frame`, which is open; 0 at the top. A step that a gradient scaler takes counts as taken by whoever
+/// called the scaler: beside the backward that it belongs to, as without a scaler.
+pub fn parent(frame: &Frame, scene: &Scene) -> u64 {
+    let depth = scene.depth(frame);
+    let by_scaler =
+        |outer: &&Frame| frame.target.role == Role::OptimizerStep && outer.target.role == Role::ScalerStep;
+    let mut around = scene.stack(frame.thread, depth).iter().rev().skip_while(by_scaler);
+    around.next().map_or(0, |outer| outer.call)
+}
