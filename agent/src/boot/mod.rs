@@ -8,15 +8,16 @@ pub mod process;
 
 use crate::base::settings;
 use crate::hooks::capture::code;
-use crate::hooks::python_calls;
+use crate::hooks::hook::Hook;
+use crate::hooks::source::Job;
+use crate::hooks::table::{self, Hooks};
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::names::{self, Classes};
-use crate::interpreter::{frame, support};
-use crate::libtorch::native;
+use crate::interpreter::support;
+use crate::libtorch::library::Libtorch;
 use crate::sink::report::{self, Progress};
 use crate::sink::{self, StartInfo, cost};
-use crate::state::rng;
-use crate::training::budget;
+use crate::training::{budget, capture};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,13 +36,13 @@ pub fn boot() {
     report::boot(version.clone());
     let Some(version) = version else { return };
     if let Some(why) = support::refusal(&version) {
-        return give_up("python calls", &why);
+        return give_up(&why);
     }
     if support::counts_threads_at_fork(&version) {
         sink::fork_without_writer();
     }
     let Some(add) = crate::interpreter::api::symbol("PySys_AddAuditHook") else {
-        return give_up("python calls", "this interpreter does not export PySys_AddAuditHook");
+        return give_up("this interpreter does not export PySys_AddAuditHook");
     };
     // SAFETY: the symbol is CPython's, which documents this signature since 3.8 and allows the call before the
     // interpreter is initialised; the hook lives as long as the process.
@@ -126,7 +127,7 @@ unsafe fn executing(arguments: Object) {
     unsafe {
         let python = match Python::load() {
             Ok(python) => python,
-            Err(why) => return give_up("python calls", &why),
+            Err(why) => return give_up(&why),
         };
         let code = (python.tuple_get)(arguments, 0);
         if code.is_null() || python.type_of(code) != python.code_type {
@@ -141,10 +142,10 @@ unsafe fn executing(arguments: Object) {
         if interpreter != (python.main_interpreter)() {
             // The main interpreter may yet import it.
             let why = "torch was imported in a subinterpreter; only the main interpreter is recorded";
-            return sink::note_hook_off("subinterpreters", why);
+            return Hook::Subinterpreters.is_off(why);
         }
-        if let Err(why) = python_calls::await_body(python, code) {
-            give_up("python calls", &why);
+        if let Err(why) = table::await_body(python, code, body_left) {
+            give_up(&why);
         }
     }
 }
@@ -163,17 +164,17 @@ pub unsafe fn body_left(python: &'static Python, ran: bool) {
             Ok(()) => report::report(Progress::Armed),
             Err(why) => {
                 // SAFETY: the caller's word.
-                unsafe { python_calls::remove(python) };
-                give_up("python calls", &why);
+                unsafe { table::remove(python) };
+                give_up(&why);
             }
         });
     }
 }
 
-fn give_up(hook: &str, why: &str) {
+fn give_up(why: &str) {
     DONE.store(true, Ordering::Relaxed);
     IMPORTING.store(false, Ordering::Relaxed);
-    sink::note_hook_off(hook, why);
+    Hook::PythonCalls.is_off(why);
     report::report(Progress::Refused);
 }
 
@@ -185,7 +186,6 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
     // SAFETY: `body_left`'s contract: the GIL is held and no exception is set. What is run is the agent's own
     // code; it makes tensors, uses no random numbers and changes no setting.
     unsafe {
-        frame::prove(python)?;
         let known = python.run(KNOWN);
         if known.is_null() {
             return Err("torch has not what every torch has".to_owned());
@@ -216,7 +216,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
         names::install(classes);
         let read = settings::load();
         for (setting, why) in &read.problems {
-            sink::note_hook_off(&format!("setting {setting}"), why);
+            Hook::Setting(setting.clone()).is_off(why);
         }
         code::Codes::install(python, text(c"standard_library"))?;
         sink::describe(StartInfo {
@@ -229,11 +229,12 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
         if let Some(percent) = settings::get().overhead {
             budget::set(percent / 100.0);
         }
-        rng::install(python);
-        native::install(python, known);
-        let how = python_calls::install(python)?;
-        sink::note_hook_on("python calls", how);
-        sink::note_hook_on("loader workers", "left alone: the hooks are taken out in them");
+        capture::is_by(&Hooks);
+        let libtorch = Libtorch::find();
+        if let Err(why) = &libtorch {
+            Hook::Libtorch.is_off(why);
+        }
+        table::install(&Job { python, known, libtorch: libtorch.as_ref().ok() })?;
         seal_when_python_ends();
         if let Some(folder) = sink::choose_folder() {
             tell_children(python, known, folder);

@@ -4,9 +4,8 @@
 //! C library that is not reset in a forked child.
 
 use crate::base::fork;
-use crate::hooks::python_calls;
+use crate::hooks::table;
 use crate::sink;
-use crate::sink::cost::Costs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static BOOTED: AtomicBool = AtomicBool::new(false);
@@ -37,13 +36,13 @@ extern "C" fn before_fork() {
 extern "C" fn in_child() {
     fork::in_child();
     sink::go_inert();
-    python_calls::leave_child();
+    table::leave_child();
 }
 
 /// Seals the run at the end of the process, or of its interpreter, whichever comes first. The second time nothing is
 /// left to do.
 pub extern "C" fn at_exit() {
-    Costs::now().account();
+    table::account();
     sink::seal("exit");
     sink::report::finish();
 }

@@ -1,7 +1,15 @@
-//! Where events come from: a file or folder for each source, and what those of Python calls share ([`capture`]).
+//! Where events come from.
+//!
+//! A hook is one file or folder and one line of the [`table`]: it is a [`source::Source`], which says what it needs, and
+//! can be proven, put in, suspended and taken out. What all of them are called, and how each of them is, is in [`hook`].
+//! What those of Python calls share is in [`capture`].
 
 pub mod capture;
+pub mod hook;
 mod monitoring;
 mod pep523;
-pub mod python_calls;
+mod readers;
 pub mod record_function;
+pub mod source;
+mod streams;
+pub mod table;

@@ -8,15 +8,17 @@
 
 use super::capture::call::{self, Entered};
 use super::capture::code::{self, CodeInfo};
-use super::capture::generators;
-use super::python_calls;
+use super::capture::{self, generators, guard};
+use super::hook::{Hook, State};
+use super::source::{BodyLeft, Job, Need, Source};
 use crate::base::gil::Gil;
 use crate::interpreter::api::{MethodDef, Object, Python};
 use crate::interpreter::frame::{self, Frame};
+use crate::sink::cost::Kind;
 use crate::training::calls;
-use crate::{boot, sink};
 use std::ffi::{CStr, c_long};
 use std::ptr::null_mut;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// Ids that no kind of tool is asked to take.
@@ -52,6 +54,8 @@ static PAUSED: AtomicBool = AtomicBool::new(false);
 static LEAVING: AtomicBool = AtomicBool::new(false);
 /// The code of torch's body, while it is waited for.
 static BODY: AtomicPtr<std::ffi::c_void> = AtomicPtr::new(null_mut());
+/// What is called when that has been left.
+static LEFT: OnceLock<BodyLeft> = OnceLock::new();
 /// Weak references to followed code objects.
 static FOLLOWED: Gil<Vec<Object>> = Gil::new(Vec::new());
 
@@ -62,11 +66,83 @@ static YIELDED: MethodDef = MethodDef::new(c"yielded", yielded);
 static THROWN: MethodDef = MethodDef::new(c"thrown", thrown);
 static UNWOUND: MethodDef = MethodDef::new(c"unwound", unwound);
 
-/// Waits for the frame that is about to run `code` to return. See [`python_calls::await_body`].
+/// The hook.
+pub struct Monitoring;
+
+impl Source for Monitoring {
+    fn hook(&self) -> Hook {
+        Hook::PythonCalls
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::Monitoring]
+    }
+
+    unsafe fn prove(&self, job: &Job) -> Result<(), String> {
+        // SAFETY: the caller's word.
+        unsafe { capture::prove(job.python) }
+    }
+
+    unsafe fn install(&self, job: &Job) -> Result<&'static str, String> {
+        guard::seen_by(&Monitoring);
+        // SAFETY: the caller's word.
+        unsafe { install(job.python)? };
+        Ok("sys.monitoring")
+    }
+
+    fn parts(&self) -> Vec<(Hook, State)> {
+        capture::parts()
+    }
+
+    unsafe fn await_body(
+        &self,
+        python: &'static Python,
+        code: Object,
+        left: BodyLeft,
+    ) -> Option<Result<(), String>> {
+        let _ = LEFT.set(left);
+        // SAFETY: the caller's word.
+        Some(unsafe { await_body(python, code) })
+    }
+
+    /// No call is recorded that begins from here on; the ends of those that are open still are.
+    unsafe fn suspend(&self, _: &Python) {
+        if ON.load(Ordering::Relaxed) {
+            // Whether suspended calls go on or end meanwhile will not be seen.
+            // SAFETY: the caller's word.
+            unsafe { generators::forget_all() };
+            PAUSED.store(true, Ordering::Relaxed);
+        }
+    }
+
+    unsafe fn resume(&self, _: &Python) -> bool {
+        // The agent may be no tool of the interpreter any more.
+        !PAUSED.swap(false, Ordering::Relaxed) || ON.load(Ordering::Relaxed)
+    }
+
+    unsafe fn remove(&self, python: &Python) {
+        // SAFETY: the caller's word.
+        unsafe { remove(python) };
+    }
+
+    /// Nothing may be called yet: the next event ends it. Without one there is no cost, either.
+    fn leave_child(&self) {
+        if monitor().is_some() {
+            ON.store(false, Ordering::Relaxed);
+            LEAVING.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn account(&self) -> &'static [Kind] {
+        &[Kind::Calls]
+    }
+}
+
+/// Waits for the frame that is about to run `code` to return. See [`Source::await_body`].
 ///
 /// # Safety
-/// See [`python_calls::await_body`].
-pub unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), String> {
+/// See [`Source::await_body`].
+unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), String> {
     // SAFETY: the caller's word.
     unsafe {
         if monitor().is_none() {
@@ -85,8 +161,8 @@ pub unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), St
 /// Begins to record.
 ///
 /// # Safety
-/// See [`python_calls::install`].
-pub unsafe fn install(python: &Python) -> Result<(), String> {
+/// See [`Source::install`].
+unsafe fn install(python: &Python) -> Result<(), String> {
     let monitor = monitor().ok_or("the agent is no tool of sys.monitoring")?;
     ON.store(true, Ordering::Relaxed);
     // SAFETY: the caller's word.
@@ -102,7 +178,7 @@ pub unsafe fn install(python: &Python) -> Result<(), String> {
 ///
 /// # Safety
 /// The GIL is held and no exception is set.
-pub unsafe fn remove(python: &Python) {
+unsafe fn remove(python: &Python) {
     ON.store(false, Ordering::Relaxed);
     let monitor = MONITOR.swap(null_mut(), Ordering::AcqRel);
     // SAFETY: the pointer came from a leaked box, which is not freed: a callback may be running. The caller's word.
@@ -123,23 +199,6 @@ pub unsafe fn remove(python: &Python) {
         }
         monitor.tell(python, monitor.free_tool_id, &[]);
     }
-}
-
-/// No call is recorded that begins from here on; the ends of those that are open still are.
-pub fn pause() {
-    PAUSED.store(true, Ordering::Relaxed);
-}
-
-/// Ends a [`pause`]. False: the agent is no tool of the interpreter any more.
-pub fn resume() -> bool {
-    PAUSED.store(false, Ordering::Relaxed);
-    ON.load(Ordering::Relaxed)
-}
-
-/// In a forked child nothing may be called yet: the next event ends it. Without one there is no cost, either.
-pub fn leave_child() {
-    ON.store(false, Ordering::Relaxed);
-    LEAVING.store(true, Ordering::Relaxed);
 }
 
 #[inline]
@@ -276,7 +335,7 @@ unsafe fn answer(
             let code = *arguments;
             let frame = frame::current((python.thread)());
             if !frame.is_null() && (*frame).code() == code {
-                let told = python_calls::guarded(python, || step(python, monitor, &*frame, code));
+                let told = guard::guarded(python, || step(python, monitor, &*frame, code));
                 if told == Some(Answer::NoMore) && ON.load(Ordering::Relaxed) {
                     reply = monitor.disable;
                 }
@@ -300,8 +359,8 @@ unsafe extern "C-unwind" fn started(_: Object, arguments: *const Object, _: isiz
                 return Answer::Go;
             }
             if code::mark_followed(python, code) && !follow(python, monitor, info, code) {
-                sink::note_hook_off("python calls", "sys.monitoring refused to tell of the return of a call");
-                python_calls::remove(python);
+                Hook::PythonCalls.is_off("sys.monitoring refused to tell of the return of a call");
+                guard::stop(python);
                 return Answer::Go;
             }
             if info.suspends {
@@ -326,7 +385,9 @@ unsafe extern "C-unwind" fn returned(_: Object, arguments: *const Object, _: isi
                 if let Some(monitor) = monitor() {
                     monitor.tell(python, monitor.set_local_events, &[code, monitor.nothing]);
                 }
-                boot::body_left(python, true);
+                if let Some(left) = LEFT.get() {
+                    left(python, true);
+                }
             }
         }
         answer(arguments, |python, _, frame, code| {

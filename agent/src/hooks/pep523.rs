@@ -6,33 +6,116 @@
 //! daemon threads by a forced unwind that must pass through.
 
 use super::capture::code::{self, CodeInfo};
-use super::capture::{call, generators};
-use super::python_calls;
-use crate::boot;
+use super::capture::{self, call, generators, guard};
+use super::hook::{Hook, State};
+use super::source::{BodyLeft, Job, Need, Source};
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::{self, Frame};
-use crate::sink::{self, cost};
+use crate::sink;
+use crate::sink::cost::{self, Kind};
 use crate::training::calls;
 use std::ffi::{c_int, c_void};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// What must be left of a thread's stack for the hook to stay in: without it the interpreter needs less.
 const STACK_RESERVE: usize = 1 << 20;
 
 static ON: AtomicBool = AtomicBool::new(false);
+/// It is out for a while only.
+static SUSPENDED: AtomicBool = AtomicBool::new(false);
 /// Below this address the stack of the thread that armed the agent is nearly used up. Stacks of other threads lie
 /// below it altogether: those look up their own.
 static STACK_FLOOR: AtomicUsize = AtomicUsize::new(0);
 
 /// The code of torch's body, while it is waited for.
 static BODY: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+/// What is called when it has been left.
+static LEFT: OnceLock<BodyLeft> = OnceLock::new();
+
+/// The hook.
+pub struct FrameEvaluator;
+
+impl Source for FrameEvaluator {
+    fn hook(&self) -> Hook {
+        Hook::PythonCalls
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::FrameEvaluator]
+    }
+
+    unsafe fn prove(&self, job: &Job) -> Result<(), String> {
+        // SAFETY: the caller's word.
+        unsafe { capture::prove(job.python) }
+    }
+
+    unsafe fn install(&self, job: &Job) -> Result<&'static str, String> {
+        guard::seen_by(&FrameEvaluator);
+        // SAFETY: the caller's word.
+        unsafe { install(job.python)? };
+        Ok("PEP 523, CPython's frame evaluator")
+    }
+
+    fn parts(&self) -> Vec<(Hook, State)> {
+        capture::parts()
+    }
+
+    unsafe fn await_body(
+        &self,
+        python: &'static Python,
+        code: Object,
+        left: BodyLeft,
+    ) -> Option<Result<(), String>> {
+        let _ = LEFT.set(left);
+        // SAFETY: the caller's word.
+        Some(unsafe { await_body(python, code) })
+    }
+
+    unsafe fn suspend(&self, python: &Python) {
+        // Whether suspended calls go on or end meanwhile will not be seen.
+        // SAFETY: the caller's word.
+        unsafe {
+            if ON.load(Ordering::Relaxed) {
+                SUSPENDED.store(true, Ordering::Relaxed);
+                generators::forget_all();
+                remove(python);
+            }
+        }
+    }
+
+    unsafe fn resume(&self, python: &Python) -> bool {
+        // SAFETY: the caller's word.
+        let in_place = !SUSPENDED.load(Ordering::Relaxed) || unsafe { resume(python) };
+        if in_place {
+            SUSPENDED.store(false, Ordering::Relaxed);
+        }
+        in_place
+    }
+
+    unsafe fn remove(&self, python: &Python) {
+        // SAFETY: the caller's word.
+        unsafe { remove(python) };
+    }
+
+    fn leave_child(&self) {
+        if let Some(python) = Python::loaded() {
+            // SAFETY: no other thread exists in the child, so nothing else touches the interpreter's evaluator.
+            unsafe { remove(python) };
+        }
+    }
+
+    fn account(&self) -> &'static [Kind] {
+        &[Kind::Calls, Kind::Frames]
+    }
+}
 
 /// Waits for the frame that is about to run `code`: the evaluator is in place for that one frame, which it hands on to
 /// the default evaluator after it has taken itself out again.
 ///
 /// # Safety
-/// See [`python_calls::await_body`].
-pub unsafe fn await_body(python: &Python, code: Object) -> Result<(), String> {
+/// See [`Source::await_body`].
+unsafe fn await_body(python: &Python, code: Object) -> Result<(), String> {
     // SAFETY: the caller's word; the evaluator is CPython's own interface.
     unsafe {
         let interpreter = (python.interpreter)();
@@ -54,8 +137,8 @@ unsafe extern "C-unwind" fn evaluate_body(thread: *mut c_void, frame: *mut Frame
         let waited = !BODY.swap(std::ptr::null_mut(), Ordering::Relaxed).is_null();
         (python.set_eval_frame)((python.main_interpreter)(), python.eval_frame_default);
         let result = (python.eval_frame_default)(thread, frame, throw);
-        if waited {
-            boot::body_left(python, !result.is_null());
+        if waited && let Some(left) = LEFT.get() {
+            left(python, !result.is_null());
         }
         result
     }
@@ -65,7 +148,7 @@ unsafe extern "C-unwind" fn evaluate_body(thread: *mut c_void, frame: *mut Frame
 ///
 /// # Safety
 /// The GIL is held; `code::Codes` and `names` are installed; the layout of frames and code objects is proven.
-pub unsafe fn install(python: &Python) -> Result<(), String> {
+unsafe fn install(python: &Python) -> Result<(), String> {
     // SAFETY: the caller's word.
     unsafe {
         let interpreter = (python.interpreter)();
@@ -87,7 +170,7 @@ pub unsafe fn install(python: &Python) -> Result<(), String> {
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn resume(python: &Python) -> bool {
+unsafe fn resume(python: &Python) -> bool {
     // SAFETY: the caller's word.
     unsafe {
         let interpreter = (python.main_interpreter)();
@@ -133,7 +216,7 @@ unsafe fn calibrate(python: &Python, interpreter: *mut c_void) {
 ///
 /// # Safety
 /// The GIL is held, or no other thread exists (a fork's child).
-pub unsafe fn remove(python: &Python) {
+unsafe fn remove(python: &Python) {
     if ON.swap(false, Ordering::AcqRel) {
         // SAFETY: the caller's word. Another tool that hooked in after the agent keeps its place.
         unsafe {
@@ -149,7 +232,7 @@ pub unsafe fn remove(python: &Python) {
 ///
 /// # Safety
 /// Called by the interpreter, after [`install`].
-pub unsafe extern "C-unwind" fn evaluate(thread: *mut c_void, frame: *mut Frame, throw: c_int) -> Object {
+unsafe extern "C-unwind" fn evaluate(thread: *mut c_void, frame: *mut Frame, throw: c_int) -> Object {
     // SAFETY: the interpreter calls with a live frame and the GIL held, after `install`, which needs `Python`.
     unsafe {
         let Some(python) = Python::loaded() else { return std::ptr::null_mut() };
@@ -181,8 +264,7 @@ unsafe fn record(python: &Python, thread: *mut c_void, frame: *mut Frame, info: 
     // SAFETY: `evaluate`'s contract.
     unsafe {
         let entered =
-            python_calls::guarded(python, || call::enter(python, frame::current(thread), &*frame, info))
-                .flatten();
+            guard::guarded(python, || call::enter(python, frame::current(thread), &*frame, info)).flatten();
         let result = (python.eval_frame_default)(thread, frame, 0);
         if let Some(entered) = entered {
             let exception = if result.is_null() { (python.error_occurred)() } else { std::ptr::null_mut() };
@@ -207,7 +289,7 @@ unsafe fn record_generator(
         if !(*frame).is_generators() {
             return (python.eval_frame_default)(thread, frame, throw);
         }
-        let entered = python_calls::guarded(python, || {
+        let entered = guard::guarded(python, || {
             if !(*frame).has_not_begun() {
                 let closing = throw != 0 && (python.error_occurred)() == python.generator_exit;
                 generators::resume(frame, info, closing)
@@ -222,7 +304,7 @@ unsafe fn record_generator(
         let result = (python.eval_frame_default)(thread, frame, throw);
         if let Some(entered) = entered {
             if !result.is_null() && (*frame).is_suspended() {
-                python_calls::guarded(python, || generators::suspend(python, frame, entered));
+                guard::guarded(python, || generators::suspend(python, frame, entered));
             } else {
                 let exception =
                     if result.is_null() { (python.error_occurred)() } else { std::ptr::null_mut() };
@@ -266,7 +348,7 @@ unsafe fn step_aside(python: &Python, thread: *mut c_void, frame: *mut Frame, th
         let was_on = ON.load(Ordering::Relaxed);
         remove(python);
         if was_on && !sink::is_inert() {
-            sink::note_hook_off("python calls in deep recursion", "the thread's stack was nearly used up");
+            Hook::DeepRecursion.is_off("the thread's stack was nearly used up");
         }
         let result = (python.eval_frame_default)(thread, frame, throw);
         if was_on && !sink::is_inert() && !ON.swap(true, Ordering::AcqRel) {

@@ -264,7 +264,7 @@ impl Names {
         }
         if self.defined.len() >= MAX_FUNCTIONS {
             let why = format!("there are more than {MAX_FUNCTIONS}: those beyond are not recorded");
-            sink::note_hook_off("further methods of further types", &why);
+            crate::hooks::hook::Hook::FurtherMethods.is_off(&why);
             return None;
         }
         let name = sink::define(DictEntry {

@@ -4,6 +4,6 @@ pub mod description;
 pub mod history;
 pub mod library;
 pub mod modes;
-pub mod native;
+pub mod proven;
 pub mod tensor;
 pub mod view;

@@ -39,6 +39,19 @@ struct Contexts {
     process: Option<Process>,
 }
 
+/// A part of a context that is proven for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContextPart {
+    /// Autocast and its type.
+    Autocast,
+    /// The default type.
+    DefaultType,
+    /// The precision of matrix products.
+    MatmulPrecision,
+    /// All that is of the process: determinism, and that precision.
+    OfProcess,
+}
+
 /// The flags of the process's `at::Context`.
 #[derive(Clone, Copy)]
 struct Process {
@@ -124,7 +137,7 @@ impl Modes {
         &mut self,
         library: &Libtorch,
         set: impl Fn(bool),
-    ) -> Vec<(&'static str, String)> {
+    ) -> Vec<(ContextPart, String)> {
         let mut off = Vec::new();
         let mut note = |what, why| off.push((what, why));
         // SAFETY: the caller's guarantee. The getters take devices that they know and throw nothing.
@@ -134,11 +147,11 @@ impl Modes {
             };
             match &library.contexts.autocast_dtype {
                 Ok(get) => self.contexts.autocast_dtype = Some(*get),
-                Err(why) => note("context: autocast", why.clone()),
+                Err(why) => note(ContextPart::Autocast, why.clone()),
             }
             match &library.contexts.default_dtype {
                 Ok(get) => self.contexts.default_dtype = Some(*get),
-                Err(why) => note("context: default type", why.clone()),
+                Err(why) => note(ContextPart::DefaultType, why.clone()),
             }
             let before = (self.flags(), look(&self.contexts));
             set(true);
@@ -150,20 +163,20 @@ impl Modes {
                 && !(restored && flags & flags::AUTOCAST != 0 && autocast == Some(FLOAT16))
             {
                 self.contexts.autocast_dtype = None;
-                note("context: autocast", why.to_owned());
+                note(ContextPart::Autocast, why.to_owned());
             }
             if self.contexts.default_dtype.is_some() && !(restored && default == Some(FLOAT64)) {
                 self.contexts.default_dtype = None;
-                note("context: default type", why.to_owned());
+                note(ContextPart::DefaultType, why.to_owned());
             }
             match library.contexts.process.clone().and_then(|functions| Process::prove(functions)) {
                 Ok((process, matmul)) => {
                     self.contexts.process = Some(process);
                     if let Err(why) = matmul {
-                        note("context: precision of matrix products", why);
+                        note(ContextPart::MatmulPrecision, why);
                     }
                 }
-                Err(why) => note("context: determinism and precision of matrix products", why),
+                Err(why) => note(ContextPart::OfProcess, why),
             }
         }
         off

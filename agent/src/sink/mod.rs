@@ -320,20 +320,6 @@ pub fn note_hook_on(hook: &str, how: &str) {
     }
 }
 
-/// Says of `hook` that it is on, or why not: whether what it needs was proven.
-pub fn note_hook<T>(hook: &str, how: &str, proven: Result<T, String>) -> Option<T> {
-    match proven {
-        Ok(proven) => {
-            note_hook_on(hook, how);
-            Some(proven)
-        }
-        Err(why) => {
-            note_hook_off(hook, &why);
-            None
-        }
-    }
-}
-
 /// Says once for each `hook` that it was switched off or could not be installed: in the trace, and in `run.json`
 /// if the run has not started.
 pub fn note_hook_off(hook: &str, why: &str) {

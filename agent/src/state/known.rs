@@ -183,7 +183,7 @@ impl Reader<'_> {
         // SAFETY: the caller's word.
         unsafe {
             let (tensors, classes) =
-                (crate::libtorch::native::tensors()?, crate::interpreter::names::classes()?);
+                (crate::libtorch::proven::tensors()?, crate::interpreter::names::classes()?);
             Some(Reader { python, tensors, classes })
         }
     }

@@ -6,11 +6,10 @@
 //! announces, as make the account fit. All of it is in the trace, so that no verdict rests on what was not looked at.
 
 use super::calls::Calls;
+use super::capture;
 use super::iterations;
 use crate::base::gil::Gil;
-use crate::hooks::python_calls;
 use crate::interpreter::api::Python;
-use crate::libtorch::native;
 use crate::sink;
 use crate::sink::cost::Costs;
 use std::ffi::{c_int, c_void};
@@ -160,12 +159,11 @@ pub unsafe fn pause_if_due(python: &Python, calls: &Calls) {
     if let Some(scopes) = due
         && is_main()
     {
-        native::record_all_ops(false);
+        // SAFETY: the caller's word.
+        unsafe { capture::suspend(python) };
         iterations::paused();
         say(EventKind::Paused, 0, calls);
         RESUME_AT.store(SCOPES.load(Ordering::Relaxed) + scopes, Ordering::Relaxed);
-        // SAFETY: the caller's word.
-        unsafe { python_calls::pause(python) };
     }
 }
 
@@ -202,7 +200,7 @@ extern "C-unwind" fn resume(_: *mut c_void) -> c_int {
         // SAFETY: a pending call has the GIL. Where another tool's hook is in its place the agent waits for the next
         // step.
         unsafe {
-            if !python_calls::resume(python) {
+            if !capture::resume(python) {
                 return;
             }
             let paused_at = BUDGET.with(|budget| {

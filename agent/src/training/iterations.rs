@@ -2,10 +2,10 @@
 //! comes of it is said in the trace.
 
 use super::calls::Calls;
+use super::capture;
 use super::machine::{self, Follows, State};
 use crate::base::gil::Gil;
 use crate::base::settings;
-use crate::libtorch::native;
 use crate::sink;
 use crate::state::variables;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -78,7 +78,7 @@ fn sample(iteration: u32) {
     let sampled = iteration <= settings.sample_first
         || (settings.sample_every != 0 && iteration.is_multiple_of(settings.sample_every));
     SAMPLED.store(sampled, Ordering::Relaxed);
-    let all_ops = if sampled && native::records_ops() { flags::ALL_OPS } else { 0 };
+    let all_ops = if sampled && capture::records_ops() { flags::ALL_OPS } else { 0 };
     ALL_OPS.store(all_ops, Ordering::Relaxed);
 }
 

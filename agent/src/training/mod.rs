@@ -4,6 +4,7 @@
 
 pub mod budget;
 pub mod calls;
+pub mod capture;
 pub mod functions;
 pub mod iterations;
 mod machine;

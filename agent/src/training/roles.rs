@@ -2,10 +2,10 @@
 
 use super::calls::Calls;
 use super::functions::Signal;
-use super::{budget, iterations, observation};
+use super::{budget, capture, iterations, observation};
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::names::Function;
-use crate::libtorch::native;
+use crate::libtorch::proven;
 use crate::sink;
 use crate::state::{look, objects, variables};
 use traincheck_schema::record::{Event, flags};
@@ -26,7 +26,7 @@ pub unsafe fn entering(
 ) -> (u16, u32, u32) {
     // SAFETY: the caller's word.
     unsafe {
-        let now = native::modes();
+        let now = proven::modes();
         let mut modes = now.flags;
         match function.means.signal {
             Some(Signal::ModuleCall) => {
@@ -138,7 +138,7 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
             observation::iteration_ends(python, calls);
             let training = modes & flags::MODULE_TRAIN != 0;
             if iterations::module_called(site, object, training, calls) {
-                native::record_all_ops(iterations::is_sampled());
+                capture::record_all_ops(iterations::is_sampled());
                 budget::iteration_began(calls);
                 observation::iteration_begins(python, calls);
             }

@@ -1,9 +1,9 @@
 //! The entry and the return of a recorded call, however it was seen: what is recorded of them, and when nothing is.
 
 use super::code::CodeInfo;
+use super::guard;
 use super::{arguments, generators};
 use crate::base::settings;
-use crate::hooks::python_calls;
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::Frame;
 use crate::interpreter::names::{self, Function};
@@ -57,7 +57,7 @@ pub unsafe fn enter(
         match function.means.capture {
             CapturePolicy::NoRecursion if calls.innermost().code == identity => return None,
             CapturePolicy::StopRecording => {
-                python_calls::remove(python);
+                guard::stop(python);
                 return None;
             }
             _ => {}
@@ -124,7 +124,7 @@ pub unsafe fn leave(python: &Python, entered: Entered, result: Object, exception
     // SAFETY: the caller's word.
     unsafe {
         let timer = Timer::sampled(entered.event.call);
-        python_calls::guarded(python, || left(python, entered, result, exception));
+        guard::guarded(python, || left(python, entered, result, exception));
         if let Some(timer) = timer {
             timer.end_sampled(&cost::CALLS);
         }

@@ -3,8 +3,8 @@
 use crate::base::gil::Gil;
 use crate::base::hash::FastHasher;
 use crate::base::settings;
+use crate::hooks::hook::Hook;
 use crate::interpreter::api::{Object, Python};
-use crate::sink;
 use crate::training::functions::{self, Decision, Meaning};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -138,7 +138,7 @@ impl Codes {
             }
             if self.known.len() >= MOST_FUNCTIONS {
                 let why = format!("there are more than {MOST_FUNCTIONS}: those beyond are not recorded");
-                sink::note_hook_off("further Python functions", &why);
+                Hook::FurtherFunctions.is_off(&why);
                 return None;
             }
             let (module, qualname, file, ..) = key.clone();

@@ -5,4 +5,35 @@ mod arguments;
 pub mod call;
 pub mod code;
 pub mod generators;
+pub mod guard;
 mod values;
+
+use super::hook::{Hook, State};
+use crate::interpreter::api::Python;
+use crate::interpreter::frame;
+
+/// Proves what is read of calls.
+///
+/// # Errors
+/// Says what is not as expected.
+///
+/// # Safety
+/// The GIL is held and no exception is set.
+pub unsafe fn prove(python: &Python) -> Result<(), String> {
+    if code::extra() < 0 {
+        return Err("no slot for extra data of code objects".to_owned());
+    }
+    // SAFETY: the caller's word.
+    unsafe { frame::prove(python) }
+}
+
+/// What is on or off where calls are seen.
+pub fn parts() -> Vec<(Hook, State)> {
+    let workers = State::On { how: "left alone: the hooks are taken out in them" };
+    let mut parts = vec![(Hook::LoaderWorkers, workers)];
+    if !frame::generators_are_proven() {
+        let why = "generators are not laid out as expected: each time one is resumed is a call of its own";
+        parts.push((Hook::SuspendedCalls, State::Off { why: why.to_owned() }));
+    }
+    parts
+}

@@ -8,7 +8,7 @@ use crate::base::gil::Gil;
 use crate::base::hash::FastMap;
 use crate::interpreter::api::{Object, Python, symbol};
 use crate::interpreter::names::{self, Classes};
-use crate::libtorch::native;
+use crate::libtorch::proven;
 use crate::sink::{self, secrets};
 use crate::state::{objects, storages, variables};
 use std::ffi::{CStr, c_char, c_int, c_longlong};
@@ -351,7 +351,7 @@ impl<'a> Values<'a> {
     unsafe fn tensor(&mut self, name: Name, value: Object) {
         // SAFETY: `at`'s contract: a tensor of an exact type.
         unsafe {
-            let Some(tensors) = native::tensors() else {
+            let Some(tensors) = proven::tensors() else {
                 return self.object(name, value, self.python.type_of(value));
             };
             let Some(tensor) = tensors.from_python(value) else {

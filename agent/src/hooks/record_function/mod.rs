@@ -7,6 +7,7 @@
 //! beginning was seen has its end seen too, also if the callbacks were disabled meanwhile, and none else.
 
 mod open_ops;
+pub mod sources;
 
 use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,8 +17,9 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use traincheck_schema::record::EventKind;
 
+use crate::hooks::hook::Hook;
 use crate::libtorch::library::{Callback, Libtorch, RecordFunction};
-use crate::libtorch::native;
+use crate::libtorch::proven;
 use crate::sink;
 use crate::sink::cost::{self, Timer};
 use crate::training::{budget, calls, iterations};
@@ -29,9 +31,6 @@ const FUNCTION: u8 = 0;
 const BACKWARD_FUNCTION: u8 = 1;
 /// `at::RecordScope::USER_SCOPE`.
 const USER_SCOPE: u8 = 7;
-
-/// What this file hooks, by the names under which it is listed.
-pub const HOOKS: [&str; 3] = ["user scopes", "ops", "autograd nodes"];
 
 struct Installed {
     functions: RecordFunction,
@@ -132,7 +131,7 @@ unsafe extern "C-unwind" fn start<const SCOPE: u8>(
             return;
         }
         let mut event = iterations::event(EventKind::OpEnter);
-        let modes = native::modes();
+        let modes = proven::modes();
         event.flags |= modes.flags;
         event.context = modes.context();
         event.name = sink::op(name, SCOPE);
@@ -166,7 +165,7 @@ unsafe extern "C-unwind" fn end<const SCOPE: u8>(function: *const c_void, _conte
         let Some(op) = open_ops::leave(function as usize) else { return };
         let timer = Timer::sampled(op.call);
         let mut event = iterations::event(EventKind::OpExit);
-        let modes = native::modes();
+        let modes = proven::modes();
         event.flags |= modes.flags;
         event.context = modes.context();
         event.name = op.name;
@@ -187,8 +186,8 @@ fn guarded(body: impl FnOnce(&Installed)) {
     }
     let Some(installed) = INSTALLED.get() else { return };
     if catch_unwind(AssertUnwindSafe(|| body(installed))).is_err() && !BROKEN.swap(true, Ordering::Relaxed) {
-        for hook in HOOKS {
-            sink::note_hook_off(hook, "a callback failed; this is a defect of traincheck");
+        for hook in [Hook::UserScopes, Hook::Ops, Hook::AutogradNodes] {
+            hook.is_off("a callback failed; this is a defect of traincheck");
         }
     }
 }

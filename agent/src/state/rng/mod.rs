@@ -14,7 +14,7 @@ use super::point::Point;
 use crate::base::gil::Gil;
 use crate::interpreter::api::{Object, Python};
 use crate::libtorch::view::{Dtype, TensorView};
-use crate::sink;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, VariableKind};
 
@@ -33,20 +33,44 @@ struct Streams {
 
 static STREAMS: Gil<Option<Streams>> = Gil::new(None);
 
-/// Proves what can be read; what cannot stays off, and the trace says why.
+/// Told why numpy's stream is not read, when that comes out: it is only looked for once the program has imported it.
+static NUMPY_IS_OFF: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Has `tell` told why numpy's stream is not read, if it is not.
+pub fn tell_of_numpy(tell: fn(&str)) {
+    let _ = NUMPY_IS_OFF.set(tell);
+}
+
+/// Proves how PyTorch's generators are read, and reads them from here on.
+///
+/// # Errors
+/// Says what is not as expected.
 ///
 /// # Safety
 /// The GIL is held, no exception is set, torch is imported.
-pub unsafe fn install(python: &Python) {
+pub unsafe fn prove_torch(python: &Python) -> Result<(), String> {
     // SAFETY: the caller's word. What is run is the agent's own code, on generators of its own.
     unsafe {
-        let torch =
-            sink::note_hook("torch generators", "their state in memory", torch::Stream::prove(python));
-        let random = sink::note_hook("random", "its state in memory", python::Stream::prove(python));
-        STREAMS.with(|streams| {
-            *streams = Some(Streams { torch, python: random, numpy: numpy::Stream::default() })
-        });
+        let stream = torch::Stream::prove(python)?;
+        STREAMS.with(|streams| streams.get_or_insert_default().torch = Some(stream));
     }
+    Ok(())
+}
+
+/// The same of Python's stream.
+///
+/// # Errors
+/// See [`prove_torch`].
+///
+/// # Safety
+/// See [`prove_torch`].
+pub unsafe fn prove_python(python: &Python) -> Result<(), String> {
+    // SAFETY: as in `prove_torch`.
+    unsafe {
+        let stream = python::Stream::prove(python)?;
+        STREAMS.with(|streams| streams.get_or_insert_default().python = Some(stream));
+    }
+    Ok(())
 }
 
 /// A pass over a loader begins: looks at all streams, and at the generator that the loader was given.
@@ -97,7 +121,7 @@ pub unsafe fn seeded(python: &Python, call: &Event) {
 pub unsafe fn look(python: &Python, call: &Event) {
     // SAFETY: the caller's word. Where code runs to find and prove numpy's stream, it is outside of `STREAMS`.
     unsafe {
-        let numpy = STREAMS.with(|streams| streams.as_ref().map(|streams| streams.numpy));
+        let numpy = STREAMS.with(|streams| Some(streams.get_or_insert_default().numpy));
         let Some(numpy) = numpy else { return };
         let numpy = numpy.found(python);
         let found = STREAMS.with(|streams| {

@@ -1,0 +1,115 @@
+//! The hooks, what each is called, and how it is: the list in `run.json`, which `traincheck doctor` shows.
+
+use crate::libtorch::modes::ContextPart;
+use crate::sink;
+use std::borrow::Cow;
+
+/// What can be on or off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Calls of Python functions.
+    PythonCalls,
+    /// Those in a recursion that nearly uses up the stack of a thread.
+    DeepRecursion,
+    /// Those in interpreters beside the main one.
+    Subinterpreters,
+    /// Calls that are suspended and resumed, as one call each.
+    SuspendedCalls,
+    /// Functions beyond the number that is kept.
+    FurtherFunctions,
+    /// The same of methods, by the type of their object.
+    FurtherMethods,
+    /// Processes that load data.
+    LoaderWorkers,
+    /// All that is read from libtorch.
+    Libtorch,
+    /// Contents and properties of tensors.
+    Variables,
+    /// What is known of tensors among arguments.
+    Arguments,
+    /// The modes that calls run under.
+    Modes,
+    /// One part of what makes a context.
+    Context(ContextPart),
+    /// User scopes of libtorch.
+    UserScopes,
+    /// Ops of libtorch.
+    Ops,
+    /// Nodes of its autograd engine.
+    AutogradNodes,
+    /// Random numbers of PyTorch.
+    TorchGenerators,
+    /// Those of Python.
+    Random,
+    /// Those of numpy.
+    NumpyRandom,
+    /// A setting.
+    Setting(String),
+}
+
+impl Hook {
+    /// What it is listed as.
+    pub fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Hook::PythonCalls => "python calls",
+            Hook::DeepRecursion => "python calls in deep recursion",
+            Hook::Subinterpreters => "subinterpreters",
+            Hook::SuspendedCalls => "suspended calls",
+            Hook::FurtherFunctions => "further Python functions",
+            Hook::FurtherMethods => "further methods of further types",
+            Hook::LoaderWorkers => "loader workers",
+            Hook::Libtorch => "libtorch",
+            Hook::Variables => "variables",
+            Hook::Arguments => "arguments",
+            Hook::Modes => "modes",
+            Hook::Context(ContextPart::Autocast) => "context: autocast",
+            Hook::Context(ContextPart::DefaultType) => "context: default type",
+            Hook::Context(ContextPart::MatmulPrecision) => "context: precision of matrix products",
+            Hook::Context(ContextPart::OfProcess) => "context: determinism and precision of matrix products",
+            Hook::UserScopes => "user scopes",
+            Hook::Ops => "ops",
+            Hook::AutogradNodes => "autograd nodes",
+            Hook::TorchGenerators => "torch generators",
+            Hook::Random => "random",
+            Hook::NumpyRandom => "numpy.random",
+            Hook::Setting(setting) => return Cow::Owned(format!("setting {setting}")),
+        })
+    }
+
+    /// Says how it is, in the trace if it is off. What was switched off stays so, for the first reason.
+    pub fn is(&self, state: &State) {
+        match state {
+            State::On { how } => sink::note_hook_on(&self.name(), how),
+            State::Off { why } => sink::note_hook_off(&self.name(), why),
+        }
+    }
+
+    /// Says that it is off, and why.
+    pub fn is_off(&self, why: &str) {
+        self.is(&State::Off { why: why.to_owned() });
+    }
+}
+
+/// How a hook is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// On.
+    On {
+        /// By what interface.
+        how: &'static str,
+    },
+    /// Off.
+    Off {
+        /// For what reason.
+        why: String,
+    },
+}
+
+impl From<Result<&'static str, String>> for State {
+    fn from(installed: Result<&'static str, String>) -> State {
+        match installed {
+            Ok(how) => State::On { how },
+            Err(why) => State::Off { why },
+        }
+    }
+}
