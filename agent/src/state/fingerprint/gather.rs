@@ -1,6 +1,6 @@
 //! Elements that do not lie one after the other, brought into their logical order chunk by chunk.
 
-use super::CHUNK;
+use super::keys::CHUNK;
 use crate::libtorch::view::TensorView;
 
 #[repr(align(64))]

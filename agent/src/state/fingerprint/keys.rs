@@ -1,7 +1,7 @@
 //! The key stream of the content hash.
 
-use super::CHUNK;
-
+/// Bytes of a chunk. Part of the definition of the hash.
+pub const CHUNK: usize = 8192;
 /// Bytes of a line, the unit in which a chunk is hashed. One AVX-512 register, one cache line.
 pub const LINE: usize = 64;
 /// Lines of a chunk.

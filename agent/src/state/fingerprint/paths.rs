@@ -1,6 +1,6 @@
 //! Which instructions a chunk is hashed and counted with: one source, compiled once for each path.
 
-use super::Fold;
+use super::fold::Fold;
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
 use super::vector::Plain;

@@ -3,23 +3,19 @@
 //! PyTorch's default generator on the CPU, Python's `random`, numpy's global one, and the generators that loaders were
 //! given. Generators of devices are not read: their state is not in host memory in any form that could be proven.
 
+mod collect;
 mod numpy;
 mod python;
 mod torch;
 
-use super::fingerprint::{Digest, digest};
 use super::known::{Key, Name, with};
 use super::objects;
 use super::point::Point;
 use crate::base::gil::Gil;
 use crate::interpreter::api::{Object, Python};
-use crate::libtorch::view::{Dtype, TensorView};
-use std::sync::OnceLock;
+pub use numpy::tell_of_numpy;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, VariableKind};
-
-/// The state of a Mersenne twister, the numbers that go with it, and what was drawn in advance.
-type Bytes = [u8; 2560];
 
 /// Calls that seed are looked at this often in one iteration: a dataset may seed for every sample.
 const SEEDS_PER_ITERATION: u32 = 4;
@@ -32,14 +28,6 @@ struct Streams {
 }
 
 static STREAMS: Gil<Option<Streams>> = Gil::new(None);
-
-/// Told why numpy's stream is not read, when that comes out: it is only looked for once the program has imported it.
-static NUMPY_IS_OFF: OnceLock<fn(&str)> = OnceLock::new();
-
-/// Has `tell` told why numpy's stream is not read, if it is not.
-pub fn tell_of_numpy(tell: fn(&str)) {
-    let _ = NUMPY_IS_OFF.set(tell);
-}
 
 /// Proves how PyTorch's generators are read, and reads them from here on.
 ///
@@ -143,32 +131,5 @@ pub unsafe fn look(python: &Python, call: &Event) {
                 with(|known| known.contents(&point, key, &name, found));
             }
         }
-    }
-}
-
-/// Collects the bytes of a state.
-struct Collect {
-    bytes: Bytes,
-    length: usize,
-}
-
-impl Collect {
-    fn new() -> Collect {
-        Collect { bytes: [0; 2560], length: 0 }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
-        if let Some(room) = self.bytes.get_mut(self.length..end) {
-            room.copy_from_slice(bytes);
-            self.length = end;
-        }
-    }
-
-    fn digest(&self) -> Option<Digest> {
-        let size = [self.length as i64];
-        // SAFETY: the bytes are this object's own.
-        let view = unsafe { TensorView::new(Dtype::U8, self.bytes.as_ptr(), &size, &[1]) };
-        view.map(|view| digest(&view))
     }
 }

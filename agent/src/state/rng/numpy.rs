@@ -4,10 +4,19 @@
 //! `bitgen_t`, whose first field points to 624 words and a position. A normal sample that was drawn in advance is not
 //! part of it.
 
-use super::Collect;
+use super::collect::Collect;
 use crate::interpreter::api::{Object, Python};
 use crate::state::fingerprint::Digest;
 use std::ffi::CStr;
+use std::sync::OnceLock;
+
+/// Told why numpy's stream is not read, when that comes out: it is only looked for once the program has imported it.
+static NUMPY_IS_OFF: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Has `tell` told why numpy's stream is not read, if it is not.
+pub fn tell_of_numpy(tell: fn(&str)) {
+    let _ = NUMPY_IS_OFF.set(tell);
+}
 
 const SIZE: usize = 4 * 624 + 4;
 
@@ -56,7 +65,7 @@ impl Stream {
                     Stream::Here(global, class)
                 }
                 None => {
-                    if let Some(tell) = super::NUMPY_IS_OFF.get() {
+                    if let Some(tell) = NUMPY_IS_OFF.get() {
                         tell("its state lies in another place");
                     }
                     Stream::Off

@@ -1,7 +1,7 @@
 //! Python's `random`: the one `random.Random` behind the functions of the module, a `_random.Random` in C that holds an
 //! index and 624 words, and a `gauss_next` in its instance dict.
 
-use super::Collect;
+use super::collect::Collect;
 use crate::base::memory::Mapped;
 use crate::interpreter::api::{Object, Python};
 use crate::state::fingerprint::Digest;

@@ -5,7 +5,7 @@
 //! in advance. Where in the object they lie is found, and proven, on a generator of the agent's own whose state PyTorch
 //! itself has told.
 
-use super::Collect;
+use super::collect::Collect;
 use crate::base::memory::Mapped;
 use crate::interpreter::api::{Object, Python};
 use crate::state::fingerprint::Digest;
