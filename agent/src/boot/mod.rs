@@ -7,7 +7,7 @@
 pub mod process;
 
 use crate::base::settings;
-use crate::hooks::capture::code;
+use crate::hooks::capture::{code, functions};
 use crate::hooks::hook::Hook;
 use crate::hooks::source::Job;
 use crate::hooks::table::{self, Hooks};
@@ -214,6 +214,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
             (python.inc_ref)(class);
         }
         names::install(classes);
+        functions::install();
         let read = settings::load();
         for (setting, why) in &read.problems {
             Hook::Setting(setting.clone()).is_off(why);

@@ -6,7 +6,7 @@
 //!
 //! While one of these functions runs, the interpreter tells nobody of anything.
 
-use super::capture::call::{self, Entered};
+use super::capture::call;
 use super::capture::code::{self, CodeInfo};
 use super::capture::{self, generators, guard};
 use super::hook::{Hook, State};
@@ -15,6 +15,7 @@ use crate::base::gil::Gil;
 use crate::interpreter::api::{MethodDef, Object, Python};
 use crate::interpreter::frame::{self, Frame};
 use crate::sink::cost::Kind;
+use crate::training::call::Entered;
 use crate::training::calls;
 use std::ffi::{CStr, c_long};
 use std::ptr::null_mut;

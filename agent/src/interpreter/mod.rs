@@ -4,4 +4,4 @@ pub mod api;
 pub mod frame;
 pub mod names;
 pub mod support;
-mod types;
+pub mod types;

@@ -4,11 +4,11 @@
 //! held by a weak reference. CPython calls back when the type ends: the agent's own function, no Python code.
 
 use super::api::{Object, Python};
-use super::names;
 use crate::base::gil::Gil;
 use crate::base::hash::FastMap;
 use std::ffi::{c_char, c_int};
 use std::panic::catch_unwind;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// `PyMethodDef`, the same in every version.
@@ -34,7 +34,24 @@ static CALLBACK: AtomicPtr<std::ffi::c_void> = AtomicPtr::new(std::ptr::null_mut
 /// Types by their weak references.
 static FOLLOWED: Gil<Option<FastMap<usize, usize>>> = Gil::new(None);
 
-/// Has [`names::forget_type`] called when `class` ends. False where that is not possible.
+/// Who forgets what is kept of a type by its address.
+static FORGET: [OnceLock<unsafe fn(usize)>; 2] = [const { OnceLock::new() }; 2];
+
+/// Has `forget` called with the address of each followed type that ends; the GIL is held then.
+pub fn when_one_ends(forget: unsafe fn(usize)) {
+    // Each place is taken once; who comes a second time fills none.
+    let mut left = Some(forget);
+    for place in &FORGET {
+        if let Some(forget) = left
+            && place.get().is_none_or(|known| std::ptr::fn_addr_eq(*known, forget))
+        {
+            let _ = place.set(forget);
+            left = None;
+        }
+    }
+}
+
+/// Has all know when `class` ends that want to, see [`when_one_ends`]. False where that is not possible.
 ///
 /// # Safety
 /// A live type; the GIL is held; no exception is set.
@@ -65,7 +82,9 @@ unsafe extern "C-unwind" fn ended(_: Object, weak: Object) -> Object {
     // SAFETY: CPython calls with the GIL held; nothing in here runs Python code.
     let class = catch_unwind(|| unsafe {
         let class = FOLLOWED.with(|followed| followed.as_mut()?.remove(&(weak as usize)))?;
-        names::forget_type(class);
+        for forget in FORGET.iter().filter_map(OnceLock::get) {
+            forget(class);
+        }
         Some(class)
     });
     // SAFETY: as above. The reference that `follow` kept; the caller has one of its own.

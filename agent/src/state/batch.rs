@@ -5,13 +5,13 @@
 use super::fingerprint::{Digest, digest};
 use super::known::{Key, Name, Reader, When, with};
 use super::point::Point;
+use super::position;
 use super::value::Value;
 use super::{objects, variables};
 use crate::base::gil::Gil;
 use crate::interpreter::api::{Buffer, Object, Python};
 use crate::interpreter::names;
 use crate::libtorch::view::{Dtype, TensorView};
-use crate::training::iterations;
 use std::ffi::CStr;
 use traincheck_schema::record::{Event, VariableKind};
 
@@ -150,7 +150,7 @@ impl Walk<'_> {
 /// The fingerprint of contents that are small, or of all in a sampled iteration.
 fn fingerprint(view: &TensorView<'_>) -> Option<Digest> {
     let small = view.elements().saturating_mul(view.dtype().size()) <= LARGE;
-    (small || iterations::is_sampled()).then(|| digest(view))
+    (small || position::is_sampled()).then(|| digest(view))
 }
 
 /// Whether it is a numpy array, and none of a subclass.

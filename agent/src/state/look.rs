@@ -8,6 +8,7 @@ use super::fingerprint::digest;
 use super::known::{self, Reader, When};
 use super::ownership::Ownership;
 use super::point::Point;
+use super::position;
 use super::value::Value;
 use super::variables::{self, Said};
 use super::{attributes, hyperparameters, objects, optimizer_state, storages};
@@ -17,7 +18,6 @@ use crate::interpreter::api::{Object, Python};
 use crate::libtorch::tensor::TensorRef;
 use crate::sink;
 use crate::sink::cost::{self, Timer};
-use crate::training::iterations;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use traincheck_schema::record::{Attribute, Event, EventKind, VariableKind, look as bits};
 
@@ -55,11 +55,12 @@ pub fn backward_returned() {
     BACKWARD_PENDING.store(true, Ordering::Relaxed);
 }
 
-/// Looks at `what` (bits of [`traincheck_schema::record::look`]) at the entry or the return of the call `point`.
+/// Looks at `what` (bits of [`traincheck_schema::record::look`]) at the entry or the return of the call `point`;
+/// `enclosing` is the innermost call that is open.
 ///
 /// # Safety
 /// The GIL is held, no exception is set, the thread's calls are marked busy.
-pub unsafe fn look(python: &Python, point: &Event, what: u64) {
+pub unsafe fn look(python: &Python, point: &Event, what: u64, enclosing: u64) {
     let timer = Timer::begin();
     // SAFETY: the caller's word.
     unsafe {
@@ -71,11 +72,11 @@ pub unsafe fn look(python: &Python, point: &Event, what: u64) {
             object: point.object,
             site: point.site,
             value: what,
-            ..iterations::event(EventKind::Look)
+            ..position::event(EventKind::Look)
         };
         sink::emit(&event);
         let point = Point::of(&event);
-        let mut look = Look { reader, point, what, elements: 0 };
+        let mut look = Look { reader, point, what, enclosing, elements: 0 };
         OWNERSHIP.with(|ownership| {
             let ownership = ownership.get_or_insert_with(Ownership::default);
             let optimizers = objects::optimizers(python);
@@ -113,7 +114,7 @@ pub unsafe fn optimizer_stepped(optimizer: u32) -> bool {
 ///
 /// # Safety
 /// As [`look`].
-pub unsafe fn optimizer_state(python: &Python, call: &Event) {
+pub unsafe fn optimizer_state(python: &Python, call: &Event, enclosing: u64) {
     let timer = Timer::begin();
     // SAFETY: the caller's word. Optimizers live as `objects::optimizers` gives them back; no Python code runs.
     unsafe {
@@ -122,7 +123,7 @@ pub unsafe fn optimizer_state(python: &Python, call: &Event) {
         let Some(optimizer) = optimizers.iter().find(|(_, id)| *id == call.object) else { return };
         let point = Point::now(call);
         let mut parameters = FastMap::default();
-        variables::each_root(python, |root, items, _| {
+        variables::each_root(python, enclosing, |root, items, _| {
             for (item, slot) in items.iter().zip(&root.slots) {
                 parameters.entry(item.value as usize).or_insert(slot.variable);
             }
@@ -147,7 +148,7 @@ pub unsafe fn attributes(python: &Python, call: &Event, object: Object, kind: Va
             return;
         }
         let point = Point::now(call);
-        let when = if iterations::is_sampled() { When::Always } else { When::Changed };
+        let when = if position::is_sampled() { When::Always } else { When::Changed };
         known::with(|known| {
             attributes::look_at_object(&reader, known, &point, (object, call.object), kind, when);
         });
@@ -158,6 +159,8 @@ struct Look<'a> {
     reader: Reader<'a>,
     point: Point,
     what: u64,
+    /// The innermost call that is open.
+    enclosing: u64,
     elements: usize,
 }
 
@@ -167,7 +170,7 @@ impl Look<'_> {
         let mut reached = ownership.to_find();
         // SAFETY: `look`'s contract. Looking at tensors runs no Python code.
         unsafe {
-            variables::each_root(self.reader.python, |root, items, training| {
+            variables::each_root(self.reader.python, self.enclosing, |root, items, training| {
                 if root.slots.is_empty() {
                     return;
                 }
@@ -234,8 +237,7 @@ impl Look<'_> {
             if is_parameter {
                 self.ownership(tensor, value, variable, said, ownership);
                 let at_step = self.what & (bits::GRADIENTS | bits::HYPERPARAMETERS | bits::AT_ENTRY) != 0;
-                if is_new || !at_step || (self.what & bits::HYPERPARAMETERS != 0 && iterations::is_sampled())
-                {
+                if is_new || !at_step || (self.what & bits::HYPERPARAMETERS != 0 && position::is_sampled()) {
                     known::with(|known| {
                         attributes::look_at_parameter(
                             &self.reader,

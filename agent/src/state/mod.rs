@@ -11,6 +11,7 @@ pub mod objects;
 pub mod optimizer_state;
 pub mod ownership;
 pub mod point;
+pub mod position;
 pub mod rng;
 pub mod storages;
 pub mod value;

@@ -3,13 +3,12 @@
 //! They are held by weak references, so that nothing lives longer than it would without the agent, and an address
 //! that is used again is not mistaken for the object that was there.
 
+use super::position;
 use crate::base::gil::Gil;
 use crate::base::hash::FastMap;
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::names;
 use crate::sink;
-use crate::training::calls::Calls;
-use crate::training::iterations;
 use std::collections::HashMap;
 use traincheck_schema::record::{DictEntry, DictKind, Event, EventKind, ObjectKind};
 
@@ -127,11 +126,11 @@ pub unsafe fn id_of(python: &Python, object: Object) -> u32 {
     }
 }
 
-/// Follows an object whose construction has ended, and says so in the trace. One that is known already is left.
+/// Follows an object whose construction has ended in the call `enclosing`, and says so in the trace. One that is known already is left.
 ///
 /// # Safety
 /// A live object; the GIL is held.
-pub unsafe fn constructed(python: &Python, object: Object, kind: ObjectKind, calls: &Calls) {
+pub unsafe fn constructed(python: &Python, object: Object, kind: ObjectKind, enclosing: u64) {
     // SAFETY: the caller's word.
     unsafe {
         if object.is_null() || id_of(python, object) != 0 {
@@ -163,7 +162,7 @@ pub unsafe fn constructed(python: &Python, object: Object, kind: ObjectKind, cal
         } else {
             0
         };
-        say_created(id, u64::from(optimizer), calls);
+        say_created(id, u64::from(optimizer), enclosing);
     }
 }
 
@@ -196,15 +195,14 @@ unsafe fn drop_gone(python: &Python) {
     }
 }
 
-/// Says that an object was constructed.
-pub fn say_created(object: u32, value: u64, calls: &Calls) {
-    let enclosing = calls.innermost().call;
+/// Says that an object was constructed, in the call `enclosing`.
+pub fn say_created(object: u32, value: u64, enclosing: u64) {
     sink::emit(&Event {
         call: enclosing,
         parent: enclosing,
         object,
         value,
-        ..iterations::event(EventKind::Created)
+        ..position::event(EventKind::Created)
     });
 }
 

@@ -1,9 +1,9 @@
 //! A place in the run at which something is looked at, and what all records of such a look have in common.
 
 use super::fingerprint::Digest;
+use super::position;
 use super::value::Value;
 use crate::sink;
-use crate::training::iterations;
 use traincheck_schema::record::{Attribute, Event, EventKind, State, ValueKind};
 
 /// Where and when.
@@ -16,7 +16,7 @@ pub struct Point {
 impl Point {
     /// Now, at the entry or the return of the recorded call `call`.
     pub fn now(call: &Event) -> Point {
-        Point { event: Event { call: call.call, name: call.name, ..iterations::event(EventKind::Look) } }
+        Point { event: Event { call: call.call, name: call.name, ..position::event(EventKind::Look) } }
     }
 
     /// That of a look that has been said.

@@ -13,7 +13,6 @@ use crate::base::hash::FastMap;
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::names;
 use crate::sink;
-use crate::training::calls;
 use std::collections::HashMap;
 use traincheck_schema::record::{DictEntry, DictKind, ObjectKind, VariableKind};
 
@@ -537,11 +536,12 @@ unsafe fn rebuild(python: &Python, keys: &Keys, variables: &mut Variables, root:
     unsafe { walk(python, keys, std::ptr::null_mut(), module, 0, &mut name) };
 }
 
-/// Walks every living root and calls `each` with the root and the tensors that it reaches, slot by slot.
+/// Walks every living root, in the call `enclosing`, and calls `each` with the root and the tensors that it reaches, slot
+/// by slot.
 ///
 /// # Safety
 /// The GIL is held, no exception is set; `each` runs no Python code.
-pub unsafe fn each_root(python: &Python, mut each: impl FnMut(&mut Root, &[Item], bool)) {
+pub unsafe fn each_root(python: &Python, enclosing: u64, mut each: impl FnMut(&mut Root, &[Item], bool)) {
     // SAFETY: the caller's word. A root that is alive stays so while the GIL is held and no Python code runs.
     unsafe {
         drop_dead_roots(python);
@@ -562,7 +562,7 @@ pub unsafe fn each_root(python: &Python, mut each: impl FnMut(&mut Root, &[Item]
                 }
                 if !root.announced && !root.slots.is_empty() {
                     root.announced = true;
-                    objects::say_created(root.id, 0, calls::current());
+                    objects::say_created(root.id, 0, enclosing);
                 }
                 if items.len() == root.slots.len() {
                     each(root, &items, training_flag(python, &keys, module));

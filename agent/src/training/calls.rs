@@ -1,6 +1,6 @@
 //! Which recorded calls each thread is in.
 
-use crate::hooks::capture::call::Entered;
+use super::call::{Entered, Open};
 use crate::interpreter::frame::Frame;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -10,17 +10,6 @@ use traincheck_settings::{COUNTERS, Counter};
 
 /// Deeper recorded calls are not recorded.
 const MAX_DEPTH: usize = 512;
-
-/// A recorded call that has not returned.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Open {
-    /// Its id.
-    pub call: u64,
-    /// Identity of the code that runs, to tell recursion.
-    pub code: usize,
-    /// The place of the user's code it came from.
-    pub site: u32,
-}
 
 /// The calls of one thread. Everything is changed through a shared reference: a step of a hook may be inside another
 /// one of the same thread (a callback of libtorch in a look, say), and both have one.

@@ -7,18 +7,12 @@ use super::machine::{self, Follows, State};
 use crate::base::gil::Gil;
 use crate::base::settings;
 use crate::sink;
+use crate::state::position;
+pub use crate::state::position::{event, is_sampled, iteration, stage};
 use crate::state::variables;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use traincheck_schema::record::{Event, EventKind, Stage, flags};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use traincheck_schema::record::{Event, EventKind, Stage};
 use traincheck_settings::Counter;
-
-static ITERATION: AtomicU32 = AtomicU32::new(0);
-static STEP: AtomicU32 = AtomicU32::new(0);
-/// The current iteration is one of those that are sampled: decided where it begins.
-static SAMPLED: AtomicBool = AtomicBool::new(true);
-/// [`flags::ALL_OPS`] in an iteration in which every op is recorded, else 0.
-static ALL_OPS: AtomicU16 = AtomicU16::new(0);
-static STAGE: AtomicU8 = AtomicU8::new(Stage::Init as u8);
 
 /// What is remembered to answer what the state machine asks: which places repeat, which modules are trained.
 #[derive(Default)]
@@ -54,46 +48,12 @@ unsafe fn with<R: Default>(use_it: impl FnOnce(&mut Memory) -> R) -> R {
     unsafe { MEMORY.with(|memory| use_it(memory.get_or_insert_with(Memory::default))) }
 }
 
-/// The iteration, from 1; 0 before the first.
-#[inline]
-pub fn iteration() -> u32 {
-    ITERATION.load(Ordering::Relaxed)
-}
-
-/// The stage.
-#[inline]
-pub fn stage() -> Stage {
-    Stage::try_from(STAGE.load(Ordering::Relaxed)).unwrap_or_default()
-}
-
-/// Whether the current iteration is one in which every op is recorded (and what else is sampled).
-#[inline]
-pub fn is_sampled() -> bool {
-    SAMPLED.load(Ordering::Relaxed)
-}
-
 /// Decides whether `iteration`, which begins, is sampled: the first ones are, then one of so many.
 fn sample(iteration: u32) {
     let settings = settings::get();
     let sampled = iteration <= settings.sample_first
         || (settings.sample_every != 0 && iteration.is_multiple_of(settings.sample_every));
-    SAMPLED.store(sampled, Ordering::Relaxed);
-    let all_ops = if sampled && capture::records_ops() { flags::ALL_OPS } else { 0 };
-    ALL_OPS.store(all_ops, Ordering::Relaxed);
-}
-
-/// An event of now, with iteration, step and stage filled in.
-#[inline]
-pub fn event(kind: EventKind) -> Event {
-    Event {
-        kind: kind as u8,
-        stage: STAGE.load(Ordering::Relaxed),
-        flags: ALL_OPS.load(Ordering::Relaxed),
-        time: sink::now(),
-        iteration: iteration(),
-        step: STEP.load(Ordering::Relaxed),
-        ..Event::EMPTY
-    }
+    position::sample(sampled, sampled && capture::records_ops());
 }
 
 /// Puts `event` to the state machine. The new state is seen by everybody from here on; a stage that changed is said.
@@ -112,13 +72,11 @@ unsafe fn happened(event: machine::Event, calls: &Calls) -> Follows {
         })
     };
     let Some((state, follows)) = found else { return Follows::Nothing };
-    STEP.store(state.step, Ordering::Relaxed);
-    if ITERATION.swap(state.iteration, Ordering::Relaxed) != state.iteration
-        && follows == Follows::IterationBegins
-    {
+    let moved = position::stand_at(state.iteration, state.step, state.stage);
+    if moved.iteration && follows == Follows::IterationBegins {
         sample(state.iteration);
     }
-    if STAGE.swap(state.stage as u8, Ordering::Relaxed) != state.stage as u8 {
+    if moved.stage {
         let enclosing = calls.innermost().call;
         sink::emit(&Event { call: enclosing, parent: enclosing, ..self::event(EventKind::Stage) });
     }
@@ -231,8 +189,7 @@ pub fn backward_open(enters: bool) {
 
 /// The recording pauses: what yet comes of the iteration is no sample of anything.
 pub fn paused() {
-    SAMPLED.store(false, Ordering::Relaxed);
-    ALL_OPS.store(0, Ordering::Relaxed);
+    position::sample(false, false);
 }
 
 /// The recording goes on after a pause in which `unseen` iterations began, somewhere in an iteration.

@@ -2,10 +2,10 @@
 //!
 //! A change belongs to the pair of looks that encloses it, so the points lie around whatever changes state.
 
+use super::call::Function;
 use super::calls::Calls;
 use super::{budget, iterations};
 use crate::interpreter::api::{Object, Python};
-use crate::interpreter::names::Function;
 use crate::sink;
 use crate::state::{batch, look, loss, rng};
 use traincheck_schema::record::{Event, EventKind, ObjectKind, VariableKind, look as bits};
@@ -202,7 +202,7 @@ pub unsafe fn at_entry(
     unsafe {
         let what = function.at_entry.what(python, event, outermost, calls);
         if what & CONTENTS != 0 {
-            look::look(python, event, what & CONTENTS | bits::AT_ENTRY);
+            look::look(python, event, what & CONTENTS | bits::AT_ENTRY, calls.innermost().call);
         }
         if what & LOSS != 0 {
             loss::look(python, event, this);
@@ -253,10 +253,10 @@ pub unsafe fn at_return(
         }
         let variables = what & (CONTENTS | bits::HYPERPARAMETERS);
         if variables != 0 {
-            look::look(python, begun, variables);
+            look::look(python, begun, variables, calls.innermost().call);
         }
         if what & OPTIMIZER_STATE != 0 {
-            look::optimizer_state(python, begun);
+            look::optimizer_state(python, begun, calls.innermost().call);
         }
     }
 }
@@ -281,7 +281,7 @@ pub unsafe fn iteration_ends(python: &Python, calls: &Calls) {
         if look::is_backward_pending() && sink::is_started() && when.is_now(python, 0) {
             let enclosing = calls.innermost().call;
             let point = Event { call: enclosing, parent: enclosing, ..iterations::event(EventKind::Look) };
-            look::look(python, &point, what);
+            look::look(python, &point, what, enclosing);
         }
     }
 }

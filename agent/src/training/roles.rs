@@ -1,10 +1,10 @@
 //! What follows from a recorded call, by what it means: what it moves on, and which objects it makes known.
 
+use super::call::Function;
 use super::calls::Calls;
 use super::functions::Signal;
 use super::{budget, capture, iterations, observation};
 use crate::interpreter::api::{Object, Python};
-use crate::interpreter::names::Function;
 use crate::libtorch::proven;
 use crate::sink;
 use crate::state::{look, objects, variables};
@@ -115,7 +115,7 @@ pub unsafe fn returned(
             && calls.open_calls(Counter::Constructions) == 0
             && let Some(object) = function.means.object
         {
-            objects::constructed(python, this, object.kind(), calls);
+            objects::constructed(python, this, object.kind(), calls.innermost().call);
             point.object = objects::id_of(python, this);
         }
         observation::at_return(python, function, &point, (this, result), outermost, calls);

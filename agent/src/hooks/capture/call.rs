@@ -2,38 +2,18 @@
 
 use super::code::CodeInfo;
 use super::guard;
-use super::{arguments, generators};
+use super::{arguments, functions, generators, sites};
 use crate::base::settings;
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::Frame;
-use crate::interpreter::names::{self, Function};
 use crate::sink;
 use crate::sink::cost::{self, Timer};
-use crate::training::calls::{self, Open};
-use crate::training::functions::{Recorded, Signal};
+use crate::training::call::{Entered, Function, Open};
+use crate::training::calls;
+use crate::training::functions::Signal;
 use crate::training::{iterations, roles};
 use traincheck_schema::record::{Event, EventKind, Stage, flags};
 use traincheck_settings::{CapturePolicy, Counter};
-
-/// A recorded call, between its entry and its return.
-pub struct Entered {
-    pub(in crate::hooks) event: Event,
-    pub(in crate::hooks) function: &'static Function,
-    pub(in crate::hooks) open: Open,
-    /// `self`, with a reference of the agent's where it is needed at the return; null otherwise.
-    pub(in crate::hooks) this: Object,
-    pub(in crate::hooks) owns_this: bool,
-    pub(in crate::hooks) outermost: bool,
-    /// What is recorded of its arguments and results.
-    pub(in crate::hooks) recorded: Recorded,
-}
-
-impl Entered {
-    /// Whether the code that runs is that of the [`CodeInfo`] at this address.
-    pub(in crate::hooks) fn is_of(&self, identity: usize) -> bool {
-        self.open.code == identity
-    }
-}
 
 /// A call is about to run. `None`: it is not recorded.
 ///
@@ -52,7 +32,7 @@ pub unsafe fn enter(
     // SAFETY: the caller's word. `busy` keeps the hook out of whatever Python code the calls below could run.
     unsafe {
         let this = frame.first_argument(python);
-        let function = names::function(python, info, this)?;
+        let function = functions::function(python, info, this)?;
         let identity = std::ptr::from_ref(info) as usize;
         match function.means.capture {
             CapturePolicy::NoRecursion if calls.innermost().code == identity => return None,
@@ -62,7 +42,7 @@ pub unsafe fn enter(
             }
             _ => {}
         }
-        let (site, from_user) = names::site(python, caller);
+        let (site, from_user) = sites::site(python, caller);
         if function.means.capture == CapturePolicy::FromUserCode && !from_user {
             return None;
         }

@@ -42,7 +42,7 @@ pub struct CodeInfo {
     /// Its parameters.
     pub parameters: super::arguments::Parameters,
     /// The type of `self` in the last call (all ones before it) and what it resolved to: calls come in runs.
-    pub last: Cell<(usize, Option<&'static crate::interpreter::names::Function>)>,
+    pub last: Cell<(usize, Option<&'static crate::training::call::Function>)>,
 }
 
 // SAFETY: the cells are only touched by threads that hold the GIL.

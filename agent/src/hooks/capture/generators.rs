@@ -7,7 +7,6 @@
 //! that the trace does not depend on it, a generator that is closed is only said to be resumed once it does something
 //! that is recorded, and only then said to be left.
 
-use super::call::Entered;
 use super::code::CodeInfo;
 use crate::base::gil::Gil;
 use crate::base::hash::FastMap;
@@ -15,6 +14,7 @@ use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::Frame;
 use crate::libtorch::modes::NoSync;
 use crate::sink;
+use crate::training::call::Entered;
 use crate::training::calls::{self, Calls};
 use crate::training::{iterations, roles};
 use traincheck_schema::record::{Event, EventKind, Role};

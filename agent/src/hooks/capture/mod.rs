@@ -4,8 +4,10 @@
 mod arguments;
 pub mod call;
 pub mod code;
+pub mod functions;
 pub mod generators;
 pub mod guard;
+mod sites;
 mod values;
 
 use super::hook::{Hook, State};

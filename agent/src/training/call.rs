@@ -1,0 +1,74 @@
+//! A function that is recorded, and a call of it between its entry and its return.
+
+use super::functions::{Meaning, Recorded, Signal};
+use super::observation::{At, Rows};
+use crate::interpreter::api::Object;
+use traincheck_schema::record::Event;
+
+/// A recorded call that has not returned, as all calls of its thread know it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Open {
+    /// Its id.
+    pub call: u64,
+    /// Identity of the code that runs, to tell recursion.
+    pub code: usize,
+    /// The place of the user's code it came from.
+    pub site: u32,
+}
+
+/// A function as it is called on objects of one type: `AdamW.step` is another than `SGD.step`.
+#[derive(Debug)]
+pub struct Function {
+    /// Dictionary id.
+    pub name: u32,
+    /// What its calls mean.
+    pub means: Meaning,
+    /// Which arguments and results are recorded: of calls that are not outermost, and of those that are.
+    pub arguments: [Recorded; 2],
+    /// What is looked at, at its entry and at its return.
+    pub at_entry: Rows,
+    /// See `at_entry`.
+    pub at_return: Rows,
+    /// `self` is needed when it returns.
+    pub keeps_self: bool,
+}
+
+impl Function {
+    /// One whose calls mean `means`, under the name with this dictionary id; `full`: in the profile of that name.
+    pub fn new(name: u32, means: Meaning, full: bool) -> Function {
+        let at_return = Rows::of(means.looks, At::Return);
+        Function {
+            name,
+            means,
+            arguments: [false, true].map(|outermost| Recorded::of(means.arguments, full, outermost)),
+            at_entry: Rows::of(means.looks, At::Entry),
+            at_return,
+            keeps_self: means.constructs || means.signal == Some(Signal::ModeChange) || at_return.need_self(),
+        }
+    }
+}
+
+/// A recorded call, between its entry and its return.
+pub struct Entered {
+    /// Its entry.
+    pub event: Event,
+    /// What runs.
+    pub function: &'static Function,
+    /// It among the open calls of its thread.
+    pub open: Open,
+    /// `self`, with a reference of the agent's where it is needed at the return; null otherwise.
+    pub this: Object,
+    /// Whether it has that reference.
+    pub owns_this: bool,
+    /// No other call of its counter was around it.
+    pub outermost: bool,
+    /// What is recorded of its arguments and results.
+    pub recorded: Recorded,
+}
+
+impl Entered {
+    /// Whether the code that runs is this one, by its identity.
+    pub fn is_of(&self, identity: usize) -> bool {
+        self.open.code == identity
+    }
+}
