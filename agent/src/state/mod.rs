@@ -1,4 +1,6 @@
-//! The state of a job: its variables, and looks at them.
+//! The state of a job: where it stands ([`position`]), which objects it has ([`objects`], [`variables`]), and looks at
+//! them ([`look`] at parameters, buffers and gradients, the others at what they are called after). A look takes
+//! fingerprints ([`fingerprint`]), says what changed since the last ([`known`]), and is made at a [`point`].
 
 pub mod attributes;
 pub mod batch;
