@@ -33,9 +33,11 @@ struct Layout {
     /// Of a generator: its frame, which lies in it, and its state.
     generator_frame: usize,
     generator_state: usize,
+    /// The first and the last state of one that is suspended or has not begun.
+    suspended: [i8; 2],
 }
 
-static LAYOUTS: [Layout; 3] = [
+static LAYOUTS: [Layout; 5] = [
     Layout {
         minor: 11,
         thread_frame: 56,
@@ -51,6 +53,7 @@ static LAYOUTS: [Layout; 3] = [
         instructions: 184,
         generator_frame: 80,
         generator_state: 75,
+        suspended: [-2, -1],
     },
     Layout {
         minor: 12,
@@ -67,6 +70,7 @@ static LAYOUTS: [Layout; 3] = [
         instructions: 192,
         generator_frame: 72,
         generator_state: 67,
+        suspended: [-3, -1],
     },
     Layout {
         minor: 13,
@@ -83,6 +87,41 @@ static LAYOUTS: [Layout; 3] = [
         instructions: 200,
         generator_frame: 72,
         generator_state: 67,
+        suspended: [-3, -1],
+    },
+    Layout {
+        minor: 14,
+        thread_frame: 72,
+        c_frame: None,
+        code: 0,
+        globals: 24,
+        previous: 8,
+        instruction: 56,
+        owner: 74,
+        locals: 80,
+        function: Some(16),
+        argument_count: 52,
+        instructions: 208,
+        generator_frame: 72,
+        generator_state: 67,
+        suspended: [-3, -1],
+    },
+    Layout {
+        minor: 15,
+        thread_frame: 72,
+        c_frame: None,
+        code: 0,
+        globals: 24,
+        previous: 8,
+        instruction: 56,
+        owner: 74,
+        locals: 80,
+        function: Some(16),
+        argument_count: 52,
+        instructions: 208,
+        generator_frame: 72,
+        generator_state: 67,
+        suspended: [0, 3],
     },
 ];
 
@@ -95,7 +134,8 @@ static GENERATORS: AtomicBool = AtomicBool::new(false);
 
 /// `FRAME_OWNED_BY_GENERATOR`, the same in all versions.
 const OWNED_BY_GENERATOR: c_char = 1;
-/// `FRAME_OWNED_BY_CSTACK`, from 3.12: no call, but where C code called Python code.
+/// `FRAME_OWNED_BY_CSTACK` of 3.12 and 3.13, and from 3.14 on `FRAME_OWNED_BY_INTERPRETER`; what is above it has been
+/// one of the interpreter's own, too. No call, but where C code called Python code.
 const OWNED_BY_C_STACK: c_char = 3;
 /// `RETURN_GENERATOR` of CPython 3.11: a generator that has not begun is at it.
 const RETURN_GENERATOR: u16 = 75;
@@ -104,6 +144,21 @@ const RETURN_GENERATOR: u16 = 75;
 fn layout() -> &'static Layout {
     // SAFETY: the pointer is that of an element of `LAYOUTS`.
     unsafe { &*LAYOUT.load(Ordering::Relaxed) }
+}
+
+/// Of a reference in a frame (`_PyStackRef`, from 3.14 on): its lowest bits tell who owns it; in a pointer of an older
+/// version they are zero.
+const TAG_BITS: usize = 3;
+/// The tag of a small number, which is no object.
+const TAG_OF_NUMBERS: usize = 3;
+
+/// The object of a reference in a frame; null where there is none.
+#[inline]
+fn untagged(reference: usize) -> Object {
+    if reference & TAG_BITS == TAG_OF_NUMBERS {
+        return std::ptr::null_mut();
+    }
+    std::ptr::with_exposed_provenance_mut(reference & !TAG_BITS)
 }
 
 /// `_PyInterpreterFrame`: only ever seen by address.
@@ -157,6 +212,13 @@ impl Frame {
         unsafe { std::ptr::from_ref(self).cast::<u8>().add(offset).cast::<T>().read() }
     }
 
+    /// The object that a field refers to; null where it refers to none.
+    #[inline]
+    unsafe fn reference(&self, offset: usize) -> Object {
+        // SAFETY: the callers': the layout has a reference there, which is a word in every version.
+        untagged(unsafe { self.field(offset) })
+    }
+
     /// Whether it is no call, but where C code calls Python code or an object is constructed. Not all of its fields
     /// are set.
     #[inline]
@@ -164,8 +226,8 @@ impl Frame {
         // SAFETY: the callers': a live frame.
         unsafe {
             layout.function.is_some_and(|function| {
-                self.field::<c_char>(layout.owner) == OWNED_BY_C_STACK
-                    || self.field::<Object>(function) == NONE.load(Ordering::Relaxed)
+                self.field::<c_char>(layout.owner) >= OWNED_BY_C_STACK
+                    || self.reference(function) == NONE.load(Ordering::Relaxed)
             })
         }
     }
@@ -177,7 +239,7 @@ impl Frame {
     #[inline]
     pub unsafe fn code(&self) -> Object {
         // SAFETY: the caller's word.
-        unsafe { self.field(layout().code) }
+        unsafe { self.reference(layout().code) }
     }
 
     /// The module's dict.
@@ -230,7 +292,9 @@ impl Frame {
         // SAFETY: the caller's word: the frame lies in its generator.
         unsafe {
             let generator = std::ptr::from_ref(self).cast::<u8>().sub(layout.generator_frame);
-            generator.add(layout.generator_state).cast::<i8>().read() < 0
+            let state = generator.add(layout.generator_state).cast::<i8>().read();
+            let [first, last] = layout.suspended;
+            (first..=last).contains(&state)
         }
     }
 
@@ -286,7 +350,7 @@ impl Frame {
         // SAFETY: the caller's word. A variable that a closure shares lies in a cell once the frame has run, whose
         // content follows the object's head.
         unsafe {
-            let value: Object = self.field(layout().locals + index * size_of::<Object>());
+            let value = self.reference(layout().locals + index * size_of::<Object>());
             if !value.is_null() && python.type_of(value) == python.cell_type {
                 *value.cast::<Object>().add(2)
             } else {
@@ -461,7 +525,8 @@ unsafe fn is_frame_as_told(python: &Python, told: [Object; 4], lines: [Object; 2
             let Some(frame) = mapped.read(innermost + offset) else { return false };
             innermost = frame;
         }
-        if mapped.read(innermost + layout.code) != Some(code) {
+        let code_of = |frame: usize| mapped.read(frame + layout.code).map(untagged);
+        if code_of(innermost) != Some(code) {
             return false;
         }
         let frame = &*(innermost as *const Frame);
@@ -470,7 +535,7 @@ unsafe fn is_frame_as_told(python: &Python, told: [Object; 4], lines: [Object; 2
             return false;
         }
         let caller = frame.previous();
-        if mapped.read(caller as usize + layout.code) != Some(caller_code) {
+        if code_of(caller as usize) != Some(caller_code) {
             return false;
         }
         frame.globals() == globals
@@ -502,5 +567,29 @@ unsafe fn are_generators_proven(python: &Python, layout: &Layout, known: Object)
             && made.code() == begun.code()
             && python.type_of(made.code()) == python.code_type
             && (layout.minor > 11 || made.has_not_begun() && !begun.has_not_begun())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_lose_their_tags_and_numbers_are_no_objects() {
+        assert_eq!(untagged(0x1000).addr(), 0x1000);
+        assert_eq!(untagged(0x1001).addr(), 0x1000);
+        assert!(untagged(0).is_null());
+        assert!(untagged(1).is_null(), "PyStackRef_NULL");
+        assert!(untagged(7 << 2 | 3).is_null(), "the number 7");
+    }
+
+    #[test]
+    fn every_supported_version_has_a_layout() {
+        for minor in 11..=15 {
+            let known = LAYOUTS.iter().filter(|layout| layout.minor == minor);
+            assert_eq!(known.count(), 1, "3.{minor}");
+            let number = format!("3.{minor}.0 (main) [GCC]");
+            assert_eq!(crate::interpreter::support::refusal(&number), None);
+        }
     }
 }
