@@ -22,8 +22,8 @@ install_debian() {
 }
 
 # find_python 3.MINOR: an interpreter of that version which can make virtual environments. TRAINCHECK_PYTHON comes
-# first, then the PATH, then what pyenv has. 3.11, which everything needs, is installed from Debian's packages where
-# there is none; fails without a word where another is missing.
+# first, then the PATH, then what pyenv has. Where there is none, 3.11 is installed from the packages of this system,
+# and 3.13 and newer come from those of Debian's next release; fails without a word where another is missing.
 find_python() {
     local version=$1 candidate attempt
     for attempt in 1 2; do
@@ -39,7 +39,66 @@ sys.exit(sys.version_info[:2] != v or bool(sysconfig.get_config_var("Py_GIL_DISA
         done
         [ "$version" = 3.11 ] && [ "$attempt" -eq 1 ] && install_debian python3.11-venv || break
     done
-    return 1
+    case $version in
+    3.13 | 3.14 | 3.15) debian_python "$version" ;;
+    *) return 1 ;;
+    esac
+}
+
+# debian_python 3.MINOR: prints an interpreter from the packages of Debian's next release, which is made first if it is
+# not there. It is unpacked into the cache with the C library that it needs and loads everything from there: it is an
+# ordinary program of this system, needs neither root nor a chroot, and nothing is installed. The packages come from
+# the mirror that apt is set up with, and apt checks their signatures.
+debian_python() {
+    local version=$1 suite=forky dir
+    dir=$cache/debian-$suite-python$version
+    if [ ! -e "$dir/complete" ]; then
+        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+        need_debian patchelf patchelf
+        need_debian flock util-linux
+        mkdir -p "$cache"
+        (
+            flock 9
+            [ -e "$dir/complete" ] || make_debian_python "$version" "$suite" "$dir"
+        ) 9>"$cache/lock" >&2 || return 1
+    fi
+    echo "$dir/usr/bin/python$version"
+}
+
+# make_debian_python 3.MINOR SUITE FOLDER
+make_debian_python() {
+    local version=$1 suite=$2 dir=$3 mirror apt libraries package needed
+    local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    say "unpacking CPython $version of Debian's $suite into $dir"
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | head -1)
+    [ -n "$mirror" ] || return 1
+    apt=$dir/apt
+    rm -rf "$dir"
+    mkdir -p "$apt"/{none,state/lists/partial,cache/archives/partial}
+    : >"$apt/status"
+    echo "deb $([ ! -e $keys ] || echo "[signed-by=$keys]") $mirror $suite main" >"$apt/sources.list"
+    local settings=(
+        -qq -o APT::Sandbox::User=root -o APT::Install-Recommends=false -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+        -o Dir::State="$apt/state" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache"
+        -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts="$apt/none"
+        -o Dir::Etc::preferences="$apt/none/no" -o Dir::Etc::preferencesparts="$apt/none"
+    )
+    apt-get "${settings[@]}" update || return 1
+    apt-get "${settings[@]}" --yes --download-only install "python$version-venv" libstdc++6 || return 1
+    for package in "$apt"/cache/archives/*.deb; do
+        dpkg-deb -x "$package" "$dir" || return 1
+    done
+    # Libraries in wheels say themselves where to look for others, but not for those of the C library and the compiler,
+    # which have to be those that the interpreter came with: it loads them all.
+    libraries=$(dirname "$(find "$dir/usr/lib" -name 'ld-linux*.so.*' | head -1)")
+    for needed in libdl.so.2 libpthread.so.0 librt.so.1 libutil.so.1 libstdc++.so.6; do
+        patchelf --add-needed "$needed" "$dir/usr/bin/python$version" || return 1
+    done
+    patchelf --force-rpath --set-rpath "$libraries" "$dir/usr/bin/python$version"
+    patchelf --set-interpreter "$(echo "$libraries"/ld-linux*.so.*)" "$dir/usr/bin/python$version"
+    "$dir/usr/bin/python$version" -c 'import ctypes, ensurepip, hashlib, lzma, sqlite3, ssl, venv, zlib' || return 1
+    rm -rf "$apt"
+    touch "$dir/complete"
 }
 
 # The installer of Python packages: it links files from one cache, so that several environments with the same
@@ -57,12 +116,14 @@ uv_command() {
     echo "$dir/bin/uv"
 }
 
-# venv_python [ENVIRONMENT]: prints the python of the virtual environment for tests/environments/ENVIRONMENT.txt,
-# making the environment first if it is not there. It is keyed by the requirements and the interpreter, and appears
-# under its name only when complete. ENVIRONMENT begins with py3MINOR.
+# venv_python [ENVIRONMENT]: prints the python of a virtual environment, making the environment first if it is not
+# there. ENVIRONMENT is py3MINOR-torchVERSION; what is in it says tests/environments/ENVIRONMENT.txt, or torchVERSION.txt
+# there, which serves every interpreter. It is keyed by the requirements and the interpreter, and appears under its name
+# only when complete.
 venv_python() {
-    local environment=${1:-py311-torch2.9} requirements python version key dir uv
+    local environment=${1:-py311-torch2.9} requirements python version key dir
     requirements=$root/tests/environments/$environment.txt
+    [ -e "$requirements" ] || requirements=$root/tests/environments/${environment#*-}.txt
     version=${environment#py3} version=3.${version%%-*}
     if ! python=$(find_python "$version"); then
         echo "no CPython $version with the venv module was found; install one or name it in TRAINCHECK_PYTHON" >&2
@@ -71,15 +132,27 @@ venv_python() {
     key=$( (cat "$requirements"; "$python" -VV; echo "$python") | sha256sum | cut -c1-16)
     dir=$cache/venv-$key
     if [ ! -x "$dir/bin/python" ] || [ ! -e "$dir/complete" ]; then
-        say "making the Python environment $dir for $environment (PyTorch: several GB, minutes)"
-        uv=$(uv_command)
-        rm -rf "$dir"
-        "$python" -m venv --without-pip "$dir" >&2
-        # The tests write no bytecode, so without this each of their many starts would compile all of PyTorch.
-        UV_CACHE_DIR=$cache/uv-cache "$uv" pip install --quiet --compile-bytecode --python "$dir/bin/python" -r "$requirements" >&2
-        touch "$dir/complete"
+        need_debian flock util-linux
+        mkdir -p "$cache"
+        (
+            flock 9
+            [ -e "$dir/complete" ] || make_venv "$environment" "$requirements" "$python" "$dir"
+        ) 9>"$cache/lock" >&2 || return 1
     fi
     echo "$dir/bin/python"
+}
+
+# make_venv ENVIRONMENT REQUIREMENTS PYTHON FOLDER
+make_venv() {
+    local environment=$1 requirements=$2 python=$3 dir=$4 uv
+    say "making the Python environment $dir for $environment (PyTorch: several GB, minutes)"
+    uv=$(uv_command) || return 1
+    rm -rf "$dir"
+    "$python" -m venv --without-pip "$dir" || return 1
+    # The tests write no bytecode, so without this each of their many starts would compile all of PyTorch.
+    UV_CACHE_DIR=$cache/uv-cache "$uv" pip install --quiet --compile-bytecode --python "$dir/bin/python" \
+        -r "$requirements" || return 1
+    touch "$dir/complete"
 }
 
 # Where cargo puts the release build.

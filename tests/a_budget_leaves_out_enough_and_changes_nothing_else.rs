@@ -4,9 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use traincheck_schema::record::EventKind;
-use traincheck_tests::{
-    Trace, finish, folder, interpreters, pipeline, plain_in, preloaded_in, traincheck, with_data_sets,
-};
+use traincheck_tests::{Trace, finish, folder, interpreters, pipeline, plain_in, preloaded_in, traincheck};
 
 /// Starting to record alone costs more than a tenth of a percent of so little: most of it goes unseen.
 const ITERATIONS: u32 = 1500;
@@ -24,10 +22,10 @@ fn leaves_out_enough_and_changes_nothing_else(version: &str, python: &Path) {
     let (whole, thinned) = (folder.path().join("whole"), folder.path().join("thinned"));
     let arguments = ["--iterations", &ITERATIONS.to_string()].map(str::to_owned);
     let script = pipeline("mlp.py");
-    let expected = finish(with_data_sets(&mut plain_in(python)).arg(&script).args(&arguments)).exited(0);
+    let expected = finish(plain_in(python).arg(&script).args(&arguments)).exited(0);
     for (run, budget) in [(&whole, None), (&thinned, Some("0.1%"))] {
         let mut command = preloaded_in(python, run);
-        with_data_sets(&mut command).arg(&script).args(&arguments);
+        command.arg(&script).args(&arguments);
         if let Some(budget) = budget {
             command.env("TRAINCHECK_OVERHEAD", budget);
         }

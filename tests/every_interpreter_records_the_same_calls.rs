@@ -1,5 +1,5 @@
 //! What is recorded of a script does not depend on the version of CPython, nor on the way in which calls are seen
-//! there: PEP 523 on 3.11, `sys.monitoring` on 3.12 and 3.13.
+//! there: PEP 523 on 3.11, `sys.monitoring` from 3.12 on.
 
 use std::collections::HashMap;
 use std::path::Path;

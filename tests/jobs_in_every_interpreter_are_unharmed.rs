@@ -5,9 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use traincheck_schema::record::Role;
-use traincheck_tests::{
-    Trace, finish, folder, interpreters, pipeline, plain_in, preloaded_in, script, with_data_sets,
-};
+use traincheck_tests::{Trace, finish, folder, interpreters, pipeline, plain_in, preloaded_in, script};
 
 /// What `program` prints without the agent, after comparing that with what it prints with it.
 #[track_caller]
@@ -27,7 +25,7 @@ fn digits_with_loader_workers() {
         let temporary = folder();
         let run = temporary.path().join("run");
         let printed = same(&version, &python, &run, |command| {
-            with_data_sets(command).arg(pipeline("digits.py")).args(["--epochs", "1", "--workers", "2"]);
+            command.arg(pipeline("digits.py")).args(["--epochs", "1", "--workers", "2"]);
         });
         let process = Trace::read(&run).only();
         process.assert_whole();

@@ -10,7 +10,7 @@ mod trace;
 pub use left_out::{left_out, left_out_by_this_machine};
 pub use run::{
     Finished, agent, finish, finish_within, interpreters, plain, plain_in, preloaded, preloaded_in, python,
-    repository, spawn, traincheck, with_data_sets,
+    repository, spawn, traincheck,
 };
 pub use trace::{ProcessTrace, Trace};
 

@@ -97,25 +97,19 @@ pub fn plain() -> Command {
     clean(python())
 }
 
-/// The interpreters there are to test with, and their versions. One that is missing is said to be left out.
+/// The interpreters there are to test with, and their versions: [`python`], and those that variables such as
+/// `TRAINCHECK_TEST_PYTHON_315` name. One of those that `scripts/test` has is said to be left out if it is missing.
 pub fn interpreters() -> Vec<(String, PathBuf)> {
-    let mut all = vec![("3.11".to_owned(), python())];
-    for (version, variable) in
-        [("3.12", "TRAINCHECK_TEST_PYTHON_312"), ("3.13", "TRAINCHECK_TEST_PYTHON_313")]
-    {
-        match env::var_os(variable).filter(|path| !path.is_empty()) {
-            Some(path) => all.push((version.to_owned(), PathBuf::from(path))),
-            None => left_out(&format!("CPython {version}"), &format!("{variable} is not set")),
+    let mut all = vec![("the first interpreter".to_owned(), python())];
+    for (minor, wanted) in [(11, false), (12, true), (13, true), (14, false), (15, true)] {
+        let variable = format!("TRAINCHECK_TEST_PYTHON_3{minor}");
+        match env::var_os(&variable).filter(|path| !path.is_empty()) {
+            Some(path) => all.push((format!("3.{minor}"), PathBuf::from(path))),
+            None if wanted => left_out(&format!("CPython 3.{minor}"), &format!("{variable} is not set")),
+            None => {}
         }
     }
     all
-}
-
-/// Gives `command`, of whichever interpreter, the sets of data that scikit-learn ships. Only one interpreter has it.
-pub fn with_data_sets(command: &mut Command) -> &mut Command {
-    let site = python().parent().expect("a folder").join("../lib/python3.11/site-packages");
-    command.env("PYTHONPATH", crate::script("stand_in"));
-    command.env("TRAINCHECK_TEST_DATA_SETS", site.join("sklearn/datasets/data"))
 }
 
 /// The Python `python` without the agent.
