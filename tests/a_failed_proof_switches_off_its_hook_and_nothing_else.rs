@@ -22,7 +22,7 @@ fn proofs_that_fail_one_by_one() {
             "variables,modes",
             &[
                 ("variables", "the gradient of a known parameter is not found"),
-                ("modes", "known modes were not seen as what they are"),
+                ("modes", "known modes are not read correctly"),
             ],
         ),
         (

@@ -50,9 +50,9 @@ modes on getters of libtorch; training told from evaluation
 user scopes on callbacks of RecordFunction; N calls of N scopes
 ops on callbacks of RecordFunction; N calls of N ops
 autograd nodes on callbacks of RecordFunction; N calls of N nodes
-loader workers on left alone: the hooks are taken out in them; N process recorded
+loader workers on not recorded: the hooks are removed in them; N process recorded
 
-all is hooked that can be
+everything that can be hooked is hooked
 "
     .replace("HOW", how);
     let report = steady(&finished.stdout);
@@ -130,7 +130,7 @@ fn what_is_missing_is_named() {
     let none = finish(&mut doctor(&["--python", "/no/python"])).exited(2);
     assert!(none.stdout.contains("\n  python: cannot start /no/python"), "{}", none.stdout);
     let other = finish(&mut doctor(&["--python", "/bin/echo"])).exited(2);
-    assert!(other.stdout.contains("\n  python: /bin/echo is no Python"), "{}", other.stdout);
+    assert!(other.stdout.contains("\n  python: /bin/echo is not a Python interpreter"), "{}", other.stdout);
 
     let no_agent = finish(doctor(&["--", "true"]).env("TRAINCHECK_AGENT", "/no/agent")).exited(2);
     assert!(no_agent.stdout.starts_with("agent      not found\n"), "{}", no_agent.stdout);
@@ -141,7 +141,9 @@ fn what_is_missing_is_named() {
     );
 
     let help = finish(&mut doctor(&["--help"])).exited(0).stdout;
-    for text in ["--python <PATH>", "--json", "[CMD]", "Exits with 0 if all is hooked that can be"] {
+    for text in
+        ["--python <PATH>", "--json", "[CMD]", "Exits with 0 if everything that can be hooked is hooked"]
+    {
         assert!(help.contains(text), "{text} is not in\n{help}");
     }
 }

@@ -136,7 +136,7 @@ pub enum ReadInvariantsError {
         source: io::Error,
     },
     /// Larger than anything `infer` writes.
-    #[error("{path}: {bytes} bytes are too many for a file of invariants; is it another file?")]
+    #[error("{path}: {bytes} bytes is too large for a file of invariants; is it another file?")]
     TooLarge {
         /// The file.
         path: PathBuf,

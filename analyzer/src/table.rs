@@ -25,7 +25,7 @@ pub enum ReadTableError {
         source: io::Error,
     },
     /// Larger than anybody would write.
-    #[error("{path}: {bytes} bytes are too many for a file of {of}; is it another file?")]
+    #[error("{path}: {bytes} bytes is too large for a file of {of}; is it another file?")]
     TooLarge {
         /// The file.
         path: PathBuf,

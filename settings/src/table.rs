@@ -292,10 +292,13 @@ impl Setting {
         let (wanted, example) = match self.kind {
             Kind::Profile => ("a text", r#""training""#.to_owned()),
             Kind::Number(least, u32::MAX, _) => {
-                return format!("{value} is no whole number of at least {least}; write {}", self.default);
+                return format!("{value} is not a whole number of at least {least}; write {}", self.default);
             }
             Kind::Number(least, most, _) => {
-                return format!("{value} is no whole number from {least} to {most}; write {}", self.default);
+                return format!(
+                    "{value} is not a whole number from {least} to {most}; write {}",
+                    self.default
+                );
             }
             Kind::Percentage(_) => ("a percentage above 0 and up to 100", r#""2%""#.to_owned()),
             Kind::Patterns(_) => ("a list of texts", r#"["package.module.*"]"#.to_owned()),

@@ -188,7 +188,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
     unsafe {
         let known = python.run(KNOWN);
         if known.is_null() {
-            return Err("torch has not what every torch has".to_owned());
+            return Err("an object of PyTorch that the proofs at start-up use is missing".to_owned());
         }
         let get = |name: &CStr| (python.dict_get_string)(known, name.as_ptr());
         let text = |name: &CStr| python.text(get(name)).to_owned();
@@ -209,7 +209,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
             classes.user_dict,
         ] {
             if class.is_null() {
-                return Err("torch has not the classes that every torch has".to_owned());
+                return Err("a class of PyTorch that the agent relies on is missing".to_owned());
             }
             (python.inc_ref)(class);
         }

@@ -150,10 +150,12 @@ unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), String
             let monitor = Monitor::new(python)?;
             MONITOR.store(Box::into_raw(Box::new(monitor)), Ordering::Release);
         }
-        let monitor = monitor().ok_or("the agent is no tool of sys.monitoring")?;
+        let monitor = monitor().ok_or("the agent is not registered as a tool of sys.monitoring")?;
         BODY.store(code, Ordering::Relaxed);
         if !monitor.tell(python, monitor.set_local_events, &[code, monitor.only_return]) {
-            return Err("sys.monitoring refused to tell of the end of the import of torch".to_owned());
+            return Err(
+                "sys.monitoring did not accept the event for the end of the import of torch".to_owned()
+            );
         }
     }
     Ok(())
@@ -164,14 +166,14 @@ unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), String
 /// # Safety
 /// See [`Source::install`].
 unsafe fn install(python: &Python) -> Result<(), String> {
-    let monitor = monitor().ok_or("the agent is no tool of sys.monitoring")?;
+    let monitor = monitor().ok_or("the agent is not registered as a tool of sys.monitoring")?;
     ON.store(true, Ordering::Relaxed);
     // SAFETY: the caller's word.
     if unsafe { monitor.tell(python, monitor.set_events, &[monitor.everywhere]) } {
         Ok(())
     } else {
         ON.store(false, Ordering::Relaxed);
-        Err("sys.monitoring refused to tell of calls".to_owned())
+        Err("sys.monitoring did not accept the events for calls".to_owned())
     }
 }
 
@@ -263,7 +265,7 @@ impl Monitor {
                     || !monitor.tell(python, monitor.register_callback, &[*event, *callback])
                 {
                     (python.error_clear)();
-                    return Err("sys.monitoring took no callback".to_owned());
+                    return Err("sys.monitoring did not accept a callback".to_owned());
                 }
             }
             Ok(monitor)
@@ -360,7 +362,7 @@ unsafe extern "C-unwind" fn started(_: Object, arguments: *const Object, _: isiz
                 return Answer::Go;
             }
             if code::mark_followed(python, code) && !follow(python, monitor, info, code) {
-                Hook::PythonCalls.is_off("sys.monitoring refused to tell of the return of a call");
+                Hook::PythonCalls.is_off("sys.monitoring did not accept the event for the return of a call");
                 guard::stop(python);
                 return Answer::Go;
             }

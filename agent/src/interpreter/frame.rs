@@ -400,9 +400,9 @@ pub unsafe fn prove(python: &Python) -> Result<(), String> {
             return Err("known functions could not be compiled".to_owned());
         }
         let proof = if !is_code_proven(python, layout, known) {
-            Err(format!("code objects are not laid out as in CPython 3.{minor}"))
+            Err(format!("the layout of code objects is not that of CPython 3.{minor}"))
         } else if !are_calls_proven(python, known) {
-            Err(format!("frames are not laid out as in CPython 3.{minor}"))
+            Err(format!("the layout of frames is not that of CPython 3.{minor}"))
         } else {
             GENERATORS.store(are_generators_proven(python, layout, known), Ordering::Relaxed);
             Ok(())

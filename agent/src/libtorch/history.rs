@@ -47,7 +47,7 @@ impl Tensors {
                     let found = [three, five, made, leaf].map(|tensor| self.is_leaf(tensor));
                     if found != [Some(true), Some(true), Some(false), Some(true)] {
                         self.history.is_leaf = None;
-                        off.push("leaves: known tensors do not come out as they are".to_owned());
+                        off.push("leaves: known tensors are not read correctly".to_owned());
                     }
                 }
                 Err(why) => off.push(format!("leaves: {why}")),

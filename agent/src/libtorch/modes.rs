@@ -117,7 +117,7 @@ impl Modes {
     pub fn prove(library: &Libtorch, mut switch: impl FnMut(usize)) -> Result<Modes, String> {
         let modes = Modes { functions: library.modes.clone()?, contexts: Contexts::default() };
         if modes.flags() != flags::GRAD {
-            return Err("the modes are not those of a thread that has changed none".to_owned());
+            return Err("the modes of a new thread are not the defaults".to_owned());
         }
         let mut proven = true;
         for (number, expected) in SWITCHES.into_iter().enumerate() {
@@ -125,7 +125,7 @@ impl Modes {
             switch(number);
             proven &= modes.flags() == expected;
         }
-        if proven { Ok(modes) } else { Err("known modes were not seen as what they are".to_owned()) }
+        if proven { Ok(modes) } else { Err("known modes are not read correctly".to_owned()) }
     }
 
     /// Finds what makes contexts, and proves it: while `set(true)` has run, autocast is on for the CPU in float16 and
@@ -158,7 +158,7 @@ impl Modes {
             let (flags, (autocast, default)) = (self.flags(), look(&self.contexts));
             set(false);
             let restored = before == (self.flags(), look(&self.contexts));
-            let why = "a known setting does not come out as it is";
+            let why = "a known setting is not read correctly";
             if self.contexts.autocast_dtype.is_some()
                 && !(restored && flags & flags::AUTOCAST != 0 && autocast == Some(FLOAT16))
             {
@@ -271,7 +271,7 @@ impl Process {
             for (on, warn_only) in [(true, false), (true, true), (false, false)] {
                 (functions.set_deterministic)(place, on, warn_only);
                 if (functions.deterministic)(place) != on || (functions.warn_only)(place) != warn_only {
-                    return Err("a known setting does not come out as it is".to_owned());
+                    return Err("a known setting is not read correctly".to_owned());
                 }
             }
             let context = (functions.global)() as usize;
@@ -445,7 +445,7 @@ mod tests {
         // Gradients are not seen to be off.
         let lying = library(autocast_on_cuda_as_grad);
         let why = Modes::prove(&lying, |number| NOW.set(SWITCHES[number])).err().expect("a reason");
-        assert_eq!(why, "known modes were not seen as what they are");
+        assert_eq!(why, "known modes are not read correctly");
         assert_eq!(NOW.get(), flags::GRAD);
     }
 

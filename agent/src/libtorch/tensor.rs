@@ -222,7 +222,7 @@ impl Tensors {
             let p = tensor(known.p)?;
             let grad = self.grad(p).ok_or("the gradient of a known parameter is not found")?;
             if self.grad(a).is_some() || !self.requires_grad(p) || self.requires_grad(a) {
-                return Err("gradients of known tensors do not come out as they are".to_owned());
+                return Err("gradients of known tensors are not read correctly".to_owned());
             }
             let floats = [
                 (a, vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
@@ -234,12 +234,12 @@ impl Tensors {
             for (tensor, expected) in floats {
                 let view = self.view(tensor).map_err(|why| format!("a known tensor: {why}"))?;
                 if view.dtype() != Dtype::F32 || contents::<f32>(&view) != expected {
-                    return Err("the contents of a known tensor do not come out as they are".to_owned());
+                    return Err("the contents of a known tensor are not read correctly".to_owned());
                 }
             }
             let deep = self.view(tensor(known.deep)?).map_err(|why| format!("a known tensor: {why}"))?;
             if deep.dtype() != Dtype::I64 || contents::<i64>(&deep) != Vec::from_iter(2..14) {
-                return Err("a known tensor of many dimensions does not come out as it is".to_owned());
+                return Err("a known tensor of many dimensions is not read correctly".to_owned());
             }
             match self.view(tensor(known.meta)?) {
                 Err(Unreadable::Device(_)) => Ok(()),

@@ -211,9 +211,9 @@ def switch(number):
 Switch = ctypes.PYFUNCTYPE(None, ctypes.c_size_t)
 with torch.no_grad():
     why = agent.probe_prove_modes(Switch(switch))
-assert why == b"the modes are not those of a thread that has changed none", why
+assert why == b"the modes of a new thread are not the defaults", why
 why = agent.probe_prove_modes(Switch(lambda number: None))
-assert why == b"known modes were not seen as what they are", why
+assert why == b"known modes are not read correctly", why
 why = agent.probe_prove_modes(Switch(switch))
 assert why is None, why
 assert agent.probe_modes() == GRAD

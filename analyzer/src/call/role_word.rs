@@ -60,7 +60,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D
         .iter()
         .position(|word| *word == text)
         .and_then(|number| Role::try_from(number as u16).ok())
-        .ok_or_else(|| D::Error::custom(format!("`{text}` is no role of a function")))
+        .ok_or_else(|| D::Error::custom(format!("`{text}` is not a role of a function")))
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl Causes {
                 return Err(named("it needs an id and a proof".into()));
             }
             if rows.iter().any(|other| other.id == row.id) {
-                return Err(named("there is another one of this id".into()));
+                return Err(named("another cause has the same id".into()));
             }
             for pattern in row.proof.iter().chain(&row.symptom) {
                 pattern.check().map_err(named)?;
@@ -152,7 +152,7 @@ mod tests {
             ("proof = [{ relation = \"covers\" }]", "relation: unknown variant `covers`"),
             ("proof = [{ relation = \"moving\", why = \"because\" }]", "why: unknown variant `because`"),
             ("proof = [{ outcome = { is = \"called\", cal.role = \"x\" } }]", "outcome: unknown field `cal`"),
-            ("proof = [{ outcome = { is = \"called\", call.role = \"x\" } }]", "`x` is no role"),
+            ("proof = [{ outcome = { is = \"called\", call.role = \"x\" } }]", "`x` is not a role"),
             ("proof = [{ relation = \"moving\", variable.sort = \"loss\" }]", "variable: there is no `sort`"),
             ("proof = [{}]", "a pattern has to name a relation, subject or outcome"),
             ("proof = [{ why = \"no_gradient\" }]", "a pattern has to name"),

@@ -36,7 +36,7 @@ pub struct Args {
     /// File of suppressions [default: traincheck-suppressions.toml beside the invariants, if there is one]
     #[arg(short, long, value_name = "FILE")]
     suppressions: Option<PathBuf>,
-    /// File of causes beside those that are built in, in the form of analyzer/src/causes.toml
+    /// File of causes in addition to the built-in ones, in the form of analyzer/src/causes.toml
     #[arg(long, value_name = "FILE")]
     causes: Option<PathBuf>,
     /// How to print the report
@@ -48,7 +48,7 @@ pub struct Args {
     /// List how every invariant ended
     #[arg(long)]
     all: bool,
-    /// Threads to work with; 0: as many as there are cores
+    /// Number of threads; 0 uses one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
 }

@@ -19,15 +19,15 @@ use crate::doctor::{Agent, Examination, Facts, PROBE, Python, find, last_line, t
                   and what was seen through it. With one it runs that, and also says what was recorded, thinned out \
                   and lost, and what it cost. It records into a temporary folder, which is removed; what the command \
                   prints goes to stderr.\n\n\
-                  Exits with 0 if all is hooked that can be, and with 2 if something that is needed is not: there is \
+                  Exits with 0 if everything that can be hooked is hooked, and with 2 if something that is needed is not: there is \
                   no agent, no CPython, one that is too old, too new or free-threaded, no PyTorch, or something that \
                   did not prove to be what it is believed to be. The exit status of the command is in the report."
 )]
 pub struct Args {
-    /// The Python to look at [default: python3 on the PATH]
+    /// The Python interpreter to examine [default: python3 on the PATH]
     #[arg(long, value_name = "PATH", conflicts_with = "command")]
     python: Option<PathBuf>,
-    /// Print JSON
+    /// Print the report as JSON
     #[arg(long)]
     json: bool,
     /// A program to try it on, as it would be typed without traincheck

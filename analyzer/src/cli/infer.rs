@@ -26,11 +26,11 @@ pub struct Args {
     /// File to write the invariants to
     #[arg(short, long, value_name = "FILE", default_value = "invariants.json")]
     output: PathBuf,
-    /// Threads to work with; 0: as many as there are cores
+    /// Number of threads; 0 uses one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// Say of every claim that was rejected, or is only a notice, which rule decided it: a line each, on stdout or
-    /// in FILE
+    /// Print, for every claim that was rejected or is only a notice, the rule that decided it: one line each, on
+    /// stdout or in FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     explain: Option<PathBuf>,
 }

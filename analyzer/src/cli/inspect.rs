@@ -16,7 +16,7 @@ use crate::inspect::{Summary, text};
 /// The arguments of `traincheck inspect`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder that was recorded into
+    /// Folder of the run
     run: PathBuf,
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]

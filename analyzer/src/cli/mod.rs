@@ -30,9 +30,9 @@ struct Cli {
 enum Command {
     /// Run a command and record what its training does
     Collect(collect::Args),
-    /// Say what of a Python, or of a program, can be recorded, and what cannot and why
+    /// Show what can be recorded of a Python installation or a program, and why the rest cannot
     Doctor(doctor::Args),
-    /// Show what a recorded run holds
+    /// Show what is in a recorded run
     Inspect(inspect::Args),
     /// Learn invariants from runs that are known to be good
     Infer(infer::Args),

@@ -35,7 +35,7 @@ pub struct Examination {
     pub hooks: Vec<Hook>,
     /// What was recorded; none: nothing.
     pub recorded: Option<Recorded>,
-    /// What is needed and not there; empty: all is hooked that can be.
+    /// What is needed and not there; empty: everything that can be hooked is hooked.
     pub problems: Vec<String>,
 }
 
@@ -170,7 +170,7 @@ impl Examination {
                 if !waiting.is_empty() {
                     "PyTorch was not imported"
                 } else if !reports.is_empty() {
-                    "no CPython was found in the process: its interpreter exports no symbols, or it is no Python"
+                    "no CPython was found in the process: its interpreter exports no symbols, or it is not Python"
                 } else {
                     "the agent was not loaded: the dynamic linker passes LD_PRELOAD over in statically linked \
                      programs and in those with privileges of their own"

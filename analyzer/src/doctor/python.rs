@@ -39,7 +39,8 @@ impl Facts {
             bail!("{} does not run: {}", python.display(), last_line(&error));
         }
         let text = String::from_utf8_lossy(&output.stdout);
-        serde_json::from_str(last_line(&text)).with_context(|| format!("{} is no Python", python.display()))
+        serde_json::from_str(last_line(&text))
+            .with_context(|| format!("{} is not a Python interpreter", python.display()))
     }
 
     /// What keeps its training from being recorded, as far as it can be known without the agent.

@@ -41,7 +41,7 @@ pub fn write(out: &mut impl Write, examination: &Examination) -> io::Result<()> 
     }
     writeln!(out)?;
     if examination.problems.is_empty() {
-        return writeln!(out, "all is hooked that can be");
+        return writeln!(out, "everything that can be hooked is hooked");
     }
     writeln!(out, "not all is hooked:")?;
     examination.problems.iter().try_for_each(|problem| writeln!(out, "  {problem}"))

@@ -37,7 +37,7 @@ fn notice(
 fn shortfall(lack: &Shortfall, runs: &[ReferenceRun]) -> String {
     let name = |run: &usize| run_name(*run, runs);
     match lack {
-        Shortfall::Harmless => "that it fails is no error of training (see its relation)".into(),
+        Shortfall::Harmless => "a violation need not be an error of training (see its relation)".into(),
         Shortfall::Literal(literal) => {
             format!("speaks of {}, which the references cannot vary", literal.text())
         }

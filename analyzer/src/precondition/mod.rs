@@ -149,7 +149,7 @@ fn condition_text(feature: Feature, condition: &Condition) -> String {
             "deterministic algorithms are required".into()
         }
         (Feature::RequiresGrad, Condition::Flag(yes)) => {
-            format!("it {} a gradient", if *yes { "requires" } else { "requires not" })
+            format!("it {} a gradient", if *yes { "requires" } else { "does not require" })
         }
         (Feature::NoSync, Condition::Exists { exists: false }) => {
             "gradients are reduced over the ranks".into()

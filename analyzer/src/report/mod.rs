@@ -131,11 +131,13 @@ impl<'a> Report<'a> {
         }
         let triggered = alarms(|status| status != Status::NotTriggered);
         if triggered == 0 {
-            return Verdict::NoVerdict("nothing that the alarms are about happened in this run");
+            return Verdict::NoVerdict("no alarm-level invariant was triggered in this run");
         }
         let wanting = alarms(|status| matches!(status, Status::Undecided(Cut::First | Cut::End | Cut::Loss)));
         if 2 * wanting > triggered {
-            return Verdict::NoVerdict("the run is too short to decide more than half of the alarms");
+            return Verdict::NoVerdict(
+                "the run is too short: more than half of the alarm-level invariants are undecided",
+            );
         }
         Verdict::Clean
     }

@@ -77,7 +77,7 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
     let level = match (finding.level, finding.cause) {
         (Level::Alarm, _) => "ALARM",
         // What would prove the cause where it is an alarm.
-        (Level::Notice, Some(_)) => "notice, a sign and no proof",
+        (Level::Notice, Some(_)) => "notice: a hint, not a proof",
         (Level::Notice, None) => "notice",
     };
     writeln!(out, "{level}: {}.", finding.title)?;

@@ -31,10 +31,10 @@ pub unsafe fn prove(python: &Python) -> Result<(), String> {
 
 /// What is on or off where calls are seen.
 pub fn parts() -> Vec<(Hook, State)> {
-    let workers = State::On { how: "left alone: the hooks are taken out in them" };
+    let workers = State::On { how: "not recorded: the hooks are removed in them" };
     let mut parts = vec![(Hook::LoaderWorkers, workers)];
     if !frame::generators_are_proven() {
-        let why = "generators are not laid out as expected: each time one is resumed is a call of its own";
+        let why = "the layout of generators is not the expected one: each resumption is recorded as a call of its own";
         parts.push((Hook::SuspendedCalls, State::Off { why: why.to_owned() }));
     }
     parts

@@ -242,7 +242,7 @@ static PROBE: AtomicPtr<Probe> = AtomicPtr::new(ptr::null_mut());
 /// The library's symbols are what their names say. `run_known` may run Python code.
 pub unsafe fn prove(library: &Libtorch, run_known: impl FnOnce()) -> Proven {
     if !cfg!(target_arch = "x86_64") {
-        return Proven::nothing("how this processor passes C++ objects is not known here");
+        return Proven::nothing("the calling convention for C++ objects on this processor is not known");
     }
     match &library.record_function {
         // SAFETY: the caller's word.

@@ -204,15 +204,15 @@ fn what_is_not_as_it_should_be_is_not_read() {
         ("where a tensor keeps its dispatch keys was not found", |known| known.keys(META, 1)),
         ("where a tensor keeps its dispatch keys was not found", |known| known.keys(C, 3)),
         ("the gradient of a known parameter is not found", |known| known.tensors[P][GRADIENT] = 0),
-        ("gradients of known tensors do not come out as they are", |known| {
+        ("gradients of known tensors are not read correctly", |known| {
             known.tensors[A][GRADIENT] = known.tensors[P][GRADIENT];
         }),
-        ("gradients of known tensors do not come out as they are", |known| {
+        ("gradients of known tensors are not read correctly", |known| {
             known.tensors[P][REQUIRES_GRADIENT] = 0;
         }),
-        ("the contents of a known tensor do not come out as they are", |known| known.contents[0][5] = 0),
-        ("the contents of a known tensor do not come out as they are", |known| known.contents[4][2] = 0),
-        ("a known tensor of many dimensions does not come out as it is", |known| known.contents[3][8] = 0),
+        ("the contents of a known tensor are not read correctly", |known| known.contents[0][5] = 0),
+        ("the contents of a known tensor are not read correctly", |known| known.contents[4][2] = 0),
+        ("a known tensor of many dimensions is not read correctly", |known| known.contents[3][8] = 0),
     ];
     for (number, (reason, breaks)) in broken.iter().enumerate() {
         let mut known = Known::new(TORCH_2_9);

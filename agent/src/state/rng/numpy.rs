@@ -66,7 +66,7 @@ impl Stream {
                 }
                 None => {
                     if let Some(tell) = NUMPY_IS_OFF.get() {
-                        tell("its state lies in another place");
+                        tell("its state is not where it is expected");
                     }
                     Stream::Off
                 }

@@ -37,7 +37,7 @@ impl Stream {
         unsafe {
             let known = python.run(KNOWN);
             if known.is_null() {
-                return Err("its state cannot be asked".to_owned());
+                return Err("its state cannot be read".to_owned());
             }
             let get = |name: &CStr| (python.dict_get_string)(known, name.as_ptr());
             let (instance, state) = (get(c"instance"), get(c"state"));
@@ -46,7 +46,11 @@ impl Stream {
                 (python.inc_ref)(instance);
             }
             (python.dec_ref)(known);
-            if proven { Ok(Stream { instance }) } else { Err("its state lies in another place".to_owned()) }
+            if proven {
+                Ok(Stream { instance })
+            } else {
+                Err("its state is not where it is expected".to_owned())
+            }
         }
     }
 

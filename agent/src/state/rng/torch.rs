@@ -55,7 +55,7 @@ impl Stream {
         unsafe {
             let known = python.run(KNOWN);
             if known.is_null() {
-                return Err("torch has not the generators that every torch has".to_owned());
+                return Err("PyTorch's default generator was not found".to_owned());
             }
             let result = find(python, known);
             if let Ok(stream) = &result {
@@ -173,10 +173,10 @@ unsafe fn find(python: &Python, known: Object) -> Result<Stream, String> {
         let (generator, default) = (get(c"generator"), get(c"default"));
         let told = Told::of(python, get(c"state")).zip(Told::of(python, get(c"default_state")));
         let Some((told, told_default)) = told else {
-            return Err("the state of a generator is not as in any known torch".to_owned());
+            return Err("the layout of a generator's state is not a known one".to_owned());
         };
         if generator.is_null() || default.is_null() || !told.normal.1 {
-            return Err("a known generator is not in the state it should be in".to_owned());
+            return Err("the state of a known generator is not read correctly".to_owned());
         }
         let object = |holder: Object| mapped.read::<usize>(holder as usize + IN_OBJECT).unwrap_or(0);
         let (known_object, default_object) = (object(generator), object(default));
@@ -190,7 +190,7 @@ unsafe fn find(python: &Python, known: Object) -> Result<Stream, String> {
             || python.type_of(generator) != python.type_of(default)
             || !told_default.lies_at(&mapped, default_object, words)
         {
-            return Err("the default generator does not come out as it is".to_owned());
+            return Err("the default generator is not read correctly".to_owned());
         }
         Ok(Stream { default, class, words })
     }

@@ -17,11 +17,11 @@ const CAUSES: usize = 3;
 /// The arguments of `traincheck invariants explain`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Its id, or as much of it as no other begins with
+    /// Its id, or a prefix of it that is unique
     id: String,
     #[command(flatten)]
     from: From,
-    /// File of causes beside those that are built in
+    /// File of causes in addition to the built-in ones
     #[arg(long, value_name = "FILE")]
     causes: Option<PathBuf>,
 }
@@ -56,7 +56,7 @@ fn text(
     let (proofs, symptoms): (Vec<_>, Vec<_>) =
         causes.possible(&invariant.claim).into_iter().partition(|(proof, _)| *proof);
     if proofs.is_empty() {
-        writeln!(out, "No cause is known that it would prove by itself.")?;
+        writeln!(out, "A violation of it alone proves no known cause.")?;
     } else {
         writeln!(out, "It would speak for:")?;
     }

@@ -24,11 +24,11 @@ pub struct Args {
 enum Command {
     /// List invariants, all of them or those of a relation, level, function, variable or text
     List(list::Args),
-    /// Show all about one invariant: the claim, what speaks for it in each run, and why it has its level
+    /// Show one invariant in full: the claim, its evidence in each run, and why it has its level
     Show(show::Args),
     /// Explain one invariant: what it means, what a violation would mean, and what to try then
     Explain(explain::Args),
-    /// Suppress violations that are known: `check` reports them and counts them as no alarms
+    /// Suppress known violations: `check` still reports them, but does not count them as alarms
     Suppress(suppress::Args),
 }
 

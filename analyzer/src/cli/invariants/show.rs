@@ -11,7 +11,7 @@ use super::{Format, From};
 /// The arguments of `traincheck invariants show`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Its id, or as much of it as no other begins with
+    /// Its id, or a prefix of it that is unique
     id: String,
     #[command(flatten)]
     from: From,

@@ -19,13 +19,13 @@ const SHOWN: usize = 5;
                   fit. What is suppressed already gets the new reason and day."
 )]
 pub struct Args {
-    /// Id of an invariant, or as much of it as no other begins with; with a `*`: a pattern of texts
+    /// Id of an invariant, or a unique prefix of it; with a `*`: a pattern of texts
     #[arg(value_name = "ID|PATTERN", required_unless_present_any = ["relation", "function", "variable", "text"])]
     what: Option<String>,
-    /// Why: it stands in every report
+    /// The reason; every report shows it
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// The last day on which it holds (UTC) [default: for ever]
+    /// The last day on which it applies (UTC) [default: no end]
     #[arg(long, value_name = "YYYY-MM-DD")]
     until: Option<String>,
     /// All of a relation
