@@ -113,3 +113,44 @@ impl From<Result<&'static str, String>> for State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `run.json` and `traincheck doctor` call them: other programs read these words.
+    const LISTED: &[(Hook, &str)] = &[
+        (Hook::PythonCalls, "python calls"),
+        (Hook::DeepRecursion, "python calls in deep recursion"),
+        (Hook::Subinterpreters, "subinterpreters"),
+        (Hook::SuspendedCalls, "suspended calls"),
+        (Hook::FurtherFunctions, "further Python functions"),
+        (Hook::FurtherMethods, "further methods of further types"),
+        (Hook::LoaderWorkers, "loader workers"),
+        (Hook::Libtorch, "libtorch"),
+        (Hook::Variables, "variables"),
+        (Hook::Arguments, "arguments"),
+        (Hook::Modes, "modes"),
+        (Hook::Context(ContextPart::Autocast), "context: autocast"),
+        (Hook::UserScopes, "user scopes"),
+        (Hook::Ops, "ops"),
+        (Hook::AutogradNodes, "autograd nodes"),
+        (Hook::TorchGenerators, "torch generators"),
+        (Hook::Random, "random"),
+        (Hook::NumpyRandom, "numpy.random"),
+    ];
+
+    #[test]
+    fn hooks_are_listed_under_the_names_that_they_always_had() {
+        for (hook, name) in LISTED {
+            assert_eq!(hook.name(), *name, "{hook:?}");
+        }
+        assert_eq!(Hook::Setting("include".into()).name(), "setting include");
+    }
+
+    #[test]
+    fn a_hook_that_was_installed_is_on_by_what_it_uses_and_else_off_for_the_reason() {
+        assert_eq!(State::from(Ok("an interface")), State::On { how: "an interface" });
+        assert_eq!(State::from(Err("it is not there".into())), State::Off { why: "it is not there".into() });
+    }
+}

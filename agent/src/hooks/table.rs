@@ -118,3 +118,27 @@ impl Capture for Hooks {
         record_function::records_ops()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hooks::source::Need;
+
+    #[test]
+    fn no_hook_is_in_the_table_twice_but_for_the_two_ways_to_see_python_calls() {
+        let names: Vec<_> = HOOKS.iter().map(|source| source.hook().name()).collect();
+        for (index, name) in names.iter().enumerate() {
+            let before = names.iter().take(index).filter(|known| *known == name).count();
+            assert!(before == 0 || before == 1 && *name == Hook::PythonCalls.name(), "{name}");
+        }
+        let of_calls = HOOKS.iter().filter(|source| source.hook() == Hook::PythonCalls);
+        let needs: Vec<_> = of_calls.map(|source| source.needs()).collect();
+        assert_eq!(needs, [[Need::FrameEvaluator], [Need::Monitoring]], "one of them, in any interpreter");
+    }
+
+    #[test]
+    fn those_of_python_calls_are_put_in_last() {
+        let first = HOOKS.iter().position(|source| source.hook() == Hook::PythonCalls).expect("one of them");
+        assert!(HOOKS[first..].iter().all(|source| source.hook() == Hook::PythonCalls));
+    }
+}
