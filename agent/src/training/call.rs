@@ -1,7 +1,7 @@
 //! A function that is recorded, and a call of it between its entry and its return.
 
 use super::functions::{Meaning, Recorded, Signal};
-use super::observation::{At, Rows};
+use super::points::{At, Rows};
 use crate::interpreter::api::Object;
 use traincheck_schema::record::Event;
 
