@@ -197,6 +197,25 @@ fn interpreters_that_are_too_old_are_left_alone_and_told_so() {
 }
 
 #[test]
+fn free_threaded_builds_are_left_alone_and_told_so() {
+    let temporary = folder();
+    let program = temporary.path().join("python");
+    let mut compiler = std::process::Command::new("cc");
+    compiler.args(["-rdynamic", "-o"]).arg(&program).arg(script("free_threaded.c"));
+    finish(&mut compiler).exited(0);
+
+    let mut command = traincheck();
+    let finished = finish(command.args(["doctor", "--json", "--"]).arg(&program)).exited(2);
+    assert_eq!(finished.stderr, "on\n", "nothing is asked of it");
+    let report: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    assert_eq!(report["program"]["exit_code"], 5);
+    let problems = report["problems"].as_array().expect("problems");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let why = "python calls: CPython 3.15.0 is a free-threaded build; ";
+    assert!(problems[0].as_str().expect("a text").starts_with(why), "{problems:?}");
+}
+
+#[test]
 fn subinterpreters_are_left_alone_and_told_so() {
     let temporary = folder();
     let stub = script("stub");
