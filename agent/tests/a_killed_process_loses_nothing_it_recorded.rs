@@ -58,8 +58,12 @@ fn all_that_was_emitted_is_found_after_a_kill() {
         std::thread::sleep(Duration::from_millis(delay));
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+        assert_eq!(segments_of(child.id()), 3, "two threads and the dictionary");
 
         let found = read(folder.path());
+        // Who reads it fetches what was in memory.
+        assert_eq!(segments_of(child.id()), 0);
+        assert_eq!(read(folder.path()).events, found.events);
         assert_eq!(found.ending, None);
         assert_eq!(found.dropped, []);
         assert_eq!(found.events.len(), 2);
@@ -123,6 +127,13 @@ fn the_end_of_the_process_does_not_wait_for_a_writer_that_hangs() {
 
 /// Nothing takes this long but what hangs.
 const HANGS: Duration = Duration::from_secs(300);
+
+/// How many segments of shared memory the process with this number has left.
+fn segments_of(pid: u32) -> usize {
+    let all = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    let of_process = |line: &&str| line.split_ascii_whitespace().nth(4) == Some(&pid.to_string());
+    all.lines().filter(of_process).count()
+}
 
 /// The id of the thread of process `pid` with this name, which it may be about to get.
 fn thread_named(pid: u32, name: &str) -> libc::pid_t {

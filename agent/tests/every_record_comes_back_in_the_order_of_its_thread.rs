@@ -155,7 +155,7 @@ fn the_ring_of_a_thread_that_has_ended_is_removed() {
         let rings = || files(folder.as_ref()).iter().filter(|name| name.ends_with(".ring")).count();
         eventually(|| rings() == 2);
         let maps = || std::fs::read_to_string("/proc/self/maps").unwrap();
-        eventually(|| maps().lines().filter(|line| line.contains(".ring")).count() == 2);
+        eventually(|| maps().lines().filter(|line| line.contains("/SYSV")).count() == 2);
         std::thread::spawn(|| sink::emit(&marked(6, 0))).join().unwrap();
         return;
     }

@@ -146,6 +146,10 @@ impl Decoder {
             if recovered > 0 {
                 text += &format!("; {recovered} records recovered from its rings");
             }
+            if torn.rings_elsewhere > 0 {
+                text += "; up to a second before the end is missing: it was in the memory of its machine, where it \
+                         may still be read";
+            }
             text
         });
         End { torn }

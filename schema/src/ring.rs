@@ -1,19 +1,20 @@
 //! A ring of records in shared memory, from one producer to one consumer.
 //!
 //! Every traced thread owns one: it pushes records in a few nanoseconds and never waits. The writer reads
-//! them, puts them into a segment and only then releases their space. Since the mapping is that of a file,
-//! what had not reached a segment when the process was killed can still be read from it ([`read_ring_file`]).
+//! them, puts them into a segment and only then releases their space. The memory is [`SharedMemory`], which outlives
+//! the process and which nobody can cut; a small file in the run folder says where it is. So what had not reached a
+//! segment of the trace when the process was killed can still be read ([`read_ring_file`]).
 //!
-//! The mapping is a header page and a data area. Positions (`head`, `tail`) count bytes since the ring was
+//! The memory is a header page and a data area. Positions (`head`, `tail`) count bytes since the ring was
 //! made and never go back; a position modulo the capacity is the offset in the data area. Records are
 //! multiples of [`GRAIN`] bytes and contiguous; where one does not fit before the end, a pad record fills the
 //! rest.
 //!
-//! The two sides trust the file differently. The producer keeps its own place in its own memory, so that
-//! somebody who scribbles over the file cannot make it write elsewhere. The reading side takes nothing for
+//! The two sides trust the memory differently. The producer keeps its own place in memory of its own, so that
+//! somebody who scribbles over the ring cannot make it write elsewhere. The reading side takes nothing for
 //! granted: sizes, kinds and positions are checked before they are used.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, Ordering};
 
 use thiserror::Error;
 
@@ -22,13 +23,21 @@ use crate::record::{
     STATE_SIZE, State,
 };
 
+#[cfg_attr(loom, path = "ring/area_model.rs")]
+mod area;
 mod dict;
 mod file;
+mod header;
+mod pointer;
+mod shared_memory;
 
+use area::Area;
 pub use dict::MAX_TEXT;
 pub(crate) use dict::cut;
 pub(crate) use file::recover;
 pub use file::{MAX_RING_FILE, RecoveredRing, read_ring_file};
+pub use pointer::{rescue, write_pointer};
+pub use shared_memory::{SharedMemory, free_strays};
 
 /// Bytes before the data area.
 pub const HEADER_SIZE: usize = 4096;
@@ -37,17 +46,10 @@ pub const GRAIN: usize = 64;
 /// The first bytes of a ring.
 pub const MAGIC: [u8; 8] = *b"TCRING\r\n";
 /// Version of the layout that this crate writes; the major one must be the reader's, the minor one may be newer.
-pub const VERSION: (u16, u16) = (1, 1);
+pub const VERSION: (u16, u16) = (1, 2);
 
-// Offsets in the header page. `head` and `tail` have a cache line (and its prefetched neighbour) each.
-const AT_MAGIC: usize = 0;
-const AT_MAJOR: usize = 8;
-const AT_MINOR: usize = 10;
-const AT_PID: usize = 12;
-const AT_INDEX: usize = 16;
-const AT_IS_DICTIONARY: usize = 18;
-const AT_THREAD: usize = 24;
-const AT_CAPACITY: usize = 32;
+// Offsets in the header page, behind what `header` has. `head` and `tail` have a cache line (and its prefetched
+// neighbour) each.
 const AT_HEAD: usize = 128;
 const AT_DROPPED: usize = 136;
 const AT_TAIL: usize = 256;
@@ -63,6 +65,8 @@ pub struct RingInfo {
     pub thread: u64,
     /// It carries dictionary entries, not events.
     pub dictionary: bool,
+    /// When it was made: nanoseconds since 1970. 0 in rings of versions before 1.2.
+    pub made_wall_ns: u64,
 }
 
 /// One record read from a ring.
@@ -90,6 +94,11 @@ pub enum RingError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file says where the ring is in memory, and it is not there.
+    #[error(
+        "the ring is in the memory of the machine that it was recorded on, or was until that was restarted"
+    )]
+    Elsewhere,
     /// It has another beginning, or is too short to have one.
     #[error("no ring: {0}")]
     NotARing(&'static str),
@@ -131,7 +140,7 @@ pub enum RingError {
 /// that it interrupts.
 #[repr(C)]
 pub struct Ring {
-    base: *mut u8,
+    area: Area,
     /// Length of the data area in bytes, a multiple of [`GRAIN`].
     capacity: u64,
     info: RingInfo,
@@ -143,11 +152,21 @@ pub struct Ring {
 /// What only the producer uses, on a cache line of its own. Atomic merely to let the handle be shared.
 #[repr(C, align(64))]
 struct Producer {
-    head: AtomicU64,
+    head: atomic::AtomicU64,
     /// `head` modulo the capacity.
-    offset: AtomicU64,
+    offset: atomic::AtomicU64,
     /// Pushing up to here is known to be allowed: the last tail seen, plus the capacity.
-    limit: AtomicU64,
+    limit: atomic::AtomicU64,
+}
+
+impl Producer {
+    fn new(limit: u64) -> Producer {
+        Producer {
+            head: atomic::AtomicU64::new(0),
+            offset: atomic::AtomicU64::new(0),
+            limit: atomic::AtomicU64::new(limit),
+        }
+    }
 }
 
 // SAFETY: the fields other than the mapping are plain or atomic. The mapping's positions are only accessed as
@@ -166,34 +185,13 @@ impl Ring {
     /// used, and nothing else in this process writes to it.
     pub unsafe fn format(mapping: *mut u8, len: usize, info: &RingInfo) -> Ring {
         let capacity = (len.saturating_sub(HEADER_SIZE) / GRAIN * GRAIN) as u64;
-        let ring = Ring {
-            base: mapping,
-            capacity,
-            info: *info,
-            writable: true,
-            producer: Producer {
-                head: AtomicU64::new(0),
-                offset: AtomicU64::new(0),
-                limit: AtomicU64::new(capacity),
-            },
-        };
+        // SAFETY: the caller guarantees `len` bytes, and all accesses stay within the header page and `capacity`
+        // bytes behind it; nothing is accessed if that is 0.
+        let area = unsafe { Area::new(mapping, len) };
         if capacity > 0 {
-            // SAFETY: the caller guarantees `len` bytes, which are more than a header page here; all fields lie
-            // in it and are aligned for their type.
-            unsafe {
-                mapping.add(AT_MAJOR).cast::<u16>().write(VERSION.0);
-                mapping.add(AT_MINOR).cast::<u16>().write(VERSION.1);
-                mapping.add(AT_PID).cast::<u32>().write(info.pid);
-                mapping.add(AT_INDEX).cast::<u16>().write(info.index);
-                mapping.add(AT_IS_DICTIONARY).cast::<u16>().write(u16::from(info.dictionary));
-                mapping.add(AT_THREAD).cast::<u64>().write(info.thread);
-                mapping.add(AT_CAPACITY).cast::<u64>().write(capacity);
-                // Last, so that a reader never takes half a header for a ring.
-                let magic = AtomicU64::from_ptr(mapping.add(AT_MAGIC).cast());
-                magic.store(u64::from_ne_bytes(MAGIC), Ordering::Release);
-            }
+            area.write_header(info, capacity);
         }
-        ring
+        Ring { area, capacity, info: *info, writable: true, producer: Producer::new(capacity) }
     }
 
     /// A handle for reading a ring that somebody else writes. Pushing to it or releasing does nothing.
@@ -209,44 +207,27 @@ impl Ring {
         if len < HEADER_SIZE + GRAIN {
             return Err(RingError::NotARing("too short for a header and a record"));
         }
-        // SAFETY: the caller guarantees `len` readable bytes, at least a header page; offsets are multiples of
-        // the field's size. Volatile, because another process may write.
-        let (magic, major, minor, pid, index, dictionary, thread, capacity) = unsafe {
-            (
-                mapping.add(AT_MAGIC).cast::<u64>().read_volatile(),
-                mapping.add(AT_MAJOR).cast::<u16>().read_volatile(),
-                mapping.add(AT_MINOR).cast::<u16>().read_volatile(),
-                mapping.add(AT_PID).cast::<u32>().read_volatile(),
-                mapping.add(AT_INDEX).cast::<u16>().read_volatile(),
-                mapping.add(AT_IS_DICTIONARY).cast::<u16>().read_volatile(),
-                mapping.add(AT_THREAD).cast::<u64>().read_volatile(),
-                mapping.add(AT_CAPACITY).cast::<u64>().read_volatile(),
-            )
-        };
-        if magic != u64::from_ne_bytes(MAGIC) {
+        // SAFETY: the caller guarantees `len` readable bytes, and all accesses stay within the header page and the
+        // capacity behind it, which is compared with `len` below. The handle writes nothing.
+        let area = unsafe { Area::new(mapping.cast_mut(), len) };
+        let header = area.read_header();
+        if header.magic != MAGIC {
             return Err(RingError::NotARing("it begins with other bytes"));
         }
+        let (major, minor) = header.version;
         if major > VERSION.0 {
             return Err(RingError::Newer { major, minor });
         }
         if major != VERSION.0 {
             return Err(RingError::NotARing("its format version is 0"));
         }
+        let capacity = header.capacity;
         if capacity == 0 || !capacity.is_multiple_of(GRAIN as u64) || capacity > (len - HEADER_SIZE) as u64 {
             return Err(RingError::NotARing("its length does not fit its header"));
         }
-        Ok(Ring {
-            base: mapping.cast_mut(),
-            capacity,
-            info: RingInfo { pid, index, thread, dictionary: dictionary & 1 != 0 },
-            writable: false,
-            producer: Producer {
-                head: AtomicU64::new(0),
-                offset: AtomicU64::new(0),
-                // No push ever fits.
-                limit: AtomicU64::new(0),
-            },
-        })
+        // No push ever fits.
+        let producer = Producer::new(0);
+        Ok(Ring { area, capacity, info: header.info, writable: false, producer })
     }
 
     /// Appends an event. False: there was no room, and the loss was counted. `size` is set here.
@@ -281,7 +262,7 @@ impl Ring {
         let offset = self.producer.offset.load(Ordering::Relaxed);
         // SAFETY: `has_room` says that the consumer is done with these bytes; `offset` is a multiple of
         // `GRAIN` below the capacity, so a whole grain fits, aligned for numbers.
-        unsafe { self.base.add(HEADER_SIZE + offset as usize).cast::<Record>().write(record) };
+        unsafe { self.area.fill(offset, GRAIN, |place| place.cast::<Record>().write(record)) };
         self.publish(head, offset, GRAIN as u64);
         true
     }
@@ -320,15 +301,16 @@ impl Ring {
             // SAFETY: `has_room` says that the consumer is done with the bytes up to the end; a pad is at least
             // one grain, of which four bytes are written.
             unsafe {
-                let place = self.base.add(HEADER_SIZE + offset as usize);
-                place.cast::<u16>().write(pad as u16);
-                place.add(2).write(PAD_KIND);
-                place.add(3).write(0);
+                self.area.fill(offset, GRAIN, |place| {
+                    place.cast::<u16>().write(pad as u16);
+                    place.add(2).write(PAD_KIND);
+                    place.add(3).write(0);
+                });
             }
             offset = 0;
         }
         // SAFETY: `offset + size` is at most the capacity, and these bytes are free, too.
-        fill(unsafe { self.base.add(HEADER_SIZE + offset as usize) });
+        unsafe { self.area.fill(offset, size as usize, fill) };
         self.publish(head + pad, offset, size);
         true
     }
@@ -353,13 +335,13 @@ impl Ring {
         let offset = offset + size;
         self.producer.offset.store(if offset == self.capacity { 0 } else { offset }, Ordering::Relaxed);
         self.producer.head.store(head + size, Ordering::Relaxed);
-        self.word(AT_HEAD).store(head + size, Ordering::Release);
+        self.area.word(AT_HEAD).store(head + size, Ordering::Release);
     }
 
     #[cold]
     fn drop_one(&self) -> bool {
         if self.writable && self.capacity > 0 {
-            let dropped = self.word(AT_DROPPED);
+            let dropped = self.area.word(AT_DROPPED);
             // Only the producer writes it, so no read-modify-write is needed.
             dropped.store(dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
@@ -368,17 +350,17 @@ impl Ring {
 
     /// Position behind the last record. Everything before it can be read.
     pub fn head(&self) -> u64 {
-        if self.capacity == 0 { 0 } else { self.word(AT_HEAD).load(Ordering::Acquire) }
+        if self.capacity == 0 { 0 } else { self.area.word(AT_HEAD).load(Ordering::Acquire) }
     }
 
     /// Position up to which space was released.
     pub fn tail(&self) -> u64 {
-        if self.capacity == 0 { 0 } else { self.word(AT_TAIL).load(Ordering::Acquire) }
+        if self.capacity == 0 { 0 } else { self.area.word(AT_TAIL).load(Ordering::Acquire) }
     }
 
     /// How many records found no room since the ring was made.
     pub fn dropped(&self) -> u64 {
-        if self.capacity == 0 { 0 } else { self.word(AT_DROPPED).load(Ordering::Relaxed) }
+        if self.capacity == 0 { 0 } else { self.area.word(AT_DROPPED).load(Ordering::Relaxed) }
     }
 
     /// Length of the data area in bytes.
@@ -395,7 +377,7 @@ impl Ring {
     /// segment holds, else a crash loses it.
     pub fn release(&self, to: u64) {
         if self.writable && self.capacity > 0 {
-            self.word(AT_TAIL).store(to, Ordering::Release);
+            self.area.word(AT_TAIL).store(to, Ordering::Release);
         }
     }
 
@@ -437,13 +419,8 @@ impl Ring {
     /// `offset` is a multiple of [`GRAIN`]; `room`, at least [`GRAIN`], bytes from it lie in the data area.
     unsafe fn record_at(&self, offset: u64, room: u64) -> Result<(u64, Option<RingRecord>), &'static str> {
         let words = |start: u64, into: &mut [u64]| {
-            for (i, word) in into.iter_mut().enumerate() {
-                // SAFETY: the callers below stay within `room`; the data area is aligned to 8 bytes.
-                unsafe {
-                    let place = self.base.add(HEADER_SIZE + start as usize).cast::<u64>();
-                    *word = place.add(i).read_volatile();
-                }
-            }
+            // SAFETY: the callers below stay within `room`.
+            unsafe { self.area.copy(start, into) }
         };
         let mut first = [0_u64; GRAIN / 8];
         words(offset, &mut first);
@@ -498,11 +475,5 @@ impl Ring {
             }
         };
         Ok((size, record))
-    }
-
-    fn word(&self, at: usize) -> &AtomicU64 {
-        // SAFETY: only called with the offsets of words in the header page of a mapping that has one (the
-        // capacity is not 0), which the caller of `format` or `attach` keeps alive; always accessed as atomics.
-        unsafe { AtomicU64::from_ptr(self.base.add(at).cast()) }
     }
 }

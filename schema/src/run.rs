@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use crate::segment::ReadError;
+pub use files::rescue_rings;
 pub use info::{HookInfo, RunInfo, SettingInfo};
 pub use process::{Batch, Process, ProcessReader, Torn};
 pub use report::{Progress, REPORT_VARIABLE, Report};

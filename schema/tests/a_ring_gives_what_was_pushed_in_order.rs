@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use traincheck_schema::record::{Argument, DictEntry, Event, State};
 use traincheck_schema::ring::{GRAIN, MAX_TEXT, RingError, RingInfo, RingRecord};
 
-const INFO: RingInfo = RingInfo { pid: 42, index: 5, thread: 4711, dictionary: false };
+const INFO: RingInfo = RingInfo { pid: 42, index: 5, thread: 4711, dictionary: false, made_wall_ns: 1 };
 
 fn ring(data: usize) -> (tempfile::TempDir, FileRing) {
     let folder = tempfile::tempdir().unwrap();

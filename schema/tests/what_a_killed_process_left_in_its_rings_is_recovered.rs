@@ -21,7 +21,7 @@ struct Traced {
 impl Traced {
     fn start() -> Traced {
         let folder = tempfile::tempdir().unwrap();
-        let info = RingInfo { pid: 42, index: 0, thread: 42, dictionary: false };
+        let info = RingInfo { pid: 42, index: 0, thread: 42, dictionary: false, made_wall_ns: 0 };
         let events = FileRing::create(&folder.path().join("host-42-r0.ring"), 64 * 64, &info);
         let info = RingInfo { index: 1, dictionary: true, ..info };
         let names = FileRing::create(&folder.path().join("host-42-names.ring"), 64 * 64, &info);

@@ -168,7 +168,7 @@ mod tests {
     /// A ring in plain memory; the memory is leaked.
     fn ring(index: u16, grains: usize) -> Ring {
         let memory: &'static mut [[u64; 512]] = vec![[0; 512]; 1 + grains.div_ceil(64)].leak();
-        let info = RingInfo { pid: 1, index, thread: 1, dictionary: false };
+        let info = RingInfo { pid: 1, index, thread: 1, dictionary: false, made_wall_ns: 0 };
         // SAFETY: the memory is zeroed, aligned to 8 bytes at least, long enough and never freed.
         unsafe { Ring::format(memory.as_mut_ptr().cast(), HEADER_SIZE + grains * EVENT_SIZE, &info) }
     }

@@ -17,12 +17,12 @@ mod folder;
 mod job;
 mod merge;
 mod names;
+mod own_ring;
 mod phase;
 mod place;
 mod quiet;
 pub mod report;
 pub mod reserve;
-mod ring_file;
 pub mod secrets;
 mod threads;
 mod writer;
@@ -33,11 +33,11 @@ use command::Command;
 pub use command::REDACTED;
 use early::Early;
 pub use job::{StartInfo, describe, described};
+use own_ring::OwnRing;
 use phase::{OFF, PHASE, RECORDING, WAITING, stop};
 pub use phase::{go_inert, is_inert, is_started};
 use place::{Place, is_ours};
 use quiet::quietly;
-use ring_file::RingFile;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -236,11 +236,16 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
 
     // SAFETY: no arguments, cannot fail.
     let (parent, thread) = unsafe { (libc::getppid(), libc::gettid()) };
-    let ring =
-        RingInfo { pid, index: NO_THREAD, thread: u64::from(thread.cast_unsigned()), dictionary: true };
+    let ring = RingInfo {
+        pid,
+        index: NO_THREAD,
+        thread: u64::from(thread.cast_unsigned()),
+        dictionary: true,
+        made_wall_ns: folder::wall_ns(),
+    };
     let names_ring =
-        RingFile::create(place.path("names.ring"), NAMES_RING_SIZE, &ring).map_err(StartError::Ring)?;
-    let names_ring: &'static RingFile = Box::leak(Box::new(names_ring));
+        OwnRing::create(place.path("names.ring"), NAMES_RING_SIZE, &ring).map_err(StartError::Ring)?;
+    let names_ring: &'static OwnRing = Box::leak(Box::new(names_ring));
     let started = write_beginning(
         place,
         names_ring,
@@ -272,7 +277,7 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
 /// Makes the segment with everything from before the start in it, and lets records go to the rings.
 fn write_beginning(
     place: &Place,
-    names_ring: &'static RingFile,
+    names_ring: &'static OwnRing,
     header: &ProcessHeader,
 ) -> Result<(), StartError> {
     let path = place.path("0.tcs");

@@ -10,8 +10,8 @@
 //! from a pthread key, which is made in the constructor.
 
 use super::names::content_hash;
-use super::ring_file::RingFile;
-use super::{place, writer};
+use super::own_ring::OwnRing;
+use super::{folder, place, writer};
 use crate::base::fork;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
@@ -76,7 +76,7 @@ unsafe impl Sync for Thread {}
 
 /// The ring of a thread and when to wake the writer for it.
 pub struct Producer {
-    file: RingFile,
+    own: OwnRing,
     /// Position of the ring from which on it is worth looking whether it is half full.
     wake_at: AtomicU64,
 }
@@ -87,8 +87,8 @@ impl Thread {
     }
 
     /// Its ring, if it has one.
-    pub fn file(&self) -> Option<&RingFile> {
-        self.producer.get().map(|producer| &producer.file)
+    pub fn ring(&self) -> Option<&OwnRing> {
+        self.producer.get().map(|producer| &producer.own)
     }
 
     /// How many of its records were lost because it has no ring.
@@ -169,10 +169,10 @@ pub fn current_index() -> u16 {
 pub fn push(push: impl FnOnce(&Ring) -> bool) {
     let producer = PRODUCER.get();
     if producer > NO_PRODUCER {
-        // SAFETY: any other value was set by this thread from a `Thread`, which lives for ever, as does its mapping.
+        // SAFETY: any other value was set by this thread from a `Thread`, which lives for ever, as does its memory.
         let producer = unsafe { &*producer };
-        push(&producer.file.ring);
-        let head = producer.file.ring.head();
+        push(&producer.own.ring);
+        let head = producer.own.ring.head();
         if head >= producer.wake_at.load(Ordering::Relaxed) {
             producer.wake_writer(head);
         }
@@ -185,8 +185,8 @@ impl Producer {
     /// The ring has been filled up to `head`; wakes the writer if that makes it more than half full.
     #[cold]
     fn wake_writer(&self, head: u64) {
-        let half = self.file.ring.capacity() as u64 / 2;
-        let tail = self.file.ring.tail();
+        let half = self.own.ring.capacity() as u64 / 2;
+        let tail = self.own.ring.tail();
         if head.saturating_sub(tail) >= half {
             writer::wake();
             // Again a quarter later, should the writer not have come round by then.
@@ -210,7 +210,7 @@ fn first_push(push: impl FnOnce(&Ring) -> bool) {
         return;
     };
     PRODUCER.set(producer);
-    push(&producer.file.ring);
+    push(&producer.own.ring);
 }
 
 impl Thread {
@@ -227,10 +227,11 @@ impl Thread {
             index: self.index,
             thread: u64::from(id.cast_unsigned()),
             dictionary: false,
+            made_wall_ns: folder::wall_ns(),
         };
-        let file = RingFile::create(path, ring_size(self.index), &info).ok()?;
-        let half = file.ring.capacity() as u64 / 2;
-        Some(self.producer.get_or_init(|| Producer { file, wake_at: AtomicU64::new(half) }))
+        let own = OwnRing::create(path, ring_size(self.index), &info).ok()?;
+        let half = own.ring.capacity() as u64 / 2;
+        Some(self.producer.get_or_init(|| Producer { own, wake_at: AtomicU64::new(half) }))
     }
 }
 

@@ -10,8 +10,8 @@
 
 use super::early::Early;
 use super::merge::{Merge, Records};
+use super::own_ring::OwnRing;
 use super::phase::stop;
-use super::ring_file::RingFile;
 use super::threads::{self, NO_THREAD, Thread};
 use super::{absence, account, folder, names, place, reserve};
 use crate::base::clock::{self, now};
@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use traincheck_schema::record::{DictEntry, EVENT_SIZE};
-use traincheck_schema::ring::RingError;
+use traincheck_schema::ring::{self, RingError};
 use traincheck_schema::segment::{
     DropReason, Dropped, Ending, Records as Rows, RingPosition, SegmentWriter, WriteError,
 };
@@ -39,6 +39,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long an exit waits for a writer that does not get on, and for one that does.
 const PATIENCE: Duration = Duration::from_secs(2);
 const MOST_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a ring of a process that was killed waits for somebody to read it, before another run frees its memory.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Of the thread, in bytes.
 const STACK: usize = 4 << 20;
 
@@ -54,6 +56,8 @@ static CPU_CLOCK: AtomicI32 = AtomicI32::new(NO_CLOCK);
 const NO_CLOCK: libc::clockid_t = libc::CLOCK_REALTIME;
 /// CPU time of the threads that it has left, nanoseconds.
 static CPU_BEFORE: AtomicU64 = AtomicU64::new(0);
+/// The rings that killed processes left have been looked through.
+static FREED: AtomicBool = AtomicBool::new(false);
 /// The writer has ended.
 static DONE: AtomicU32 = AtomicU32::new(0);
 
@@ -114,7 +118,7 @@ struct Source {
 pub struct Writer {
     segment: SegmentWriter,
     path: PathBuf,
-    names_ring: &'static RingFile,
+    names_ring: &'static OwnRing,
     names_lost: u64,
     /// Losses that are in the segment of threads without a number.
     others_lost: u64,
@@ -124,7 +128,7 @@ pub struct Writer {
 
 impl Writer {
     /// A writer to `segment`, which is the file `path`.
-    pub fn new(segment: SegmentWriter, path: &Path, names_ring: &'static RingFile) -> Writer {
+    pub fn new(segment: SegmentWriter, path: &Path, names_ring: &'static OwnRing) -> Writer {
         let path = path.into();
         Writer {
             segment,
@@ -220,7 +224,7 @@ impl Writer {
             sources.push(Source { thread, position: 0, dropped: 0, lost: 0 });
         });
         let pending =
-            |source: &Source| source.thread.file().map_or(0, |file| file.ring.head() - source.position);
+            |source: &Source| source.thread.ring().map_or(0, |own| own.ring.head() - source.position);
         sources.iter().map(pending).sum()
     }
 
@@ -233,11 +237,11 @@ impl Writer {
             // In this order: what is seen of losses came before the last record that is seen.
             let index = source.thread.index;
             note(&mut dropped, index, source.thread.lost(), &mut source.lost, DropReason::DiskFull);
-            let Some(file) = source.thread.file() else { continue };
-            note(&mut dropped, index, file.ring.dropped(), &mut source.dropped, DropReason::RingFull);
-            let head = file.ring.head();
+            let Some(own) = source.thread.ring() else { continue };
+            note(&mut dropped, index, own.ring.dropped(), &mut source.dropped, DropReason::RingFull);
+            let head = own.ring.head();
             if head > source.position {
-                rings.push(Records::read(&file.ring, source.position, head)?);
+                rings.push(Records::read(&own.ring, source.position, head)?);
                 got_on();
             }
         }
@@ -287,8 +291,8 @@ impl Writer {
             let of_ring = |source: &&mut Source| source.thread.index == written.ring;
             let Some(source) = self.sources.iter_mut().find(of_ring) else { continue };
             source.position = written.position;
-            if let Some(file) = source.thread.file() {
-                file.ring.release(written.position);
+            if let Some(own) = source.thread.ring() {
+                own.ring.release(written.position);
             }
         }
     }
@@ -315,10 +319,10 @@ impl Writer {
         let ending = Ending { reason: reason.into(), monotonic_ns: now(), account: figures };
         self.segment.seal(&ending)?;
         // Only now: without a footer they are what is left to read.
-        let of_threads = self.sources.iter().filter_map(|source| source.thread.file());
-        for file in of_threads.chain([self.names_ring]) {
-            if file.ring.tail() == file.ring.head() {
-                file.remove();
+        let of_threads = self.sources.iter().filter_map(|source| source.thread.ring());
+        for own in of_threads.chain([self.names_ring]) {
+            if own.ring.tail() == own.ring.head() {
+                own.remove();
             }
             got_on();
         }
@@ -339,6 +343,9 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
         CPU_CLOCK.store(clock, Ordering::Relaxed);
     }
     let worked = catch_unwind(AssertUnwindSafe(move || {
+        if !FREED.swap(true, Ordering::Relaxed) {
+            ring::free_strays(KEPT);
+        }
         let stopped = match writer.work() {
             Ok(Work::Interrupted) => return Some(writer),
             Ok(Work::Finished) => None,

@@ -15,6 +15,7 @@ use std::process::{Child, Command, ExitCode};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use traincheck_schema::run::rescue_rings;
 
 use super::settings::Options;
 use super::{EXIT_TROUBLE, complain};
@@ -74,6 +75,8 @@ pub fn run(args: Args) -> ExitCode {
             EXIT_NOT_STARTED
         }
     };
+    // If it was killed, what it recorded last is in memory.
+    rescue_rings(&folder);
     say_where(&folder);
     ExitCode::from(code)
 }

@@ -102,6 +102,8 @@ pub enum End {
         states_recovered: u64,
         /// Arguments and results that were.
         arguments_recovered: u64,
+        /// Rings that were in the memory of its machine, and cannot be read here.
+        rings_elsewhere: u64,
     },
 }
 
@@ -136,6 +138,7 @@ impl ProcessSummary {
                     events_recovered: torn.events_recovered,
                     states_recovered: torn.states_recovered,
                     arguments_recovered: torn.arguments_recovered,
+                    rings_elsewhere: torn.rings_elsewhere,
                 }
             }
         };

@@ -111,15 +111,26 @@ fn write_end(out: &mut impl Write, end: &End) -> io::Result<()> {
             }
             Ok(())
         }
-        End::Torn { bytes_after_last_frame, events_recovered, states_recovered, arguments_recovered } => row(
-            out,
-            "end",
-            &format!(
+        End::Torn {
+            bytes_after_last_frame,
+            events_recovered,
+            states_recovered,
+            arguments_recovered,
+            rings_elsewhere,
+        } => {
+            let mut text = format!(
                 "torn: the process was killed or is still running; {bytes_after_last_frame} bytes of an unfinished \
                  frame, {events_recovered} events, {states_recovered} states and {arguments_recovered} arguments \
                  recovered from its rings"
-            ),
-        ),
+            );
+            if *rings_elsewhere > 0 {
+                text += &format!(
+                    "; {rings_elsewhere} rings with up to a second before the end were in the memory of its machine, \
+                     where they may still be read"
+                );
+            }
+            row(out, "end", &text)
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub fn of_segment() -> std::io::Result<Vec<Vec<u8>>> {
 /// For the target `ring`.
 pub fn of_ring() -> Vec<Vec<u8>> {
     let mut words = vec![0_u64; (HEADER_SIZE + 1024) / 8];
-    let info = RingInfo { pid: 42, index: 1, thread: 42, dictionary: false };
+    let info = RingInfo { pid: 42, index: 1, thread: 42, dictionary: false, made_wall_ns: 0 };
     // SAFETY: the words are aligned and zeroed, outlive the ring, and are not touched while it is used.
     let ring = unsafe { Ring::format(words.as_mut_ptr().cast(), words.len() * 8, &info) };
     for time in 0..6 {

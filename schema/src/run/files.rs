@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Process;
+use crate::ring;
 
 /// What the name of a file says.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,6 +77,14 @@ pub(super) fn processes(folder: &Path) -> io::Result<Vec<Process>> {
         }
     });
     Ok(processes.collect())
+}
+
+/// Puts the rings of processes that have ended, and that are in the memory of this machine, into their files in `folder`,
+/// and frees that memory. Reading a run does it, too: this is for those who do not read it, or not here.
+pub fn rescue_rings(folder: &Path) {
+    for process in processes(folder).unwrap_or_default() {
+        process.rings.iter().for_each(|path| ring::rescue(path));
+    }
 }
 
 /// The process that wrote the one segment at `path`.

@@ -147,6 +147,9 @@ pub struct Torn {
     pub states_recovered: u64,
     /// Arguments and results found in the rings.
     pub arguments_recovered: u64,
+    /// Rings that cannot be read here, for they were in the memory of the machine of the process: up to a second of
+    /// what it recorded last is missing.
+    pub rings_elsewhere: u64,
 }
 
 /// How far the segments say that each ring was written.
@@ -415,6 +418,7 @@ impl ProcessReader {
         self.torn.events_recovered = recovered.batch.events.len() as u64;
         self.torn.states_recovered = recovered.batch.states.len() as u64;
         self.torn.arguments_recovered = recovered.batch.arguments.len() as u64;
+        self.torn.rings_elsewhere = recovered.elsewhere;
         for batch in [cut_off, recovered.batch] {
             if !batch.is_empty() {
                 self.waiting.push_back(Ok(batch));

@@ -17,6 +17,8 @@ pub(super) struct Recovered {
     pub(super) batch: Batch,
     /// Rings, or ends of rings, that could not be read.
     pub(super) errors: Vec<ReadError>,
+    /// Rings that are in the memory of another machine, or went with that of this one.
+    pub(super) elsewhere: u64,
 }
 
 /// Reads the rings of `process` from where `progress` says that segments end. `cut_off` is a block of which
@@ -35,11 +37,17 @@ pub(super) fn recover(
     let known_arguments: HashSet<_> = cut_off.arguments.iter().map(argument_key).collect();
 
     for path in &process.rings {
+        ring::rescue(path);
         let mut failed = |source| found.errors.push(ReadError::Ring { path: path.clone(), source });
         let ring = match read(path, process, progress) {
             Ok(ring) => ring,
             // Listed while the process still had it. It was removed once all of it was in a segment.
             Err(RingError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+            // The segment ends where it ends for all threads, as if the process had been killed earlier.
+            Err(RingError::Elsewhere) => {
+                found.elsewhere += 1;
+                continue;
+            }
             Err(error) => {
                 failed(error);
                 continue;

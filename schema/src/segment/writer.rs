@@ -105,7 +105,11 @@ impl SegmentWriter {
         };
         let mut message = builder(0);
         put_process_header(message.init_root(), header);
-        writer.write_frame(FrameKind::ProcessHeader, &message, FrameEntry::default())?;
+        if let Err(error) = writer.write_frame(FrameKind::ProcessHeader, &message, FrameEntry::default()) {
+            // A segment without its first frame says nothing.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Ok(writer)
     }
 
