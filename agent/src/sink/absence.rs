@@ -1,24 +1,26 @@
-//! The writer has no thread while the process forks.
+//! The writer has no thread while the process forks, if the job would have only one thread there without it.
 //!
 //! From 3.12 on CPython counts the threads of the process when `fork` has returned in the parent, and warns the job if
-//! there are several. So before a fork the writer leaves its thread, and itself here. What it has not written is in the
-//! rings, which outlive the process; only if that is more than a block it writes first, for a moment, or it would never
-//! get to it in a job that forks all the time. It gets another thread where the next iteration begins, where a ring is half
-//! full, or where the run is sealed, and not before: at the end of `fork` would be too early.
+//! there are several; from 3.15 on the warning can be an exception, where warnings are errors. A job that has threads of
+//! its own has that coming with or without us, and its forks are not held up. In any other the writer leaves its thread
+//! before a fork, and itself here. What it has not written is in the rings; only if that is more than a block it writes
+//! first, for a moment, or it would never get to it in a job that forks all the time. It gets another thread where the
+//! next iteration begins, where a ring is half full, or where the run is sealed, and not before: at the end of `fork`
+//! would be too early.
 
 use super::phase::is_inert;
 use super::place::is_ours;
 use super::quiet::quietly;
-use super::writer::{self, Writer};
+use super::writer::{self, HANDS, Writer};
 use crate::base::clock::now;
-use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a fork waits for the writer.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(50);
 /// How much of that the writer may use up for what is in the rings.
-const RESPITE: Duration = Duration::from_millis(30);
+const RESPITE: Duration = Duration::from_millis(10);
 /// A writer that has not come so many times in a row is waited for no more: somebody holds what it needs across the fork.
 const MOST_FAILURES: u32 = 3;
 /// Between looks whether a thread is gone. Its last steps, in the kernel, are announced by nobody.
@@ -26,19 +28,13 @@ const MOMENT: Duration = Duration::from_micros(20);
 
 /// Whether forks are waited for at all.
 static ON: AtomicBool = AtomicBool::new(false);
-/// How many threads are about to fork and wait for the writer to leave.
-static WAITING: AtomicU32 = AtomicU32::new(0);
-/// When the last of them began to.
+/// When the last of those who wait began to.
 static SINCE: AtomicU64 = AtomicU64::new(0);
 static FAILURES: AtomicU32 = AtomicU32::new(0);
-/// The writer, as long as it has no thread. Who takes it from here owns it.
-static LEFT: AtomicPtr<Writer> = AtomicPtr::new(ptr::null_mut());
-/// Counts the times that it has come here or ended, for those who wait for that.
-static NEWS: AtomicU32 = AtomicU32::new(0);
-/// The number of its last thread; 0: that is gone, or there was none.
+/// The number of the writer's last thread; 0: that is gone, or there was none.
 static THREAD: AtomicI32 = AtomicI32::new(0);
 
-/// From now on no fork finds the thread of the writer, where that can be had.
+/// From now on no fork of a job with one thread finds the thread of the writer, where that can be had.
 pub fn switch_on() {
     ON.store(true, Ordering::Relaxed);
 }
@@ -49,39 +45,21 @@ pub fn thread_begins() {
     THREAD.store(unsafe { libc::gettid() }, Ordering::Release);
 }
 
-/// The thread of the writer is to end.
-pub fn is_wanted() -> bool {
-    WAITING.load(Ordering::Acquire) > 0
-}
-
-/// It is to end whatever is in the rings.
+/// The thread of the writer is to end whatever is in the rings.
 pub fn is_urgent() -> bool {
-    is_wanted() && now().saturating_sub(SINCE.load(Ordering::Relaxed)) > RESPITE.as_nanos() as u64
+    HANDS.is_wanted() && now().saturating_sub(SINCE.load(Ordering::Relaxed)) > RESPITE.as_nanos() as u64
 }
 
 /// Takes in the writer, whose thread does nothing more than end.
 pub fn begin(writer: Box<Writer>) {
-    LEFT.store(Box::into_raw(writer), Ordering::Release);
-    tell();
+    HANDS.leave(writer);
+    writer::rouse(HANDS.news());
 }
 
-/// The writer has come here, or has ended for good.
-pub fn tell() {
-    NEWS.fetch_add(1, Ordering::AcqRel);
-    writer::rouse(&NEWS);
-}
-
-/// The writer, if it is here.
-pub fn take() -> Option<Box<Writer>> {
-    let writer = LEFT.swap(ptr::null_mut(), Ordering::AcqRel);
-    // SAFETY: `begin` put the address of a box there, and the swap gives it to one caller only.
-    (!writer.is_null()).then(|| unsafe { Box::from_raw(writer) })
-}
-
-/// Gives the writer a thread again, if it is here. Not to be called on the way of a fork.
+/// Gives the writer a thread again, if it has none. Not to be called on the way of a fork.
 #[inline]
 pub fn end() {
-    if !LEFT.load(Ordering::Relaxed).is_null() {
+    if HANDS.has_left() {
         end_it();
     }
 }
@@ -89,10 +67,10 @@ pub fn end() {
 #[cold]
 fn end_it() {
     // In a child made without the C library the writer is a copy.
-    if is_wanted() || is_inert() || !is_ours() {
+    if HANDS.is_wanted() || is_inert() || !is_ours() {
         return;
     }
-    if let Some(writer) = take()
+    if let Some(writer) = HANDS.take()
         && let Err((writer, _)) = quietly(|| writer.spawn())
     {
         // No thread to be had now: perhaps the next time, or at the end.
@@ -107,18 +85,34 @@ pub fn before_fork() {
     if is_on && writer::may_leave() && is_ours() {
         // SAFETY: `errno` of this thread is always there. The job shall find it as `fork` leaves it.
         let errno = unsafe { *libc::__errno_location() };
-        SINCE.store(now(), Ordering::Relaxed);
-        WAITING.fetch_add(1, Ordering::AcqRel);
-        writer::call();
-        if is_gone_in(PATIENCE) {
-            FAILURES.store(0, Ordering::Relaxed);
-        } else {
-            FAILURES.fetch_add(1, Ordering::Relaxed);
+        if !has_other_threads() {
+            make_way();
         }
-        WAITING.fetch_sub(1, Ordering::AcqRel);
         // SAFETY: as above.
         unsafe { *libc::__errno_location() = errno };
     }
+}
+
+fn make_way() {
+    SINCE.store(now(), Ordering::Relaxed);
+    HANDS.ask();
+    writer::call();
+    if is_gone_in(PATIENCE) {
+        FAILURES.store(0, Ordering::Relaxed);
+    } else {
+        FAILURES.fetch_add(1, Ordering::Relaxed);
+    }
+    HANDS.withdraw();
+}
+
+/// There are threads beside the calling one and the writer's, so the job is warned in any case; or nobody can count
+/// them, CPython neither, and it knows nothing of the writer's.
+fn has_other_threads() -> bool {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the path is a C string, and there is room for the answer.
+    let found = unsafe { libc::stat(c"/proc/self/task".as_ptr(), status.as_mut_ptr()) } == 0;
+    // SAFETY: filled in, as the call succeeded. A folder has two links, and here one for each thread.
+    !found || unsafe { status.assume_init() }.st_nlink > 2 + 2
 }
 
 /// Waits until the writer is here, or has ended, and its thread has gone.
@@ -126,14 +120,14 @@ fn is_gone_in(patience: Duration) -> bool {
     let last = now() + patience.as_nanos() as u64;
     let left = || Duration::from_nanos(last.saturating_sub(now()));
     loop {
-        let news = NEWS.load(Ordering::Acquire);
-        if !LEFT.load(Ordering::Acquire).is_null() || writer::has_ended() {
+        let news = HANDS.news().load(Ordering::Acquire);
+        if HANDS.has_left() || HANDS.has_ended() {
             break;
         }
         if left().is_zero() {
             return false;
         }
-        writer::sleep_on(&NEWS, news, left());
+        writer::sleep_on(HANDS.news(), news, left());
     }
     let thread = THREAD.load(Ordering::Acquire);
     while thread != 0 && exists(thread) {

@@ -14,6 +14,7 @@ mod command;
 pub mod cost;
 mod early;
 mod folder;
+mod hand_over;
 mod job;
 mod merge;
 mod names;
@@ -348,8 +349,8 @@ pub fn account(name: &str, value: u64) {
 }
 
 /// Writes everything there is, and the footer, and removes the rings. Whatever is emitted from now on is lost.
-/// Returns when that is done, or when nothing has happened for two seconds. Later calls do nothing but wait for
-/// the same.
+/// Returns when that is done, or after two seconds, all calls together; what could not be written by then is in the
+/// rings, where a reader finds it.
 pub fn seal(reason: &str) {
     if fork::is_forked() {
         return;

@@ -9,6 +9,7 @@
 //! [`super::absence`].
 
 use super::early::Early;
+use super::hand_over::{HandOver, Order};
 use super::merge::{Merge, Records};
 use super::own_ring::OwnRing;
 use super::phase::stop;
@@ -36,9 +37,8 @@ const BLOCK_BYTES: u64 = (BLOCK_EVENTS * EVENT_SIZE) as u64;
 const BLOCK_TIME: u64 = 1_000_000_000;
 /// How often the rings are looked at, if nothing else happens.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long an exit waits for a writer that does not get on, and for one that does.
+/// How long an exit waits for the writer. What is not in the segment by then is in the rings.
 const PATIENCE: Duration = Duration::from_secs(2);
-const MOST_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a ring of a process that was killed waits for somebody to read it, before another run frees its memory.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Of the thread, in bytes.
@@ -46,10 +46,11 @@ const STACK: usize = 4 << 20;
 
 /// Somebody has something for the writer; it sleeps on this.
 static CALL: AtomicU32 = AtomicU32::new(0);
-static CLOSING: AtomicBool = AtomicBool::new(false);
+/// Who has the writer.
+pub static HANDS: HandOver<Writer> = HandOver::new();
 static REASON: OnceLock<String> = OnceLock::new();
-/// Counts what the writer has got done, so that slow can be told from stuck.
-static PROGRESS: AtomicU32 = AtomicU32::new(0);
+/// When the run began to be closed; 0 before.
+static CLOSING_SINCE: AtomicU64 = AtomicU64::new(0);
 static SPAWNED: AtomicBool = AtomicBool::new(false);
 /// The clock of the CPU time of the writer.
 static CPU_CLOCK: AtomicI32 = AtomicI32::new(NO_CLOCK);
@@ -58,8 +59,6 @@ const NO_CLOCK: libc::clockid_t = libc::CLOCK_REALTIME;
 static CPU_BEFORE: AtomicU64 = AtomicU64::new(0);
 /// The rings that killed processes left have been looked through.
 static FREED: AtomicBool = AtomicBool::new(false);
-/// The writer has ended.
-static DONE: AtomicU32 = AtomicU32::new(0);
 
 /// Why the writer has nothing more to do on its thread.
 enum Work {
@@ -192,15 +191,15 @@ impl Writer {
     /// Until the run is closed or the thread is to end.
     fn work(&mut self) -> Result<Work, Stop> {
         loop {
-            // Read first: what was pushed before the run was closed is found below.
-            let closing = CLOSING.load(Ordering::Acquire);
-            let leaving = !closing && absence::is_wanted();
-            if leaving && (absence::is_urgent() || self.pending() < BLOCK_BYTES) {
+            // First: what was pushed before the run was closed is found below.
+            let order = HANDS.order();
+            let closing = order == Order::Close;
+            if order == Order::Leave && (absence::is_urgent() || self.pending() < BLOCK_BYTES) {
                 return Ok(Work::Interrupted);
             }
             let is_old = now().saturating_sub(self.last_block) >= BLOCK_TIME;
             if closing || is_old || self.pending() >= BLOCK_BYTES {
-                self.write(closing)?;
+                self.write()?;
                 self.last_block = now();
             }
             if reserve::is_touched() {
@@ -228,8 +227,9 @@ impl Writer {
         sources.iter().map(pending).sum()
     }
 
-    /// Writes what is there: everything, if that `must` be, else no more blocks once the thread has to end.
-    fn write(&mut self, must: bool) -> Result<(), Stop> {
+    /// Writes what is there, as far as there is time: no more blocks once the thread has to end, or nobody waits for the
+    /// end of the run any more.
+    fn write(&mut self) -> Result<(), Stop> {
         self.pending();
         let mut dropped = Vec::new();
         let mut rings = Vec::new();
@@ -242,7 +242,6 @@ impl Writer {
             let head = own.ring.head();
             if head > source.position {
                 rings.push(Records::read(&own.ring, source.position, head)?);
-                got_on();
             }
         }
         // After the records, for whatever they name was defined before they were pushed.
@@ -265,9 +264,8 @@ impl Writer {
             self.segment.write_records(rows, &dropped, &block.positions)?;
             dropped.clear();
             self.release(&block.positions);
-            got_on();
             // The rest is read again.
-            if !must && absence::is_urgent() {
+            if if HANDS.is_closing() { is_too_late() } else { absence::is_urgent() } {
                 break;
             }
         }
@@ -300,7 +298,7 @@ impl Writer {
     /// Ends a run whose writer has no thread, with what there is. Nothing is pushed any more.
     pub fn give_up(mut self, reason: &str) -> Result<(), WriteError> {
         // A ring that is damaged leaves less to write.
-        let _ = self.write(true);
+        let _ = self.write();
         self.close(reason)
     }
 
@@ -324,7 +322,6 @@ impl Writer {
             if own.ring.tail() == own.ring.head() {
                 own.remove();
             }
-            got_on();
         }
         Ok(())
     }
@@ -380,9 +377,9 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
 }
 
 fn ended() {
-    DONE.store(1, Ordering::Release);
-    rouse(&DONE);
-    absence::tell();
+    HANDS.end();
+    rouse(HANDS.ended());
+    rouse(HANDS.news());
 }
 
 /// Adds what was lost beyond `known` to the losses of a block.
@@ -408,29 +405,24 @@ pub fn call() {
 
 /// There is a writer that has not ended.
 pub fn is_running() -> bool {
-    SPAWNED.load(Ordering::Acquire) && !has_ended()
-}
-
-/// The writer has ended.
-pub fn has_ended() -> bool {
-    DONE.load(Ordering::Acquire) != 0
+    SPAWNED.load(Ordering::Acquire) && !HANDS.has_ended()
 }
 
 /// There is a writer, and it is not about to close the run.
 pub fn may_leave() -> bool {
-    SPAWNED.load(Ordering::Acquire) && (has_ended() || !CLOSING.load(Ordering::Acquire))
+    SPAWNED.load(Ordering::Acquire) && (HANDS.has_ended() || !HANDS.is_closing())
 }
 
-/// Has the writer write everything and end, and waits for it, but not forever.
+/// Has the writer write everything and end, and waits for it, but not forever: the end of the interpreter and that of the
+/// process, which both come here, together no longer than [`PATIENCE`].
 pub fn close(reason: &str) {
     let _ = REASON.set(reason.into());
-    CLOSING.store(true, Ordering::Release);
+    let _ = CLOSING_SINCE.compare_exchange(0, now(), Ordering::AcqRel, Ordering::Relaxed);
+    HANDS.close();
     call();
-    let begun = now();
-    let mut last = (PROGRESS.load(Ordering::Relaxed), begun);
-    while !has_ended() {
+    while !HANDS.has_ended() {
         // Here, too: it may have left its thread just before it could see that the run is being closed.
-        if let Some(writer) = absence::take()
+        if let Some(writer) = HANDS.take()
             && let Err((writer, _)) = writer.spawn()
         {
             if let Err(error) = writer.give_up(reason) {
@@ -438,19 +430,17 @@ pub fn close(reason: &str) {
             }
             return ended();
         }
-        let (progress, time) = (PROGRESS.load(Ordering::Relaxed), now());
-        if progress != last.0 {
-            last = (progress, time);
-        }
-        if time - last.1 >= PATIENCE.as_nanos() as u64 || time - begun >= MOST_PATIENCE.as_nanos() as u64 {
+        if is_too_late() {
             return;
         }
-        sleep_on(&DONE, 0, PAUSE);
+        sleep_on(HANDS.ended(), 0, PAUSE);
     }
 }
 
-fn got_on() {
-    PROGRESS.fetch_add(1, Ordering::Relaxed);
+/// Nobody waits any more for the run to be closed.
+fn is_too_late() -> bool {
+    let since = CLOSING_SINCE.load(Ordering::Acquire);
+    since != 0 && now().saturating_sub(since) >= PATIENCE.as_nanos() as u64
 }
 
 /// Sleeps until `word` is not `value` any more and somebody says so, for `time` at most.

@@ -14,13 +14,41 @@ use traincheck_schema::segment::{DropReason, Dropped, Ending};
 
 const INNER: &str = "TRAINCHECK_TEST_INNER";
 
+/// This is the inner process, or is to be.
+pub fn is_asked_for() -> bool {
+    std::env::var_os(INNER).is_some()
+}
+
 /// This is the inner process.
 pub fn is_inner() -> bool {
-    let inner = std::env::var_os(INNER).is_some();
+    let inner = is_asked_for();
     if inner {
         traincheck::boot::process::boot();
     }
     inner
+}
+
+/// The inner process, with no thread but the calling one: without those of the test harness.
+pub fn alone(run: impl FnOnce()) -> ! {
+    unsafe extern "C" {
+        /// As `fork`, without the handlers: to the agent this is no fork.
+        fn _Fork() -> libc::pid_t;
+    }
+    // SAFETY: nothing of this process is used in the child but what the test itself uses, on its one thread.
+    unsafe {
+        match _Fork() {
+            0 => {
+                assert!(is_inner());
+                let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+                std::process::exit(i32::from(worked.is_err()));
+            }
+            child => {
+                let mut status = 0;
+                libc::waitpid(child, &raw mut status, 0);
+                libc::_exit(i32::from(status != 0));
+            }
+        }
+    }
 }
 
 /// The command that runs the test `name` of this binary as the inner process, which records into `folder`.
