@@ -12,13 +12,25 @@ need_debian() {
     install_debian "$2"
 }
 
+# has_library FILE: whether the loader finds this shared library.
+has_library() { "$(command -v ldconfig || echo /sbin/ldconfig)" -p | grep -F "$1 " >/dev/null; }
+
 # install_debian PACKAGE
 install_debian() {
     say "installing the Debian package $1"
+    if ! command -v apt-get >/dev/null; then
+        echo "there is no apt-get here; install what Debian calls $1, and try again" >&2
+        return 1
+    fi
     local sudo=
     [ "$(id -u)" -eq 0 ] || sudo=sudo
-    $sudo apt-get update -qq >&2
-    $sudo apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+    mkdir -p "$cache"
+    # One of ours after the other; another installation that is under way is waited for.
+    (
+        flock 8
+        $sudo apt-get update -qq >&2
+        $sudo apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "$1" >/dev/null
+    ) 8>"$cache/apt-lock"
 }
 
 # find_python 3.MINOR: an interpreter of that version which can make virtual environments. TRAINCHECK_PYTHON comes
@@ -101,20 +113,24 @@ make_debian_python() {
     touch "$dir/complete"
 }
 
-# The installer of Python packages: it links files from one cache, so that several environments with the same
-# packages, gigabytes each, cost the disk and the network little more than one.
-uv_command() {
-    local version=0.9.11 dir
-    dir=$cache/uv-$version
+# packaged COMMAND PACKAGE==VERSION: prints the path of a program that a package on PyPI ships ready-made, which is
+# downloaded first if it is not there.
+packaged() {
+    local command=$1 package=$2 dir=$cache/${2/==/-}
     if [ ! -e "$dir/complete" ]; then
+        say "installing $package"
         rm -rf "$dir"
         mkdir -p "$cache"
         "$(find_python 3.11)" -m venv "$dir" >&2
-        "$dir/bin/pip" install --quiet --disable-pip-version-check "uv==$version" >&2
+        "$dir/bin/pip" install --quiet --disable-pip-version-check "$package" >&2
         touch "$dir/complete"
     fi
-    echo "$dir/bin/uv"
+    echo "$dir/bin/$command"
 }
+
+# The installer of Python packages: it links files from one cache, so that several environments with the same
+# packages, gigabytes each, cost the disk and the network little more than one.
+uv_command() { packaged uv uv==0.9.11; }
 
 # venv_python [ENVIRONMENT]: prints the python of a virtual environment, making the environment first if it is not
 # there. ENVIRONMENT is py3MINOR-torchVERSION; what is in it says tests/environments/ENVIRONMENT.txt, or torchVERSION.txt

@@ -234,7 +234,9 @@ def main():
         print("\n".join([f"\n{row.run}: {row.verdict}", *row.details]))
     clean = sum(row.verdict == "clean" for row in rows)
     failed = sum(row.verdict == "FAILED" for row in rows)
-    print(f"\n{len(rows)} runs: {clean} clean, {len(alarmed)} with alarms, {len(rows) - clean - len(alarmed) - failed} without a verdict, {failed} failed.")
+    undecided = len(rows) - clean - len(alarmed) - failed
+    print(f"\n{len(rows)} runs: {clean} clean, {len(alarmed)} with alarms, {undecided} without a verdict, {failed} failed.")
+    print(f"{clean} passed, {len(alarmed) + failed} failed, {undecided} skipped")
     return 1 if alarmed or failed else 0
 
 

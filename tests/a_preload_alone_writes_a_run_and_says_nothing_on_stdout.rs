@@ -1,11 +1,12 @@
 //! `LD_PRELOAD` is all it takes: the run appears under `./traincheck-runs`, readable by its owner only, and the
-//! script's own output is untouched.
+//! script's own output is untouched. Nothing is sent anywhere.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
-use traincheck_tests::{Trace, agent, finish, folder, pipeline, plain};
+use traincheck_tests::{Trace, agent, finish, folder, pipeline, plain, preloaded, script};
 
 #[test]
 fn without_any_other_setting() {
@@ -33,6 +34,20 @@ fn without_any_other_setting() {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
         assert_ne!(file.extension().unwrap_or_default(), "ring", "left behind: {}", file.display());
     }
+}
+
+#[test]
+fn without_a_network() {
+    let temporary = folder();
+    let library = temporary.path().join("no_network.so");
+    let source = script("no_network.c");
+    let mut compiler = Command::new("cc");
+    finish(compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source)).exited(0);
+    let run = temporary.path().join("run");
+    let mut command = preloaded(&run);
+    command.env("LD_PRELOAD", format!("{}:{}", library.display(), agent().display()));
+    finish(command.arg(pipeline("mlp.py")).args(["--iterations", "30"])).exited(0);
+    Trace::read(&run).only().assert_whole();
 }
 
 fn mode(path: &Path) -> u32 {

@@ -5,20 +5,20 @@ use std::path::PathBuf;
 
 use traincheck_tests::{Trace, finish, folder, pipeline, plain, preloaded, script};
 
-/// Runs `program` plainly, then in both profiles, and compares all that was printed.
+/// Runs `program` plainly, then in both profiles, and compares all that was printed. PyTorch computes on two threads.
 fn same(program: PathBuf, arguments: &[&str]) {
     same_in(&["training", "full"], program, arguments);
 }
 
 /// As [`same`], in these profiles.
 fn same_in(profiles: &[&str], program: PathBuf, arguments: &[&str]) {
-    let expected = finish(plain().arg(&program).args(arguments)).exited(0).stdout;
+    let expected = finish(plain().env("OMP_NUM_THREADS", "2").arg(&program).args(arguments)).exited(0).stdout;
     assert!(expected.lines().count() > 5, "too little to compare: {expected}");
     for profile in profiles {
         let temporary = folder();
         let run = temporary.path().join("run");
         let mut command = preloaded(&run);
-        command.env("TRAINCHECK_PROFILE", profile).arg(&program).args(arguments);
+        command.env("TRAINCHECK_PROFILE", profile).env("OMP_NUM_THREADS", "2").arg(&program).args(arguments);
         let found = finish(&mut command).exited(0).stdout;
         // Without a trace the comparison would prove nothing.
         assert!(Trace::read(&run).only().steps() > 0, "nothing was recorded in profile {profile}");
@@ -57,9 +57,39 @@ fn trainer_of_transformers() {
 }
 
 #[test]
-#[ignore = "transformers is slow to import; scripts/test --all runs it"]
+#[ignore = "transformers is slow to import; scripts/test --quick leaves it out"]
 fn trainer_of_transformers_in_full() {
     same_in(&["full"], pipeline("hf_trainer.py"), &["--steps", "41", "--accumulation", "2"]);
+}
+
+#[test]
+fn augmented_images() {
+    same(pipeline("augmentation.py"), &["--epochs", "1", "--count", "200"]);
+}
+
+#[test]
+fn mixed_precision() {
+    same(pipeline("bf16.py"), &["--epochs", "1"]);
+}
+
+#[test]
+fn graphs() {
+    same(pipeline("gcn.py"), &["--epochs", "8"]);
+}
+
+#[test]
+fn a_search_along_a_line() {
+    same(pipeline("lbfgs.py"), &["--iterations", "4", "--line-search"]);
+}
+
+#[test]
+fn a_policy() {
+    same(pipeline("reinforce.py"), &["--iterations", "6"]);
+}
+
+#[test]
+fn an_autoencoder() {
+    same(pipeline("vae.py"), &["--epochs", "1"]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn forks_pools_shells_and_exec() {
 }
 
 #[test]
-#[ignore = "each worker imports PyTorch anew; scripts/test --all runs it"]
+#[ignore = "each worker imports PyTorch anew; scripts/test --quick leaves it out"]
 fn workers_that_are_not_forked() {
     unharmed(&python(), &["spawn", "forkserver"]);
 }

@@ -44,7 +44,7 @@ fn with_many_threads() {
 }
 
 #[test]
-#[ignore = "20,000 classes, functions, models and optimizers: a minute; scripts/test --all runs it"]
+#[ignore = "20,000 classes, functions, models and optimizers: a minute; scripts/test --quick leaves it out"]
 fn with_many_names() {
     let temporary = folder();
     let run = temporary.path().join("run");
@@ -60,7 +60,7 @@ fn with_many_names() {
 }
 
 #[test]
-#[ignore = "20,000 steps, twice; scripts/test --all runs it"]
+#[ignore = "20,000 steps, twice; scripts/test --quick leaves it out"]
 fn in_a_long_run() {
     let temporary = folder();
     let run = temporary.path().join("run");

@@ -9,6 +9,7 @@ fn every_row_is_as_it_should_be() {
     let temporary = folder();
     let mut command = Command::new(python());
     command
+        .env("OMP_NUM_THREADS", "1")
         .arg(repository().join("scripts/five_errors.py"))
         .arg("--bin")
         .arg(agent().parent().expect("its folder"))

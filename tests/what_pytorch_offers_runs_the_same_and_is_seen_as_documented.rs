@@ -63,7 +63,7 @@ fn what_is_computed() {
 }
 
 #[test]
-#[ignore = "the inductor and every call: minutes; scripts/test --all runs it"]
+#[ignore = "the inductor and every call: minutes; scripts/test --quick leaves it out"]
 fn what_is_computed_in_full() {
     let process = same("torch_features.py", "full", &["inductor"]);
     assert_eq!(calls(&process, "__main__.Compiled_inductor.__call__"), 4);
@@ -76,7 +76,7 @@ fn when_objects_end() {
 }
 
 #[test]
-#[ignore = "every call of torch; scripts/test --all runs it"]
+#[ignore = "every call of torch; scripts/test --quick leaves it out"]
 fn when_objects_end_in_full() {
     same("lifetimes.py", "full", &[]);
 }

@@ -6,26 +6,10 @@ use std::process::Command;
 
 use traincheck_schema::record::{DictKind, Event, EventKind};
 use traincheck_schema::run::Run;
+use traincheck_tests::interpreters;
 
-/// The Python with PyTorch that the scripts of the repository make, and the further ones that `scripts/test` names.
 fn pythons() -> Vec<PathBuf> {
-    let further = ["TRAINCHECK_TEST_PYTHON_312", "TRAINCHECK_TEST_PYTHON_313"];
-    let further = further.iter().filter_map(|name| std::env::var_os(name).map(PathBuf::from));
-    std::iter::once(default_python()).chain(further).collect()
-}
-
-fn default_python() -> PathBuf {
-    if let Some(named) = std::env::var_os("TRAINCHECK_TEST_PYTHON") {
-        return PathBuf::from(named);
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
-    let output = Command::new("bash")
-        .args(["-c", ". scripts/lib.sh && venv_python"])
-        .current_dir(root)
-        .output()
-        .expect("bash runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
+    interpreters().into_iter().map(|(_, python)| python).collect()
 }
 
 /// The library that the Python side loads, built as this test was.
@@ -56,6 +40,7 @@ fn run(python: &Path, script: &str, arguments: &[&str], folder: &Path, line: &st
         .arg(probe())
         .args(arguments)
         .env("TRAINCHECK_RUN_DIR", folder)
+        .env("OMP_NUM_THREADS", "1")
         .output()
         .expect("Python runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

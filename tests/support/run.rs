@@ -80,10 +80,12 @@ pub fn agent() -> PathBuf {
     bin().join("libtraincheck.so")
 }
 
-/// A command with nothing in its environment that could switch the agent on or change it.
+/// A command with nothing in its environment that could switch the agent on or change it. PyTorch computes on one thread:
+/// its threads spin while they wait, and two trainings that share the cores would take many times as long as one after
+/// the other.
 fn clean(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
-    command.env_remove("LD_PRELOAD").env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env_remove("LD_PRELOAD").env("PYTHONDONTWRITEBYTECODE", "1").env("OMP_NUM_THREADS", "1");
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("TRAINCHECK_") {
             command.env_remove(name);
@@ -155,8 +157,7 @@ pub fn spawn(command: &mut Command) -> Child {
     command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
 }
 
-/// Held while a command runs. PyTorch's threads spin while they wait: two trainings that share the cores take many
-/// times as long as one after the other.
+/// Held while a command runs: tests of one file share their process under `cargo test`, and some ask for all cores.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Runs `command` to its end, one at a time.

@@ -1,0 +1,39 @@
+//! The numbers of errors, pipelines and clean runs in the README are those of the folders that scripts/zoo.py and
+//! scripts/precision.py go through.
+
+use std::fs;
+
+use traincheck_tests::repository;
+
+fn readme() -> String {
+    fs::read_to_string(repository().join("README.md")).expect("the README")
+}
+
+#[track_caller]
+fn assert_says(sentence: &str) {
+    // However its lines are broken.
+    let words: Vec<_> = readme().split_whitespace().map(str::to_owned).collect();
+    assert!(words.join(" ").contains(sentence), "README.md does not say: {sentence}");
+}
+
+#[test]
+fn silent_errors() {
+    let zoo = fs::read_dir(repository().join("tests/zoo")).expect("the zoo");
+    let cases =
+        zoo.filter(|entry| entry.as_ref().expect("an entry").path().join("expect.toml").exists()).count();
+    assert_says(&format!("[zoo](tests/zoo) of {cases} silent errors"));
+    assert_says(&format!("all {cases} are caught"));
+}
+
+#[test]
+fn clean_runs() {
+    let table = fs::read_to_string(repository().join("tests/pipelines/variants.toml")).expect("the variants");
+    let table: toml::Table = table.parse().expect("TOML");
+    let variants = |pipeline: &toml::Value| {
+        pipeline.get("variants").and_then(|found| found.as_table()).map_or(0, |of| of.len())
+    };
+    // Each variant, and each pipeline with what was learned from the others.
+    let checks = table.values().map(|pipeline| variants(pipeline) + 1).sum::<usize>();
+    assert_says(&format!("[{} pipelines](tests/pipelines/variants.toml)", table.len()));
+    assert_says(&format!("{checks} checks of clean runs"));
+}
