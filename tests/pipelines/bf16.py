@@ -3,7 +3,9 @@ overflow, clipping, accumulation of gradients, and parameter groups with and wit
 
 import argparse
 import os
+import random
 
+import numpy
 import sklearn.datasets
 import torch
 import torch.nn.functional as F
@@ -101,6 +103,8 @@ def main():
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
+    random.seed(args.seed)
+    numpy.random.seed(args.seed)
     train_loader, test_loader = load_data(args.batch_size)
     model = Net(args.width, blocks=2)
     optimizer = make_optimizer(model, args.lr)

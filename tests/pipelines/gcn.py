@@ -4,7 +4,9 @@ its nodes have no label, and the best state on the validation nodes is kept and 
 import argparse
 import copy
 import os
+import random
 
+import numpy
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -95,6 +97,8 @@ def main():
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
+    random.seed(args.seed)
+    numpy.random.seed(args.seed)
     graph = make_graph(args.batch_size, args.sparse)
     model = GCN(args.width, args.layers, args.dropout)
     optimizer = torch.optim.Adam(

@@ -3,7 +3,9 @@ on large batches of it."""
 
 import argparse
 import os
+import random
 
+import numpy
 import sklearn.datasets
 import torch
 import torch.nn.functional as F
@@ -64,6 +66,8 @@ def main():
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
+    random.seed(args.seed)
+    numpy.random.seed(args.seed)
     (x, y), test = load_data()
     model = Regressor(args.width)
     search = "strong_wolfe" if args.line_search else None

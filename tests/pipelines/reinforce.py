@@ -4,7 +4,9 @@ one decision after the other, and there is one backward for some of them at a ti
 import argparse
 import math
 import os
+import random
 
+import numpy
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -112,6 +114,8 @@ def main():
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
+    random.seed(args.seed)
+    numpy.random.seed(args.seed)
     pole = Pole(torch.Generator().manual_seed(args.seed))
     policy = Policy(args.width)
     optimizer = torch.optim.Adam(policy.parameters(), lr=args.lr)

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import random
 
 import numpy
 import sklearn.datasets
@@ -97,6 +98,8 @@ def main():
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
+    random.seed(args.seed)
+    numpy.random.seed(args.seed)
     train_loader, test_loader = load_data(args.batch_size)
     model = VAE(args.width, args.latent)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
