@@ -91,6 +91,9 @@ fn one_by_one_and_together() {
         assert_names(finish(traincheck().arg("infer").arg(&run).arg(bad).arg("-o").arg(&to)), &[bad]);
         assert!(!to.exists(), "learned from {}", bad.display());
     }
+    let to = temporary.path().join("never-written.json");
+    assert_names(finish(traincheck().arg("infer").arg(&run).arg(&run).arg("-o").arg(&to)), &[&run]);
+    assert!(!to.exists(), "one run is no two references");
     for bad in &files {
         assert_names(check(&[&run], bad), &[bad]);
     }

@@ -1,4 +1,5 @@
-//! A byte that flipped on disk: the file and the offset are named, the exit code is 2, and the rest is shown.
+//! A byte that flipped on disk: the file and the offset are named, the exit code is 2, and the rest is shown. `check`
+//! never calls the run clean, and `infer` learns nothing from it.
 
 use std::fs;
 
@@ -18,6 +19,12 @@ fn in_the_middle_of_a_segment() {
         .map(|entry| entry.expect("an entry").path())
         .find(|path| path.extension().is_some_and(|extension| extension == "tcs"))
         .expect("a segment");
+    let invariants = temporary.path().join("invariants.json");
+    let infer = || finish(traincheck().arg("infer").arg(&run).arg("-o").arg(&invariants));
+    let check = || finish(traincheck().arg("check").arg(&run).arg("-i").arg(&invariants));
+    infer().exited(0);
+    check().exited(0);
+
     let mut bytes = fs::read(&segment).expect("its contents");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -34,4 +41,11 @@ fn in_the_middle_of_a_segment() {
     assert!(records(&rest) < records(&whole), "nothing is missing");
     assert!(records(&rest) * 2 > records(&whole), "more is missing than one frame");
     assert_eq!(rest["processes"][0]["iterations"], whole["processes"][0]["iterations"]);
+
+    let checked = check().exited(2);
+    assert!(checked.stdout.contains(&segment.display().to_string()), "{}", checked.stdout);
+    assert!(checked.stdout.contains("not judged: iteration"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("No verdict: the trace is damaged"), "{}", checked.stdout);
+    let refused = infer().exited(2);
+    assert!(refused.stderr.contains(&segment.display().to_string()), "{}", refused.stderr);
 }

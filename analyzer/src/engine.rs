@@ -4,6 +4,7 @@ use traincheck_schema::record::{
     Argument, Direction, Event, EventKind, ObjectKind, Role, State, flags, look,
 };
 
+use crate::damage::Damage;
 use crate::relation::names::Names;
 use crate::relation::observer::{Context, Observer};
 use crate::relation::sink::Sink;
@@ -29,8 +30,8 @@ pub struct Passed {
     pub iterations: u32,
     /// The last step.
     pub steps: u32,
-    /// Damage met on the way, in words.
-    pub damage: Vec<String>,
+    /// Where the trace is damaged.
+    pub damage: Vec<Damage>,
     /// Hooks that were off, and why.
     pub hooks_off: Vec<String>,
     /// How it ended.
@@ -57,11 +58,14 @@ pub fn pass(source: &mut dyn Source, part: Part, names: &mut Names, sink: &mut d
         names,
         sink,
         passed: Passed::default(),
+        open_damage: 0,
+        unnamed: Unnamed::default(),
     };
     while let Some(batch) = source.next_batch() {
         match batch {
             Ok(batch) => {
-                let lossy = batch.lost > 0;
+                // What lies behind damage may be the rest of a block of which a part is missing.
+                let lossy = batch.lost > 0 || engine.is_after_damage();
                 engine.passed.lost += batch.lost;
                 engine.scene.lossy = lossy;
                 engine.batch(&batch, source);
@@ -69,14 +73,16 @@ pub fn pass(source: &mut dyn Source, part: Part, names: &mut Names, sink: &mut d
                     engine.scene.losses += 1;
                     engine.scene.lossy = false;
                 }
+                engine.close_damage();
             }
-            Err(damage) => {
+            Err(what) => {
                 engine.scene.losses += 1;
-                engine.passed.damage.push(damage);
+                engine.passed.damage.push(Damage::new(what, engine.passed.iterations));
             }
         }
     }
     engine.finish(source);
+    engine.passed.damage.extend(engine.unnamed.damage());
     engine.passed.end = source.end();
     engine.passed
 }
@@ -87,9 +93,54 @@ struct Engine<'a> {
     names: &'a mut Names,
     sink: &'a mut dyn Sink,
     passed: Passed,
+    /// How many of `passed.damage` have come to an end.
+    open_damage: usize,
+    unnamed: Unnamed,
+}
+
+/// Records that name what damage has taken from the dictionary.
+#[derive(Default)]
+struct Unnamed {
+    count: u64,
+    /// The iterations of the first and the last one.
+    first: u32,
+    last: u32,
+}
+
+impl Unnamed {
+    fn damage(&self) -> Option<Damage> {
+        let what = || format!("{} records whose names were lost with the damaged part", self.count);
+        (self.count > 0).then(|| Damage { what: what(), after: self.first, until: Some(self.last) })
+    }
 }
 
 impl Engine<'_> {
+    /// Whether nothing was read since damage was met.
+    fn is_after_damage(&self) -> bool {
+        self.open_damage < self.passed.damage.len()
+    }
+
+    /// What follows damage was read, and gave no verdict: behind it the trace is whole again.
+    fn close_damage(&mut self) {
+        let until = self.passed.iterations;
+        self.passed.damage[self.open_damage..].iter_mut().for_each(|damage| damage.until = Some(until));
+        self.open_damage = self.passed.damage.len();
+    }
+
+    /// A record that names what is not in the dictionary, although names were lost, may be anything: it is as if it was
+    /// lost itself.
+    fn names(&mut self, ids: &[u32], iteration: u32, source: &dyn Source) {
+        if self.passed.damage.is_empty() || ids.iter().all(|&id| id == 0 || source.entry(id).is_some()) {
+            return;
+        }
+        if self.unnamed.count == 0 {
+            self.unnamed.first = iteration;
+        }
+        self.unnamed.count += 1;
+        self.unnamed.last = iteration;
+        self.scene.losses += 1;
+    }
+
     fn observe(&mut self, event: &TraceEvent<'_>, source: &dyn Source) {
         let mut cx = Context { scene: &self.scene, names: self.names, sink: self.sink, source };
         for observer in &mut self.observers {
@@ -137,6 +188,7 @@ impl Engine<'_> {
 
     /// Values of one end of a call come one after the other: they are told together, before anything else happens.
     fn argument(&mut self, argument: &Argument, source: &dyn Source) {
+        self.names(&[argument.name, argument.text, argument.object], argument.iteration, source);
         let values = &self.scene.thread(argument.thread).values;
         if values
             .last()
@@ -169,6 +221,7 @@ impl Engine<'_> {
     }
 
     fn state(&mut self, state: &State, source: &dyn Source) {
+        self.names(&[state.variable, state.text], state.iteration, source);
         let scene = &mut self.scene;
         let Some(change) = scene.variables.take(state, source, &mut scene.resolved) else { return };
         let look = scene.thread(state.thread).look.filter(|look| look.call == state.call);
@@ -180,6 +233,7 @@ impl Engine<'_> {
         self.passed.iterations = self.passed.iterations.max(event.iteration);
         self.passed.steps = self.passed.steps.max(event.step);
         self.scene.now = (event.iteration, event.step);
+        self.names(&[event.name, event.object, event.site, event.context], event.iteration, source);
         if !self.scene.thread(event.thread).values.is_empty() {
             self.values(event.thread, source);
         }
@@ -237,9 +291,16 @@ impl Engine<'_> {
 
     fn unwind_to_parent(&mut self, event: &Event, source: &dyn Source) {
         let top = self.scene.thread(event.thread).stack.last().map_or(0, |frame| frame.call);
-        if top != event.parent {
-            self.unwind_to(event.thread, event.parent, source);
+        if top == event.parent {
+            return;
         }
+        let has_lost = self.passed.lost > 0 || !self.passed.damage.is_empty();
+        if has_lost && event.parent != 0 && !self.scene.thread(event.thread).is_open(event.parent) {
+            // Its entry was lost, and maybe the returns of calls that now seem to be open: what lies at which level is not
+            // known, and no window that reaches over here is whole.
+            self.scene.losses += 1;
+        }
+        self.unwind_to(event.thread, event.parent, source);
     }
 
     /// A generator's call leaves the stack, but is not over.

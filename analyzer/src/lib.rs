@@ -2,6 +2,7 @@
 pub mod call;
 pub mod cause;
 pub mod check;
+pub mod damage;
 pub mod engine;
 pub mod evidence;
 pub mod explain;

@@ -6,8 +6,10 @@ use std::thread;
 
 use rayon::prelude::*;
 use traincheck_schema::run::{Process, Run};
+use traincheck_schema::segment::{Frame, SegmentReader};
 
 use crate::check::{self, Checked};
+use crate::damage::Damage;
 use crate::engine;
 use crate::evidence::RunEvidence;
 use crate::infer::{self, Reference};
@@ -31,6 +33,38 @@ pub fn open_all(paths: &[PathBuf]) -> Result<Vec<Run>, Vec<String>> {
         }
     }
     if bad.is_empty() { Ok(runs) } else { Err(bad) }
+}
+
+/// Says which of the runs were already given, by the same or another way: a link, a copy, one of its segments.
+pub fn given_twice(runs: &[Run]) -> Vec<String> {
+    let mut bad = Vec::new();
+    let recordings: Vec<Vec<Recording>> = runs.iter().map(recordings).collect();
+    for (at, run) in runs.iter().enumerate() {
+        let is_same = |earlier: &usize| {
+            let same_folder =
+                || Some(runs[*earlier].folder.canonicalize().ok()? == run.folder.canonicalize().ok()?);
+            recordings[at].iter().any(|one| recordings[*earlier].contains(one)) || same_folder() == Some(true)
+        };
+        if let Some(earlier) = (0..at).find(is_same) {
+            let (folder, earlier) = (run.folder.display(), runs[earlier].folder.display());
+            bad.push(format!("{folder}: the same run as {earlier}; give every reference run once"));
+        }
+    }
+    bad
+}
+
+/// What tells the recording of a process from every other one: host, process id, and when it began.
+type Recording = (String, u32, u64, u64);
+
+/// Those of a run, as far as they can be told.
+fn recordings(run: &Run) -> Vec<Recording> {
+    let first = run.processes.iter().filter_map(|process| process.segments.first());
+    let header = |path: &PathBuf| match SegmentReader::open(path).ok()?.next_frame()? {
+        Ok(Frame::Header(header)) => Some(header),
+        _ => None,
+    };
+    let headers = first.filter_map(header).filter(|header| header.wall_ns != 0);
+    headers.map(|header| (header.host, header.pid, header.wall_ns, header.monotonic_ns)).collect()
 }
 
 /// The name of a run: that of its folder, without the way to it.
@@ -92,17 +126,17 @@ fn go_over<T: Send>(
     })
 }
 
-/// Reads what each run says, several processes at a time.
-pub fn read_references(runs: &[Run], progress: &Progress) -> (Vec<Reference>, Vec<String>) {
+/// Reads what each run says, several processes at a time; and where their traces are damaged.
+pub fn read_references(runs: &[Run], progress: &Progress) -> (Vec<Reference>, Vec<Damage>) {
     let processes = runs.iter().map(|run| run.processes.len()).sum();
     runs.iter().flat_map(|run| &run.processes).for_each(|process| progress.expect(process.size()));
-    let read: Vec<(Reference, Vec<String>)> =
+    let read: Vec<(Reference, Vec<Damage>)> =
         runs.par_iter().map(|run| read_reference(run, processes, progress)).collect();
     let (references, damage): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     (references, damage.into_iter().flatten().collect())
 }
 
-fn read_reference(run: &Run, in_all: usize, progress: &Progress) -> (Reference, Vec<String>) {
+fn read_reference(run: &Run, in_all: usize, progress: &Progress) -> (Reference, Vec<Damage>) {
     let processes: Vec<(RunEvidence, engine::Passed)> = run
         .processes
         .par_iter()

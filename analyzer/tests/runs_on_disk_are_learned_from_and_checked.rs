@@ -54,22 +54,3 @@ fn from_folders_to_exit_codes() {
     assert_eq!(code, Some(0));
     assert!(stderr.contains("one run only"), "{stderr}");
 }
-
-#[test]
-fn damage_in_the_middle_is_named_and_the_rest_is_checked() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let of = |seed| Script { seed, epochs: 8, ..Script::default() }.run().finish();
-    write(&of(1), &at("a"), true);
-    write(&of(2), &at("b"), true);
-    write(&of(3), &at("damaged"), true);
-    let segment = at("damaged").join("host-7-0.tcs");
-    let mut bytes = fs::read(&segment).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle..middle + 8].fill(0xff);
-    fs::write(&segment, bytes).unwrap();
-    assert_eq!(traincheck(&["infer", "a", "b", "-o", "i.json"], folder.path(), "2").0, Some(0));
-    let (code, stdout, _) = traincheck(&["check", "damaged", "-i", "i.json"], folder.path(), "2");
-    assert_eq!(code, Some(0), "{stdout}");
-    assert!(stdout.contains("host-7-0.tcs"), "{stdout}");
-}

@@ -18,7 +18,10 @@ const EXIT_BAD_INPUT: u8 = 2;
 
 /// The arguments of `traincheck infer`.
 #[derive(clap::Args)]
-#[command(after_help = "Exits with 0 if the file was written, and with 2 if it was not.")]
+#[command(
+    after_help = "Exits with 0 if the file was written, and with 2 if it was not: a run cannot be read, is damaged, or \
+                        was given twice."
+)]
 pub struct Args {
     /// Folders of runs that are known to be good; two or more that differ in what may vary
     #[arg(required = true, value_name = "RUN")]
@@ -26,6 +29,9 @@ pub struct Args {
     /// File to write the invariants to
     #[arg(short, long, value_name = "FILE", default_value = "invariants.json")]
     output: PathBuf,
+    /// Learn from runs that are damaged, too: from what of them is whole
+    #[arg(long)]
+    damaged: bool,
     /// Number of threads; 0 uses one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -48,6 +54,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_BAD_INPUT));
         }
     };
+    let twice = runs::given_twice(&opened);
+    if !twice.is_empty() {
+        twice.iter().for_each(|line| eprintln!("traincheck: {line}"));
+        return Ok(ExitCode::from(EXIT_BAD_INPUT));
+    }
     if opened.len() == 1 {
         eprintln!(
             "traincheck: learning from one run only: what it has by chance becomes an invariant; give two or more"
@@ -57,7 +68,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let bar = Bar::over(&progress);
     let (references, damage) = runs::read_references(&opened, &progress);
     drop(bar);
-    damage.iter().for_each(|line| eprintln!("traincheck: {line}; what lies behind it was read"));
+    damage.iter().for_each(|damage| eprintln!("traincheck: {damage}"));
+    if !damage.is_empty() && !args.damaged {
+        eprintln!(
+            "traincheck: nothing was learned, because a run is damaged; leave it out, restore it, or learn from what of \
+             it is whole with --damaged"
+        );
+        return Ok(ExitCode::from(EXIT_BAD_INPUT));
+    }
     let learned = learn(references);
     let invariants = &learned.invariants;
     for run in invariants.runs.iter().filter(|run| run.iterations == 0) {

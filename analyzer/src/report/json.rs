@@ -57,7 +57,7 @@ fn run(report: &Report<'_>) -> Value {
                 "records": passed.records,
                 "lost": passed.lost,
                 "torn": passed.end.torn,
-                "damage": passed.damage,
+                "damage": passed.damage.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "hooks_off": passed.hooks_off,
             })
         })

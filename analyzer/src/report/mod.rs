@@ -129,6 +129,11 @@ impl<'a> Report<'a> {
         if self.counts(Level::Alarm).violated > 0 {
             return Verdict::Alarms;
         }
+        if self.checked.processes.iter().any(|process| !process.passed.damage.is_empty()) {
+            return Verdict::NoVerdict(
+                "the trace is damaged, and an alarm may be missing with what was lost",
+            );
+        }
         let triggered = alarms(|status| status != Status::NotTriggered);
         if triggered == 0 {
             return Verdict::NoVerdict("no alarm-level invariant was triggered in this run");

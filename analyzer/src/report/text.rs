@@ -16,6 +16,8 @@ const SHOWN: usize = 4;
 const INVARIANTS: usize = 3;
 /// How many calls of a stack are shown.
 const CALLS: usize = 8;
+/// How many damaged parts of a process are shown.
+const DAMAGE: usize = 8;
 /// How many reference runs are told apart.
 const RUNS: usize = 3;
 
@@ -63,9 +65,10 @@ fn head(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
                 process.name, process.passed.lost
             )?;
         }
-        for damage in &process.passed.damage {
+        for damage in process.passed.damage.iter().take(DAMAGE) {
             writeln!(out, "  {}: {damage}.", process.name)?;
         }
+        rest(process.passed.damage.len(), DAMAGE, "more damaged part", out)?;
         for hook in &process.passed.hooks_off {
             writeln!(out, "  {}: {hook}.", process.name)?;
         }

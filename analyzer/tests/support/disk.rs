@@ -3,14 +3,19 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use traincheck_analyzer::source::MemoryTrace;
 use traincheck_schema::segment::{Ending, ProcessHeader, SegmentWriter};
 
+/// No two recordings began at the same time.
+static WALL_NS: AtomicU64 = AtomicU64::new(1);
+
 /// Writes a trace as the run of one process.
 pub fn write(trace: &MemoryTrace, folder: &Path, sealed: bool) {
     fs::create_dir(folder).unwrap();
-    let header = ProcessHeader { host: "host".into(), pid: 7, ..ProcessHeader::default() };
+    let wall_ns = WALL_NS.fetch_add(1, Ordering::Relaxed);
+    let header = ProcessHeader { host: "host".into(), pid: 7, wall_ns, ..ProcessHeader::default() };
     let mut writer = SegmentWriter::create(&folder.join("host-7-0.tcs"), &header).unwrap();
     writer.write_dictionary(&trace.dictionary).unwrap();
     for batch in &trace.batches {
