@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashMap;
+
 use crate::relation::claim::{Outcome, Subject};
 use crate::relation::names::{Names, OutcomeId, SubjectId};
 use crate::relation::sink::{Sink, Window};
 use crate::scene::Scene;
 use crate::situation::{NOTHING, Situation, SituationId, TOO_MANY};
 use crate::source::Source;
-use rustc_hash::FxHashMap;
 
 /// Situations of one subject that are told apart. One with more gives no verdict.
 pub const MOST_SITUATIONS: usize = 2048;

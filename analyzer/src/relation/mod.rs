@@ -87,3 +87,8 @@ pub fn observers(part: Part) -> Vec<Box<dyn Observer>> {
     let names = RelationName::ALL.iter().skip(part.number).step_by(part.of.max(1));
     names.map(|name| (kind(*name).observer)()).collect()
 }
+
+/// What relations read of a trace, as the table in `docs/relations.md`.
+pub fn needs_table() -> String {
+    needs::table(RelationName::ALL.iter().map(|name| (name.word(), &kind(*name).needs)))
+}

@@ -2,7 +2,8 @@
 
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
-use crate::situation::Fields;
+use crate::call::role_word;
+use crate::situation::{Feature, Fields};
 
 /// What a relation reads, beside what [`EVERY_RELATION`] names.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +57,10 @@ impl Needs {
     };
 }
 
-/// What iterations, steps and passes over the data are told by: every relation needs it.
+/// What iterations, steps and passes over the data are told by, and what calls are made by: every relation needs it.
 pub const EVERY_RELATION: Needs = Needs {
     calls: &[
+        Role::Other,
         Role::User,
         Role::ModuleCall,
         Role::Backward,
@@ -67,6 +69,111 @@ pub const EVERY_RELATION: Needs = Needs {
         Role::LoaderIter,
         Role::LoaderNext,
     ],
-    contexts: Fields::MODULE_CALL,
+    contexts: Fields::of(&[Feature::Grad, Feature::Mode, Feature::Outermost]),
     ..Needs::NOTHING
 };
+
+/// The needs of relations as a table in Markdown.
+pub fn table<'a>(relations: impl Iterator<Item = (&'a str, &'a Needs)>) -> String {
+    let mut text = String::from(
+        "| relation | calls | arguments and results | variables | also | contexts |\n|---|---|---|---|---|---|\n",
+    );
+    let every = [("every relation", &EVERY_RELATION)].into_iter();
+    for (word, needs) in every.chain(relations) {
+        let calls = match needs.calls.len() == Role::ALL.len() {
+            true => "all".to_owned(),
+            false => roles(needs.calls.iter().filter(|role| is_its_own(word, **role))),
+        };
+        let mut values = Vec::new();
+        for (what, of) in [("arguments of", needs.arguments), ("results of", needs.results)] {
+            if !of.is_empty() {
+                values.push(format!("{what} {}", roles(of.iter())));
+            }
+        }
+        let variables: Vec<String> = needs.variables.iter().map(States::text).collect();
+        let also: Vec<&str> = [(needs.constructions, "constructions"), (needs.ops, "ops")]
+            .into_iter()
+            .filter_map(|(needed, what)| needed.then_some(what))
+            .collect();
+        let contexts: Vec<String> = needs.contexts.features().map(feature).collect();
+        let cells = [
+            word.to_owned(),
+            calls,
+            values.join("; "),
+            variables.join("; "),
+            also.join(", "),
+            contexts.join(", "),
+        ];
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    text
+}
+
+fn is_its_own(word: &str, role: Role) -> bool {
+    word == "every relation" || !EVERY_RELATION.calls.contains(&role)
+}
+
+fn roles<'a>(roles: impl Iterator<Item = &'a Role>) -> String {
+    roles.map(|role| format!("`{}`", role_word::word(*role))).collect::<Vec<_>>().join(", ")
+}
+
+fn feature(feature: Feature) -> String {
+    let word = serde_json::to_value(feature).unwrap_or_default();
+    format!("`{}`", word.as_str().unwrap_or_default())
+}
+
+impl States {
+    fn text(&self) -> String {
+        let what = match self.attribute {
+            Attribute::Data => "contents",
+            Attribute::Grad => "gradients",
+            Attribute::RequiresGrad => "`requires_grad`",
+            Attribute::Storage => "storage",
+            Attribute::HeldBy => "optimizers that hold",
+            Attribute::ReachedFrom => "root modules that reach",
+            Attribute::Value => "values",
+            Attribute::Shape => "shapes",
+            Attribute::Training => "`training`",
+        };
+        let of: Vec<&str> = self.of.iter().map(|kind| plural(*kind)).collect();
+        let joint = match self.attribute {
+            Attribute::HeldBy | Attribute::ReachedFrom => "",
+            _ => "of ",
+        };
+        let at: Vec<String> = self.at.iter().filter_map(|point| point.text(self.at)).collect();
+        let at = if at.is_empty() { String::new() } else { format!(" at the {}", at.join(", ")) };
+        format!("{what} {joint}{}{at}", of.join(", "))
+    }
+}
+
+impl Point {
+    /// In words; `None`: the entry of the same calls, which is among the others, says it as well.
+    fn text(&self, others: &[Point]) -> Option<String> {
+        match *self {
+            Point::Entry(role) if others.contains(&Point::Return(role)) => {
+                Some(format!("entry and return of `{}`", role_word::word(role)))
+            }
+            Point::Entry(role) => Some(format!("entry of `{}`", role_word::word(role))),
+            Point::Return(role) if others.contains(&Point::Entry(role)) => None,
+            Point::Return(role) => Some(format!("return of `{}`", role_word::word(role))),
+        }
+    }
+}
+
+fn plural(kind: VariableKind) -> &'static str {
+    match kind {
+        VariableKind::Parameter => "parameters",
+        VariableKind::Buffer => "buffers",
+        VariableKind::Unreached => "parameters of no module",
+        VariableKind::Hyperparameter => "hyperparameters",
+        VariableKind::Mode => "root modules",
+        VariableKind::OptimizerState => "optimizer state",
+        VariableKind::SchedulerState => "scheduler state",
+        VariableKind::ScalerState => "scaler state",
+        VariableKind::Rng => "random number generators",
+        VariableKind::Loss => "losses",
+        VariableKind::Batch => "batches",
+        VariableKind::Worker => "loader workers",
+        VariableKind::ParameterAttribute => "attributes of parameters",
+    }
+}

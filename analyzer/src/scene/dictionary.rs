@@ -1,11 +1,11 @@
 //! The dictionary of a process, resolved once per id.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{DictKind, ObjectKind, Role, VariableKind};
 
 use crate::call::{Call, CallId};
 use crate::interner::Interner;
 use crate::source::Source;
-use rustc_hash::FxHashMap;
 
 /// A function as it is called on one object.
 #[derive(Clone, Copy, Debug)]

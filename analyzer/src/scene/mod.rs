@@ -10,6 +10,7 @@ pub mod variables;
 
 use std::collections::BTreeMap;
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Argument, Event, Role, flags};
 
 use crate::call::CallId;
@@ -17,7 +18,6 @@ use crate::situation::EventFeatures;
 use dictionary::{Object, Resolved, Target};
 use passes::Passes;
 use root::Roots;
-use rustc_hash::{FxHashMap, FxHashSet};
 use variables::{Change, Variables};
 
 /// Why a window gives no verdict.

@@ -2,11 +2,11 @@
 //!
 //! Only known where every op is recorded.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{DictKind, Event, flags};
 
 use super::Frame;
 use crate::source::Source;
-use rustc_hash::FxHashMap;
 
 /// What libtorch puts in front of the name of a node.
 const NODE: &str = "autograd::engine::evaluate_function: ";

@@ -1,10 +1,10 @@
 //! The variables of a process, as the looks have found them so far.
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, ObjectKind, State, ValueKind, VariableKind};
 
 use super::dictionary::{self, Resolved};
 use crate::source::Source;
-use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Number of a variable in [`Variables`].
 pub type VarId = u32;

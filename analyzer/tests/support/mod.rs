@@ -1,9 +1,11 @@
 //! Traces for tests, written as training scripts: a stand-in for PyTorch that records what the agent would.
 #![allow(dead_code, unused_imports)]
 pub mod disk;
+pub mod narrow;
 mod record;
 pub mod scripts;
 pub mod torch;
+pub mod windows;
 
 use traincheck_analyzer::check::{Checked, check};
 use traincheck_analyzer::engine::count_iterations;

@@ -6,11 +6,12 @@ pub mod claim;
 
 use std::collections::{BTreeMap, HashSet};
 
-use traincheck_schema::record::{ObjectKind, Role, ValueKind, VariableKind};
+use rustc_hash::FxHashMap;
+use traincheck_schema::record::{Attribute, ObjectKind, Role, ValueKind, VariableKind};
 
 use crate::relation::claim as claims;
 use crate::relation::names::{OutcomeId, SubjectId};
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::storages::{Storages, parameters};
@@ -18,13 +19,28 @@ use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Consistent::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::LoadState, Role::OptimizerStep],
+    variables: &[
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter],
+            at: &[
+                Point::Entry(Role::OptimizerStep),
+                Point::Return(Role::OptimizerStep),
+                Point::Return(Role::LoadState),
+            ],
+        },
+        States { attribute: Attribute::Storage, of: &[VariableKind::Parameter], at: &[] },
+        States { attribute: Attribute::Shape, of: &[VariableKind::Parameter], at: &[] },
+    ],
+    ..Needs::NOTHING
+};
 
 /// More names for one storage are no ties: it is a buffer that all parameters are views of.
 const MOST_TIED: usize = 8;

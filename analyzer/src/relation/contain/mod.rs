@@ -2,11 +2,12 @@
 //! parameter that it holds.
 pub mod claim;
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags};
 
 use crate::call::CallId;
 use crate::relation::names::{OutcomeId, SubjectId};
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
@@ -14,13 +15,44 @@ use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Frame, Iteration, Look, Scene, TraceEvent};
 use crate::situation::{Fields, NOTHING};
 use claim::{Outcome, Subject};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Contain::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: Role::ALL,
+    variables: &[
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Entry(Role::OptimizerStep), Point::Return(Role::OptimizerStep)],
+        },
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+        States {
+            attribute: Attribute::HeldBy,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+        States {
+            attribute: Attribute::Value,
+            of: &[VariableKind::Hyperparameter],
+            at: &[
+                Point::Entry(Role::OptimizerStep),
+                Point::Return(Role::OptimizerStep),
+                Point::Return(Role::SchedulerStep),
+                Point::Return(Role::OptimizerInit),
+                Point::Return(Role::LoadState),
+            ],
+        },
+    ],
+    contexts: Fields::MODULE_CALL.and(Fields::NUMERICS),
+    ..Needs::NOTHING
+};
 
 /// Whether calls of this role are windows.
 fn is_parent(frame: &Frame) -> bool {

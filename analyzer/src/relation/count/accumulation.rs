@@ -3,6 +3,7 @@
 //! The step comes after as many iterations as it did before in the same run, and the sum is scaled: the loss is divided
 //! before backward. The second is seen in the nodes at the root of the backward, so only where every op is recorded.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Role, flags};
 
 use super::claim::{Outcome, Subject};
@@ -12,7 +13,6 @@ use crate::relation::sink::Window;
 use crate::scene::root::{Root, node_name};
 use crate::scene::{Cut, Frame, Iteration, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use rustc_hash::FxHashMap;
 
 /// How much longer than the only stretch between two steps so far the next one may be.
 const PATIENCE: u32 = 4;

@@ -1,5 +1,6 @@
 //! How often a call comes in an iteration, between two steps, in a call of a function of the script.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Role, VariableKind};
 
 use super::claim::{Outcome, Stretch, Subject};
@@ -12,7 +13,6 @@ use crate::relation::support::sequence::is_critical;
 use crate::scene::variables::Variable;
 use crate::scene::{Cut, Frame, Iteration, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use rustc_hash::FxHashMap;
 
 /// Numbers that nothing explains are named up to here.
 const MOST: u32 = 16;

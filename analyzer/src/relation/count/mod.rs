@@ -10,15 +10,43 @@ mod pace;
 mod repeated;
 pub mod times;
 
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::scene::TraceEvent;
+use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Count::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[
+        Role::Backward,
+        Role::OptimizerStep,
+        Role::ZeroGrad,
+        Role::SchedulerStep,
+        Role::ClipGrad,
+        Role::ScalerScale,
+        Role::ScalerUnscale,
+        Role::ScalerStep,
+        Role::ScalerUpdate,
+        Role::User,
+        Role::LoaderIter,
+        Role::LoaderNext,
+    ],
+    variables: &[
+        States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
+        States { attribute: Attribute::Value, of: &[VariableKind::Hyperparameter], at: &[] },
+        States {
+            attribute: Attribute::HeldBy,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+    ],
+    constructions: true,
+    ops: true,
+    ..Needs::NOTHING
+};
 
 #[derive(Default)]
 struct Count {

@@ -1,5 +1,6 @@
 //! How often a scheduler steps in a pass over the training data: once, or as often as its optimizer.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{ObjectKind, Role};
 
 use super::claim::{Outcome, Subject};
@@ -8,7 +9,6 @@ use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use rustc_hash::FxHashMap;
 
 #[derive(Debug, Default)]
 pub struct Pace {

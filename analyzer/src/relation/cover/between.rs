@@ -5,6 +5,7 @@
 //! that ran inside the B before belongs to it, so an `unscale_` that `GradScaler.step` makes up for is none of the
 //! script's. What else the calls are made by makes no difference: a loop may be spread over functions.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Role, ValueKind};
 
 use super::claim::{FIELDS, ORDER, Outcome, Subject, is_ordered};
@@ -13,7 +14,6 @@ use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::{Why, Window};
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
-use rustc_hash::FxHashMap;
 
 /// Kinds of calls that are remembered per thread. Where there are more (an optimizer per parameter), nothing is said.
 const MOST: usize = 64;

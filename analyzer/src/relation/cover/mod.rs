@@ -7,11 +7,12 @@
 mod between;
 pub mod claim;
 
-use traincheck_schema::record::Role;
+use rustc_hash::FxHashMap;
+use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 use crate::call::CallId;
 use crate::relation::names::{OutcomeId, SubjectId};
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
@@ -19,13 +20,43 @@ use crate::relation::support::sequence::{self, Levels, Sequence};
 use crate::scene::{Frame, Scene, TraceEvent};
 use between::Between;
 use claim::{Among, FIELDS, Outcome, Subject};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Cover::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[
+        Role::Backward,
+        Role::OptimizerStep,
+        Role::ZeroGrad,
+        Role::SchedulerStep,
+        Role::ClipGrad,
+        Role::ScalerScale,
+        Role::ScalerUnscale,
+        Role::ScalerStep,
+        Role::ScalerUpdate,
+        Role::AutogradGrad,
+        Role::ModeChange,
+        Role::LoaderIter,
+        Role::User,
+        Role::ModuleCall,
+    ],
+    variables: &[
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Return(Role::Backward)],
+        },
+        States {
+            attribute: Attribute::HeldBy,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+    ],
+    contexts: claim::FIELDS,
+    ..Needs::NOTHING
+};
 
 #[derive(Clone, Copy, Debug)]
 struct CallNumbers {

@@ -5,6 +5,7 @@
 //! another one may begin with the same batch. Between workers parts count as well, where they are made of fractions
 //! and are no constants.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use super::Streak;
@@ -15,7 +16,6 @@ use crate::relation::sink::Window;
 use crate::scene::variables::{Change, Digest, VarId};
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use rustc_hash::FxHashMap;
 
 /// Smaller parts are too easily the same: of fractions, of anything.
 const LEAST_FRACTIONS: u64 = 8;

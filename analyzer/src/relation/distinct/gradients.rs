@@ -4,6 +4,7 @@
 //! between or the parameter did not change, nor where it is made of signs (an L1 loss, hinges), which stay the same for
 //! long.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use super::Streak;
@@ -14,7 +15,6 @@ use crate::relation::sink::Window;
 use crate::scene::variables::{Change, Digest, VarId};
 use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use rustc_hash::FxHashMap;
 
 /// Smaller gradients are too easily the same.
 const LEAST_ELEMENTS: u64 = 32;

@@ -7,15 +7,35 @@ pub mod claim;
 mod gradients;
 mod models;
 
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::scene::TraceEvent;
+use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Distinct::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::LoaderIter, Role::LoaderNext, Role::Backward, Role::ZeroGrad, Role::OptimizerStep],
+    variables: &[
+        States { attribute: Attribute::Data, of: &[VariableKind::Batch], at: &[] },
+        States { attribute: Attribute::Value, of: &[VariableKind::Worker], at: &[] },
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter],
+            at: &[Point::Return(Role::Backward)],
+        },
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter],
+            at: &[Point::Entry(Role::OptimizerStep), Point::Return(Role::OptimizerStep)],
+        },
+        States { attribute: Attribute::Storage, of: &[VariableKind::Parameter], at: &[] },
+    ],
+    constructions: true,
+    ..Needs::NOTHING
+};
 
 /// How many repetitions in a row are no accident.
 const PERSISTENT: u32 = 3;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::Role;
 
 use super::claim::{Outcome, Subject};
@@ -14,7 +15,6 @@ use crate::relation::support::storages::{Storages, parameters};
 use crate::scene::variables::VarId;
 use crate::scene::{Look, TraceEvent};
 use crate::situation::NOTHING;
-use rustc_hash::FxHashMap;
 
 /// PyTorch's own class for averages of a model, which are always copies of another class's.
 const AVERAGED: &str = "torch.optim.swa_utils.AveragedModel";

@@ -4,10 +4,11 @@
 //! that changes from its first steps on.
 pub mod claim;
 
-use traincheck_schema::record::{ObjectKind, Role, VariableKind};
+use rustc_hash::FxHashMap;
+use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
 use crate::relation::names::{OutcomeId, SubjectId};
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::steps::{Change, Steps};
@@ -15,13 +16,33 @@ use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Frozen::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::Backward, Role::OptimizerStep, Role::LoadState, Role::ModeChange],
+    variables: &[
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter, VariableKind::Buffer, VariableKind::Unreached],
+            at: &[Point::Return(Role::OptimizerStep), Point::Return(Role::ModeChange)],
+        },
+        States {
+            attribute: Attribute::RequiresGrad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+        States { attribute: Attribute::Training, of: &[VariableKind::Mode], at: &[] },
+        States {
+            attribute: Attribute::HeldBy,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+    ],
+    ..Needs::NOTHING
+};
 
 /// How many changes in a row, from the first step on, show that a variable is not frozen at all.
 const FROM_THE_START: u32 = 3;

@@ -4,6 +4,7 @@
 //! are equal by chance often enough, so a claim needs that the references saw the property vary.
 pub mod claim;
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
 
 use crate::relation::names::SubjectId;
@@ -14,13 +15,17 @@ use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Property, Subject};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(InputOutput::default()), structural: false, values_needed: 2, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::ModuleCall, Role::User],
+    arguments: &[Role::ModuleCall, Role::User],
+    results: &[Role::ModuleCall, Role::User],
+    ..Needs::NOTHING
+};
 
 /// Results of one call that are looked at.
 const MOST_RESULTS: usize = 8;

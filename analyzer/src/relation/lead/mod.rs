@@ -1,6 +1,7 @@
 //! Lead: after every A, before the next A or the return of the call that made it, there is a B.
 pub mod claim;
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::Role;
 
 use crate::call::CallId;
@@ -12,13 +13,28 @@ use crate::relation::support::accumulation;
 use crate::relation::support::sequence::{self, Levels, Sequence};
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use claim::{FIELDS, Outcome, Subject};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Lead::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[
+        Role::Backward,
+        Role::OptimizerStep,
+        Role::ZeroGrad,
+        Role::SchedulerStep,
+        Role::ClipGrad,
+        Role::ScalerScale,
+        Role::ScalerUnscale,
+        Role::ScalerStep,
+        Role::ScalerUpdate,
+        Role::User,
+        Role::ModuleCall,
+    ],
+    contexts: claim::FIELDS,
+    ..Needs::NOTHING
+};
 
 #[derive(Clone, Copy, Debug)]
 struct CallNumbers {

@@ -11,22 +11,42 @@
 pub mod claim;
 mod resumed;
 
-use traincheck_schema::record::{ObjectKind, Role};
+use rustc_hash::FxHashMap;
+use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Cadence, Outcome, Subject, Tracked};
 use resumed::Resumed;
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Lifecycle::default()), structural: true, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[
+        Role::ModuleCall,
+        Role::Backward,
+        Role::OptimizerStep,
+        Role::SchedulerStep,
+        Role::ScalerStep,
+        Role::Load,
+        Role::LoadState,
+    ],
+    variables: &[
+        States { attribute: Attribute::Data, of: &[VariableKind::Parameter, VariableKind::Buffer], at: &[] },
+        States {
+            attribute: Attribute::HeldBy,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+    ],
+    constructions: true,
+    ..Needs::NOTHING
+};
 
 /// The longest stretch of steps, as a power of two, within which a first call is looked for.
 const LONGEST: u32 = 20;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{ObjectKind, Role, VariableKind, flags};
 
 use super::claim::{Cadence, Outcome, Subject, Tracked};
@@ -13,7 +14,6 @@ use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use rustc_hash::{FxHashMap, FxHashSet};
 
 /// An object that has not stepped yet.
 #[derive(Debug)]

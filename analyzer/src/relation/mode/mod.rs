@@ -4,6 +4,7 @@
 //! does so in training mode.
 pub mod claim;
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Role, flags};
 
 use crate::call::CallId;
@@ -14,13 +15,12 @@ use crate::relation::sink::Window;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Mode::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs { calls: &[Role::ModuleCall, Role::User], ..Needs::NOTHING };
 
 #[derive(Default)]
 struct Mode {

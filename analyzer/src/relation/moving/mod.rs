@@ -5,10 +5,11 @@
 //! buffer, a module in evaluation mode.
 pub mod claim;
 
-use traincheck_schema::record::{ValueKind, VariableKind};
+use rustc_hash::{FxHashMap, FxHashSet};
+use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::relation::names::{OutcomeId, SubjectId};
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::{Why, Window};
 use crate::relation::support::steps::{Change, Steps};
@@ -16,13 +17,37 @@ use crate::scene::variables::VarId;
 use crate::scene::{Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
-use rustc_hash::{FxHashMap, FxHashSet};
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Moving::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::ModuleCall, Role::OptimizerStep],
+    variables: &[
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter, VariableKind::Buffer, VariableKind::Unreached],
+            at: &[Point::Return(Role::OptimizerStep)],
+        },
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Return(Role::Backward)],
+        },
+        States {
+            attribute: Attribute::RequiresGrad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+        States {
+            attribute: Attribute::HeldBy,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+    ],
+    ..Needs::NOTHING
+};
 
 /// How many steps in a row without a change are no accident.
 const PERSISTENT: u32 = 3;

@@ -5,6 +5,7 @@
 //! what the script chose, and a difference is worth no more than a look.
 pub mod claim;
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
 
 use crate::relation::names::SubjectId;
@@ -13,15 +14,19 @@ use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
-use crate::situation::NOTHING;
+use crate::situation::{Feature, Fields, NOTHING};
 use claim::{Outcome, Subject, is_of};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Output::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::ModuleCall],
+    results: &[Role::ModuleCall],
+    contexts: Fields::of(&[Feature::AutocastCpu, Feature::AutocastCuda]),
+    ..Needs::NOTHING
+};
 
 /// Results of one call that are looked at.
 const MOST_RESULTS: usize = 8;

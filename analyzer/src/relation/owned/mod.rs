@@ -8,22 +8,47 @@
 //! and yet has a gradient, is left out.
 pub mod claim;
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::{Why, Window};
 use crate::scene::variables::VarId;
 use crate::scene::{Cut, Iteration, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
-use rustc_hash::{FxHashMap, FxHashSet};
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Owned::default()), structural: true, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::ModuleCall, Role::Backward, Role::OptimizerStep],
+    variables: &[
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Return(Role::Backward)],
+        },
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+        States {
+            attribute: Attribute::HeldBy,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+        States {
+            attribute: Attribute::ReachedFrom,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+    ],
+    ..Needs::NOTHING
+};
 
 #[derive(Default)]
 struct Owned {

@@ -5,23 +5,44 @@
 //! or a gradient scaler, that leaves out the step where a gradient is no number does what it should.
 pub mod claim;
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::relation::names::SubjectId;
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::scene::variables::{Digest, VarId, Variable};
 use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
-use rustc_hash::{FxHashMap, FxHashSet};
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Range::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::Backward, Role::OptimizerStep, Role::ScalerStep],
+    variables: &[
+        States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Return(Role::Backward)],
+        },
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Return(Role::OptimizerStep)],
+        },
+        States {
+            attribute: Attribute::HeldBy,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+    ],
+    ..Needs::NOTHING
+};
 
 /// How many gradients of zero in a row are no accident.
 const PERSISTENT: u32 = 3;

@@ -4,23 +4,38 @@
 //! That a scheduler steps while its optimizer does not, and another one does, is an error.
 pub mod claim;
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
 use crate::relation::names::OutcomeId;
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::scene::variables::VarId;
 use crate::scene::{Cut, Frame, Look, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Schedule::default()), structural: true, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::Backward, Role::OptimizerStep, Role::SchedulerStep],
+    variables: &[States {
+        attribute: Attribute::Value,
+        of: &[VariableKind::Hyperparameter],
+        at: &[
+            Point::Entry(Role::OptimizerStep),
+            Point::Return(Role::OptimizerStep),
+            Point::Return(Role::SchedulerStep),
+            Point::Return(Role::OptimizerInit),
+            Point::Return(Role::LoadState),
+        ],
+    }],
+    constructions: true,
+    ..Needs::NOTHING
+};
 
 /// Ratios beyond this many times the first value are not named.
 const LARGEST: f64 = 1e6;

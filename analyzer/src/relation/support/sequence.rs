@@ -1,10 +1,10 @@
 //! What came since: the calls of one level, the most recent first.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::Role;
 
 use crate::call::CallId;
 use crate::scene::{Frame, Scene};
-use rustc_hash::FxHashMap;
 
 /// Each call appears once, at its last occurrence. So the calls since the last B are those in front of it, and
 /// finding them costs no more than telling them.

@@ -1,10 +1,10 @@
 //! How a variable differs from one optimizer step to the next.
 
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 use crate::scene::variables::{Digest, VarId, Variable};
 use crate::scene::{Look, Scene, TraceEvent};
-use rustc_hash::FxHashMap;
 
 /// Two successive looks at the return of a step.
 #[derive(Clone, Copy, Debug)]

@@ -5,23 +5,33 @@
 //! that was never nearly reached in the references says nothing.
 pub mod claim;
 
-use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, ValueKind};
+use rustc_hash::FxHashMap;
+use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, ValueKind, VariableKind};
 
 use crate::relation::names::SubjectId;
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{OF_NEW, Outcome, Subject};
-use rustc_hash::FxHashMap;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Threshold::default()), structural: false, values_needed: 1, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::ClipGrad, Role::User],
+    arguments: &[Role::ClipGrad, Role::User],
+    results: &[Role::User],
+    variables: &[States {
+        attribute: Attribute::Grad,
+        of: &[VariableKind::Parameter, VariableKind::Unreached],
+        at: &[Point::Return(Role::ClipGrad)],
+    }],
+    ..Needs::NOTHING
+};
 
 /// Half-precision gradients are rounded after they were clipped.
 const ROUNDING: f64 = 1.01;

@@ -8,25 +8,41 @@ pub mod claim;
 
 use std::collections::BTreeSet;
 
-use traincheck_schema::record::{Argument, ArgumentKind, Attribute, ObjectKind, Role, tensor};
+use rustc_hash::{FxHashMap, FxHashSet};
+use traincheck_schema::record::{Argument, ArgumentKind, Attribute, ObjectKind, Role, VariableKind, tensor};
 
 use crate::call::Call;
 use crate::call::CallId;
 use crate::relation::names::SubjectId;
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Frame, Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
-use rustc_hash::{FxHashMap, FxHashSet};
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Writes::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs::NOTHING;
+const NEEDS: Needs = Needs {
+    calls: &[Role::User, Role::ModuleCall, Role::Backward, Role::OptimizerStep, Role::LoadState],
+    arguments: &[Role::User],
+    variables: &[
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Entry(Role::OptimizerStep), Point::Return(Role::OptimizerStep)],
+        },
+        States {
+            attribute: Attribute::HeldBy,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+    ],
+    ..Needs::NOTHING
+};
 
 /// How many calls in a row without a change are no accident.
 const PERSISTENT: u32 = 3;

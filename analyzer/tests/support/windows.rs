@@ -1,0 +1,56 @@
+//! The windows that a relation makes of a trace, in words.
+
+use traincheck_analyzer::engine;
+use traincheck_analyzer::relation::Part;
+use traincheck_analyzer::relation::claim::RelationName;
+use traincheck_analyzer::relation::names::{Names, SubjectId};
+use traincheck_analyzer::relation::sink::{Sink, Window};
+use traincheck_analyzer::scene::Scene;
+use traincheck_analyzer::source::Source;
+
+/// Writes every window down, with all that is said of it.
+#[derive(Default)]
+struct Writer(Vec<String>);
+
+impl Sink for Writer {
+    fn wants(&self, _: SubjectId) -> bool {
+        true
+    }
+
+    fn window(&mut self, window: &Window<'_>, scene: &Scene, names: &Names, _: &dyn Source) {
+        let outcomes = |ids: &[u32]| {
+            let mut outcomes: Vec<_> = ids.iter().map(|&id| names.outcomes().get(id)).collect();
+            outcomes.sort();
+            outcomes.dedup();
+            format!("{outcomes:?}")
+        };
+        let variables: Vec<&str> =
+            window.variables.iter().map(|&id| scene.variables.get(id).name.as_str()).collect();
+        let at = window.at;
+        self.0.push(format!(
+            "{:?} in {:?} holds {} inconclusive {} cut {:?} at {} {} now {:?} began {:?} why {:?} of {variables:?} were {:?}",
+            names.subjects.get(window.subject),
+            names.situations.get(window.situation),
+            outcomes(window.held),
+            outcomes(window.inconclusive),
+            window.cut,
+            at.call,
+            at.time,
+            window.now,
+            window.began,
+            window.why,
+            window.before,
+        ));
+    }
+
+    fn thinned(&mut self, function: &str) {
+        self.0.push(format!("no more of {function}"));
+    }
+}
+
+/// Those of one relation.
+pub fn windows(relation: RelationName, source: &mut dyn Source) -> Vec<String> {
+    let (mut names, mut writer) = (Names::default(), Writer::default());
+    engine::pass(source, Part::only(relation), &mut names, &mut writer);
+    writer.0
+}
