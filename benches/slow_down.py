@@ -8,6 +8,9 @@ Plain against plain, taken in the same way, says how much of it is noise.
 """
 
 import collections
+import importlib.metadata
+import os
+import platform
 import statistics
 import sys
 import time
@@ -101,6 +104,13 @@ def bench(runner, names, ways, pairs, minutes, markdown):
             print(f"{len(found.rounds)} pairs are too few for figures to publish: it takes {PAIRS}.\n", flush=True)
     if markdown:
         heads = {"training": "`training` profile", "full": "`full` profile", "overhead-2%": "`--overhead 2%`"}
+        print(
+            "Measured by `scripts/bench`, side by side with the plain program: slow-down is the larger of the ratios of wall and\n"
+            "CPU time per iteration, each the median of pairs of runs in alternation, with its 95 % interval (bootstrap). \"Plain\n"
+            "against plain\" is the same figure for two runs without the agent: what lies between it and 1 is noise. Time per\n"
+            f"iteration is that of the plain program. {os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}, "
+            f"CPython {platform.python_version()}, PyTorch {importlib.metadata.version('torch')}, {time.strftime('%B %Y')}.\n"
+        )
         head = ["pipeline (time of an iteration)", *(heads[way] for way in ways), AGAIN, "pairs"]
         rows = [[m.title(), *(str(m.slow_down(way)) for way in [*ways, AGAIN]), str(len(m.rounds))] for m in measured]
         print_markdown([head, *rows])
