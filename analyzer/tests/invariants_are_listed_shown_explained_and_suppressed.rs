@@ -216,9 +216,9 @@ fn bad_suppressions_are_refused_with_file_and_line() {
         ("[[suppress]]\nreason = \"x\"\n", "s.toml:1: nothing is named"),
         ("[[suppress]]\nid = \"x\"\nreason = \" \"\n", "s.toml:1: the reason is empty"),
         ("[[suppress]]\nid = \"x\"\nreason = \"x\"\nwhy = 1\n", "s.toml:4: unknown field `why`"),
-        ("[[suppress]]\nid = \"x\"\nreason = \"x\"\nuntil = \"soon\"\n", "`soon` is no day"),
-        ("[[suppress]]\nid = \"x\"\nreason = \"x\"\nuntil = \"2023-02-29\"\n", "`2023-02-29` is no day"),
-        ("[[suppress]]\nid = \"x\"\nreason = \"x\"\nuntil = 2023-02-28T10:00:00\n", "is no day"),
+        ("[[suppress]]\nid = \"x\"\nreason = \"x\"\nuntil = \"soon\"\n", "`soon` is not a day"),
+        ("[[suppress]]\nid = \"x\"\nreason = \"x\"\nuntil = \"2023-02-29\"\n", "`2023-02-29` is not a day"),
+        ("[[suppress]]\nid = \"x\"\nreason = \"x\"\nuntil = 2023-02-28T10:00:00\n", "is not a day"),
         ("suppress = 1\n", "s.toml:1: "),
     ];
     for (text, says) in cases {

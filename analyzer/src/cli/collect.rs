@@ -12,7 +12,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use traincheck_schema::run::rescue_rings;
@@ -154,9 +153,7 @@ fn run_folder(asked: Option<&Path>) -> Result<PathBuf> {
 
 /// A name that sorts by time and that no other run has: the time in UTC, and our process id.
 fn new_name() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-    let calendar::Moment { year, month, day, hour, minute, second } = calendar::moment(now);
-    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{}", std::process::id())
+    format!("{}-{}", calendar::for_file_names(), std::process::id())
 }
 
 /// Starts the command with the agent preloaded.

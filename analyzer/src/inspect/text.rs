@@ -28,7 +28,7 @@ pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
         for setting in info.settings.iter().filter(|setting| setting.from != "default") {
             row(out, "setting", &format!("{} = {} ({})", setting.name, setting.value, setting.from))?;
         }
-        row(out, "started", &calendar::moment(info.started_wall_ns / 1_000_000_000).to_string())?;
+        row(out, "started", &calendar::date_and_time(info.started_wall_ns / 1_000_000_000))?;
         for hook in info.hooks.iter().filter(|hook| !hook.on) {
             row(out, "off", &format!("{}: {}", hook.name, hook.why))?;
         }

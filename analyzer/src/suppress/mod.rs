@@ -4,6 +4,7 @@ mod edit;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::Date;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -186,22 +187,7 @@ pub struct JudgedEntry<'a> {
 /// # Errors
 /// If it is none.
 pub fn day(text: &str) -> Result<String, String> {
-    let no_day = || format!("`{text}` is no day: write it as YYYY-MM-DD");
-    let parts: Vec<&str> = text.split('-').collect();
-    let [year, month, day] = parts[..] else { return Err(no_day()) };
-    let number = |part: &str, length: usize| {
-        let digits = part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| part.parse::<u32>().ok()).flatten()
-    };
-    let (year, month, day) = (number(year, 4), number(month, 2), number(day, 2));
-    let (Some(year), Some(month), Some(day)) = (year, month, day) else { return Err(no_day()) };
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        1..=12 => 31,
-        _ => 0,
-    };
-    if day == 0 || day > days { Err(no_day()) } else { Ok(text.to_owned()) }
+    // Other forms that the parser takes would not be in the order of time as texts.
+    let is_day = text.parse::<Date>().is_ok_and(|day| day.to_string() == text);
+    if is_day { Ok(text.to_owned()) } else { Err(format!("`{text}` is not a day: write it as YYYY-MM-DD")) }
 }
