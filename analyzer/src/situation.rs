@@ -47,21 +47,11 @@ pub enum Feature {
     DefaultDtype,
     /// Present under `no_sync` of a data-parallel module: gradients are not reduced over the ranks.
     NoSync,
-    /// What kind of variable it is about; from here on relations add what they know themselves, see [`Value`].
-    Kind,
-    /// Whether that variable requires a gradient.
-    RequiresGrad,
-    /// The type of its elements.
-    Dtype,
-    /// How many dimensions it has.
-    Dimensions,
-    /// The class of the root module it belongs to.
-    Root,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Feature; 17] = [
+    pub const ALL: [Feature; 12] = [
         Feature::Stage,
         Feature::Grad,
         Feature::Mode,
@@ -74,16 +64,11 @@ impl Feature {
         Feature::Matmul,
         Feature::DefaultDtype,
         Feature::NoSync,
-        Feature::Kind,
-        Feature::RequiresGrad,
-        Feature::Dtype,
-        Feature::Dimensions,
-        Feature::Root,
     ];
 }
 
 /// Which features the preconditions of a relation may speak about. The others are blanked out before counting.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fields(u32);
 
 impl Fields {
@@ -134,32 +119,18 @@ impl Fields {
 }
 
 /// The value of a feature.
-///
-/// Of a window about one thing it is the thing's: a flag, a number (of which a precondition may name a range), a
-/// word. Of a window about two things it is a [`Value::pair`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
     /// Yes or no.
     Flag(bool),
-    /// A number.
-    Number(i64),
     /// A word.
     Word(String),
-    /// Two things have this in common.
-    Both(String),
-    /// Two things differ in it.
-    Differ,
 }
 
 impl Value {
     /// A word.
     pub fn word(word: impl Into<String>) -> Value {
         Value::Word(word.into())
-    }
-
-    /// What two things have in common, or that they differ.
-    pub fn pair(one: &str, other: &str) -> Value {
-        if one == other { Value::Both(one.into()) } else { Value::Differ }
     }
 }
 
@@ -199,10 +170,8 @@ pub struct EventFeatures {
 
 /// Number of a [`Situation`].
 pub type SituationId = u32;
-/// Number of the features that a relation adds of its own.
-pub type TraitsId = u32;
 
-/// The situation of which nothing is said; also what relations have that add no traits.
+/// The situation of which nothing is said.
 pub const NOTHING: SituationId = 0;
 /// Stands for all situations that are too many to be told apart.
 pub const TOO_MANY: SituationId = u32::MAX;
@@ -211,16 +180,14 @@ pub const TOO_MANY: SituationId = u32::MAX;
 #[derive(Debug)]
 pub struct Situations {
     all: Interner<Situation>,
-    traits: Interner<Situation>,
-    known: FxHashMap<(u64, u64), SituationId>,
+    known: FxHashMap<(u64, Fields), SituationId>,
 }
 
 impl Default for Situations {
     fn default() -> Self {
-        let (mut all, mut traits) = (Interner::default(), Interner::default());
+        let mut all = Interner::default();
         all.intern(&Situation::default());
-        traits.intern(&Situation::default());
-        Situations { all, traits, known: FxHashMap::default() }
+        Situations { all, known: FxHashMap::default() }
     }
 }
 
@@ -230,39 +197,17 @@ impl Situations {
         self.all.get(if id == TOO_MANY { NOTHING } else { id })
     }
 
-    /// The number of features of a relation's own.
-    pub fn traits(&mut self, features: &[(Feature, Value)]) -> TraitsId {
-        let traits = Situation::new(features.to_vec());
-        if self.traits.len() >= MOST_SITUATIONS && !self.traits.contains(&traits) {
-            return TOO_MANY;
-        }
-        self.traits.intern(&traits)
-    }
-
-    /// The situation of what happened at `event`, with `traits`, as far as `fields` says.
-    pub fn of(
-        &mut self,
-        event: EventFeatures,
-        fields: Fields,
-        traits: TraitsId,
-        source: &dyn Source,
-    ) -> SituationId {
+    /// The situation of what happened at `event`, as far as `fields` says.
+    pub fn of(&mut self, event: EventFeatures, fields: Fields, source: &dyn Source) -> SituationId {
         if fields == Fields::NONE {
             return NOTHING;
         }
-        if traits == TOO_MANY {
-            return TOO_MANY;
-        }
         let context = if fields.0 & Fields::CONTEXT.0 == 0 { 0 } else { event.context };
-        let key = (
-            u64::from(context) << 32 | u64::from(event.stage) << 16 | u64::from(event.flags),
-            u64::from(fields.0) << 32 | u64::from(traits),
-        );
+        let key = (u64::from(context) << 32 | u64::from(event.stage) << 16 | u64::from(event.flags), fields);
         if let Some(&id) = self.known.get(&key) {
             return id;
         }
         let mut features = read(event, context, source);
-        features.extend_from_slice(self.traits.get(traits).features());
         features.retain(|(feature, _)| fields.has(*feature));
         let situation = Situation::new(features);
         let id = if self.all.len() >= MOST_SITUATIONS && !self.all.contains(&situation) {
@@ -401,22 +346,17 @@ mod tests {
         let mut situations = Situations::default();
         let on = under(flags::GRAD | flags::AUTOCAST, 1);
         let off = under(flags::GRAD | flags::RAISED, 0);
-        let mut of = |event, fields, traits| situations.of(event, fields, traits, &source);
-        assert_eq!(of(on, Fields::NONE, NOTHING), NOTHING);
-        let grad = of(on, Fields::GRAD, NOTHING);
-        assert_eq!(of(off, Fields::GRAD, NOTHING), grad, "what is not asked for makes no difference");
-        let (cast, plain) = (of(on, Fields::NUMERICS, NOTHING), of(off, Fields::NUMERICS, NOTHING));
+        let mut of = |event, fields| situations.of(event, fields, &source);
+        assert_eq!(of(on, Fields::NONE), NOTHING);
+        let grad = of(on, Fields::GRAD);
+        assert_eq!(of(off, Fields::GRAD), grad, "what is not asked for makes no difference");
+        let (cast, plain) = (of(on, Fields::NUMERICS), of(off, Fields::NUMERICS));
         assert_ne!(cast, plain);
-        assert_eq!(of(under(flags::AUTOCAST, 99), Fields::GRAD, TOO_MANY), TOO_MANY);
         let word = Value::word("bfloat16");
         assert_eq!(situations.get(cast).get(Feature::AutocastCpu), Some(&word));
         assert_eq!(situations.get(cast).get(Feature::Autocast), Some(&Value::Flag(true)));
         assert_eq!(situations.get(cast).get(Feature::Grad), None);
         assert_eq!(situations.get(plain).get(Feature::AutocastCpu), None);
-        let traits = situations
-            .traits(&[(Feature::Kind, Value::word("buffer")), (Feature::Dimensions, Value::Number(4))]);
-        let kind = situations.of(on, Fields::of(&[Feature::Kind]), traits, &source);
-        assert_eq!(situations.get(kind).features(), [(Feature::Kind, Value::word("buffer"))]);
     }
 
     #[test]
@@ -426,10 +366,10 @@ mod tests {
         let source = trace.source();
         let mut situations = Situations::default();
         let ids: Vec<SituationId> =
-            (1..=70_000).map(|id| situations.of(under(0, id), Fields::NUMERICS, NOTHING, &source)).collect();
+            (1..=70_000).map(|id| situations.of(under(0, id), Fields::NUMERICS, &source)).collect();
         assert_eq!(ids[69_999], TOO_MANY);
         assert!(situations.all.len() <= MOST_SITUATIONS);
         assert_eq!(situations.get(TOO_MANY).features(), []);
-        assert_eq!(situations.of(under(0, 5), Fields::NUMERICS, NOTHING, &source), ids[4]);
+        assert_eq!(situations.of(under(0, 5), Fields::NUMERICS, &source), ids[4]);
     }
 }

@@ -147,8 +147,8 @@ fn a_subject_with_too_many_situations_says_so_and_keeps_its_counts() {
     for (number, run) in [&mut one, &mut other].into_iter().enumerate() {
         let mut evidence = SubjectEvidence::default();
         for n in 0..2000 {
-            let dimensions = Value::Number(n + 2000 * number as i64);
-            evidence.total.insert(Situation::new(vec![(Feature::Dimensions, dimensions)]), [1, 0]);
+            let precision = Value::word(format!("{}", n + 2000 * number as i64));
+            evidence.total.insert(Situation::new(vec![(Feature::Matmul, precision)]), [1, 0]);
         }
         run.subjects.insert(in_function("f"), evidence);
     }

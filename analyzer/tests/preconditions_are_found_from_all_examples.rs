@@ -16,28 +16,27 @@ const FIELDS: Fields = Fields::of(&[
     Feature::Stage,
     Feature::Grad,
     Feature::AutocastCpu,
-    Feature::RequiresGrad,
-    Feature::Dtype,
-    Feature::Dimensions,
+    Feature::Outermost,
+    Feature::Mode,
+    Feature::Matmul,
 ]);
 
 /// One of the values of each feature, or its absence where it may be absent.
 fn situations() -> impl Strategy<Value = Situation> {
     let stage = (0..3usize).prop_map(|n| Value::word(["init", "training", "evaluation"][n]));
     let autocast = prop::option::of((0..2usize).prop_map(|n| Value::word(["bfloat16", "float16"][n])));
-    let pair = (0..2usize, 0..2usize)
-        .prop_map(|(a, b)| Value::pair(["float32", "int64"][a], ["float32", "int64"][b]));
-    let dimensions = prop::option::of((0..5i64).prop_map(Value::Number));
-    (stage, any::<bool>(), autocast, any::<bool>(), pair, dimensions).prop_map(
-        |(stage, grad, autocast, requires, dtype, dimensions)| {
+    let mode = (0..3usize).prop_map(|n| Value::word(["none", "training", "evaluation"][n]));
+    let matmul = prop::option::of((0..5usize).prop_map(|n| Value::word(format!("kind{n}"))));
+    (stage, any::<bool>(), autocast, any::<bool>(), mode, matmul).prop_map(
+        |(stage, grad, autocast, outermost, mode, matmul)| {
             let mut features = vec![
                 (Feature::Stage, stage),
                 (Feature::Grad, Value::Flag(grad)),
-                (Feature::RequiresGrad, Value::Flag(requires)),
-                (Feature::Dtype, dtype),
+                (Feature::Outermost, Value::Flag(outermost)),
+                (Feature::Mode, mode),
             ];
             features.extend(autocast.map(|value| (Feature::AutocastCpu, value)));
-            features.extend(dimensions.map(|value| (Feature::Dimensions, value)));
+            features.extend(matmul.map(|value| (Feature::Matmul, value)));
             Situation::new(features)
         },
     )
@@ -52,9 +51,9 @@ fn universes(most: usize) -> impl Strategy<Value = Vec<Situation>> {
 fn condition_of(situation: &Situation, feature: Feature, kind: u8) -> Condition {
     match (situation.get(feature), kind % 3) {
         (None, _) => Condition::Exists { exists: false },
-        (Some(_), 0) if feature == Feature::AutocastCpu => Condition::Exists { exists: true },
-        (Some(Value::Both(_)), 0) => Condition::Same { same: true },
-        (Some(Value::Number(number)), 0) => Condition::Range { from: number - 1, to: number + 1 },
+        (Some(_), 0) if matches!(feature, Feature::AutocastCpu | Feature::Matmul) => {
+            Condition::Exists { exists: true }
+        }
         (Some(value), _) => Condition::is(value),
     }
 }
@@ -85,16 +84,8 @@ fn all_clauses(universe: &[Situation], fields: Fields) -> Vec<Clause> {
     for feature in fields.features() {
         let mut conditions: Vec<Option<Condition>> = vec![None];
         conditions.extend([true, false].map(|exists| Some(Condition::Exists { exists })));
-        conditions.extend([true, false].map(|same| Some(Condition::Same { same })));
         let values: Vec<&Value> = universe.iter().filter_map(|situation| situation.get(feature)).collect();
         conditions.extend(values.iter().map(|value| Some(Condition::is(value))));
-        for one in &values {
-            for other in &values {
-                if let (Value::Number(from), Value::Number(to)) = (one, other) {
-                    conditions.push(Some(Condition::Range { from: *from, to: *to }));
-                }
-            }
-        }
         conditions.sort();
         conditions.dedup();
         clauses = clauses
@@ -221,10 +212,10 @@ fn a_great_many_situations_take_a_bounded_search() {
         .map(|n| {
             Situation::new(vec![
                 flag(Feature::Grad, n % 3 == 0),
-                flag(Feature::RequiresGrad, n % 5 == 0),
+                flag(Feature::Outermost, n % 5 == 0),
                 (Feature::Stage, Value::word(["init", "training"][usize::from(n % 7 == 0)])),
-                (Feature::Dtype, Value::word(format!("type {}", n % 41))),
-                (Feature::Dimensions, Value::Number(n)),
+                (Feature::DefaultDtype, Value::word(format!("type {}", n % 41))),
+                (Feature::Matmul, Value::word(format!("kind {n}"))),
             ])
         })
         .collect();
@@ -267,20 +258,13 @@ fn a_precondition_is_readable_json() {
         (Feature::Stage, Condition::Word("training".into())),
         (Feature::Grad, Condition::Flag(true)),
         (Feature::AutocastCpu, Condition::Exists { exists: true }),
-        (Feature::Dtype, Condition::Same { same: true }),
-        (Feature::Dimensions, Condition::Range { from: 2, to: 4 }),
-        (Feature::Root, Condition::Both { both: "Net".into() }),
     ];
     let precondition = Precondition { any_of: vec![Clause { all_of: conditions.into_iter().collect() }] };
     let json = serde_json::to_string(&precondition).unwrap();
-    assert_eq!(
-        json,
-        r#"[{"stage":"training","grad":true,"autocast_cpu":{"exists":true},"dtype":{"same":true},"#
-            .to_owned()
-            + r#""dimensions":{"from":2,"to":4},"root":{"both":"Net"}}]"#
-    );
+    assert_eq!(json, r#"[{"stage":"training","grad":true,"autocast_cpu":{"exists":true}}]"#);
     assert_eq!(serde_json::from_str::<Precondition>(&json).unwrap(), precondition);
-    for bad in [r#"[{"color":"red"}]"#, r#"[{"dtype":{"same":true,"both":"x"}}]"#, r#"[{"grad":[]}]"#] {
+    for bad in [r#"[{"color":"red"}]"#, r#"[{"autocast_cpu":{"exists":true,"is":"x"}}]"#, r#"[{"grad":[]}]"#]
+    {
         assert!(serde_json::from_str::<Precondition>(bad).is_err(), "{bad}");
     }
 }

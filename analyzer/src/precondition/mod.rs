@@ -18,27 +18,8 @@ pub const MOST_CLAUSES: usize = 2;
 pub enum Condition {
     /// This flag.
     Flag(bool),
-    /// This number.
-    Number(i64),
     /// This word.
     Word(String),
-    /// This, in both of two things.
-    Both {
-        /// What.
-        both: String,
-    },
-    /// The same in both of two things, or not.
-    Same {
-        /// Which.
-        same: bool,
-    },
-    /// A number from the one to the other, both included.
-    Range {
-        /// The least.
-        from: i64,
-        /// The greatest.
-        to: i64,
-    },
     /// There, whatever it is, or absent.
     Exists {
         /// Which.
@@ -51,10 +32,7 @@ impl Condition {
     pub fn is(value: &Value) -> Condition {
         match value {
             Value::Flag(flag) => Condition::Flag(*flag),
-            Value::Number(number) => Condition::Number(*number),
             Value::Word(word) => Condition::Word(word.clone()),
-            Value::Both(word) => Condition::Both { both: word.clone() },
-            Value::Differ => Condition::Same { same: false },
         }
     }
 
@@ -64,12 +42,7 @@ impl Condition {
             (Condition::Exists { exists }, value) => *exists == value.is_some(),
             (_, None) => false,
             (Condition::Flag(flag), Some(value)) => *value == Value::Flag(*flag),
-            (Condition::Number(number), Some(value)) => *value == Value::Number(*number),
             (Condition::Word(word), Some(Value::Word(value))) => word == value,
-            (Condition::Both { both }, Some(Value::Both(value))) => both == value,
-            (Condition::Same { same: true }, Some(value)) => matches!(value, Value::Both(_)),
-            (Condition::Same { same: false }, Some(value)) => *value == Value::Differ,
-            (Condition::Range { from, to }, Some(Value::Number(number))) => (from..=to).contains(&number),
             _ => false,
         }
     }
@@ -148,9 +121,6 @@ fn condition_text(feature: Feature, condition: &Condition) -> String {
         (Feature::Deterministic, Condition::Word(word)) if word == "on" => {
             "deterministic algorithms are required".into()
         }
-        (Feature::RequiresGrad, Condition::Flag(yes)) => {
-            format!("it {} a gradient", if *yes { "requires" } else { "does not require" })
-        }
         (Feature::NoSync, Condition::Exists { exists: false }) => {
             "gradients are reduced over the ranks".into()
         }
@@ -165,12 +135,7 @@ fn condition_text(feature: Feature, condition: &Condition) -> String {
             let noun = noun(feature);
             match condition {
                 Condition::Flag(yes) => format!("{noun} is {yes}"),
-                Condition::Number(number) => format!("{noun} is {number}"),
                 Condition::Word(word) => format!("{noun} is {word}"),
-                Condition::Both { both } => format!("{noun} of both is {both}"),
-                Condition::Same { same: true } => format!("{noun} of both is the same"),
-                Condition::Same { same: false } => format!("{noun} of the two differs"),
-                Condition::Range { from, to } => format!("{noun} is from {from} to {to}"),
                 Condition::Exists { exists: true } => format!("{noun} is known"),
                 Condition::Exists { exists: false } => format!("{noun} is not known"),
             }
@@ -192,10 +157,5 @@ fn noun(feature: Feature) -> &'static str {
         Feature::Matmul => "the precision of matrix products",
         Feature::DefaultDtype => "the default type",
         Feature::NoSync => "no_sync",
-        Feature::Kind => "its kind",
-        Feature::RequiresGrad => "whether it requires a gradient",
-        Feature::Dtype => "its type",
-        Feature::Dimensions => "the number of its dimensions",
-        Feature::Root => "the class of its module",
     }
 }

@@ -89,18 +89,8 @@ fn widened(condition: &Condition, value: Option<&Value>) -> Option<Condition> {
     if condition.holds(value) {
         return Some(condition.clone());
     }
-    let value = value?;
-    Some(match (condition, value) {
-        (Condition::Exists { exists: false }, _) => return None,
-        (Condition::Number(one), Value::Number(other)) => {
-            Condition::Range { from: *one.min(other), to: *one.max(other) }
-        }
-        (Condition::Range { from, to }, Value::Number(other)) => {
-            Condition::Range { from: *from.min(other), to: *to.max(other) }
-        }
-        (Condition::Both { .. }, Value::Both(_)) => Condition::Same { same: true },
-        _ => Condition::Exists { exists: true },
-    })
+    let is_there = value.is_some() && *condition != Condition::Exists { exists: false };
+    is_there.then_some(Condition::Exists { exists: true })
 }
 
 /// A clause that covers no counter-example, and which of the situations with examples it covers.

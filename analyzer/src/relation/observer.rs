@@ -4,7 +4,9 @@ use super::names::Names;
 use super::needs::Needs;
 use super::sink::{Sink, Window};
 use crate::scene::{Frame, Scene, TraceEvent};
-use crate::situation::{Feature, Fields, NOTHING, SituationId, TraitsId, Value};
+#[cfg(doc)]
+use crate::situation::NOTHING;
+use crate::situation::{Fields, SituationId};
 use crate::source::Source;
 
 /// What an observer works with.
@@ -28,24 +30,7 @@ impl Context<'_> {
     /// The situation of a window that is about the call `frame`, as far as `fields` says: give those that the claim's
     /// precondition may speak of. It costs one look-up. A window without a precondition has the situation [`NOTHING`].
     pub fn situation(&mut self, frame: &Frame, fields: Fields) -> SituationId {
-        self.situation_of(frame, fields, NOTHING)
-    }
-
-    /// The same with what the relation knows itself, see [`Context::traits`]. Only features that are among `fields`
-    /// count.
-    pub fn situation_of(&mut self, frame: &Frame, fields: Fields, traits: TraitsId) -> SituationId {
-        self.names.situations.of(frame.features(), fields, traits, self.source)
-    }
-
-    /// The number of features that the relation adds of its own: attributes of a variable, or, for a window about
-    /// two things, pairs of them ([`Value::pair`]). Keep the number where the thing is met often.
-    ///
-    /// ```text
-    /// let traits = cx.traits(&[(Feature::Kind, Value::word("buffer")), (Feature::Dimensions, Value::Number(4))]);
-    /// let situation = cx.situation_of(frame, FIELDS, traits);
-    /// ```
-    pub fn traits(&mut self, features: &[(Feature, Value)]) -> TraitsId {
-        self.names.situations.traits(features)
+        self.names.situations.of(frame.features(), fields, self.source)
     }
 }
 
