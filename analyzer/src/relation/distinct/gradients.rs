@@ -7,11 +7,11 @@
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
-use super::Streak;
 use super::claim::{Outcome, Subject};
 use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
+use crate::relation::support::streak::Streak;
 use crate::scene::variables::{Change, Digest, VarId};
 use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;

@@ -37,9 +37,6 @@ const NEEDS: Needs = Needs {
     ..Needs::NOTHING
 };
 
-/// How many repetitions in a row are no accident.
-const PERSISTENT: u32 = 3;
-
 #[derive(Default)]
 struct Distinct {
     batches: batches::Batches,
@@ -52,34 +49,5 @@ impl Observer for Distinct {
         self.batches.observe(event, cx);
         self.gradients.observe(event, cx);
         self.models.observe(event, cx);
-    }
-}
-
-/// Repetitions in a row.
-#[derive(Clone, Copy, Debug, Default)]
-struct Streak {
-    length: u32,
-    began: (u32, u32),
-}
-
-impl Streak {
-    /// One more, or the end of them.
-    fn add(&mut self, repeated: bool, now: (u32, u32)) {
-        if !repeated {
-            *self = Streak::default();
-            return;
-        }
-        if self.length == 0 {
-            self.began = now;
-        }
-        self.length = self.length.saturating_add(1);
-    }
-
-    fn is_accident(self) -> bool {
-        self.length < PERSISTENT
-    }
-
-    fn began(self) -> Option<(u32, u32)> {
-        (self.length > 0).then_some(self.began)
     }
 }

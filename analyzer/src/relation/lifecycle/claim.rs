@@ -12,7 +12,7 @@ pub enum Subject {
     /// An object that is to get its method, by class.
     Object {
         /// What it is.
-        kind: Tracked,
+        kind: TrackedKind,
         /// Full class name.
         class: String,
         /// How often.
@@ -23,7 +23,7 @@ pub enum Subject {
 /// What kind of tracked object is to get its method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tracked {
+pub enum TrackedKind {
     /// A learning-rate scheduler.
     Scheduler,
     /// An optimizer.
@@ -90,7 +90,7 @@ impl Says for Claim {
             Cadence::OptimizerStep => format!("between every two steps of the optimizer of a `{class}`"),
             Cadence::Pass => format!("in every pass over the training data, for a `{class}`"),
             Cadence::Once => format!("before the second pass over the training data, for a `{class}`"),
-            Cadence::Resumed if *kind == Tracked::Optimizer => {
+            Cadence::Resumed if *kind == TrackedKind::Optimizer => {
                 format!("before the first step of a `{class}` whose model's state was loaded")
             }
             Cadence::Resumed => {
@@ -99,7 +99,7 @@ impl Says for Claim {
             Cadence::Evaluated => {
                 format!("before the first call of a `{class}` with spectral norm in evaluation mode")
             }
-            Cadence::Within { steps } if *kind == Tracked::Optimizer => {
+            Cadence::Within { steps } if *kind == TrackedKind::Optimizer => {
                 format!("within {steps} iterations with a backward, for a `{class}`")
             }
             Cadence::Within { steps } => format!("within {steps} steps of the optimizer of a `{class}`"),
@@ -118,9 +118,9 @@ impl Says for Claim {
             (Cadence::Resumed | Cadence::Evaluated, _) => true,
             // ReduceLROnPlateau needs a metric: it does not step where evaluation is switched off. That a scaler is idle
             // shows in the iterations that lack its step.
-            (_, Tracked::Scheduler) => !class.ends_with("ReduceLROnPlateau"),
-            (_, Tracked::Optimizer) => true,
-            (_, Tracked::Scaler | Tracked::SpectralNorm) => false,
+            (_, TrackedKind::Scheduler) => !class.ends_with("ReduceLROnPlateau"),
+            (_, TrackedKind::Optimizer) => true,
+            (_, TrackedKind::Scaler | TrackedKind::SpectralNorm) => false,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use claim::{Cadence, Outcome, Subject, Tracked};
+use claim::{Cadence, Outcome, Subject, TrackedKind};
 use resumed::Resumed;
 
 /// See the module.
@@ -58,9 +58,9 @@ const SHORTEST_OF_OPTIMIZERS: u32 = 4;
 
 /// An object that is to get its method.
 #[derive(Debug)]
-struct Life {
+struct TrackedObject {
     id: u32,
-    kind: Tracked,
+    kind: TrackedKind,
     class: String,
     /// The optimizer whose steps count, 0: any.
     optimizer: u32,
@@ -83,7 +83,7 @@ struct Mark {
 
 #[derive(Default)]
 struct Lifecycle {
-    lives: Vec<Life>,
+    objects: Vec<TrackedObject>,
     resumed: Resumed,
     /// When the last training pass that came from a place in the code began.
     begun: FxHashMap<u32, Mark>,
@@ -107,12 +107,12 @@ impl Lifecycle {
     fn created(&mut self, id: u32, of: u32, time: u64, cx: &mut Context<'_>) {
         let Some(object) = cx.scene.object(id) else { return };
         let (kind, optimizer) = match object.kind {
-            ObjectKind::Scheduler => (Tracked::Scheduler, of),
-            ObjectKind::Optimizer => (Tracked::Optimizer, id),
-            ObjectKind::Scaler => (Tracked::Scaler, 0),
+            ObjectKind::Scheduler => (TrackedKind::Scheduler, of),
+            ObjectKind::Optimizer => (TrackedKind::Optimizer, id),
+            ObjectKind::Scaler => (TrackedKind::Scaler, 0),
             ObjectKind::Module | ObjectKind::Loader => return,
         };
-        self.lives.push(Life {
+        self.objects.push(TrackedObject {
             id,
             kind,
             class: object.class.clone(),
@@ -123,7 +123,7 @@ impl Lifecycle {
             last_step: None,
             first_pass: None,
             once_decided: false,
-            undecided_within: if kind == Tracked::Optimizer { SHORTEST_OF_OPTIMIZERS } else { SHORTEST },
+            undecided_within: if kind == TrackedKind::Optimizer { SHORTEST_OF_OPTIMIZERS } else { SHORTEST },
         });
     }
 
@@ -135,10 +135,10 @@ impl Lifecycle {
                 }
             }
             // What a scheduler does to those it is made of is no step of theirs: they wait for their turn.
-            Role::SchedulerStep if frame.counts => self.called(Tracked::Scheduler, frame, cx),
-            Role::ScalerStep if frame.counts => self.called(Tracked::Scaler, frame, cx),
+            Role::SchedulerStep if frame.counts => self.called(TrackedKind::Scheduler, frame, cx),
+            Role::ScalerStep if frame.counts => self.called(TrackedKind::Scaler, frame, cx),
             Role::OptimizerStep => {
-                self.called(Tracked::Optimizer, frame, cx);
+                self.called(TrackedKind::Optimizer, frame, cx);
                 let depth = cx.scene.depth(frame);
                 let outer = cx.scene.stack(frame.thread, depth).last();
                 if outer.is_none_or(|outer| outer.object != frame.object) {
@@ -149,36 +149,39 @@ impl Lifecycle {
         }
     }
 
-    fn called(&mut self, kind: Tracked, frame: &Frame, cx: &mut Context<'_>) {
-        for life in self.lives.iter_mut().filter(|life| life.kind == kind && life.id == frame.object) {
-            life.last_call = Some(frame.time);
+    fn called(&mut self, kind: TrackedKind, frame: &Frame, cx: &mut Context<'_>) {
+        for object in
+            self.objects.iter_mut().filter(|object| object.kind == kind && object.id == frame.object)
+        {
+            object.last_call = Some(frame.time);
             // Decided for good: within every longer stretch as well.
-            if kind != Tracked::Scaler {
-                for power in std::mem::replace(&mut life.undecided_within, LONGEST + 1)..=LONGEST {
-                    window(life, Cadence::Within { steps: 1 << power }, true, None, frame, cx);
+            if kind != TrackedKind::Scaler {
+                for power in std::mem::replace(&mut object.undecided_within, LONGEST + 1)..=LONGEST {
+                    window(object, Cadence::Within { steps: 1 << power }, true, None, frame, cx);
                 }
             }
         }
     }
 
     fn stepped(&mut self, frame: &Frame, cx: &mut Context<'_>) {
-        for life in self.lives.iter_mut().filter(|life| life.kind == Tracked::Scheduler) {
-            if life.optimizer != 0 && life.optimizer != frame.object {
+        for object in self.objects.iter_mut().filter(|object| object.kind == TrackedKind::Scheduler) {
+            if object.optimizer != 0 && object.optimizer != frame.object {
                 continue;
             }
-            if let Some(mark) = life.last_step {
-                let held = life.last_call.is_some_and(|call| call > mark.time);
-                let cut = cx.scene.lost_since(mark.losses).or(Scene::too_early(frame.iteration, life.steps));
-                window(life, Cadence::OptimizerStep, held, cut, frame, cx);
+            if let Some(mark) = object.last_step {
+                let held = object.last_call.is_some_and(|call| call > mark.time);
+                let cut =
+                    cx.scene.lost_since(mark.losses).or(Scene::too_early(frame.iteration, object.steps));
+                window(object, Cadence::OptimizerStep, held, cut, frame, cx);
             }
-            life.last_step = Some(Mark { time: frame.time, losses: cx.scene.losses });
-            life.has_waited(frame, cx);
+            object.last_step = Some(Mark { time: frame.time, losses: cx.scene.losses });
+            object.has_waited(frame, cx);
         }
     }
 
     fn iterated(&mut self, frame: &Frame, cx: &mut Context<'_>) {
-        for life in self.lives.iter_mut().filter(|life| life.kind == Tracked::Optimizer) {
-            life.has_waited(frame, cx);
+        for object in self.objects.iter_mut().filter(|object| object.kind == TrackedKind::Optimizer) {
+            object.has_waited(frame, cx);
         }
     }
 
@@ -186,17 +189,17 @@ impl Lifecycle {
     fn trained(&mut self, key: u32, frame: &Frame, cx: &mut Context<'_>) {
         let now = Mark { time: frame.time, losses: cx.scene.losses };
         let last = self.begun.insert(key, now);
-        for life in &mut self.lives {
-            if let Some(last) = last.filter(|last| last.time > life.created.time) {
-                let held = life.last_call.is_some_and(|call| call > last.time);
-                window(life, Cadence::Pass, held, cx.scene.lost_since(last.losses), frame, cx);
+        for object in &mut self.objects {
+            if let Some(last) = last.filter(|last| last.time > object.created.time) {
+                let held = object.last_call.is_some_and(|call| call > last.time);
+                window(object, Cadence::Pass, held, cx.scene.lost_since(last.losses), frame, cx);
             }
-            match life.first_pass {
-                None => life.first_pass = Some(key),
-                Some(first) if first == key && !life.once_decided => {
-                    life.once_decided = true;
-                    let cut = cx.scene.lost_since(life.created.losses);
-                    window(life, Cadence::Once, life.last_call.is_some(), cut, frame, cx);
+            match object.first_pass {
+                None => object.first_pass = Some(key),
+                Some(first) if first == key && !object.once_decided => {
+                    object.once_decided = true;
+                    let cut = cx.scene.lost_since(object.created.losses);
+                    window(object, Cadence::Once, object.last_call.is_some(), cut, frame, cx);
                 }
                 Some(_) => {}
             }
@@ -204,7 +207,7 @@ impl Lifecycle {
     }
 }
 
-impl Life {
+impl TrackedObject {
     /// One more of the steps within which it is to get its method has gone by.
     fn has_waited(&mut self, frame: &Frame, cx: &mut Context<'_>) {
         self.steps = self.steps.saturating_add(1);
@@ -217,14 +220,21 @@ impl Life {
     }
 }
 
-fn window(life: &Life, cadence: Cadence, held: bool, cut: Option<Cut>, frame: &Frame, cx: &mut Context<'_>) {
-    let subject = Subject::Object { kind: life.kind, class: life.class.clone(), cadence };
+fn window(
+    object: &TrackedObject,
+    cadence: Cadence,
+    held: bool,
+    cut: Option<Cut>,
+    frame: &Frame,
+    cx: &mut Context<'_>,
+) {
+    let subject = Subject::Object { kind: object.kind, class: object.class.clone(), cadence };
     let subject = cx.names.subject(subject);
     let stepped = [cx.names.outcome(Outcome::Stepped)];
     let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
     window.held = if held { &stepped } else { &[] };
-    let others = life.kind == Tracked::Optimizer && !cx.scene.stepped.is_empty();
-    window.inconclusive = if life.last_call.is_some() || others { &stepped } else { &[] };
+    let others = object.kind == TrackedKind::Optimizer && !cx.scene.stepped.is_empty();
+    window.inconclusive = if object.last_call.is_some() || others { &stepped } else { &[] };
     window.cut = cut;
     cx.window(&window);
 }

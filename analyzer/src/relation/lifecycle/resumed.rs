@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{ObjectKind, Role, VariableKind, flags};
 
-use super::claim::{Cadence, Outcome, Subject, Tracked};
+use super::claim::{Cadence, Outcome, Subject, TrackedKind};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
@@ -18,7 +18,7 @@ use crate::situation::NOTHING;
 /// An object that has not stepped yet.
 #[derive(Debug)]
 struct Waiting {
-    kind: Tracked,
+    kind: TrackedKind,
     class: String,
     /// The optimizer whose model counts.
     optimizer: u32,
@@ -71,8 +71,8 @@ impl Resumed {
     fn created(&mut self, id: u32, of: u32, cx: &Context<'_>) {
         let Some(object) = cx.scene.object(id) else { return };
         let (kind, optimizer) = match object.kind {
-            ObjectKind::Optimizer => (Tracked::Optimizer, id),
-            ObjectKind::Scheduler => (Tracked::Scheduler, of),
+            ObjectKind::Optimizer => (TrackedKind::Optimizer, id),
+            ObjectKind::Scheduler => (TrackedKind::Scheduler, of),
             _ => return,
         };
         let class = object.class.clone();
@@ -88,7 +88,7 @@ impl Resumed {
             .held_by(waiting.optimizer)
             .iter()
             .any(|&id| self.loaded.contains(&scene.variables.get(id).owner));
-        let optimizer = waiting.kind == Tracked::Scheduler && self.loaded.contains(&waiting.optimizer);
+        let optimizer = waiting.kind == TrackedKind::Scheduler && self.loaded.contains(&waiting.optimizer);
         if !model && !optimizer {
             return;
         }
@@ -116,7 +116,7 @@ impl Resumed {
             let known = in_training || !self.read && !self.loaded.contains(&root);
             if known && has_spectral_norm(root, cx.scene) {
                 let subject =
-                    Subject::Object { kind: Tracked::SpectralNorm, class, cadence: Cadence::Evaluated };
+                    Subject::Object { kind: TrackedKind::SpectralNorm, class, cadence: Cadence::Evaluated };
                 let held = in_training.then_some(Outcome::RanInTraining);
                 window(subject, held, cx.scene.lost_since(0), frame, cx);
             }

@@ -13,6 +13,7 @@ use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::{Why, Window};
 use crate::relation::support::steps::{Change, Steps};
+use crate::relation::support::streak::Streak;
 use crate::scene::variables::VarId;
 use crate::scene::{Scene, TraceEvent};
 use crate::situation::NOTHING;
@@ -49,15 +50,6 @@ const NEEDS: Needs = Needs {
     ..Needs::NOTHING
 };
 
-/// How many steps in a row without a change are no accident.
-const PERSISTENT: u32 = 3;
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Streak {
-    length: u32,
-    began: (u32, u32),
-}
-
 #[derive(Default)]
 struct Moving {
     steps: Steps,
@@ -89,22 +81,15 @@ impl Moving {
         }
         let Some(subject) = self.subject(change.id, why, cx) else { return };
         let streak = self.streaks.entry(change.id).or_default();
-        if !change.same {
-            *streak = Streak::default();
-        } else {
-            if streak.length == 0 {
-                streak.began = (change.look.iteration, change.look.step);
-            }
-            streak.length = streak.length.saturating_add(1);
-        }
+        streak.add(change.same, (change.look.iteration, change.look.step));
         let moves = [*self.moves.get_or_insert_with(|| cx.names.outcome(Outcome::Moves))];
         let frame = &change.look.frame;
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if change.same { &[] } else { &moves };
-        window.inconclusive = if streak.length >= PERSISTENT && why != Why::Nothing { &[] } else { &moves };
+        window.inconclusive = if streak.is_accident() || why == Why::Nothing { &moves } else { &[] };
         window.cut = Scene::too_early(change.look.iteration, change.ordinal);
         window.now = (change.look.iteration, change.look.step);
-        window.began = change.same.then_some(streak.began);
+        window.began = streak.began();
         window.why = why;
         window.variables = std::slice::from_ref(&change.id);
         let before = [Some(change.before)];

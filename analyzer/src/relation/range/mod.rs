@@ -12,6 +12,7 @@ use crate::relation::names::SubjectId;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
+use crate::relation::support::streak::Streak;
 use crate::scene::variables::{Digest, VarId, Variable};
 use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
@@ -44,8 +45,6 @@ const NEEDS: Needs = Needs {
     ..Needs::NOTHING
 };
 
-/// How many gradients of zero in a row are no accident.
-const PERSISTENT: u32 = 3;
 /// Gradients that are not zero are examples this often in the beginning, and then at each power of two.
 const EVERY: u32 = 8;
 
@@ -62,16 +61,15 @@ struct Range {
     /// Whether a step is open, and how many times a backward ran in it.
     backwards: u32,
     steps: FxHashMap<u32, (SubjectId, u32)>,
-    alive: FxHashMap<VarId, Life>,
+    gradients_so_far: FxHashMap<VarId, History>,
 }
 
 /// The gradients of a parameter so far.
 #[derive(Clone, Copy, Debug)]
-struct Life {
+struct History {
     subject: SubjectId,
-    looks: u32,
-    zeros: u32,
-    began: (u32, u32),
+    observations: u32,
+    zeros: Streak,
 }
 
 impl Observer for Range {
@@ -133,39 +131,32 @@ impl Range {
         if now.elements == 0 {
             return;
         }
-        let life = self.alive.entry(id).or_insert_with(|| {
+        let history = self.gradients_so_far.entry(id).or_insert_with(|| {
             let name = cx.scene.variables.get(id).name.clone();
             let subject = cx.names.subject(Subject::Gradient { name });
-            Life { subject, looks: 0, zeros: 0, began: (0, 0) }
+            History { subject, observations: 0, zeros: Streak::default() }
         });
-        life.looks = life.looks.saturating_add(1);
+        history.observations = history.observations.saturating_add(1);
         let alive = now.non_finite > 0 || !now.all_zero();
-        if alive {
-            life.zeros = 0;
-            // One in so many says as much as all of them, and costs next to nothing.
-            if life.looks > EVERY && !life.looks.is_power_of_two() {
-                return;
-            }
-        } else {
-            if life.zeros == 0 {
-                life.began = (look.iteration, look.step);
-            }
-            life.zeros = life.zeros.saturating_add(1);
+        history.zeros.add(!alive, (look.iteration, look.step));
+        // One in so many says as much as all of them, and costs next to nothing.
+        if alive && history.observations > EVERY && !history.observations.is_power_of_two() {
+            return;
         }
-        let life = *life;
-        if !cx.sink.wants(life.subject) {
+        let history = *history;
+        if !cx.sink.wants(history.subject) {
             return;
         }
         let outcome = [cx.names.outcome(Outcome::GradientLives)];
         let frame = &look.frame;
-        let mut window = Window::new(life.subject, NOTHING, frame, cx.scene.depth(frame));
+        let mut window = Window::new(history.subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if alive { &outcome } else { &[] };
         // Where nothing is left to learn every gradient is zero.
-        let blamed = life.zeros >= PERSISTENT && self.loss != Some(0.0);
+        let blamed = !history.zeros.is_accident() && self.loss != Some(0.0);
         window.inconclusive = if blamed { &[] } else { &outcome };
-        window.cut = Scene::too_early(look.iteration, life.looks);
+        window.cut = Scene::too_early(look.iteration, history.observations);
         window.now = (look.iteration, look.step);
-        window.began = (!alive).then_some(life.began);
+        window.began = history.zeros.began();
         window.variables = std::slice::from_ref(&id);
         cx.window(&window);
     }

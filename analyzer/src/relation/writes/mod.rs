@@ -17,6 +17,7 @@ use crate::relation::names::SubjectId;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
+use crate::relation::support::streak::PERSISTENT;
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Frame, Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
@@ -44,8 +45,6 @@ const NEEDS: Needs = Needs {
     ..Needs::NOTHING
 };
 
-/// How many calls in a row without a change are no accident.
-const PERSISTENT: u32 = 3;
 /// Functions between two steps beyond these are left alone.
 const MOST: usize = 64;
 
@@ -67,12 +66,12 @@ struct Writes {
     changed: bool,
     compared: bool,
     moving: bool,
-    fates: FxHashMap<SubjectId, Fate>,
+    histories: FxHashMap<SubjectId, History>,
 }
 
 /// What is known of some functions together.
 #[derive(Debug, Default)]
-struct Fate {
+struct History {
     windows: u32,
     ever: bool,
 }
@@ -194,15 +193,15 @@ impl Writes {
         if !cx.sink.wants(subject) {
             return;
         }
-        let fate = self.fates.entry(subject).or_default();
-        fate.windows = fate.windows.saturating_add(1);
-        fate.ever |= changed;
+        let history = self.histories.entry(subject).or_default();
+        history.windows = history.windows.saturating_add(1);
+        history.ever |= changed;
         let written = [cx.names.outcome(Outcome::Written)];
         let mut window = Window::new(subject, NOTHING, frame, *depth);
         window.held = if changed { &written } else { &[] };
-        let blamed = !fate.ever && fate.windows >= PERSISTENT && moving;
+        let blamed = !history.ever && history.windows >= PERSISTENT && moving;
         window.inconclusive = if blamed { &[] } else { &written };
-        window.cut = cut.or(Scene::too_early(look.iteration, fate.windows));
+        window.cut = cut.or(Scene::too_early(look.iteration, history.windows));
         window.now = (look.iteration, look.step);
         cx.window(&window);
     }
