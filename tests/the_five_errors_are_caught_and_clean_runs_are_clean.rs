@@ -1,8 +1,9 @@
 //! The main job: two good runs teach, five errors are caught by a finding that names the cause, a good run is clean.
 
 use std::process::Command;
+use std::time::Duration;
 
-use traincheck_tests::{agent, finish, folder, python, repository};
+use traincheck_tests::{agent, finish_within, folder, python, repository};
 
 #[test]
 fn every_row_is_as_it_should_be() {
@@ -15,6 +16,7 @@ fn every_row_is_as_it_should_be() {
         .arg(agent().parent().expect("its folder"))
         .arg("--out")
         .arg(temporary.path());
-    let table = finish(&mut command).exited(0).stdout;
+    // It trains eight times.
+    let table = finish_within(Duration::from_secs(1800), &mut command).exited(0).stdout;
     assert_eq!(table.matches("caught").count(), 5, "{table}");
 }

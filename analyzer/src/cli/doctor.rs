@@ -105,6 +105,8 @@ fn try_python(
             command.env_remove(name);
         }
     }
+    // PyTorch 2.15 leaves a folder of its compiler among the temporary files; here it goes with ours.
+    command.env("TMPDIR", folder.path());
     command.env("TRAINCHECK_CONFIG", "/dev/null").arg("-B").arg(&probe).stdin(Stdio::null());
     let output = preload(&mut command, agent, folder.path())
         .output()
