@@ -23,6 +23,7 @@ fn proofs_that_fail_one_by_one() {
             &[
                 ("variables", "the gradient of a known parameter is not found"),
                 ("modes", "known modes are not read correctly"),
+                ("initialisation", "tensors cannot be read"),
             ],
         ),
         (

@@ -272,7 +272,7 @@ impl Engine<'_> {
                 let scaling = self.scene.inside(event.thread, Role::ScalerScale);
                 self.scene.roots.op(event, scaling, source);
             }
-            EventKind::Stage | EventKind::OpExit => {}
+            EventKind::Stage | EventKind::OpExit | EventKind::Filled => {}
         }
     }
 

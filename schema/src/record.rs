@@ -108,6 +108,10 @@ pub enum EventKind {
     Resumed = 21,
     /// For the sake of the budget variables are looked at in one of `value` iterations from here on.
     LooksSpaced = 22,
+    /// Before the first iteration, the parameter `value` (the dictionary id of a variable) was filled in place by `name`,
+    /// a function of `torch.nn.init` or an op, in the call `call`; `site`: where that came from. Said when the parameter
+    /// is first looked at, in the order in which it was filled.
+    Filled = 23,
 }
 
 /// Bits of [`Event::value`] of a [`EventKind::Look`]: which attributes were looked at, on every known variable.
@@ -502,7 +506,7 @@ pub struct DictEntry {
 from_number!(Stage: u8 { Init, Training, Evaluation, Checkpointing });
 from_number!(EventKind: u8 {
     Enter, Exit, OpEnter, OpExit, Iteration, Stage, Created, Look, Thinned, HookOff, Suspend, Resume,
-    Paused, Resumed, LooksSpaced,
+    Paused, Resumed, LooksSpaced, Filled,
 });
 from_number!(Attribute: u8 { Data, Grad, RequiresGrad, Storage, HeldBy, ReachedFrom, Value, Shape, Training });
 from_number!(ValueKind: u8 { None, Bool, Int, Float, Text, Tensor, Unreadable });

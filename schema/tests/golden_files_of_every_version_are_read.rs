@@ -24,7 +24,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// The versions that there are files of.
-const VERSIONS: [&str; 2] = ["1", "1.1"];
+const VERSIONS: [&str; 3] = ["1", "1.1", "1.2"];
 
 /// Some records of every kind.
 fn write(path: &Path) {
@@ -81,7 +81,7 @@ fn dictionary() -> Vec<DictEntry> {
 }
 
 fn events() -> Vec<Event> {
-    let kinds = (1..=10).filter_map(|kind| EventKind::try_from(kind).ok());
+    let kinds = (1..=23).filter_map(|kind| EventKind::try_from(kind).ok());
     let event = |(i, kind): (u64, EventKind)| Event {
         size: EVENT_SIZE as u16,
         kind: kind as u8,
@@ -97,7 +97,7 @@ fn events() -> Vec<Event> {
         site: 2,
         object: 4,
         context: if i % 2 == 0 { 0 } else { 7 },
-        value: if kind == EventKind::Look { look::PARAMETERS | look::AT_ENTRY } else { i << (6 * i) },
+        value: if kind == EventKind::Look { look::PARAMETERS | look::AT_ENTRY } else { i << (6 * i % 60) },
     };
     (0..).zip(kinds).map(event).collect()
 }

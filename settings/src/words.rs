@@ -320,6 +320,8 @@ pub enum CapturePolicy {
     RateLimited,
     /// Only calls that the user's own code makes: library code uses it all the time.
     FromUserCode,
+    /// No call; but what it fills before the first iteration is said to be filled by it.
+    FillsOnly,
     /// Never recorded, although a later row speaks of it.
     Never,
     /// Never recorded: the process that calls it does not train, and recording ends there.
@@ -341,6 +343,11 @@ impl Word for CapturePolicy {
             "until one iteration has more than `max_calls_per_iteration`",
         ),
         ("from_user_code", CapturePolicy::FromUserCode, "calls that your own code makes"),
+        (
+            "fills_only",
+            CapturePolicy::FillsOnly,
+            "none; but parameters that are filled in it before the first iteration are said to be filled by it",
+        ),
         ("never", CapturePolicy::Never, "none"),
         (
             "stop_recording",

@@ -216,7 +216,7 @@ fn a_mistake_in_a_rule_is_named_with_its_key_and_the_words_that_are_allowed() {
         (
             "capture = 'sometimes'",
             "`capture`: \"sometimes\" is no capture policy; allowed are every_call, no_recursion, rate_limited, \
-             from_user_code, never, stop_recording",
+             from_user_code, fills_only, never, stop_recording",
         ),
         ("profile = 'fast'", "`profile`: \"fast\" is no profile; allowed are minimal, training, full"),
         ("constructs = 1", "`constructs`: 1 is neither `true` nor `false`"),

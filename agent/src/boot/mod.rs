@@ -304,6 +304,9 @@ for _ in range(3):
 for _ in range(5):
     five.add_(1)
 made = p * 2
+filled = torch.zeros(3)
+def known_fill():
+    filled.fill_(4)
 def known_op():
     return torch.arange(4) + 1
 def known_modes():

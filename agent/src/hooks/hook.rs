@@ -37,6 +37,8 @@ pub enum Hook {
     Ops,
     /// Nodes of its autograd engine.
     AutogradNodes,
+    /// What fills parameters before the first iteration.
+    Fills,
     /// Random numbers of PyTorch.
     TorchGenerators,
     /// Those of Python.
@@ -69,6 +71,7 @@ impl Hook {
             Hook::UserScopes => "user scopes",
             Hook::Ops => "ops",
             Hook::AutogradNodes => "autograd nodes",
+            Hook::Fills => "initialisation",
             Hook::TorchGenerators => "torch generators",
             Hook::Random => "random",
             Hook::NumpyRandom => "numpy.random",

@@ -5,6 +5,7 @@
 //! What those of Python calls share is in [`capture`].
 
 pub mod capture;
+mod fills;
 pub mod hook;
 mod monitoring;
 mod pep523;

@@ -147,6 +147,9 @@ pub trait Source: Sync {
         true
     }
 
+    /// The first iteration has begun.
+    fn init_has_ended(&self) {}
+
     /// Takes it out for good.
     ///
     /// # Safety

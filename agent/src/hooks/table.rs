@@ -3,7 +3,7 @@
 use super::hook::{Hook, State};
 use super::record_function::sources as record_function;
 use super::source::{self, BodyLeft, Job, Proof, Source};
-use super::{monitoring, pep523, readers, streams};
+use super::{fills, monitoring, pep523, readers, streams};
 use crate::interpreter::api::{Object, Python};
 use crate::sink::cost::Costs;
 use crate::training::capture::Capture;
@@ -17,6 +17,7 @@ static HOOKS: &[&dyn Source] = &[
     &record_function::USER_SCOPES,
     &record_function::OPS,
     &record_function::AUTOGRAD_NODES,
+    &fills::Fills,
     &pep523::FrameEvaluator,
     &monitoring::Monitoring,
 ];
@@ -116,6 +117,10 @@ impl Capture for Hooks {
 
     fn records_ops(&self) -> bool {
         record_function::records_ops()
+    }
+
+    fn init_has_ended(&self) {
+        HOOKS.iter().for_each(|source| source.init_has_ended());
     }
 }
 

@@ -45,8 +45,16 @@ pub struct KnownTensors {
 pub struct TensorRef(usize);
 
 impl TensorRef {
+    /// The tensor whose `TensorImpl` is at `address`.
+    ///
+    /// # Safety
+    /// There is one, as long as this is used.
+    pub unsafe fn at(address: usize) -> TensorRef {
+        TensorRef(address)
+    }
+
     /// Where its `TensorImpl` is.
-    pub(super) fn address(self) -> usize {
+    pub fn address(self) -> usize {
         self.0
     }
 }

@@ -11,7 +11,7 @@ use super::point::Point;
 use super::position;
 use super::value::Value;
 use super::variables::{self, Said};
-use super::{attributes, hyperparameters, objects, optimizer_state, storages};
+use super::{attributes, fills, hyperparameters, objects, optimizer_state, storages};
 use crate::base::gil::Gil;
 use crate::base::hash::FastMap;
 use crate::interpreter::api::{Object, Python};
@@ -234,6 +234,11 @@ impl Look<'_> {
             };
             let is_new = said.address != value as usize;
             said.address = value as usize;
+            if is_new && is_parameter {
+                for fill in fills::of(value as usize, tensors.storage_id(tensor)) {
+                    self.point.filled(id, &fill);
+                }
+            }
             if is_parameter {
                 self.ownership(tensor, value, variable, said, ownership);
                 let at_step = self.what & (bits::GRADIENTS | bits::HYPERPARAMETERS | bits::AT_ENTRY) != 0;

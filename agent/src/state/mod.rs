@@ -4,6 +4,7 @@
 
 pub mod attributes;
 pub mod batch;
+pub mod fills;
 pub mod fingerprint;
 pub mod hyperparameters;
 pub mod known;

@@ -1,5 +1,6 @@
 //! A place in the run at which something is looked at, and what all records of such a look have in common.
 
+use super::fills::Fill;
 use super::fingerprint::Digest;
 use super::position;
 use super::value::Value;
@@ -69,6 +70,20 @@ impl Point {
     pub fn nothing(&self, variable: u32, attribute: Attribute, last: &mut u64) {
         let since = std::mem::replace(last, self.event.time);
         sink::emit_state(&State { since, ..self.state(variable, attribute, ValueKind::None) });
+    }
+
+    /// Records that a parameter was filled, before it was known.
+    pub fn filled(&self, variable: u32, fill: &Fill) {
+        sink::emit(&Event {
+            kind: EventKind::Filled as u8,
+            call: fill.call,
+            parent: fill.call,
+            name: fill.by,
+            site: fill.site,
+            object: 0,
+            value: u64::from(variable),
+            ..self.event
+        });
     }
 
     fn state(&self, variable: u32, attribute: Attribute, kind: ValueKind) -> State {

@@ -413,6 +413,18 @@ unsafe fn walk(
     }
 }
 
+/// Calls `each` with the parameters that `module` has itself.
+///
+/// # Safety
+/// A live object; the GIL is held; `each` runs no Python code.
+pub unsafe fn each_parameter(python: &Python, module: Object, mut each: impl FnMut(Object)) {
+    // SAFETY: the caller's word.
+    unsafe {
+        let parameters = python.instance_get(module, keys(python).parameters);
+        each_entry(python, parameters, |_, parameter| each(parameter));
+    }
+}
+
 /// Calls `each` with the entries of a dict that are not None; with none where it is no dict.
 ///
 /// # Safety

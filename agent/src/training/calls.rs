@@ -23,6 +23,8 @@ pub struct Calls {
     counts: [Cell<u32>; COUNTERS],
     /// An iteration has begun in the open optimizer step (a closure).
     pub iteration_in_step: Cell<bool>,
+    /// The function that fills parameters, dictionary id; 0: none is open.
+    pub filled_by: Cell<u32>,
     /// Resumptions of generators that are being closed, which are told if anything happens in them.
     pub unsaid: RefCell<Vec<Event>>,
     /// Recorded calls that have not returned, and their frames: where each return is told of for itself.

@@ -22,6 +22,9 @@ pub trait Capture: Sync {
 
     /// Whether ops are recorded at all.
     fn records_ops(&self) -> bool;
+
+    /// The first iteration has begun: what is only of interest before it need not be seen any more.
+    fn init_has_ended(&self);
 }
 
 static CAPTURE: OnceLock<&'static dyn Capture> = OnceLock::new();
@@ -61,4 +64,11 @@ pub fn record_all_ops(on: bool) {
 /// See [`Capture::records_ops`].
 pub fn records_ops() -> bool {
     CAPTURE.get().is_some_and(|capture| capture.records_ops())
+}
+
+/// See [`Capture::init_has_ended`].
+pub fn init_has_ended() {
+    if let Some(capture) = CAPTURE.get() {
+        capture.init_has_ended();
+    }
 }

@@ -29,6 +29,10 @@ pub enum Signal {
     Training,
     /// What it returns passes over the loader.
     Pass,
+    /// What it returns is a new parameter.
+    Parameter,
+    /// It gives the parameters of the module that it returns other storages.
+    Move,
 }
 
 /// What the calls of a function mean.
@@ -312,6 +316,12 @@ const fn exit_from_user(module: &'static str, function: &'static str, role: Role
     Row { means: Meaning { arguments: RecordedArguments::Nothing, ..row.means }, ..row }
 }
 
+/// What fills parameters is known by its name; how often library code calls it says nothing.
+const fn fills(function: &'static str) -> Row {
+    let capture = CapturePolicy::FillsOnly;
+    Row { module: "torch.nn.init", function, means: Meaning { capture, ..Meaning::of(Role::Other) } }
+}
+
 const fn never(module: &'static str, function: &'static str) -> Row {
     let capture = CapturePolicy::Never;
     Row { module, function, means: Meaning { capture, ..Meaning::of(Role::Other) } }
@@ -431,6 +441,27 @@ const FUNCTIONS: &[Row] = &[
     function("transformers.trainer", "Trainer.train", Role::Other),
     function("*.trainer.trainer", "Trainer.fit", Role::Other),
     function("ignite.engine.engine", "Engine.run", Role::Other),
+    // Helpers of the functions that users call; those change what they are given, as their names say.
+    never("torch.nn.init", "_*"),
+    fills("*_"),
+    Row {
+        module: "torch.nn.parameter",
+        function: "Parameter.__new__",
+        means: Meaning {
+            signal: Some(Signal::Parameter),
+            capture: CapturePolicy::FillsOnly,
+            ..Meaning::of(Role::Other)
+        },
+    },
+    Row {
+        module: MODULE,
+        function: "Module._apply",
+        means: Meaning {
+            signal: Some(Signal::Move),
+            capture: CapturePolicy::FillsOnly,
+            ..Meaning::of(Role::Other)
+        },
+    },
     from_user("torch.random", "manual_seed", Role::Seed),
     from_user("torch.random", "seed", Role::Seed),
     from_user("random", "Random.seed", Role::Seed),

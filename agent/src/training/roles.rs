@@ -7,7 +7,7 @@ use super::{budget, capture, iterations, observation};
 use crate::interpreter::api::{Object, Python};
 use crate::libtorch::proven;
 use crate::sink;
-use crate::state::{look, objects, variables};
+use crate::state::{fills, look, objects, variables};
 use traincheck_schema::record::{Event, flags};
 use traincheck_settings::{Counter, Receiver};
 
@@ -139,6 +139,12 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
             let training = modes & flags::MODULE_TRAIN != 0;
             if iterations::module_called(site, object, training, calls) {
                 capture::record_all_ops(iterations::is_sampled());
+                match iterations::iteration() {
+                    1 => capture::init_has_ended(),
+                    // What has no name by now will have none.
+                    2 => fills::forget_all(),
+                    _ => {}
+                }
                 budget::iteration_began(calls);
                 observation::iteration_begins(python, calls);
             }

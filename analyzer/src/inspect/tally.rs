@@ -76,6 +76,8 @@ pub struct Variable {
     pub requires_grad: Option<bool>,
     /// Its value as seen last: of a hyperparameter or a mode as it is, of a tensor its norm.
     pub last: String,
+    /// What filled it before the first iteration, in order: functions of `torch.nn.init`, and ops.
+    pub filled_by: Vec<String>,
 }
 
 /// Where variables were looked at, and how often.
@@ -162,6 +164,7 @@ struct Seen {
     shape: u32,
     requires_grad: Option<bool>,
     last: Option<State>,
+    filled_by: Vec<u32>,
 }
 
 /// Everything that is counted.
@@ -292,6 +295,11 @@ impl Tally {
                 self.functions.entry(event.name).or_default().thinned_after = Some(event.value);
             }
             EventKind::HookOff => self.hooks_off.push(event.name),
+            EventKind::Filled => {
+                if let Ok(variable) = u32::try_from(event.value) {
+                    self.variables.entry(variable).or_default().filled_by.push(event.name);
+                }
+            }
             EventKind::Paused | EventKind::Resumed | EventKind::LooksSpaced => {
                 self.left_out.event(kind, event);
             }
@@ -447,6 +455,7 @@ impl Tally {
                         }
                         _ => value(&state, dictionary),
                     }),
+                    filled_by: seen.filled_by.iter().map(|by| dictionary.text(*by).to_owned()).collect(),
                 }
             })
             .collect()

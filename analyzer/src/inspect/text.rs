@@ -217,8 +217,21 @@ fn write_variables(out: &mut impl Write, variables: &[Variable]) -> io::Result<(
             write!(out, ", {}", variable.last)?;
         }
         writeln!(out)?;
+        if !variable.filled_by.is_empty() {
+            writeln!(out, "  {:>32}    filled by {}", "", filled(&variable.filled_by))?;
+        }
     }
     write_rest(out, variables.len())
+}
+
+/// What filled a parameter, with how often in a row.
+fn filled(by: &[String]) -> String {
+    let runs = by.chunk_by(|a, b| a == b).map(|run| match (run.len(), run.first()) {
+        (_, None) => String::new(),
+        (1, Some(by)) => by.clone(),
+        (times, Some(by)) => format!("{by} ({times} times)"),
+    });
+    runs.collect::<Vec<_>>().join(", ")
 }
 
 fn write_looks(out: &mut impl Write, process: &ProcessSummary) -> io::Result<()> {

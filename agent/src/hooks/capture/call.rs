@@ -8,9 +8,10 @@ use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::Frame;
 use crate::sink;
 use crate::sink::cost::{self, Timer};
+use crate::state::fills;
 use crate::training::call::{Entered, Function, Open};
-use crate::training::calls;
-use crate::training::functions::Signal;
+use crate::training::calls::{self, Calls};
+use crate::training::functions::{Recorded, Signal};
 use crate::training::{iterations, roles};
 use traincheck_schema::record::{Event, EventKind, Stage, flags};
 use traincheck_settings::{CapturePolicy, Counter};
@@ -40,6 +41,7 @@ pub unsafe fn enter(
                 guard::stop(python);
                 return None;
             }
+            CapturePolicy::FillsOnly => return enter_fill(python, calls, caller, function, identity),
             _ => {}
         }
         let (site, from_user) = sites::site(python, caller);
@@ -94,6 +96,36 @@ pub unsafe fn enter(
     }
 }
 
+/// A call is about to run of which only is known what it fills: nothing of it is recorded, and after init it is not even
+/// entered.
+unsafe fn enter_fill(
+    python: &Python,
+    calls: &Calls,
+    caller: *const Frame,
+    function: &'static Function,
+    code: usize,
+) -> Option<Entered> {
+    let fills = function.means.signal.is_none();
+    if !fills::are_seen() && (fills || !fills::are_remembered()) {
+        return None;
+    }
+    // SAFETY: `enter`'s contract.
+    let (site, _) = unsafe { sites::site(python, caller) };
+    // What is around it is around what it does.
+    let open = Open { call: calls.innermost().call, code, site };
+    if !calls.enter(open) {
+        return None;
+    }
+    let before = calls.filled_by.get();
+    if fills && before == 0 {
+        calls.filled_by.set(function.name);
+    }
+    // The name is kept that is to be put back.
+    let event = Event { name: before, ..Event::EMPTY };
+    let (this, recorded) = (std::ptr::null_mut(), Recorded::NOTHING);
+    Some(Entered { event, function, open, this, owns_this: false, outermost: false, recorded })
+}
+
 /// A recorded call, the innermost of its thread, has returned `result`; null: it was left by an exception of the type
 /// `exception`.
 ///
@@ -121,6 +153,10 @@ pub unsafe fn leave(python: &Python, entered: Entered, result: Object, exception
 pub unsafe fn lose(python: &Python, entered: Entered) {
     let calls = calls::current();
     calls.leave();
+    if entered.function.means.capture == CapturePolicy::FillsOnly {
+        calls.filled_by.set(entered.event.name);
+        return;
+    }
     iterations::call_returned(entered.event.call);
     roles::count(entered.function, calls, false);
     if entered.owns_this {
@@ -132,6 +168,21 @@ pub unsafe fn lose(python: &Python, entered: Entered) {
 unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Object) {
     let Entered { event: begun, function, this, outermost, recorded, .. } = entered;
     let calls = calls::current();
+    if function.means.capture == CapturePolicy::FillsOnly {
+        calls.leave();
+        calls.filled_by.set(begun.name);
+        if !result.is_null() && !sink::is_inert() {
+            // SAFETY: `leave`'s contract: the result lives.
+            unsafe {
+                match function.means.signal {
+                    Some(Signal::Parameter) => fills::made(python, result),
+                    Some(Signal::Move) => fills::moved(python, result),
+                    _ => {}
+                }
+            }
+        }
+        return;
+    }
     // SAFETY: `leave`'s contract.
     let quiet = result.is_null() && unsafe { generators::was_closed(begun.call, exception, python, calls) };
     if !quiet {
