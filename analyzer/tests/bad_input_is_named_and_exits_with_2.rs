@@ -83,7 +83,7 @@ fn hostile_invariants_give_clear_errors() {
         (edited("\"is\": \"moves\"", "\"is\": \"stays_frozen\""), "unknown variant `stays_frozen`"),
         (edited("\"is\": \"moves\"", "\"is\": \"explodes\""), "not a file of invariants"),
         (edited("\"runs\"", "\"walks\""), "not a file of invariants"),
-        (edited("\"role\": \"zero_grad\"", "\"role\": \"unknown\""), "no role"),
+        (edited("\"role\": \"zero_grad\"", "\"role\": \"unknown\""), "is not a role"),
     ];
     for (bytes, says) in cases {
         let error = Invariants::parse(bytes.as_bytes(), Path::new("x.json")).expect_err(says).to_string();
