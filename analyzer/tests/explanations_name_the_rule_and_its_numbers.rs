@@ -7,7 +7,7 @@ use support::references;
 use support::scripts::Script;
 use traincheck_analyzer::call::Call;
 use traincheck_analyzer::evidence::{RunEvidence, SubjectEvidence};
-use traincheck_analyzer::infer::{Learned, Reference, explain, learn};
+use traincheck_analyzer::infer::{Learned, Reference, learn, reasons};
 use traincheck_analyzer::invariants::ReferenceRun;
 use traincheck_analyzer::relation::claim::{Outcome, Subject};
 use traincheck_analyzer::relation::{contain, moving};
@@ -71,7 +71,7 @@ impl Run {
 
 fn text(learned: &Learned) -> String {
     let mut text = String::new();
-    explain::write(learned, &mut text).unwrap();
+    reasons::write(learned, &mut text).unwrap();
     text
 }
 

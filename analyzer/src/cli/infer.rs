@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use traincheck_analyzer::infer::{Learned, explain, learn};
+use traincheck_analyzer::infer::{Learned, learn, reasons};
 use traincheck_analyzer::invariants::count_by_relation;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
@@ -108,7 +108,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 fn write_explanation(learned: &Learned, file: &Path) -> Result<()> {
     let mut text = String::new();
-    explain::write(learned, &mut text)?;
+    reasons::write(learned, &mut text)?;
     if file == Path::new("-") {
         io::stdout().write_all(text.as_bytes())?;
         return Ok(());

@@ -1,7 +1,7 @@
 //! From what runs say to what is claimed: every claim that ever held is judged, by rules that can be told.
-pub mod explain;
 mod implied;
 mod judge;
+pub mod reasons;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
