@@ -112,6 +112,7 @@ fn spawn(job: &Arc<Job>, run: impl FnOnce(&Job) + Send + 'static) -> thread::Joi
 unsafe impl Send for Writer {}
 
 #[test]
+#[cfg_attr(loom, ignore = "three threads that wait for one another: loom finds no end; Miri runs it")]
 fn a_run_that_is_closed_while_the_process_forks() {
     model(|| {
         let (job, writer) = begin();
