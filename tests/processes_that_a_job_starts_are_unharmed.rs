@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use traincheck_tests::{Trace, finish, folder, interpreters, plain_in, preloaded_in, python, script};
+use traincheck_tests::{
+    Trace, agent, finish, folder, interpreters, plain_in, preloaded_in, preloads, python, script,
+    shared_library,
+};
 
 /// `methods`: ways to start workers of a loader besides fork.
 fn unharmed(python: &Path, methods: &[&str]) {
@@ -38,4 +41,33 @@ fn forks_pools_shells_and_exec() {
 #[ignore = "each worker imports PyTorch anew; scripts/test --quick leaves it out"]
 fn workers_that_are_not_forked() {
     unharmed(&python(), &["spawn", "forkserver"]);
+}
+
+#[test]
+fn children_that_are_made_by_the_system_call_alone() {
+    for (version, python) in interpreters() {
+        println!("CPython {version}");
+        let expected = finish(plain_in(&python).arg(script("made_by_clone.py"))).exited(0);
+        let temporary = folder();
+        let run = temporary.path().join("run");
+        finish(preloaded_in(&python, &run).arg(script("made_by_clone.py"))).assert_same(&expected);
+        let job = Trace::read(&run).only();
+        job.assert_whole();
+        assert_eq!(job.iterations(), 8);
+        assert!(!job.called("__main__.leaves_at_once"), "a child wrote into the trace of its parent");
+    }
+}
+
+#[test]
+fn a_forked_child_asks_for_no_memory_before_it_may() {
+    let temporary = folder();
+    let late = shared_library(temporary.path(), "late_allocator");
+    for (version, python) in interpreters() {
+        println!("CPython {version}");
+        let expected = finish(plain_in(&python).arg(script("forks.py")).env("LD_PRELOAD", &late)).exited(0);
+        let run = temporary.path().join(version);
+        let mut command = preloaded_in(&python, &run);
+        command.env("LD_PRELOAD", preloads(&[&late, &agent()]));
+        finish(command.arg(script("forks.py"))).assert_same(&expected);
+    }
 }

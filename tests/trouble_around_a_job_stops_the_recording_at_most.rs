@@ -4,11 +4,13 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use traincheck_schema::record::EventKind;
-use traincheck_tests::{Finished, Trace, agent, finish, folder, left_out, plain, preloaded, script};
+use traincheck_tests::{
+    Finished, Trace, agent, finish, folder, left_out, plain, preloaded, preloads, script, shared_library,
+};
 
 const ITERATIONS: [&str; 1] = ["400"];
 
@@ -42,7 +44,7 @@ fn of_every_kind() {
     // No thread for the writer: the run says so and is closed with what there was.
     let run = at("threads");
     let mut command = preloaded(&run);
-    command.env("LD_PRELOAD", preloads(&[&library(temporary.path(), "no_thread"), &agent()]));
+    command.env("LD_PRELOAD", preloads(&[&shared_library(temporary.path(), "no_thread"), &agent()]));
     train(&mut command, &[]).assert_same(&expected);
     let process = Trace::read(&run).only();
     let ending = process.ending.expect("a sealed trace");
@@ -107,7 +109,7 @@ fn another_allocator_beside_it() {
 #[test]
 fn a_clock_that_is_set() {
     let temporary = folder();
-    let stepping = library(temporary.path(), "stepping_clock");
+    let stepping = shared_library(temporary.path(), "stepping_clock");
     let expected = train(plain().env("LD_PRELOAD", &stepping), &["clock_steps:200"]).exited(0);
     assert!(expected.stdout.contains("set back: True"), "{}", expected.stdout);
     let run = temporary.path().join("run");
@@ -120,21 +122,6 @@ fn a_clock_that_is_set() {
     assert_eq!(times.len(), 400);
     let minute = 60_000_000_000;
     assert!(times.is_sorted() && times[399] - times[0] < 5 * minute, "{} to {}", times[0], times[399]);
-}
-
-fn preloads(libraries: &[&Path]) -> String {
-    let paths: Vec<_> = libraries.iter().map(|library| library.display().to_string()).collect();
-    paths.join(":")
-}
-
-/// A library to be preloaded, made from the C file of that name.
-fn library(folder: &Path, name: &str) -> PathBuf {
-    let library = folder.join(format!("{name}.so"));
-    let source = script(&format!("{name}.c"));
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
-    finish(&mut compiler).exited(0);
-    library
 }
 
 /// A small file system of its own.

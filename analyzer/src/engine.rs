@@ -260,20 +260,34 @@ impl Engine<'_> {
             EventKind::HookOff => {
                 let why = source.entry(event.name).map_or("a hook is off", |entry| entry.text.as_str());
                 self.passed.hooks_off.push(why.to_owned());
+                if event.value != 0 {
+                    self.gap(source);
+                    self.scene.gaps += 1;
+                }
             }
             EventKind::Suspend => self.suspend(event, source),
             EventKind::Resume => self.resume(event, source),
-            // Windows that are open are cut, as by a loss.
-            EventKind::Paused | EventKind::Resumed | EventKind::LooksSpaced => {
-                self.end_iteration(Some(Cut::Loss), source);
-                self.scene.losses += 1;
+            EventKind::Paused => {
+                self.gap(source);
+                self.scene.gaps += 1;
             }
+            EventKind::Resumed => {
+                self.gap(source);
+                self.scene.gaps = self.scene.gaps.saturating_sub(1);
+            }
+            EventKind::LooksSpaced => self.gap(source),
             EventKind::OpEnter => {
                 let scaling = self.scene.inside(event.thread, Role::ScalerScale);
                 self.scene.roots.op(event, scaling, source);
             }
             EventKind::Stage | EventKind::OpExit | EventKind::Filled => {}
         }
+    }
+
+    /// Something begins or ends to go unseen: windows that are open are cut, as by a loss.
+    fn gap(&mut self, source: &dyn Source) {
+        self.end_iteration(Some(Cut::Loss), source);
+        self.scene.losses += 1;
     }
 
     fn target(&mut self, event: &Event, source: &dyn Source) -> Target {

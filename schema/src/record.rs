@@ -94,17 +94,18 @@ pub enum EventKind {
     Look = 8,
     /// The function `name` is called too often and is no longer recorded from here on; `value`: calls so far.
     Thinned = 9,
-    /// A hook was switched off or could not be installed; `name`: a note that says which and why.
+    /// A hook was switched off or could not be installed; `name`: a note that says which and why. `value`: 1 if calls that
+    /// it has seen before go unseen from here on.
     HookOff = 10,
     /// The call `call`, a generator's or a coroutine's, is suspended: it is on no stack until it is resumed, and never
     /// left if it is not. Repeats the fields of its [`EventKind::Enter`]; `parent`: the call that is around it now.
     Suspend = 11,
     /// It goes on, perhaps in another thread. `parent`: the call that resumed it.
     Resume = 12,
-    /// The recording pauses, for the sake of the budget: what happens from here to the next
-    /// [`EventKind::Resumed`] was not seen, and what is open is cut.
+    /// The recording pauses, of all calls or of some, see [`pause`]; `value`: why. What happens from here to the
+    /// [`EventKind::Resumed`] that ends it was not seen, and what is open is cut. Several can be in force at a time.
     Paused = 20,
-    /// It goes on. `value`: the iterations that went unseen, counted by announced optimizer steps.
+    /// It goes on. `value`: the iterations that are known to have gone unseen, counted by announced optimizer steps.
     Resumed = 21,
     /// For the sake of the budget variables are looked at in one of `value` iterations from here on.
     LooksSpaced = 22,
@@ -112,6 +113,16 @@ pub enum EventKind {
     /// a function of `torch.nn.init` or an op, in the call `call`; `site`: where that came from. Said when the parameter
     /// is first looked at, in the order in which it was filled.
     Filled = 23,
+}
+
+/// What [`Event::value`] of a [`EventKind::Paused`] says.
+pub mod pause {
+    /// For the sake of the budget: no call is seen.
+    pub const BUDGET: u64 = 0;
+    /// The calls of this thread are nested deeper than the agent follows them: deeper ones are not seen.
+    pub const NESTED: u64 = 1;
+    /// A thread has nearly used up its stack: no call is seen.
+    pub const STACK: u64 = 2;
 }
 
 /// Bits of [`Event::value`] of a [`EventKind::Look`]: which attributes were looked at, on every known variable.

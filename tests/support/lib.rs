@@ -9,8 +9,8 @@ mod trace;
 
 pub use left_out::{left_out, left_out_by_this_machine};
 pub use run::{
-    Finished, agent, finish, finish_within, interpreters, plain, plain_in, preloaded, preloaded_in, python,
-    repository, spawn, traincheck,
+    Finished, agent, finish, finish_within, interpreters, plain, plain_in, preloaded, preloaded_in, preloads,
+    python, repository, shared_library, spawn, traincheck,
 };
 pub use trace::{ProcessTrace, Trace};
 

@@ -133,6 +133,22 @@ pub fn preloaded(folder: &Path) -> Command {
     command
 }
 
+/// What to set `LD_PRELOAD` to for these libraries, in this order.
+pub fn preloads(libraries: &[&Path]) -> String {
+    let paths: Vec<_> = libraries.iter().map(|library| library.display().to_string()).collect();
+    paths.join(":")
+}
+
+/// A library to be preloaded, made in `folder` from the C file of that name.
+pub fn shared_library(folder: &Path, name: &str) -> PathBuf {
+    let library = folder.join(format!("{name}.so"));
+    let source = crate::script(&format!("{name}.c"));
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+    finish(&mut compiler).exited(0);
+    library
+}
+
 /// The `traincheck` command.
 pub fn traincheck() -> Command {
     clean(bin().join("traincheck"))

@@ -13,7 +13,7 @@ use crate::hooks::source::Job;
 use crate::hooks::table::{self, Hooks};
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::names::{self, Classes};
-use crate::interpreter::support;
+use crate::interpreter::{instance, support};
 use crate::libtorch::library::Libtorch;
 use crate::sink::report::{self, Progress};
 use crate::sink::{self, StartInfo, cost};
@@ -186,6 +186,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
     // SAFETY: `body_left`'s contract: the GIL is held and no exception is set. What is run is the agent's own
     // code; it makes tensors, uses no random numbers and changes no setting.
     unsafe {
+        instance::prove(python)?;
         let known = python.run(KNOWN);
         if known.is_null() {
             return Err("an object of PyTorch that the proofs at start-up use is missing".to_owned());

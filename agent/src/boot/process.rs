@@ -16,6 +16,7 @@ pub fn boot() {
     if BOOTED.swap(true, Ordering::AcqRel) {
         return;
     }
+    fork::boot();
     sink::boot();
     // SAFETY: plain registrations; the handlers are functions of this library, which is never unloaded.
     unsafe {
@@ -31,11 +32,11 @@ extern "C" fn before_fork() {
     }
 }
 
-/// Runs in the child between `fork` and its return: only stores to memory of its own. The locks of this library
-/// may be held by threads that do not exist here, so from now on every way in ends before it takes one.
+/// Runs in the child between `fork` and its return: only stores to memory of its own, for the handlers of other
+/// libraries, an allocator's among them, may come later. The locks of this library may be held by threads that do not
+/// exist here, so from now on every way in ends before it takes one.
 extern "C" fn in_child() {
     fork::in_child();
-    sink::go_inert();
     table::leave_child();
 }
 

@@ -87,6 +87,12 @@ impl Hook {
         }
     }
 
+    /// Says that it is off, and why, of one by which calls have been seen: from here on nothing is concluded from their
+    /// absence.
+    pub fn is_lost(&self, why: &str) {
+        sink::note_hook_lost(&self.name(), why);
+    }
+
     /// Says that it is off, and why.
     pub fn is_off(&self, why: &str) {
         self.is(&State::Off { why: why.to_owned() });

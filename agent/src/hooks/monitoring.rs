@@ -362,7 +362,7 @@ unsafe extern "C-unwind" fn started(_: Object, arguments: *const Object, _: isiz
                 return Answer::Go;
             }
             if code::mark_followed(python, code) && !follow(python, monitor, info, code) {
-                Hook::PythonCalls.is_off("sys.monitoring did not accept the event for the return of a call");
+                Hook::PythonCalls.is_lost("sys.monitoring did not accept the event for the return of a call");
                 guard::stop(python);
                 return Answer::Go;
             }
@@ -395,7 +395,7 @@ unsafe extern "C-unwind" fn returned(_: Object, arguments: *const Object, _: isi
         }
         answer(arguments, |python, _, frame, code| {
             let Some(info) = code::known_info(python, code) else { return Answer::NoMore };
-            match take(python, frame, info) {
+            match take(frame, info) {
                 Some(entered) => call::leave(python, entered, *arguments.add(2), null_mut()),
                 None if info.thinned.get() && !info.suspends => return Answer::NoMore,
                 None => {}
@@ -411,7 +411,7 @@ unsafe extern "C-unwind" fn unwound(_: Object, arguments: *const Object, _: isiz
     unsafe {
         answer(arguments, |python, _, frame, code| {
             if let Some(info) = code::known_info(python, code)
-                && let Some(entered) = take(python, frame, info)
+                && let Some(entered) = take(frame, info)
             {
                 let exception = python.type_of(*arguments.add(2));
                 call::leave(python, entered, null_mut(), exception);
@@ -427,9 +427,9 @@ unsafe extern "C-unwind" fn yielded(_: Object, arguments: *const Object, _: isiz
     unsafe {
         answer(arguments, |python, _, frame, code| {
             if let Some(info) = code::known_info(python, code)
-                && let Some(entered) = take(python, frame, info)
+                && let Some(entered) = take(frame, info)
             {
-                generators::suspend(python, frame, entered);
+                generators::suspend(frame, entered);
             }
             Answer::Go
         })
@@ -496,7 +496,7 @@ unsafe fn follow(python: &Python, monitor: &Monitor, info: &CodeInfo, code: Obje
 
 /// The recorded call that runs in `frame`, taken off the held ones. Calls above it have been left unseen. A suspended
 /// one whose resumption was not told of is resumed first.
-unsafe fn take(python: &Python, frame: &Frame, info: &'static CodeInfo) -> Option<Entered> {
+unsafe fn take(frame: &Frame, info: &'static CodeInfo) -> Option<Entered> {
     let identity = std::ptr::from_ref(info) as usize;
     let held = &calls::current().held;
     let found =
@@ -513,7 +513,7 @@ unsafe fn take(python: &Python, frame: &Frame, info: &'static CodeInfo) -> Optio
         while held.borrow().len() > depth + 1 {
             let lost = held.borrow_mut().pop();
             if let Some((_, lost)) = lost {
-                call::lose(python, lost);
+                call::lose(lost);
             }
         }
         held.borrow_mut().pop().map(|(_, entered)| entered)

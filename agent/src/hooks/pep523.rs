@@ -13,10 +13,11 @@ use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::{self, Frame};
 use crate::sink;
 use crate::sink::cost::{self, Kind};
-use crate::training::calls;
+use crate::training::{calls, gaps};
 use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use traincheck_schema::record::pause;
 
 /// What must be left of a thread's stack for the hook to stay in: without it the interpreter needs less.
 const STACK_RESERVE: usize = 1 << 20;
@@ -268,7 +269,7 @@ unsafe fn record(python: &Python, thread: *mut c_void, frame: *mut Frame, info: 
         let result = (python.eval_frame_default)(thread, frame, 0);
         if let Some(entered) = entered {
             let exception = if result.is_null() { (python.error_occurred)() } else { std::ptr::null_mut() };
-            call::leave(python, entered, result, exception);
+            guard::guarded(python, || call::leave(python, entered, result, exception));
         }
         result
     }
@@ -304,11 +305,11 @@ unsafe fn record_generator(
         let result = (python.eval_frame_default)(thread, frame, throw);
         if let Some(entered) = entered {
             if !result.is_null() && (*frame).is_suspended() {
-                guard::guarded(python, || generators::suspend(python, frame, entered));
+                guard::guarded(python, || generators::suspend(frame, entered));
             } else {
                 let exception =
                     if result.is_null() { (python.error_occurred)() } else { std::ptr::null_mut() };
-                call::leave(python, entered, result, exception);
+                guard::guarded(python, || call::leave(python, entered, result, exception));
             }
         }
         result
@@ -346,10 +347,15 @@ unsafe fn step_aside(python: &Python, thread: *mut c_void, frame: *mut Frame, th
     // SAFETY: `evaluate`'s contract.
     unsafe {
         let was_on = ON.load(Ordering::Relaxed);
-        remove(python);
         if was_on && !sink::is_inert() {
-            Hook::DeepRecursion.is_off("the thread's stack was nearly used up");
+            guard::guarded(python, || {
+                // Whether they go on or end meanwhile will not be seen.
+                generators::forget_all();
+                gaps::begins(pause::STACK, calls::current());
+                Hook::DeepRecursion.is_off("the thread's stack was nearly used up");
+            });
         }
+        remove(python);
         let result = (python.eval_frame_default)(thread, frame, throw);
         if was_on && !sink::is_inert() && !ON.swap(true, Ordering::AcqRel) {
             let interpreter = (python.main_interpreter)();
@@ -357,6 +363,7 @@ unsafe fn step_aside(python: &Python, thread: *mut c_void, frame: *mut Frame, th
             if (python.get_eval_frame)(interpreter) as usize == python.eval_frame_default as usize {
                 (python.set_eval_frame)(interpreter, evaluate);
             }
+            guard::guarded(python, || gaps::ends(0, calls::current()));
         }
         result
     }

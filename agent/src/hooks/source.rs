@@ -63,8 +63,8 @@ impl Need {
     /// Whether this interpreter has it, or it is not the interpreter's to have.
     pub fn is_met_by(self, python: &Python) -> bool {
         match self {
-            Need::FrameEvaluator => python.minor_version() < 12,
-            Need::Monitoring => python.minor_version() >= 12,
+            Need::FrameEvaluator => python.minor_version < 12,
+            Need::Monitoring => python.minor_version >= 12,
             Need::Libtorch | Need::Ops => true,
         }
     }

@@ -80,6 +80,8 @@ macro_rules! api {
             pub generator_exit: Object,
             /// `Py_None`.
             pub none: Object,
+            /// 11 for CPython 3.11; 0 if it is no Python 3.
+            pub minor_version: u32,
         }
 
         impl Python {
@@ -106,6 +108,7 @@ macro_rules! api {
                         unsafe { *slot.cast::<Object>() }
                     },
                     none: symbol("_Py_NoneStruct").ok_or("_Py_NoneStruct")?,
+                    minor_version: minor_version(),
                 })
             }
         }
@@ -138,6 +141,9 @@ api! {
     dec_ref = "Py_DecRef": fn(Object);
     get_attr = "PyObject_GetAttrString": fn(Object, *const c_char) -> Object;
     generic_get_dict = "PyObject_GenericGetDict": fn(Object, *mut c_void) -> Object;
+    get_dict_pointer = "_PyObject_GetDictPtr": fn(Object) -> *mut Object;
+    gc_disable = "PyGC_Disable": fn() -> c_int;
+    gc_enable = "PyGC_Enable": fn() -> c_int;
     is_true = "PyObject_IsTrue": fn(Object) -> c_int;
     is_subtype = "PyType_IsSubtype": fn(Object, Object) -> c_int;
     type_flags = "PyType_GetFlags": fn(Object) -> std::ffi::c_ulong;
@@ -151,6 +157,7 @@ api! {
     tuple_size = "PyTuple_Size": fn(Object) -> isize;
     tuple_get = "PyTuple_GetItem": fn(Object, isize) -> Object;
     long_as_long = "PyLong_AsLong": fn(Object) -> c_long;
+    long_and_overflow = "PyLong_AsLongAndOverflow": fn(Object, *mut c_int) -> c_long;
     float_as_double = "PyFloat_AsDouble": fn(Object) -> f64;
     bytes_as_string = "PyBytes_AsString": fn(Object) -> *mut c_char;
     bytes_size = "PyBytes_Size": fn(Object) -> isize;
@@ -189,6 +196,15 @@ pub fn interpreter_version() -> Option<String> {
     Some(version.to_string_lossy().into_owned())
 }
 
+fn minor_version() -> u32 {
+    let version = interpreter_version().unwrap_or_default();
+    let mut parts = version.split(['.', ' ']);
+    if parts.next() != Some("3") {
+        return 0;
+    }
+    parts.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)
+}
+
 static LOADED: AtomicPtr<Python> = AtomicPtr::new(std::ptr::null_mut());
 
 impl Python {
@@ -210,16 +226,6 @@ impl Python {
     pub fn loaded() -> Option<&'static Python> {
         // SAFETY: the pointer is null or came from a leaked box.
         unsafe { LOADED.load(Ordering::Acquire).as_ref() }
-    }
-
-    /// Minor version: 11 for 3.11. 0 if it is no Python 3 or cannot be read.
-    pub fn minor_version(&self) -> u32 {
-        let version = self.version_text();
-        let mut parts = version.split(['.', ' ']);
-        if parts.next() != Some("3") {
-            return 0;
-        }
-        parts.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)
     }
 
     /// `3.11.7`.
@@ -380,46 +386,6 @@ impl Python {
             let text = self.text(value).to_owned();
             (self.dec_ref)(value);
             text
-        }
-    }
-
-    /// The entry `key` of the instance dict of `object`; borrowed, or null. Runs no Python code.
-    ///
-    /// # Safety
-    /// `object` is live, `key` an interned str; the GIL is held.
-    #[inline]
-    pub unsafe fn instance_get(&self, object: Object, key: Object) -> Object {
-        // SAFETY: the caller's word. The dict stays alive through its object after the reference is given back.
-        unsafe {
-            let dict = (self.generic_get_dict)(object, std::ptr::null_mut());
-            if dict.is_null() {
-                (self.error_clear)();
-                return dict;
-            }
-            let value = (self.dict_get)(dict, key);
-            if value.is_null() && !(self.error_occurred)().is_null() {
-                (self.error_clear)();
-            }
-            (self.dec_ref)(dict);
-            value
-        }
-    }
-
-    /// The entry `name` of the instance dict of `object`; borrowed, or null. Runs no Python code.
-    ///
-    /// # Safety
-    /// `object` is live; the GIL is held.
-    pub unsafe fn instance_attribute(&self, object: Object, name: &CStr) -> Object {
-        // SAFETY: the caller's word; the reference to the interned name is given back.
-        unsafe {
-            let key = (self.unicode_intern)(name.as_ptr());
-            if key.is_null() {
-                (self.error_clear)();
-                return key;
-            }
-            let value = self.instance_get(object, key);
-            (self.dec_ref)(key);
-            value
         }
     }
 

@@ -388,7 +388,7 @@ pub fn generators_are_proven() -> bool {
 /// # Safety
 /// The GIL is held and no exception is set.
 pub unsafe fn prove(python: &Python) -> Result<(), String> {
-    let minor = python.minor_version();
+    let minor = python.minor_version;
     let layout = LAYOUTS.iter().find(|layout| layout.minor == minor);
     let layout = layout.ok_or_else(|| format!("the layout of frames in CPython 3.{minor} is not known"))?;
     LAYOUT.store(std::ptr::from_ref(layout).cast_mut(), Ordering::Relaxed);

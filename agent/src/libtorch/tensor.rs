@@ -109,6 +109,9 @@ pub(super) struct Layout {
     length: usize,
 }
 
+/// Where a storage keeps what frees its memory, and what that is.
+type Deleter = (usize, usize);
+
 /// The proven ability to read tensors.
 #[derive(Clone, Copy)]
 pub struct Tensors {
@@ -117,6 +120,8 @@ pub struct Tensors {
     pub(super) history: History,
     /// The dispatch keys of a plain tensor in host memory.
     plain_keys: u64,
+    /// Where a storage keeps what frees its memory, and what that is if PyTorch's own allocator gave it out.
+    deleter: Option<Deleter>,
 }
 
 impl Tensors {
@@ -129,8 +134,8 @@ impl Tensors {
         let functions = library.tensors.clone()?;
         // SAFETY: the caller's guarantee.
         unsafe {
-            let (layout, plain_keys) = find_layout(&functions, known)?;
-            let tensors = Tensors { functions, layout, history: History::default(), plain_keys };
+            let (layout, plain_keys, deleter) = find_layout(&functions, known)?;
+            let tensors = Tensors { functions, layout, history: History::default(), plain_keys, deleter };
             tensors.check(known)?;
             Ok(tensors)
         }
@@ -214,7 +219,10 @@ impl Tensors {
                 return Err(Unreadable::NoStorage);
             }
             let first = data.wrapping_offset(offset as isize * dtype.size() as isize);
-            TensorView::new(dtype, first, sizes, strides).ok_or(Unreadable::Layout)
+            let view = TensorView::new(dtype, first, sizes, strides).ok_or(Unreadable::Layout)?;
+            let is_own =
+                self.deleter.is_some_and(|(offset, deleter)| field::<usize>(storage, offset) == deleter);
+            Ok(if is_own { view } else { view.owned_elsewhere() })
         }
     }
 
@@ -326,7 +334,10 @@ pub(super) unsafe fn field<Value: Copy>(address: usize, offset: usize) -> Value 
 /// # Safety
 /// As for [`Tensors::prove`]. Nothing is assumed of how tensors lie in their objects: every read is of memory that
 /// is mapped.
-unsafe fn find_layout(functions: &TensorFunctions, known: &KnownTensors) -> Result<(Layout, u64), String> {
+unsafe fn find_layout(
+    functions: &TensorFunctions,
+    known: &KnownTensors,
+) -> Result<(Layout, u64, Option<Deleter>), String> {
     let mapped = Mapped::now();
     let objects = [known.a, known.b, known.c, known.p, known.deep, known.meta].map(|object| object as usize);
     // SAFETY: what is mapped stays so while the proof runs: its pointers lead to objects that live.
@@ -432,7 +443,15 @@ unsafe fn find_layout(functions: &TensorFunctions, known: &KnownTensors) -> Resu
     let plain_keys = word(a + keys).unwrap_or(0) as u64;
     let layout =
         Layout { in_object, storage, dimensions, storage_offset, scalar_type, device, keys, data, length };
-    Ok((layout, plain_keys))
+    // Beside the address lie what frees the memory, the same for all that PyTorch's own allocator gave out, and what it is
+    // called with, which is not.
+    let deleter = [data + 8, data + 16].into_iter().filter(|offset| *offset < length).find_map(|offset| {
+        let deleters = storages.map(|storage| word(storage + offset).filter(|deleter| *deleter != 0));
+        deleters[0]
+            .filter(|_| deleters.iter().all(|deleter| *deleter == deleters[0]))
+            .map(|of_all| (offset, of_all))
+    });
+    Ok((layout, plain_keys, deleter))
 }
 
 #[cfg(test)]

@@ -137,6 +137,7 @@ pub struct TensorView<'a> {
     sizes: &'a [i64],
     strides: &'a [i64],
     elements: usize,
+    owned_elsewhere: bool,
 }
 
 impl<'a> TensorView<'a> {
@@ -162,7 +163,44 @@ impl<'a> TensorView<'a> {
             elements = elements.checked_mul(usize::try_from(size).ok()?)?;
         }
         elements.checked_mul(dtype.size()).filter(|&bytes| bytes <= isize::MAX as usize)?;
-        Some(TensorView { dtype, data, sizes, strides, elements })
+        Some(TensorView { dtype, data, sizes, strides, elements, owned_elsewhere: false })
+    }
+
+    /// The same of memory that PyTorch did not allocate and so may go while the view lives: a file that is mapped can
+    /// become shorter, and whoever the memory belongs to may take it away. It must not be read but by the kernel, see
+    /// [`memory::copy`].
+    pub fn owned_elsewhere(self) -> TensorView<'a> {
+        TensorView { owned_elsewhere: true, ..self }
+    }
+
+    /// Whether it must not be read directly.
+    pub fn is_owned_elsewhere(&self) -> bool {
+        self.owned_elsewhere
+    }
+
+    /// How many bytes the elements take from the lowest to the highest address, and how far before the first one they
+    /// begin.
+    pub fn extent(&self) -> Option<(usize, usize)> {
+        if self.elements == 0 {
+            return Some((0, 0));
+        }
+        let (mut before, mut behind) = (0i64, 0i64);
+        for (&size, &stride) in self.sizes.iter().zip(self.strides) {
+            let reach = stride.checked_mul(size - 1)?;
+            let end = if reach < 0 { &mut before } else { &mut behind };
+            *end = end.checked_add(reach)?;
+        }
+        let width = self.dtype.size();
+        let bytes = usize::try_from(behind.checked_sub(before)?.checked_add(1)?).ok()?.checked_mul(width)?;
+        Some((bytes, usize::try_from(before.checked_neg()?).ok()?.checked_mul(width)?))
+    }
+
+    /// The same elements, at another address.
+    ///
+    /// # Safety
+    /// As for [`TensorView::new`].
+    pub unsafe fn moved_to(self, data: *const u8) -> TensorView<'a> {
+        TensorView { data, owned_elsewhere: false, ..self }
     }
 
     /// Its element type.

@@ -36,7 +36,7 @@ use early::Early;
 pub use job::{StartInfo, describe, described};
 use own_ring::OwnRing;
 use phase::{OFF, PHASE, RECORDING, WAITING, stop};
-pub use phase::{go_inert, is_inert, is_started};
+pub use phase::{is_inert, is_started};
 use place::{Place, is_ours};
 use quiet::quietly;
 use std::collections::BTreeMap;
@@ -83,6 +83,7 @@ impl std::fmt::Display for StartError {
 
 /// What has to be done before other threads exist. Part of the boot of the agent.
 pub fn boot() {
+    phase::boot();
     threads::boot();
 }
 
@@ -329,6 +330,15 @@ pub fn note_hook_on(hook: &str, how: &str) {
 /// Says once for each `hook` that it was switched off or could not be installed: in the trace, and in `run.json`
 /// if the run has not started.
 pub fn note_hook_off(hook: &str, why: &str) {
+    say_hook_off(hook, why, 0);
+}
+
+/// The same of a hook that has seen calls and sees them no more: nothing is concluded from their absence.
+pub fn note_hook_lost(hook: &str, why: &str) {
+    say_hook_off(hook, why, 1);
+}
+
+fn say_hook_off(hook: &str, why: &str, value: u64) {
     if is_inert() || !account::hook_off(hook, why) {
         return;
     }
@@ -336,6 +346,7 @@ pub fn note_hook_off(hook: &str, why: &str) {
         kind: EventKind::HookOff as u8,
         time: now(),
         name: text(&format!("{hook}: {why}")),
+        value,
         ..Event::EMPTY
     });
 }

@@ -1,17 +1,23 @@
 //! Whether records are kept, written or thrown away: one word, which every way in looks at first.
 
 use super::account;
+use crate::base::fork::NOT_INHERITED;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+/// They go nowhere, and never will again. So it is in every child, and before [`boot`].
+pub const OFF: u8 = 0;
 /// Records are kept in memory.
-pub const WAITING: u8 = 0;
+pub const WAITING: u8 = 1;
 /// They go to the rings.
-pub const RECORDING: u8 = 1;
-/// They go nowhere, and never will again.
-pub const OFF: u8 = 2;
+pub const RECORDING: u8 = 2;
 
 /// The word.
-pub static PHASE: AtomicU8 = AtomicU8::new(WAITING);
+pub static PHASE: &AtomicU8 = &NOT_INHERITED.phase;
+
+/// From here on records are kept.
+pub fn boot() {
+    PHASE.store(WAITING, Ordering::Relaxed);
+}
 
 /// The run was started and records are taken.
 #[inline]
@@ -24,11 +30,6 @@ pub fn is_started() -> bool {
 #[inline]
 pub fn is_inert() -> bool {
     PHASE.load(Ordering::Relaxed) == OFF
-}
-
-/// Runs in a forked child: nothing but a store.
-pub fn go_inert() {
-    PHASE.store(OFF, Ordering::Relaxed);
 }
 
 /// The process has no memory left: nothing is recorded any more, and the writer ends the run at its next look. Only a

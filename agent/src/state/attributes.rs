@@ -66,14 +66,6 @@ pub unsafe fn look_at_parameter(
 /// Calls `each` with the entries of an object's instance dict.
 unsafe fn each_attribute(reader: &Reader<'_>, object: Object, each: impl FnMut(Object, Object)) {
     let python = reader.python;
-    // SAFETY: the callers'. The reference to the dict is held while it is walked.
-    unsafe {
-        let dict = (python.generic_get_dict)(object, std::ptr::null_mut());
-        if dict.is_null() {
-            (python.error_clear)();
-            return;
-        }
-        variables::each_entry(python, dict, each);
-        (python.dec_ref)(dict);
-    }
+    // SAFETY: the callers'. The dict stays alive through its object.
+    unsafe { variables::each_entry(python, python.instance_dict(object), each) };
 }

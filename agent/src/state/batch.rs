@@ -2,7 +2,7 @@
 //!
 //! With them it can be seen that data repeats: in a pass, from pass to pass, or from worker to worker.
 
-use super::fingerprint::{Digest, digest};
+use super::fingerprint::{Digest, digest_if_readable};
 use super::known::{Key, Name, Reader, When, with};
 use super::point::Point;
 use super::position;
@@ -76,13 +76,10 @@ impl Walk<'_> {
             if self.reader.is_tensor(part) {
                 self.left -= 1;
                 let found = self.reader.with_tensor(part, fingerprint);
-                self.say(key, found.map_or(Some(None), |found| found.map(Some)));
+                self.say(key, found.unwrap_or(Some(None)));
             } else if is_array(python, part) {
                 self.left -= 1;
-                self.say(
-                    key,
-                    with_array(python, part, fingerprint).map_or(Some(None), |found| found.map(Some)),
-                );
+                self.say(key, with_array(python, part, fingerprint).unwrap_or(Some(None)));
             } else if python.is_dict(part) {
                 self.dict(part, key);
             } else if let Some(entries) = python.elements(part, MAX_ENTRIES) {
@@ -148,9 +145,9 @@ impl Walk<'_> {
 }
 
 /// The fingerprint of contents that are small, or of all in a sampled iteration.
-fn fingerprint(view: &TensorView<'_>) -> Option<Digest> {
+fn fingerprint(view: &TensorView<'_>) -> Option<Option<Digest>> {
     let small = view.elements().saturating_mul(view.dtype().size()) <= LARGE;
-    (small || position::is_sampled()).then(|| digest(view))
+    (small || position::is_sampled()).then(|| digest_if_readable(view))
 }
 
 /// Whether it is a numpy array, and none of a subclass.
@@ -211,7 +208,8 @@ unsafe fn as_view<R>(buffer: &Buffer, then: impl FnOnce(&TensorView<'_>) -> Opti
             strides[dimension] = (stride / width) as i64;
         }
         let view = TensorView::new(dtype, buffer.data, &sizes[..dimensions], &strides[..dimensions])?;
-        Some(then(&view))
+        // It may be a file that is mapped (`numpy.memmap`).
+        Some(then(&view.owned_elsewhere()))
     }
 }
 
@@ -263,7 +261,8 @@ pub unsafe fn expect(python: &Python, iterator: Object) {
             return;
         }
         let in_order = python.instance_attribute(iterator, c"_in_order");
-        if !in_order.is_null() && (python.is_true)(in_order) != 1 {
+        let is_bool = |object: Object| python.type_of(object) == python.bool_type;
+        if !(in_order.is_null() || is_bool(in_order) && (python.is_true)(in_order) == 1) {
             return;
         }
         let Some(Value::Int(number)) = Value::of(python, next) else { return };

@@ -24,10 +24,51 @@ pub use paths::Path;
 use std::ptr::NonNull;
 use std::slice;
 
+use crate::base::memory;
 use crate::libtorch::view::TensorView;
 use fold::Fold;
 
-/// The fingerprint of a tensor.
+/// A tensor of other memory than PyTorch's is copied a piece of this many bytes at a time: whole chunks.
+const PIECE: usize = 32 * CHUNK;
+/// Of one whose elements do not lie one after the other all that they extend over is copied, up to this.
+const MOST_COPIED: usize = 64 << 20;
+
+/// The fingerprint of a tensor; `None` where its memory cannot be read.
+pub fn digest_if_readable(view: &TensorView) -> Option<Digest> {
+    if !view.is_owned_elsewhere() {
+        return Some(digest(view));
+    }
+    let (bytes, before) = view.extent()?;
+    let begin = (view.data() as usize).wrapping_sub(before);
+    if view.is_contiguous() {
+        return digest_in_pieces(view, begin, bytes);
+    }
+    let mut copied = vec![0; Some(bytes).filter(|bytes| *bytes <= MOST_COPIED)?];
+    // SAFETY: the copy has everything that the elements extend over, and lives as long as the view of it.
+    memory::copy(begin, &mut copied).then(|| digest(&unsafe { view.moved_to(copied.as_ptr().add(before)) }))
+}
+
+fn digest_in_pieces(view: &TensorView, begin: usize, bytes: usize) -> Option<Digest> {
+    let (path, part) = (Path::best(), view.dtype().part());
+    let mut buffer = vec![0; bytes.min(PIECE)];
+    let mut fold = Fold::default();
+    environment::with_default(|| {
+        let mut done = 0;
+        while done < bytes {
+            let piece = buffer.get_mut(..(bytes - done).min(PIECE))?;
+            if !memory::copy(begin + done, piece) {
+                return None;
+            }
+            for (index, chunk) in piece.chunks(CHUNK).enumerate() {
+                path.chunk(part, (done / CHUNK + index) as u64, chunk, &mut fold);
+            }
+            done += piece.len();
+        }
+        Some(fold.finish(bytes as u64, (bytes / part.size()) as u64))
+    })
+}
+
+/// The fingerprint of a tensor in memory that stays.
 pub fn digest(view: &TensorView) -> Digest {
     digest_on(Path::best(), view)
 }

@@ -1,7 +1,7 @@
 //! What was last said of the variables that no module owns, found again by what they are part of and how they are
 //! called there. Addresses would not do: a checkpoint brings new objects under the old names.
 
-use super::fingerprint::digest;
+use super::fingerprint::digest_if_readable;
 use super::point::Point;
 use super::value::Value;
 use super::variables;
@@ -278,9 +278,9 @@ impl Reader<'_> {
             let scalar = |view: &crate::libtorch::view::TensorView<'_>| {
                 if view.sizes().is_empty() { Value::of_tensor(view) } else { None }
             };
-            match self.with_tensor(object, |view| scalar(view).ok_or_else(|| digest(view))) {
+            match self.with_tensor(object, |view| scalar(view).ok_or_else(|| digest_if_readable(view))) {
                 Some(Ok(value)) => known.value(point, key, name, value, When::Always),
-                Some(Err(found)) => known.contents(point, key, name, Some(found)),
+                Some(Err(found)) => known.contents(point, key, name, found),
                 None => known.contents(point, key, name, None),
             }
         }

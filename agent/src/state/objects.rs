@@ -140,6 +140,15 @@ pub unsafe fn constructed(python: &Python, object: Object, kind: ObjectKind, enc
         if weak.is_null() {
             return;
         }
+        if matches!(kind, ObjectKind::Scheduler | ObjectKind::Scaler) {
+            // Their attributes are looked at by walking over the dict, which objects get when somebody asks for it.
+            let dict = (python.generic_get_dict)(object, std::ptr::null_mut());
+            if dict.is_null() {
+                (python.error_clear)();
+            } else {
+                (python.dec_ref)(dict);
+            }
+        }
         drop_gone(python);
         let (id, name) = define(python, python.type_of(object), kind);
         let old = with(|objects| {

@@ -1,6 +1,7 @@
 //! Values that are no tensors: numbers, flags and texts, read from Python objects without running any Python code.
 
 use crate::base::hash::FastHasher;
+use crate::base::memory;
 use crate::interpreter::api::{Object, Python};
 use crate::libtorch::view::{Dtype, TensorView};
 use half::{bf16, f16};
@@ -41,12 +42,10 @@ impl<'a> Value<'a> {
             } else if class == python.bool_type {
                 Some(Value::Bool((python.is_true)(object) == 1))
             } else if python.is_int(object) {
-                let int = (python.long_as_long)(object);
-                if int == -1 && !(python.error_occurred)().is_null() {
-                    (python.error_clear)();
-                    return None;
-                }
-                Some(Value::Int(int))
+                // No exception is made for one that is too large.
+                let mut overflow = 0;
+                let int = (python.long_and_overflow)(object, &raw mut overflow);
+                (overflow == 0).then_some(Value::Int(int))
             } else if python.is_str(object) {
                 let text = python.text(object);
                 (text.len() <= LONGEST_TEXT).then_some(Value::Text(text))
@@ -61,9 +60,18 @@ impl<'a> Value<'a> {
         if view.elements() != 1 {
             return None;
         }
-        // SAFETY: the maker of the view guarantees that its element, of the type that it names, can be read.
+        let mut copied = [0u8; 16];
+        let copied = copied.get_mut(..view.dtype().size())?;
+        let at = if !view.is_owned_elsewhere() {
+            view.data()
+        } else if memory::copy(view.data() as usize, copied) {
+            copied.as_ptr()
+        } else {
+            return Some(Value::Unreadable);
+        };
+        // SAFETY: the maker of the view guarantees that its element, of the type that it names, can be read; what was
+        // copied is as long.
         unsafe {
-            let at = view.data();
             Some(match view.dtype() {
                 Dtype::Bool => Value::Bool(*at != 0),
                 Dtype::U8 => Value::Int(i64::from(*at)),

@@ -153,7 +153,12 @@ unsafe fn training_flag(python: &Python, keys: &Keys, module: Object) -> bool {
     // SAFETY: the callers': a live object, the GIL held.
     unsafe {
         let flag = python.instance_get(module, keys.training);
-        !flag.is_null() && (python.is_true)(flag) == 1
+        if flag.is_null() {
+            return false;
+        }
+        let class = python.type_of(flag);
+        // Of anything but a bool or an int, which nobody sets, it would take Python code to tell.
+        class != python.bool_type && class != python.long_type || (python.is_true)(flag) == 1
     }
 }
 

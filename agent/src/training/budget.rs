@@ -6,15 +6,14 @@
 //! announces, as make the account fit. All of it is in the trace, so that no verdict rests on what was not looked at.
 
 use super::calls::Calls;
-use super::capture;
-use super::iterations;
+use super::{capture, gaps, iterations};
 use crate::base::gil::Gil;
 use crate::interpreter::api::Python;
 use crate::sink;
 use crate::sink::cost::Costs;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use traincheck_schema::record::{Event, EventKind};
+use traincheck_schema::record::{EventKind, pause};
 
 /// Iterations in a burst.
 const BURST: u32 = 8;
@@ -131,7 +130,7 @@ impl Budget {
         // Figures of a burst vary: what fits nearly is left alone.
         if fitting > spacing || fitting < spacing / 2 {
             SPACING.store(fitting, Ordering::Relaxed);
-            say(EventKind::LooksSpaced, u64::from(fitting), calls);
+            gaps::say(EventKind::LooksSpaced, u64::from(fitting), calls);
         }
     }
 
@@ -162,7 +161,7 @@ pub unsafe fn pause_if_due(python: &Python, calls: &Calls) {
         // SAFETY: the caller's word.
         unsafe { capture::suspend(python) };
         iterations::paused();
-        say(EventKind::Paused, 0, calls);
+        gaps::begins(pause::BUDGET, calls);
         RESUME_AT.store(SCOPES.load(Ordering::Relaxed) + scopes, Ordering::Relaxed);
     }
 }
@@ -211,8 +210,7 @@ extern "C-unwind" fn resume(_: *mut c_void) -> c_int {
             if let Some((scopes_then, scopes_per_iteration)) = paused_at {
                 let scopes = SCOPES.load(Ordering::Relaxed).saturating_sub(scopes_then);
                 let unseen = (scopes as f64 / scopes_per_iteration.max(f64::MIN_POSITIVE)).round() as u32;
-                iterations::resumed(unseen, super::calls::current());
-                say(EventKind::Resumed, u64::from(unseen), crate::training::calls::current());
+                gaps::ends(unseen, super::calls::current());
             }
             BUDGET.with(|budget| {
                 if let Some(budget) = budget {
@@ -222,11 +220,6 @@ extern "C-unwind" fn resume(_: *mut c_void) -> c_int {
         }
     });
     0
-}
-
-fn say(kind: EventKind, value: u64, calls: &Calls) {
-    let enclosing = calls.innermost().call;
-    sink::emit(&Event { call: enclosing, parent: enclosing, value, ..iterations::event(kind) });
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Which recorded calls each thread is in.
 
 use super::call::{Entered, Open};
+use crate::interpreter::api::Object;
 use crate::interpreter::frame::Frame;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -29,6 +30,10 @@ pub struct Calls {
     pub unsaid: RefCell<Vec<Event>>,
     /// Recorded calls that have not returned, and their frames: where each return is told of for itself.
     pub held: RefCell<Vec<(*const Frame, Entered)>>,
+    /// Objects of the script to which the agent gives its references back when the step of the hook is over.
+    given_back: RefCell<Vec<Object>>,
+    /// Calls that are nested in the innermost one are not seen.
+    pub has_unseen: Cell<bool>,
     /// Address below which too little of the thread's stack is left; 0: not looked up.
     pub stack_floor: Cell<usize>,
 }
@@ -106,6 +111,12 @@ impl Calls {
         }
     }
 
+    /// Whether a further call would be too deep.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.depth.get() == MAX_DEPTH
+    }
+
     /// Leaves the innermost call.
     #[inline]
     pub fn leave(&self) {
@@ -130,6 +141,19 @@ impl Calls {
     #[inline]
     pub fn is_outermost(&self, counter: Option<Counter>) -> bool {
         counter.is_none_or(|counter| self.open_calls(counter) == 0)
+    }
+
+    /// A reference of the agent's is needed no more.
+    pub fn give_back(&self, object: Option<Object>) {
+        if let Some(object) = object {
+            self.given_back.borrow_mut().push(object);
+        }
+    }
+
+    /// One of those that were given back. Whoever drops it may run the script's code.
+    #[inline]
+    pub fn take_given_back(&self) -> Option<Object> {
+        self.given_back.borrow_mut().pop()
     }
 
     /// How many calls are open.
@@ -161,7 +185,7 @@ mod tests {
         for number in 1..=MAX_DEPTH as u64 {
             assert!(calls.enter(open(number)));
         }
-        assert!(!calls.enter(open(1000)));
+        assert!(calls.is_full() && !calls.enter(open(1000)));
         assert_eq!((calls.depth(), calls.innermost().call), (MAX_DEPTH, MAX_DEPTH as u64));
         calls.leave();
         assert!(calls.open().map(|open| open.call).eq(1..MAX_DEPTH as u64));

@@ -8,6 +8,7 @@ pub mod call;
 pub mod calls;
 pub mod capture;
 pub mod functions;
+pub mod gaps;
 pub mod iterations;
 mod machine;
 pub mod observation;

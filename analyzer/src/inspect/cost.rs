@@ -1,13 +1,15 @@
 //! What the agent says its own work cost, and what it left out for that.
 
 use serde::Serialize;
-use traincheck_schema::record::{Event, EventKind};
+use traincheck_schema::record::{Event, EventKind, pause};
 
-/// What was left out to keep to a budget.
+/// What was left out, to keep to a budget or because it could not be followed.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct LeftOut {
     /// How often the recording paused.
     pub pauses: u64,
+    /// How often calls went unseen because they were nested too deep, or a stack was nearly used up.
+    pub gaps: u64,
     /// Iterations that went unseen in the pauses that ended.
     pub iterations_unseen: u64,
     /// Variables were looked at in one of so many iterations, at the most; 0: in all.
@@ -18,7 +20,8 @@ impl LeftOut {
     /// Counts an event.
     pub fn event(&mut self, kind: EventKind, event: &Event) {
         match kind {
-            EventKind::Paused => self.pauses += 1,
+            EventKind::Paused if event.value == pause::BUDGET => self.pauses += 1,
+            EventKind::Paused => self.gaps += 1,
             EventKind::Resumed => self.iterations_unseen += event.value,
             EventKind::LooksSpaced => self.looks_in_one_of = self.looks_in_one_of.max(event.value),
             _ => {}
@@ -33,6 +36,9 @@ impl LeftOut {
         }
         if self.pauses > 0 {
             parts.push(format!("{} pauses, {} iterations unseen", self.pauses, self.iterations_unseen));
+        }
+        if self.gaps > 0 {
+            parts.push(format!("{} times calls that were nested too deep", self.gaps));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }

@@ -252,6 +252,8 @@ pub struct Scene {
     pub(crate) resolved: Resolved,
     pub(crate) losses: u32,
     pub(crate) lossy: bool,
+    /// Stretches in which calls go unseen, that have begun and not ended.
+    pub(crate) gaps: u32,
 }
 
 impl Scene {
@@ -270,7 +272,12 @@ impl Scene {
 
     /// Whether anything was lost since there had been `losses` losses.
     pub fn lost_since(&self, losses: u32) -> Option<Cut> {
-        (self.lossy || losses != self.losses).then_some(Cut::Loss)
+        (self.is_lossy() || losses != self.losses).then_some(Cut::Loss)
+    }
+
+    /// Whether something that happens now may go unseen.
+    pub fn is_lossy(&self) -> bool {
+        self.lossy || self.gaps > 0
     }
 
     /// Whether something in `iteration` that is the `ordinal`-th of its kind comes too early for a verdict.

@@ -12,7 +12,7 @@ use crate::state::fills;
 use crate::training::call::{Entered, Function, Open};
 use crate::training::calls::{self, Calls};
 use crate::training::functions::{Recorded, Signal};
-use crate::training::{iterations, roles};
+use crate::training::{gaps, iterations, roles};
 use traincheck_schema::record::{Event, EventKind, Stage, flags};
 use traincheck_settings::{CapturePolicy, Counter};
 
@@ -52,6 +52,11 @@ pub unsafe fn enter(
             return None;
         }
 
+        if calls.is_full() {
+            gaps::nested_too_deep(calls);
+            return None;
+        }
+
         generators::say_resumed(calls);
         calls.busy.set(true);
         let number = sink::next_call();
@@ -73,10 +78,7 @@ pub unsafe fn enter(
         };
         event.flags |= modes;
         let open = Open { call: event.call, code: identity, site };
-        if !calls.enter(open) {
-            calls.busy.set(false);
-            return None;
-        }
+        calls.enter(open);
         sink::emit(&event);
         let recorded = arguments::are_wanted(info, function, outermost);
         if recorded.given {
@@ -133,25 +135,23 @@ unsafe fn enter_fill(
 /// The GIL is held; an exception is set exactly where `result` is null.
 pub unsafe fn leave(python: &Python, entered: Entered, result: Object, exception: Object) {
     let owned = entered.owns_this.then_some(entered.this);
+    let timer = Timer::sampled(entered.event.call);
     // SAFETY: the caller's word.
-    unsafe {
-        let timer = Timer::sampled(entered.event.call);
-        guard::guarded(python, || left(python, entered, result, exception));
-        if let Some(timer) = timer {
-            timer.end_sampled(&cost::CALLS);
-        }
-        if let Some(this) = owned {
-            (python.dec_ref)(this);
-        }
+    unsafe { left(python, entered, result, exception) };
+    if let Some(timer) = timer {
+        timer.end_sampled(&cost::CALLS);
     }
+    calls::current().give_back(owned);
 }
 
 /// The return of a recorded call, the innermost of its thread, was missed.
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn lose(python: &Python, entered: Entered) {
+pub unsafe fn lose(entered: Entered) {
     let calls = calls::current();
+    // SAFETY: the caller's word.
+    unsafe { gaps::call_returns(calls) };
     calls.leave();
     if entered.function.means.capture == CapturePolicy::FillsOnly {
         calls.filled_by.set(entered.event.name);
@@ -159,15 +159,14 @@ pub unsafe fn lose(python: &Python, entered: Entered) {
     }
     iterations::call_returned(entered.event.call);
     roles::count(entered.function, calls, false);
-    if entered.owns_this {
-        // SAFETY: the caller's word; the reference was taken when the call was entered.
-        unsafe { (python.dec_ref)(entered.this) };
-    }
+    calls.give_back(entered.owns_this.then_some(entered.this));
 }
 
 unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Object) {
     let Entered { event: begun, function, this, outermost, recorded, .. } = entered;
     let calls = calls::current();
+    // SAFETY: `leave`'s contract.
+    unsafe { gaps::call_returns(calls) };
     if function.means.capture == CapturePolicy::FillsOnly {
         calls.leave();
         calls.filled_by.set(begun.name);

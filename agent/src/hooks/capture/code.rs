@@ -5,6 +5,7 @@ use crate::base::hash::FastHasher;
 use crate::base::settings;
 use crate::hooks::hook::Hook;
 use crate::interpreter::api::{Object, Python};
+use crate::interpreter::collector::NoCollection;
 use crate::training::functions::{self, Decision, Meaning};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -138,7 +139,7 @@ impl Codes {
             }
             if self.known.len() >= MOST_FUNCTIONS {
                 let why = format!("there are more than {MOST_FUNCTIONS}: those beyond are not recorded");
-                Hook::FurtherFunctions.is_off(&why);
+                Hook::FurtherFunctions.is_lost(&why);
                 return None;
             }
             let (module, qualname, file, ..) = key.clone();
@@ -228,7 +229,8 @@ pub unsafe fn mark_followed(python: &Python, code: Object) -> bool {
 unsafe fn decide(python: &Python, code: Object, globals: Object) -> Option<&'static CodeInfo> {
     // SAFETY: `info`'s contract. Reading names of code objects runs no Python code.
     unsafe {
-        let info = CODES.with(|codes| codes.as_mut()?.describe(python, code, globals));
+        let _no_collection = NoCollection::begin(python);
+        let info = CODES.with(|codes| Some(codes.as_mut()?.describe(python, code, globals)))?;
         let slot = info.map_or(NOT_WANTED, |info| std::ptr::from_ref(info).cast_mut().cast());
         if (python.code_set_extra)(code, extra(), slot) != 0 {
             (python.error_clear)();

@@ -160,7 +160,7 @@ impl Functions {
         }
         if self.defined.len() >= MAX_FUNCTIONS {
             let why = format!("there are more than {MAX_FUNCTIONS}: those beyond are not recorded");
-            Hook::FurtherMethods.is_off(&why);
+            Hook::FurtherMethods.is_lost(&why);
             return None;
         }
         let name = sink::define(DictEntry {

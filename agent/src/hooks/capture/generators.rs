@@ -16,7 +16,7 @@ use crate::libtorch::modes::NoSync;
 use crate::sink;
 use crate::training::call::Entered;
 use crate::training::calls::{self, Calls};
-use crate::training::{iterations, roles};
+use crate::training::{gaps, iterations, roles};
 use traincheck_schema::record::{Event, EventKind, Role};
 
 /// Suspended calls that are remembered. Those of generators that were dropped stay until their memory is used again.
@@ -54,8 +54,10 @@ pub unsafe fn forget_all() {
 ///
 /// # Safety
 /// The GIL is held; `frame` is its frame.
-pub unsafe fn suspend(python: &Python, frame: *const Frame, entered: Entered) {
+pub unsafe fn suspend(frame: *const Frame, entered: Entered) {
     let calls = calls::current();
+    // SAFETY: the caller's word.
+    unsafe { gaps::call_returns(calls) };
     say_resumed(calls);
     calls.leave();
     roles::count(entered.function, calls, false);
@@ -80,10 +82,7 @@ pub unsafe fn suspend(python: &Python, frame: *const Frame, entered: Entered) {
             owned
         })
     };
-    if let Some(this) = owned {
-        // SAFETY: the reference was taken when the call was entered.
-        unsafe { (python.dec_ref)(this) };
-    }
+    calls.give_back(owned);
 }
 
 /// A suspended call goes on in this thread; `closing`: because its generator is closed. `None` where its beginning was
@@ -105,10 +104,12 @@ pub unsafe fn resume(frame: *const Frame, info: &'static CodeInfo, closing: bool
             suspended.remove(&(frame as usize)).map(|suspended| suspended.entered)
         })
     }?;
-    let resumed = event(EventKind::Resume, &entered, calls);
-    if !calls.enter(entered.open) {
+    if calls.is_full() {
+        gaps::nested_too_deep(calls);
         return None;
     }
+    let resumed = event(EventKind::Resume, &entered, calls);
+    calls.enter(entered.open);
     roles::count(entered.function, calls, true);
     if closing {
         calls.unsaid.borrow_mut().push(resumed);

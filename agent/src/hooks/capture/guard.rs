@@ -3,6 +3,7 @@
 use crate::hooks::hook::Hook;
 use crate::hooks::source::Source;
 use crate::interpreter::api::Python;
+use crate::interpreter::collector::NoCollection;
 use crate::training::calls;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -28,17 +29,28 @@ pub unsafe fn stop(python: &Python) {
 
 /// Runs a step of the hook; a panic in it switches the hook off.
 ///
+/// In a step no Python code runs: no garbage is collected, and references of the agent's to objects of the script are given
+/// back when it is over. So it is not come back to from inside, the GIL stays where it is, and the unwinding by which
+/// CPython ends threads at the end of the process, which `catch_unwind` would not let pass, begins in none.
+///
 /// # Safety
 /// The GIL is held.
 pub unsafe fn guarded<R>(python: &Python, step: impl FnOnce() -> R) -> Option<R> {
-    match catch_unwind(AssertUnwindSafe(step)) {
-        Ok(result) => Some(result),
-        Err(_) => {
-            // SAFETY: the caller's word.
-            unsafe { stop(python) };
-            calls::current().busy.set(false);
-            Hook::PythonCalls.is_off("an internal error");
-            None
-        }
+    let result = {
+        // SAFETY: the caller's word.
+        let _no_collection = unsafe { NoCollection::begin(python) };
+        catch_unwind(AssertUnwindSafe(step))
+    };
+    let calls = calls::current();
+    if result.is_err() {
+        // SAFETY: the caller's word.
+        unsafe { stop(python) };
+        calls.busy.set(false);
+        Hook::PythonCalls.is_lost("an internal error");
     }
+    while let Some(object) = calls.take_given_back() {
+        // SAFETY: the caller's word; the reference was taken in a step, and is noted here once.
+        unsafe { (python.dec_ref)(object) };
+    }
+    result.ok()
 }

@@ -187,7 +187,7 @@ fn guarded(body: impl FnOnce(&Installed)) {
     let Some(installed) = INSTALLED.get() else { return };
     if catch_unwind(AssertUnwindSafe(|| body(installed))).is_err() && !BROKEN.swap(true, Ordering::Relaxed) {
         for hook in [Hook::UserScopes, Hook::Ops, Hook::AutogradNodes] {
-            hook.is_off("a callback failed; this is a defect of traincheck");
+            hook.is_lost("a callback failed; this is a defect of traincheck");
         }
     }
 }

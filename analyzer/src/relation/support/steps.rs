@@ -48,7 +48,7 @@ impl Steps {
             return None;
         };
         let before = std::mem::replace(last, now);
-        let whole = std::mem::replace(lost, losses) == losses && !scene.lossy;
+        let whole = std::mem::replace(lost, losses) == losses && !scene.is_lossy();
         let same = now.same(&before).filter(|_| whole)?;
         *ordinal = ordinal.saturating_add(1);
         Some(Change { id: change.variable, look, before, same, ordinal: *ordinal })

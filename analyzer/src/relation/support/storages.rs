@@ -35,7 +35,7 @@ impl Storages {
 
     /// Why the look gives no verdict, if it gives none.
     pub fn cut(&self, look: &Look, scene: &Scene) -> Option<Cut> {
-        scene.lossy.then_some(Cut::Loss).or(Scene::too_early(look.iteration, self.looks))
+        scene.is_lossy().then_some(Cut::Loss).or(Scene::too_early(look.iteration, self.looks))
     }
 
     /// Whether it is to be said at this look. What gives no verdict has not been said.

@@ -1,0 +1,48 @@
+//! Calls that are nested too deep, that run while the agent steps aside for a stack that is nearly used up, or that come
+//! after its hook was taken from it: the trace says where they went unseen, and nothing is concluded from their absence.
+
+use std::path::{Path, PathBuf};
+
+use traincheck_schema::record::{EventKind, pause};
+use traincheck_tests::{Trace, finish, folder, interpreters, plain_in, preloaded_in, script, traincheck};
+
+/// Records the script in this mode, compared with what it prints without the agent. Gives the folder of the run.
+fn recorded(python: &Path, folder: &Path, mode: &str, seed: &str) -> PathBuf {
+    let run = folder.join(format!("{mode}-{seed}"));
+    let arguments = [mode, seed];
+    let expected = finish(plain_in(python).arg(script("unseen_calls.py")).args(arguments)).exited(0);
+    finish(preloaded_in(python, &run).arg(script("unseen_calls.py")).args(arguments)).assert_same(&expected);
+    run
+}
+
+#[test]
+fn in_every_way() {
+    for (version, python) in interpreters() {
+        let temporary = folder();
+        let at = |name: &str| temporary.path().join(name);
+        let references = ["1", "2"].map(|seed| recorded(&python, temporary.path(), "plain", seed));
+        finish(traincheck().arg("infer").args(&references).arg("-o").arg(at("invariants.json"))).exited(0);
+        // On 3.11 the hook steps aside in deep recursion; later versions need no more stack with it than without.
+        let modes: &[&str] = match version.as_str() {
+            "3.11" => &["nested", "recursion"],
+            _ => &["nested", "taken"],
+        };
+        for mode in modes {
+            let run = recorded(&python, temporary.path(), mode, "3");
+            let process = Trace::read(&run).only();
+            let pauses: Vec<u64> = process.of_kind(EventKind::Paused).map(|event| event.value).collect();
+            let resumed = process.of_kind(EventKind::Resumed).count();
+            let lost = process.of_kind(EventKind::HookOff).filter(|event| event.value == 1).count();
+            let expected = match *mode {
+                "nested" => (vec![pause::NESTED; 4], 4, 0),
+                "recursion" => (vec![pause::STACK; 4], 4, 0),
+                _ => (vec![], 0, 1),
+            };
+            assert_eq!((pauses, resumed, lost), expected, "{version}, {mode}");
+            let mut check = traincheck();
+            check.arg("check").arg(&run).arg("-i").arg(at("invariants.json"));
+            let verdict = finish(&mut check);
+            assert!(!verdict.stdout.contains("ALARM"), "{version}, {mode}: {}", verdict.stdout);
+        }
+    }
+}

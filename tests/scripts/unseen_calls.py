@@ -1,0 +1,82 @@
+"""A small training in which, in some iterations, the optimizer steps unseen: `nested`, deep inside of calls of modules;
+`recursion`, while another thread has nearly used up its stack; `taken`, after the agent was taken its place as a tool of
+`sys.monitoring`, which it learns from the next function that is new. `plain`: all is seen."""
+
+import sys
+import threading
+
+import torch
+from torch import nn
+
+MODE, SEED = sys.argv[1], int(sys.argv[2])
+
+
+class Act(nn.Module):
+    def __init__(self, action):
+        super().__init__()
+        self.action = action
+
+    def forward(self, value):
+        self.action()
+        return value
+
+
+def nested(action):
+    module = Act(action)
+    for _ in range(600):
+        module = nn.Sequential(module)
+    with torch.no_grad():
+        module(torch.ones(1))
+
+
+def down(depth, action):
+    return action() if depth == 0 else down(depth - 1, action)
+
+
+def recursion(action):
+    at_the_bottom, goes_on = threading.Event(), threading.Event()
+
+    def wait():
+        at_the_bottom.set()
+        goes_on.wait()
+
+    deep = threading.Thread(target=down, args=(20000, wait))
+    deep.start()
+    at_the_bottom.wait()
+    action()
+    goes_on.set()
+    deep.join()
+
+
+def taken(action):
+    for tool in range(6):
+        if sys.monitoring.get_tool(tool) == "traincheck":
+            sys.monitoring.free_tool_id(tool)
+    plain(action)
+
+
+def plain(action):
+    action()
+
+
+def main():
+    torch.manual_seed(SEED)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for number in range(30):
+        optimizer.zero_grad()
+        loss = model(torch.randn(8, 4)).square().mean()
+        loss.backward()
+        if 8 <= number < 12:
+            globals()[MODE](optimizer.step)
+        else:
+            optimizer.step()
+        print(f"iteration {number} done: {loss.item()!r}", flush=True)
+    print(repr(sum(parameter.double().sum().item() for parameter in model.parameters())))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    sys.setrecursionlimit(60000)
+    threading.stack_size(4 << 20)
+    main()
