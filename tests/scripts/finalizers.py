@@ -33,8 +33,10 @@ class Garbage:
         self.number = number
 
     def __del__(self):
-        model = network(self.number)
-        step(model, torch.optim.SGD(model.parameters(), lr=0.1), torch.ones(2, 4))
+        # It may come in the middle of anything.
+        with torch.inference_mode(False), torch.enable_grad():
+            model = network(self.number)
+            step(model, torch.optim.SGD(model.parameters(), lr=0.1), torch.ones(2, 4))
         time.sleep(0)
 
 

@@ -1,4 +1,4 @@
-"""A small training in which, in some iterations, the optimizer steps unseen: `nested`, deep inside of calls of modules;
+"""A small training in which, in some iterations, the optimizer steps unseen: `nested`, deep inside of other calls;
 `recursion`, while another thread has nearly used up its stack; `taken`, after the agent was taken its place as a tool of
 `sys.monitoring`, which it learns from the next function that is new. `plain`: all is seen."""
 
@@ -11,22 +11,16 @@ from torch import nn
 MODE, SEED = sys.argv[1], int(sys.argv[2])
 
 
-class Act(nn.Module):
-    def __init__(self, action):
-        super().__init__()
-        self.action = action
+def ping(depth, action):
+    return action() if depth == 0 else pong(depth - 1, action)
 
-    def forward(self, value):
-        self.action()
-        return value
+
+def pong(depth, action):
+    return action() if depth == 0 else ping(depth - 1, action)
 
 
 def nested(action):
-    module = Act(action)
-    for _ in range(600):
-        module = nn.Sequential(module)
-    with torch.no_grad():
-        module(torch.ones(1))
+    ping(600, action)
 
 
 def down(depth, action):
