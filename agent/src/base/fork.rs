@@ -28,8 +28,12 @@ static IS_EMPTIED: AtomicBool = AtomicBool::new(false);
 /// The handler of `fork` has run in this process.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
-/// Asks the kernel for it. To be called before other threads exist.
-pub fn boot() {
+/// Asks the kernel for it. To be called before other threads exist. False: this was done in this process, or it was
+/// forked. (A child of the system call alone that calls this is a process of its own from there on.)
+pub fn boot() -> bool {
+    if FORKED.load(Ordering::Relaxed) || NOT_INHERITED.original.swap(1, Ordering::AcqRel) == 1 {
+        return false;
+    }
     let page = (&raw const NOT_INHERITED).cast_mut();
     // SAFETY: `sysconf` has no conditions. The page is this library's own and holds the words above alone; where pages are
     // larger than that the kernel is not asked. If it refuses, the handlers of `fork` have to do.
@@ -37,8 +41,8 @@ pub fn boot() {
         libc::sysconf(libc::_SC_PAGESIZE) == PAGE_SIZE as libc::c_long
             && libc::madvise(page.cast(), PAGE_SIZE, libc::MADV_WIPEONFORK) == 0
     };
-    NOT_INHERITED.original.store(1, Ordering::Relaxed);
     IS_EMPTIED.store(is_emptied, Ordering::Relaxed);
+    true
 }
 
 /// This process is a child of one that the agent was awake in. Nothing is recorded here, and nothing that the parent

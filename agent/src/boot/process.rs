@@ -6,17 +6,13 @@
 use crate::base::fork;
 use crate::hooks::table;
 use crate::sink;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-static BOOTED: AtomicBool = AtomicBool::new(false);
 
 /// Registers the handlers for fork, exit and the end of threads. Called first of all, in every process that the
 /// agent is preloaded into: it allocates nothing and writes nothing. Later calls do nothing.
 pub fn boot() {
-    if BOOTED.swap(true, Ordering::AcqRel) {
+    if !fork::boot() {
         return;
     }
-    fork::boot();
     sink::boot();
     // SAFETY: plain registrations; the handlers are functions of this library, which is never unloaded.
     unsafe {
