@@ -1,8 +1,10 @@
 //! Who has the writer: its thread, or nobody for a while, or who closes the run. One of them at any time, and the run is
 //! closed once.
 //!
-//!     its thread ──leave──> nobody ──take──> a new thread, or who closes the run
-//!          └──────────────────end──────────────────────┘
+//! ```text
+//! its thread ──leave──> nobody ──take──> a new thread, or who closes the run
+//!      └──────────────────end──────────────────────┘
+//! ```
 //!
 //! Nothing here waits or takes a lock: all of it may happen on the way of a fork. The tests have loom go through the
 //! interleavings, see `tests/the_writer_has_one_owner_whoever_forks_or_closes.rs`.
