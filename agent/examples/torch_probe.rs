@@ -169,7 +169,7 @@ pub unsafe extern "C" fn probe_start_ops(known: unsafe extern "C-unwind" fn()) -
         let library = Libtorch::find()?;
         // SAFETY: the caller's guarantee.
         unsafe {
-            let proven = record_function::prove(&library, || known());
+            let proven = record_function::prove(&library, "2", || known());
             record_function::install(&library, &proven)?;
             proven.nodes()?;
         }
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn probe_start_ops(known: unsafe extern "C-unwind" fn()) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn probe_prove_ops(known: unsafe extern "C-unwind" fn()) -> *const c_char {
     // SAFETY: the caller's guarantee.
-    answer((|| unsafe { record_function::prove(&Libtorch::find()?, || known()).nodes() })())
+    answer((|| unsafe { record_function::prove(&Libtorch::find()?, "2", || known()).nodes() })())
 }
 
 /// Switches recording of all ops.

@@ -5,7 +5,7 @@
 use super::hook::Hook;
 use super::source::{Job, Need, Source};
 use crate::base::memory::Mapped;
-use crate::libtorch::library::{Callback, RecordFunction};
+use crate::libtorch::library::{Callback, End, RecordFunction, Start};
 use crate::libtorch::proven;
 use crate::libtorch::tensor::TensorRef;
 use crate::sink;
@@ -41,22 +41,11 @@ const IS_TENSOR: u32 = 1;
 /// `at::RecordScope::FUNCTION`: ops.
 const FUNCTION: u8 = 0;
 
-type Start = unsafe extern "C-unwind" fn(*mut *mut c_void, *const c_void) -> *mut *mut c_void;
-type End = unsafe extern "C-unwind" fn(*const c_void, *mut c_void);
-
 /// For ops, with their inputs.
 fn callback(start: Start, end: End) -> Callback {
-    let mut scopes = [false; 10];
-    scopes[usize::from(FUNCTION)] = true;
-    Callback {
-        start,
-        end,
-        probability: 1.0,
-        scopes,
-        needs_inputs: true,
-        needs_outputs: false,
-        needs_ids: false,
-    }
+    let mut callback = Callback::new(start, end, FUNCTION);
+    callback.needs_inputs = true;
+    callback
 }
 
 /// The hook.

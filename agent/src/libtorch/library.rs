@@ -2,14 +2,19 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 
-/// `at::RecordFunctionCallback`.
+/// What libtorch calls when a function begins: returns a `unique_ptr<ObserverContext>` through a hidden first parameter.
+pub type Start = unsafe extern "C-unwind" fn(*mut *mut c_void, *const c_void) -> *mut *mut c_void;
+/// What it calls when one ends, with the function and the context.
+pub type End = unsafe extern "C-unwind" fn(*const c_void, *mut c_void);
+
+/// `at::RecordFunctionCallback`, passed by value.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Callback {
-    /// Returns a `unique_ptr<ObserverContext>` through a hidden first parameter.
-    pub start: unsafe extern "C-unwind" fn(*mut *mut c_void, *const c_void) -> *mut *mut c_void,
-    /// Is given the function and the context.
-    pub end: unsafe extern "C-unwind" fn(*const c_void, *mut c_void),
+    /// Called when a function begins.
+    pub start: Start,
+    /// Called when it ends.
+    pub end: End,
     /// Share of the functions that it is called for.
     pub probability: f64,
     /// For each `at::RecordScope` whether it is wanted.
@@ -20,9 +25,30 @@ pub struct Callback {
     pub needs_outputs: bool,
     /// Whether an id is to be given to each call.
     pub needs_ids: bool,
+    /// A version with further fields at the end finds them unset: what is passed in memory may be longer than what is
+    /// read.
+    unset: [u8; 67],
 }
 
-/// What `dispatcher` calls.
+impl Callback {
+    /// For every function of one `at::RecordScope`, with nothing but its name.
+    pub fn new(start: Start, end: End, scope: u8) -> Callback {
+        let mut scopes = [false; 10];
+        scopes[usize::from(scope)] = true;
+        Callback {
+            start,
+            end,
+            probability: 1.0,
+            scopes,
+            needs_inputs: false,
+            needs_outputs: false,
+            needs_ids: false,
+            unset: [0; 67],
+        }
+    }
+}
+
+/// What is called of `at::RecordFunction`.
 #[derive(Clone, Copy)]
 pub struct RecordFunction {
     /// `at::addGlobalCallback`: returns a handle.

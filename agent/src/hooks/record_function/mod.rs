@@ -7,13 +7,14 @@
 //! beginning was seen has its end seen too, also if the callbacks were disabled meanwhile, and none else.
 
 mod open_ops;
+mod proof;
 pub mod sources;
 
 use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use traincheck_schema::record::EventKind;
 
@@ -24,6 +25,7 @@ use crate::sink;
 use crate::sink::cost::{self, Timer};
 use crate::training::{budget, calls, iterations};
 use open_ops::Op;
+pub use proof::{KNOWN_SCOPE, Proven, prove};
 
 /// `at::RecordScope::FUNCTION`: ops, and the engine's evaluation of autograd nodes.
 const FUNCTION: u8 = 0;
@@ -58,15 +60,15 @@ pub unsafe fn install(library: &Libtorch, proven: &Proven) -> Result<(), String>
     // depend on them; disabling takes the same path as enabling and throws nothing for a handle that exists.
     let all_ops = unsafe {
         if proven.scopes.is_ok() {
-            (functions.add)(callback(start::<USER_SCOPE>, end::<USER_SCOPE>, USER_SCOPE));
+            (functions.add)(Callback::new(start::<USER_SCOPE>, end::<USER_SCOPE>, USER_SCOPE));
         }
         let add_disabled = |callback: Callback| {
             let handle = (functions.add)(callback);
             (functions.disable)(handle);
             handle
         };
-        let ops = callback(start::<FUNCTION>, end::<FUNCTION>, FUNCTION);
-        let nodes = callback(start::<BACKWARD_FUNCTION>, end::<BACKWARD_FUNCTION>, BACKWARD_FUNCTION);
+        let ops = Callback::new(start::<FUNCTION>, end::<FUNCTION>, FUNCTION);
+        let nodes = Callback::new(start::<BACKWARD_FUNCTION>, end::<BACKWARD_FUNCTION>, BACKWARD_FUNCTION);
         [proven.ops.is_ok().then(|| add_disabled(ops)), proven.nodes().is_ok().then(|| add_disabled(nodes))]
     };
     let _ = INSTALLED.set(Installed { functions, all_ops });
@@ -88,23 +90,6 @@ pub fn all_ops(on: bool) {
                 (installed.functions.disable)(handle);
             }
         }
-    }
-}
-
-type Start = unsafe extern "C-unwind" fn(*mut *mut c_void, *const c_void) -> *mut *mut c_void;
-type End = unsafe extern "C-unwind" fn(*const c_void, *mut c_void);
-
-fn callback(start: Start, end: End, scope: u8) -> Callback {
-    let mut scopes = [false; 10];
-    scopes[usize::from(scope)] = true;
-    Callback {
-        start,
-        end,
-        probability: 1.0,
-        scopes,
-        needs_inputs: false,
-        needs_outputs: false,
-        needs_ids: false,
     }
 }
 
@@ -191,150 +176,3 @@ fn guarded(body: impl FnOnce(&Installed)) {
         }
     }
 }
-
-/// What was proven of the callbacks; of what was not, why.
-#[derive(Debug)]
-pub struct Proven {
-    /// Ops.
-    pub ops: Result<(), String>,
-    /// User scopes.
-    pub scopes: Result<(), String>,
-}
-
-impl Proven {
-    /// Autograd nodes. No backward is run for a proof: it would start the threads of the engine. Their scope lies
-    /// between the two that are proven, so it is where it was if both are.
-    pub fn nodes(&self) -> Result<(), String> {
-        self.ops.clone().and_then(|()| self.scopes.clone())
-    }
-
-    fn nothing(why: &str) -> Proven {
-        Proven { ops: Err(why.to_owned()), scopes: Err(why.to_owned()) }
-    }
-}
-
-/// The name of the user scope that the proof has to see.
-pub const KNOWN_SCOPE: &CStr = c"traincheck: a known scope";
-
-/// What the callbacks of a proof use and see.
-struct Probe {
-    functions: RecordFunction,
-    arange: AtomicU32,
-    add: AtomicU32,
-    /// Of functions.
-    begun: AtomicU32,
-    ended: AtomicU32,
-    scope: AtomicU32,
-    /// Of user scopes.
-    scopes_ended: AtomicU32,
-    /// Ops that were announced as user scopes, and the known scope where it was announced as an op.
-    misplaced: AtomicU32,
-}
-
-/// That of the proof that is being made. Callbacks may yet run in other threads when it is over, so it is never freed.
-static PROBE: AtomicPtr<Probe> = AtomicPtr::new(ptr::null_mut());
-
-/// Proves that callbacks are laid out and called as this file believes: while `run_known` runs `torch.arange(4) + 1`
-/// and a user scope called [`KNOWN_SCOPE`], the ops and the scope have to be seen by their names, each with an end,
-/// and neither as the other.
-///
-/// # Safety
-/// The library's symbols are what their names say. `run_known` may run Python code.
-pub unsafe fn prove(library: &Libtorch, run_known: impl FnOnce()) -> Proven {
-    if !cfg!(target_arch = "x86_64") {
-        return Proven::nothing("the calling convention for C++ objects on this processor is not known");
-    }
-    match &library.record_function {
-        // SAFETY: the caller's word.
-        Ok(functions) => unsafe { prove_callbacks(*functions, run_known) },
-        Err(why) => Proven::nothing(why),
-    }
-}
-
-/// # Safety
-/// As for [`prove`].
-unsafe fn prove_callbacks(functions: RecordFunction, run_known: impl FnOnce()) -> Proven {
-    let new = || AtomicU32::new(0);
-    let probe: &'static Probe = Box::leak(Box::new(Probe {
-        functions,
-        arange: new(),
-        add: new(),
-        begun: new(),
-        ended: new(),
-        scope: new(),
-        scopes_ended: new(),
-        misplaced: new(),
-    }));
-    PROBE.store(ptr::from_ref(probe).cast_mut(), Ordering::Release);
-    // SAFETY: the struct is passed as the x86-64 C++ ABI passes a trivially copyable class of its size, in memory.
-    // Should its fields lie otherwise in this version, the probes are called for other scopes, or not at all.
-    unsafe {
-        let ops = (functions.add)(callback(probe_start::<FUNCTION>, probe_end::<FUNCTION>, FUNCTION));
-        let scopes =
-            (functions.add)(callback(probe_start::<USER_SCOPE>, probe_end::<USER_SCOPE>, USER_SCOPE));
-        run_known();
-        (functions.remove)(ops);
-        (functions.remove)(scopes);
-    }
-    let count = |counter: &AtomicU32| counter.load(Ordering::Acquire);
-    if count(&probe.misplaced) != 0 {
-        return Proven::nothing("ops and user scopes are not told apart");
-    }
-    let ops = if count(&probe.arange) == 0 || count(&probe.add) == 0 {
-        Err("known ops were not seen by their names".to_owned())
-    } else if count(&probe.ended) < 2 || count(&probe.ended) > count(&probe.begun) {
-        Err("known ops began and did not end".to_owned())
-    } else {
-        Ok(())
-    };
-    let scopes = if count(&probe.scope) == 0 {
-        Err("a known user scope was not seen by its name".to_owned())
-    } else if count(&probe.scopes_ended) == 0 {
-        Err("a known user scope began and did not end".to_owned())
-    } else {
-        Ok(())
-    };
-    Proven { ops, scopes }
-}
-
-fn probe() -> Option<&'static Probe> {
-    // SAFETY: null or a box that was leaked.
-    unsafe { PROBE.load(Ordering::Acquire).as_ref() }
-}
-
-/// # Safety
-/// As for [`start`].
-unsafe extern "C-unwind" fn probe_start<const SCOPE: u8>(
-    context: *mut *mut c_void,
-    function: *const c_void,
-) -> *mut *mut c_void {
-    // SAFETY: as in `start`.
-    unsafe { context.write(ptr::null_mut()) };
-    if let Some(probe) = probe() {
-        // SAFETY: as in `start`.
-        let name = unsafe { (probe.functions.name)(function) };
-        // SAFETY: as in `start`.
-        let name = if name.is_null() { c"" } else { unsafe { CStr::from_ptr(name) } };
-        let count = |counter: &AtomicU32, seen: bool| counter.fetch_add(u32::from(seen), Ordering::AcqRel);
-        if SCOPE == FUNCTION {
-            count(&probe.begun, true);
-            count(&probe.arange, name == c"aten::arange");
-            count(&probe.add, name == c"aten::add");
-            count(&probe.misplaced, name == KNOWN_SCOPE);
-        } else {
-            count(&probe.scope, name == KNOWN_SCOPE);
-            count(&probe.misplaced, name.to_bytes().starts_with(b"aten::"));
-        }
-    }
-    context
-}
-
-unsafe extern "C-unwind" fn probe_end<const SCOPE: u8>(_function: *const c_void, _context: *mut c_void) {
-    if let Some(probe) = probe() {
-        let ended = if SCOPE == FUNCTION { &probe.ended } else { &probe.scopes_ended };
-        ended.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -41,9 +41,10 @@ impl Source for Callbacks {
 
     unsafe fn prove(&self, job: &Job) -> Result<(), String> {
         let Some(library) = job.libtorch else { return Err("libtorch was not found".to_owned()) };
-        // SAFETY: the caller's word; the functions of the namespace run the known ops and the known scope.
+        // SAFETY: the caller's word; the namespace has the version as a text, and functions that run the known ops and the
+        // known scope.
         let proven = PROVEN.get_or_init(|| unsafe {
-            prove(library, || {
+            prove(library, job.python.text(job.get(c"version")), || {
                 job.call(job.get(c"known_op"));
                 job.call(job.get(c"known_scope"));
             })

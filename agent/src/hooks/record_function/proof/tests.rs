@@ -5,9 +5,30 @@ use std::ffi::c_char;
 use std::sync::Mutex;
 
 /// A function as the stand-in for libtorch announces it.
+#[repr(C)]
 struct Announced {
     name: &'static CStr,
+    before: [u64; 9],
+    scope: u8,
+    needs: [u8; 3],
+    behind: [u8; BEGINNING],
 }
+
+/// In what the stand-in is not as libtorch.
+#[derive(Clone, Copy, Default)]
+struct Otherwise {
+    /// Everybody is called, whatever the share.
+    samples_nothing: bool,
+    /// All scopes are those of one flag, the flag of another scope.
+    scope_flag: Option<u8>,
+    /// The need that is taken for the one behind it.
+    need: Option<usize>,
+    /// Somebody else needs inputs all the time.
+    shared: bool,
+}
+
+static OTHERWISE: Mutex<Otherwise> =
+    Mutex::new(Otherwise { samples_nothing: false, scope_flag: None, need: None, shared: false });
 
 static CALLBACKS: Mutex<Vec<(u64, Callback)>> = Mutex::new(Vec::new());
 
@@ -38,10 +59,24 @@ const FUNCTIONS: RecordFunction =
 
 /// What libtorch does when a function of this name and scope runs.
 fn announce(scope: u8, name: &'static CStr, ends: bool) {
-    let function = Announced { name };
-    let function = (&raw const function).cast::<c_void>();
+    let otherwise = *OTHERWISE.lock().expect("how it is");
+    let flag = usize::from(otherwise.scope_flag.unwrap_or(scope));
     let callbacks: Vec<_> = CALLBACKS.lock().expect("the callbacks").clone();
-    for (_, callback) in callbacks.iter().filter(|(_, callback)| callback.scopes[usize::from(scope)]) {
+    let is_called = |callback: &Callback| {
+        callback.scopes[flag] && (callback.probability == 1.0 || otherwise.samples_nothing)
+    };
+    let called: Vec<_> =
+        callbacks.iter().map(|(_, callback)| callback).filter(|one| is_called(one)).collect();
+    let mut needs = [u8::from(otherwise.shared), 0, 0];
+    for callback in &called {
+        let wanted = [callback.needs_inputs, callback.needs_outputs, callback.needs_ids];
+        for need in (0..3).filter(|need| wanted[*need]) {
+            needs[if otherwise.need == Some(need) { (need + 1) % 3 } else { need }] = 1;
+        }
+    }
+    let function = Announced { name, before: [7; 9], scope, needs, behind: [0; BEGINNING] };
+    let function = (&raw const function).cast::<c_void>();
+    for callback in called {
         let mut context = ptr::null_mut();
         // SAFETY: called as libtorch does.
         unsafe {
@@ -56,7 +91,7 @@ fn announce(scope: u8, name: &'static CStr, ends: bool) {
 
 type Outcome = (Result<(), &'static str>, Result<(), &'static str>);
 
-fn check(run_known: impl FnOnce(), expected: Outcome) {
+fn check(run_known: impl FnMut(), expected: Outcome) {
     // SAFETY: the stand-in's functions are what their names say.
     let proven = unsafe { prove_callbacks(FUNCTIONS, run_known) };
     let reasons = (proven.ops.clone(), proven.scopes.clone());
@@ -89,13 +124,13 @@ fn only_what_was_seen_as_it_should_be_is_proven() {
     );
     // Nothing is ever called back.
     check(|| (), (no_ops, no_scope));
-    // A version with one scope fewer before the user scopes.
+    // A version with one scope fewer before the user scopes: it is another's that sees them.
     check(
         || {
             ops(FUNCTION, true);
             announce(USER_SCOPE - 1, KNOWN_SCOPE, true);
         },
-        (Ok(()), no_scope),
+        (mixed, mixed),
     );
     // Names that are not those of functions.
     check(
@@ -121,13 +156,50 @@ fn only_what_was_seen_as_it_should_be_is_proven() {
         },
         (mixed, mixed),
     );
+    let as_it_is = || {
+        ops(FUNCTION, true);
+        announce(USER_SCOPE, KNOWN_SCOPE, true);
+    };
+    let with = |otherwise: Otherwise, expected: Outcome| {
+        *OTHERWISE.lock().expect("how it is") = otherwise;
+        check(as_it_is, expected);
+    };
+    let plain = Otherwise::default();
+    // Flags that lie elsewhere: functions come to those who want all scopes but theirs.
+    with(Otherwise { scope_flag: Some(BACKWARD_FUNCTION), ..plain }, (mixed, mixed));
+    // A share that lies elsewhere.
+    let sampled = Err("functions are seen that sampling leaves out");
+    with(Otherwise { samples_nothing: true, ..plain }, (sampled, sampled));
+    // Needs that lie elsewhere.
+    for (need, wrong) in [
+        (0, "that a callback needs inputs, outputs has not the effect that it should have"),
+        (2, "that a callback needs inputs, ids has not the effect that it should have"),
+    ] {
+        with(Otherwise { need: Some(need), ..plain }, (Err(wrong), Err(wrong)));
+    }
+    // Somebody else needs inputs all the time.
+    with(Otherwise { shared: true, ..plain }, (Ok(()), Ok(())));
+}
+
+#[test]
+fn a_version_that_nobody_has_seen_is_not_tried() {
+    let library = Libtorch::empty("not looked at");
+    for (version, why) in [
+        ("3.0.0", "PyTorch 3.0.0 is newer than what is known here (2.x); use a newer traincheck"),
+        ("", "PyTorch  is newer than what is known here (2.x); use a newer traincheck"),
+        ("2.15.0+cu132", "not looked at"),
+    ] {
+        // SAFETY: nothing is called.
+        let proven = unsafe { prove(&library, version, || panic!("nothing to run")) };
+        assert_eq!(proven.ops, Err(why.to_owned()));
+    }
 }
 
 #[test]
 fn without_the_functions_nothing_is_proven() {
     let why = "libtorch_cpu.so has no such function";
     // SAFETY: nothing is called.
-    let proven = unsafe { prove(&Libtorch::empty(why), || panic!("nothing to run")) };
+    let proven = unsafe { prove(&Libtorch::empty(why), "2.9.1", || panic!("nothing to run")) };
     for proven in [proven.ops.clone(), proven.scopes.clone(), proven.nodes()] {
         assert_eq!(proven, Err(why.to_owned()));
     }
