@@ -59,7 +59,7 @@ pub fn read(path: &Path) -> Result<String, String> {
     file.and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err("is longer than 1 MiB: that is no file of settings".to_owned());
+        return Err("is longer than 1 MiB: that is not a file of settings".to_owned());
     }
     String::from_utf8(bytes).map_err(|_| "is not UTF-8: write it anew as plain text".to_owned())
 }

@@ -37,7 +37,7 @@ impl CodeRoot {
         if text.split('.').all(|part| !part.is_empty() && is_name(part)) {
             Ok(CodeRoot::Package(text.to_owned()))
         } else {
-            Err(format!("{text:?} is no package; write its dotted name, or a path with a slash in it"))
+            Err(format!("{text:?} is not a package; write its dotted name, or a path with a slash in it"))
         }
     }
 

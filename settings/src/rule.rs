@@ -113,14 +113,14 @@ struct Row {
 /// Reads the tables of rules. Those that are wrong are left out.
 pub(crate) fn rules(value: &Value, faults: &mut Vec<Fault>) -> Vec<FunctionRule> {
     let Value::List(tables) = value else {
-        let what = format!("{value} is no list of tables; write `[[rules]]` above each rule");
+        let what = format!("{value} is not a list of tables; write `[[rules]]` above each rule");
         faults.push((None, what));
         return Vec::new();
     };
     let mut rules = Vec::new();
     for (table, place) in tables {
         let Value::Table(entries) = table else {
-            let what = format!("{table} is no table; write `[[rules]]` above each rule");
+            let what = format!("{table} is not a table; write `[[rules]]` above each rule");
             faults.push((Some(place.clone()), what));
             continue;
         };
@@ -230,7 +230,7 @@ impl Row {
 fn text(value: &Value) -> Result<&str, String> {
     match value {
         Value::Text(text) => Ok(text),
-        other => Err(format!("{other} is no text")),
+        other => Err(format!("{other} is not a text")),
     }
 }
 

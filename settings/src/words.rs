@@ -27,7 +27,7 @@ pub trait Word: Copy + PartialEq + 'static {
             let words = || Self::ALL.iter().map(|(word, ..)| *word);
             let list = words().collect::<Vec<_>>().join(", ");
             format!(
-                "{} is no {}{}; allowed are {list}",
+                "{} is not a valid {}{}; allowed are {list}",
                 quoted(text),
                 Self::NOUN,
                 did_you_mean(text, words())

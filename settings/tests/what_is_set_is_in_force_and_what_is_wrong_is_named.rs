@@ -180,7 +180,7 @@ fn a_mistake_in_a_rule_is_named_with_its_key_and_the_words_that_are_allowed() {
     let role = said_of("role = 'optimizer_stp'").remove(0);
     assert!(
         role.starts_with(
-            "traincheck.toml:4: `rules`: `role`: \"optimizer_stp\" is not a role; did you mean `optimizer_step`?; \
+            "traincheck.toml:4: `rules`: `role`: \"optimizer_stp\" is not a valid role; did you mean `optimizer_step`?; \
              allowed are module_call, mode_change, "
         ),
         "{role}"
@@ -200,27 +200,30 @@ fn a_mistake_in_a_rule_is_named_with_its_key_and_the_words_that_are_allowed() {
     for (wrong, expected) in [
         (
             "object = 'optimiser'",
-            "`object`: \"optimiser\" is no kind of object; did you mean `optimizer`?; allowed are module, optimizer, \
+            "`object`: \"optimiser\" is not a valid kind of object; did you mean `optimizer`?; allowed are module, optimizer, \
              scheduler, loader, loader_iterator, scaler",
         ),
         (
             "counted = 'steps'",
-            "`counted`: \"steps\" is no counter; allowed are module_calls, constructions, optimizer_steps, backwards, \
+            "`counted`: \"steps\" is not a valid counter; allowed are module_calls, constructions, optimizer_steps, backwards, \
              mode_changes, nothing",
         ),
         (
             "arguments = 'all'",
-            "`arguments`: \"all\" is no choice of arguments; allowed are none, given, returned, both, \
+            "`arguments`: \"all\" is not a valid choice of arguments; allowed are none, given, returned, both, \
              both_of_outermost, both_in_full, always_given",
         ),
         (
             "capture = 'sometimes'",
-            "`capture`: \"sometimes\" is no capture policy; allowed are every_call, no_recursion, rate_limited, \
+            "`capture`: \"sometimes\" is not a valid capture policy; allowed are every_call, no_recursion, rate_limited, \
              from_user_code, fills_only, never, stop_recording",
         ),
-        ("profile = 'fast'", "`profile`: \"fast\" is no profile; allowed are minimal, training, full"),
+        (
+            "profile = 'fast'",
+            "`profile`: \"fast\" is not a valid profile; allowed are minimal, training, full",
+        ),
         ("constructs = 1", "`constructs`: 1 is neither `true` nor `false`"),
-        ("object = 1", "`object`: 1 is no text"),
+        ("object = 1", "`object`: 1 is not a text"),
         (
             "looks = 'after_step'",
             "`looks`: \"after_step\" is not a list of texts; write for example [\"after_step\"]",
@@ -231,7 +234,7 @@ fn a_mistake_in_a_rule_is_named_with_its_key_and_the_words_that_are_allowed() {
     let point = said_of(&format!("{step}looks = [\n  'after_step',\n  'after_stp',\n]")).remove(0);
     assert!(
         point.starts_with(
-            "traincheck.toml:7: `rules`: `looks`: \"after_stp\" is no observation point; did you mean `after_step`?; \
+            "traincheck.toml:7: `rules`: `looks`: \"after_stp\" is not a valid observation point; did you mean `after_step`?; \
              allowed are before_step, after_step, "
         ),
         "{point}"
@@ -297,7 +300,7 @@ fn a_file_that_is_named_must_be_there() {
     let folder = named("/tmp");
     assert!(folder.problems[0].to_string().starts_with("/tmp: cannot be read: "), "{:?}", folder.problems);
     assert_eq!(named("/dev/null").problems, []);
-    assert_eq!(named("/dev/zero").problems[0].what, "is longer than 1 MiB: that is no file of settings");
+    assert_eq!(named("/dev/zero").problems[0].what, "is longer than 1 MiB: that is not a file of settings");
 }
 
 #[test]
