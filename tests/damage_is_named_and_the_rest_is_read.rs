@@ -2,17 +2,38 @@
 //! never calls the run clean, and `infer` learns nothing from it.
 
 use std::fs;
+use std::path::Path;
 
+use serde_json::Value;
+use traincheck_schema::segment::{Frame, SegmentReader};
 use traincheck_tests::{finish, folder, pipeline, preloaded, traincheck};
 
+/// Where the frames of a segment begin, in order, with what `inspect` counts of what they hold.
+fn frames(segment: &Path) -> Vec<(&'static str, u64)> {
+    let mut reader = SegmentReader::open(segment).expect("a segment");
+    let mut frames = Vec::new();
+    while let Some(frame) = reader.next_frame() {
+        let counted = match frame.expect("a frame that is whole") {
+            Frame::Events(..) => "events",
+            Frame::States(..) => "states",
+            Frame::Arguments(..) => "arguments",
+            Frame::Header(_) | Frame::Dictionary(_) | Frame::Footer(_) | Frame::Unknown(_) => "",
+        };
+        frames.push((counted, reader.frame_offset()));
+    }
+    frames
+}
+
+/// What is missing is what was in the frame: events, states or arguments. Of one that holds none of them, names or the
+/// footer, that is nothing that is counted.
 #[test]
-fn in_the_middle_of_a_segment() {
+fn in_a_frame_of_a_segment() {
     let temporary = folder();
     let run = temporary.path().join("run");
     // Long enough for several blocks.
     finish(preloaded(&run).arg(pipeline("mlp.py")).args(["--iterations", "3000"])).exited(0);
     let whole = finish(traincheck().arg("inspect").arg(&run).args(["--format", "json"])).exited(0);
-    let whole: serde_json::Value = serde_json::from_str(&whole.stdout).expect("JSON");
+    let whole: Value = serde_json::from_str(&whole.stdout).expect("JSON");
 
     let segment = fs::read_dir(&run)
         .expect("a run")
@@ -25,27 +46,37 @@ fn in_the_middle_of_a_segment() {
     infer().exited(0);
     check().exited(0);
 
-    let mut bytes = fs::read(&segment).expect("its contents");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&segment, bytes).expect("room for it");
+    let bytes = fs::read(&segment).expect("its contents");
+    let frames = frames(&segment);
+    for kind in ["events", "states", "arguments", ""] {
+        let of_kind: Vec<u64> =
+            frames.iter().filter(|(of, _)| *of == kind).map(|(_, begin)| *begin).collect();
+        let begin = of_kind[of_kind.len() / 2];
+        // In the header of the frame, and behind it.
+        for at in [begin + 24, begin + 60] {
+            let told = format!("{kind:?}, byte {at}");
+            let mut flipped = bytes.clone();
+            flipped[usize::try_from(at).expect("a short segment")] ^= 1;
+            fs::write(&segment, flipped).expect("room for it");
 
-    let shown = finish(traincheck().arg("inspect").arg(&run).args(["--format", "json"])).exited(2);
-    assert!(shown.stderr.contains(&segment.display().to_string()), "{}", shown.stderr);
-    assert!(shown.stderr.contains("offset"), "{}", shown.stderr);
-    let rest: serde_json::Value = serde_json::from_str(&shown.stdout).expect("JSON");
-    let records = |summary: &serde_json::Value| {
-        let process = &summary["processes"][0];
-        process["events"].as_u64().expect("a number") + process["states"].as_u64().expect("a number")
-    };
-    assert!(records(&rest) < records(&whole), "nothing is missing");
-    assert!(records(&rest) * 2 > records(&whole), "more is missing than one frame");
-    assert_eq!(rest["processes"][0]["iterations"], whole["processes"][0]["iterations"]);
+            let shown = finish(traincheck().arg("inspect").arg(&run).args(["--format", "json"])).exited(2);
+            let named = format!("{}: damaged at offset {begin}:", segment.display());
+            assert!(shown.stderr.contains(&named), "{told}: {}", shown.stderr);
+            let rest: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+            let (rest, whole) = (&rest["processes"][0], &whole["processes"][0]);
+            for counted in ["events", "states", "arguments"] {
+                let count = |of: &Value| of[counted].as_u64().expect("a number");
+                assert_eq!(count(rest) < count(whole), counted == kind, "{told}: {counted}");
+                assert!(count(rest) * 2 > count(whole), "{told}: more is missing than one frame");
+            }
+            assert_eq!(rest["iterations"], whole["iterations"], "{told}");
 
-    let checked = check().exited(2);
-    assert!(checked.stdout.contains(&segment.display().to_string()), "{}", checked.stdout);
-    assert!(checked.stdout.contains("not judged: iteration"), "{}", checked.stdout);
-    assert!(checked.stdout.contains("No verdict: the trace is damaged"), "{}", checked.stdout);
-    let refused = infer().exited(2);
-    assert!(refused.stderr.contains(&segment.display().to_string()), "{}", refused.stderr);
+            let checked = check().exited(2);
+            for said in [named.as_str(), "not judged: ", "No verdict: the trace is damaged"] {
+                assert!(checked.stdout.contains(said), "{told}: {}", checked.stdout);
+            }
+            let refused = infer().exited(2);
+            assert!(refused.stderr.contains(&named), "{told}: {}", refused.stderr);
+        }
+    }
 }
