@@ -127,6 +127,19 @@ fn a_run_that_is_too_short_gives_no_verdict() {
 }
 
 #[test]
+fn a_run_that_was_not_recorded_is_not_said_to_be_too_short() {
+    let invariants = learned();
+    let why = |trace: &MemoryTrace| report_json(&invariants, trace)["why_no_verdict"].clone();
+    let short = Script { epochs: 1, batches: 1, evaluate: false, ..Script::default() }.run().finish();
+    let mut whole = Script { seed: 3, ..Script::default() }.run().finish();
+    assert_eq!(why(&whole), Value::Null);
+    whole.batches.iter_mut().for_each(|batch| batch.lost = 1);
+    let undecided = "more than half of the alarm-level invariants are undecided";
+    assert_eq!(why(&short), format!("the run is too short: {undecided}"));
+    assert_eq!(why(&whole), format!("too much of the run was not recorded: {undecided}"));
+}
+
+#[test]
 fn the_schema_knows_every_relation() {
     let schema: Value = serde_json::from_str(include_str!("../../docs/findings-schema.json")).unwrap();
     let known = schema["$defs"]["relation"]["enum"].as_array().unwrap();

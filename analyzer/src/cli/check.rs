@@ -24,8 +24,8 @@ const EXIT_BAD_INPUT: u8 = 2;
 #[derive(clap::Args)]
 #[command(
     after_help = "Exits with 0 if the run is clean, 1 if it raises alarms, and 2 if there is no verdict: the \
-                        input is bad or damaged, no alarm-level invariant was triggered, or the run is too short to \
-                        decide more than half of them."
+                        input is bad or damaged, no alarm-level invariant was triggered, or more than half of them \
+                        are undecided, because the run is too short or too much of it was not recorded."
 )]
 pub struct Args {
     /// Folder of the run to check
