@@ -21,4 +21,4 @@ pub mod source;
 pub mod suppress;
 pub mod table;
 pub mod whole_file;
-mod words;
+pub mod words;

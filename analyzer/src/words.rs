@@ -1,8 +1,13 @@
 //! English for reports.
 
-/// `1 window`, `2 windows`.
+/// `1 window`, `2 windows`, `2 processes`.
 pub fn plural(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+    let ending = match (count, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{count} {noun}{ending}")
 }
 
 /// With a capital letter at the beginning.

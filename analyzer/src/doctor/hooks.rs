@@ -1,6 +1,7 @@
 //! The hooks, and what in a trace tells that one works.
 
 use serde::Serialize;
+use traincheck_analyzer::words::plural;
 use traincheck_schema::run::{HookInfo, Report};
 
 use crate::inspect::{Calls, Summary};
@@ -26,7 +27,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         name: "loader workers",
-        seen: |summary| Some(format!("{} recorded", many(summary.processes.len() as u64, "process"))),
+        seen: |summary| Some(format!("{} recorded", plural(summary.processes.len() as u64, "process"))),
     },
 ];
 
@@ -147,7 +148,7 @@ fn ops(summary: &Summary, what: &str, wanted: fn(&str) -> bool) -> Option<String
 
 fn counted<'a>(calls: impl Iterator<Item = &'a Calls>, what: &str) -> Option<String> {
     let (names, calls) = calls.fold((0_u64, 0), |(names, sum), calls| (names + 1, sum + calls.calls));
-    (calls > 0).then(|| format!("{} of {}", many(calls, "call"), many(names, what)))
+    (calls > 0).then(|| format!("{} of {}", plural(calls, "call"), plural(names, what)))
 }
 
 fn variables(summary: &Summary) -> Option<String> {
@@ -155,7 +156,7 @@ fn variables(summary: &Summary) -> Option<String> {
     let (count, looks) = variables.fold((0_u64, 0), |(count, looks), variable| {
         (count + 1, looks + variable.looks + variable.gradient_looks)
     });
-    (looks > 0).then(|| format!("{} at {}", many(looks, "look"), many(count, "variable")))
+    (looks > 0).then(|| format!("{} at {}", plural(looks, "look"), plural(count, "variable")))
 }
 
 /// Training is told from evaluation by them.
@@ -168,16 +169,6 @@ fn modes(summary: &Summary) -> Option<String> {
         (false, true) => Some("evaluation only".to_owned()),
         (false, false) => None,
     }
-}
-
-/// `1 call`, `2 calls`.
-pub fn many(count: u64, what: &str) -> String {
-    let plural = match (count, what.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
-    format!("{count} {what}{plural}")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use traincheck_analyzer::run_source::Progress as Reading;
 use traincheck_schema::run::{Progress, Report, Run};
 
-pub use hooks::{Hook, State, many};
+pub use hooks::{Hook, State};
 pub use python::{Facts, find, last_line};
 
 use crate::inspect::cost::Cost;

@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use traincheck_analyzer::words::plural;
+
 use crate::inspect::cost;
 
-use super::{Examination, Hook, Program, Recorded, State, many};
+use super::{Examination, Hook, Program, Recorded, State};
 
 /// Writes it.
 ///
@@ -76,24 +78,24 @@ fn write_hook(out: &mut impl Write, hook: &Hook, width: usize) -> io::Result<()>
 
 fn write_recorded(out: &mut impl Write, recorded: &Recorded) -> io::Result<()> {
     let parts = [
-        many(u64::from(recorded.iterations), "iteration"),
-        many(u64::from(recorded.steps), "step"),
-        many(recorded.calls, "call"),
-        many(recorded.variables, "variable"),
-        many(recorded.ops, "op"),
+        plural(u64::from(recorded.iterations), "iteration"),
+        plural(u64::from(recorded.steps), "step"),
+        plural(recorded.calls, "call"),
+        plural(recorded.variables, "variable"),
+        plural(recorded.ops, "op"),
     ];
     row(out, "recorded", &parts.join(", "))?;
     if recorded.thinned.is_empty() {
         row(out, "thinned", "nothing")?;
     }
     for thinned in &recorded.thinned {
-        row(out, "thinned", &format!("{}, after {}", thinned.name, many(thinned.after_calls, "call")))?;
+        row(out, "thinned", &format!("{}, after {}", thinned.name, plural(thinned.after_calls, "call")))?;
     }
     if recorded.lost.is_empty() {
         row(out, "lost", "nothing")?;
     }
     for lost in &recorded.lost {
-        let count = many(lost.count, "record");
+        let count = plural(lost.count, "record");
         row(out, "lost", &format!("{count} after iteration {}: {}", lost.after_iteration, lost.reason))?;
     }
     for damage in &recorded.damage {

@@ -1,18 +1,19 @@
 //! What the agent says its own work cost, and what it left out for that.
 
 use serde::Serialize;
+use traincheck_analyzer::words::plural;
 use traincheck_schema::record::{Event, EventKind, pause};
 
 /// What was left out, to keep to a budget or because it could not be followed.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct LeftOut {
-    /// How often the recording paused.
+    /// How often the recording paused to keep the budget.
     pub pauses: u64,
-    /// How often calls went unseen because they were nested too deep, or a stack was nearly used up.
+    /// How often it paused because calls were nested too deep, or a stack was nearly used up.
     pub gaps: u64,
-    /// Iterations that went unseen in the pauses that ended.
+    /// Iterations that were not recorded in the pauses that ended.
     pub iterations_unseen: u64,
-    /// Variables were looked at in one of so many iterations, at the most; 0: in all.
+    /// Variables were observed in one of so many iterations, at the most; 0: in all.
     pub looks_in_one_of: u64,
 }
 
@@ -32,13 +33,17 @@ impl LeftOut {
     pub fn text(&self) -> Option<String> {
         let mut parts = Vec::new();
         if self.looks_in_one_of > 1 {
-            parts.push(format!("variables looked at in one of up to {} iterations", self.looks_in_one_of));
+            parts
+                .push(format!("variables were observed in one of up to {} iterations", self.looks_in_one_of));
         }
         if self.pauses > 0 {
-            parts.push(format!("{} pauses, {} iterations unseen", self.pauses, self.iterations_unseen));
+            let iterations = plural(self.iterations_unseen, "iteration");
+            let pauses = plural(self.pauses, "pause");
+            parts.push(format!("{pauses} to keep the budget ({iterations} not recorded)"));
         }
         if self.gaps > 0 {
-            parts.push(format!("{} times calls that were nested too deep", self.gaps));
+            let pauses = plural(self.gaps, "pause");
+            parts.push(format!("{pauses} because calls were nested too deep or a stack was nearly used up"));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
@@ -73,6 +78,24 @@ pub fn text(account: &[Cost]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_of_pause_says_why_it_was() {
+        let mut left_out = LeftOut::default();
+        assert_eq!(left_out.text(), None);
+        let mut happened = |kind, value| left_out.event(kind, &Event { value, ..Event::EMPTY });
+        happened(EventKind::LooksSpaced, 8);
+        happened(EventKind::Paused, pause::BUDGET);
+        happened(EventKind::Resumed, 12);
+        happened(EventKind::Paused, pause::NESTED);
+        happened(EventKind::Paused, pause::STACK);
+        assert_eq!(
+            left_out.text().unwrap(),
+            "variables were observed in one of up to 8 iterations; \
+             1 pause to keep the budget (12 iterations not recorded); \
+             2 pauses because calls were nested too deep or a stack was nearly used up"
+        );
+    }
 
     #[test]
     fn the_sum_is_a_share_of_the_time_without_it() {
