@@ -13,7 +13,7 @@ pub fn problems(workspace: &Path, layers: &str) -> Vec<String> {
     let rules = rules::Rules::parse(layers);
     let mut tree = source::Tree::default();
     for package in &rules.package {
-        tree.read_package(workspace, &package.name, &package.folder(), &package.roots);
+        tree.read_package(workspace, &package.name, &package.roots);
     }
     rules::check(&rules, &tree, &resolve::edges(&tree))
 }

@@ -1,7 +1,7 @@
 //! The layers as they are written down, and what breaks them.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -19,9 +19,8 @@ pub struct Rules {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
+    /// Also that of its folder in the workspace.
     pub name: String,
-    /// Where it lies in the workspace, if not in a folder of its name.
-    folder: Option<PathBuf>,
     /// The files from which its modules are found.
     pub roots: Vec<String>,
     /// The most files that may name one another in a circle; unlimited if it is not given.
@@ -38,20 +37,16 @@ impl Rules {
 }
 
 impl Package {
-    pub fn folder(&self) -> PathBuf {
-        self.folder.clone().unwrap_or_else(|| PathBuf::from(&self.name))
-    }
-
     /// The part that a file belongs to: that of the longest name. As numbers of its layer and its place there.
     fn part(&self, file: &File) -> Option<(usize, usize)> {
-        let sources = self.folder().join("src");
+        let sources = Path::new(&self.name).join("src");
         let path = file.path.strip_prefix(&sources).unwrap_or(&file.path).with_extension("");
         let parts = self.layers.iter().enumerate().flat_map(|(layer, parts)| {
             parts.iter().enumerate().map(move |(place, part)| ((layer, place), part))
         });
         parts
-            .filter(|(_, part)| path.starts_with(Path::new(part.as_str())) || part.as_str() == "*")
-            .max_by_key(|(_, part)| if part.as_str() == "*" { 0 } else { part.len() })
+            .filter(|(_, part)| path.starts_with(part))
+            .max_by_key(|(_, part)| part.len())
             .map(|(place, _)| place)
     }
 

@@ -49,7 +49,8 @@ pub struct Tree {
 
 impl Tree {
     /// Reads all modules of a package from its roots on, which are paths from its folder.
-    pub fn read_package(&mut self, workspace: &Path, name: &str, folder: &Path, roots: &[String]) {
+    pub fn read_package(&mut self, workspace: &Path, name: &str, roots: &[String]) {
+        let folder = Path::new(name);
         for root in roots {
             let path = folder.join(root);
             let below = path.parent().expect("a root lies in a folder").to_path_buf();
