@@ -106,7 +106,7 @@ pub fn learn(mut references: Vec<Reference>) -> Learned {
                 .map(|reference| reference.evidence.subjects.get(&subject).unwrap_or(&none))
                 .collect();
             let thinned = &thinned;
-            let claims = outcomes.into_iter().filter_map(move |outcome| Claim::new(subject.clone(), outcome));
+            let claims = outcomes.into_iter().map(move |outcome| Claim::new(subject.clone(), outcome));
             claims.map(move |claim| judge::judge(claim, &runs, thinned))
         })
         .collect();

@@ -129,13 +129,16 @@ macro_rules! claims {
         }
 
         impl Claim {
-            /// The claim that an outcome holds in every window of a subject; `None`: they are of two relations.
-            pub fn new(subject: Subject, outcome: Outcome) -> Option<Claim> {
+            /// The claim that an outcome holds in every window of a subject.
+            ///
+            /// # Panics
+            /// If they are of two relations, which none says of its own windows.
+            pub fn new(subject: Subject, outcome: Outcome) -> Claim {
                 match (subject, outcome) {
                     $((Subject::$Name(subject), Outcome::$Name(outcome)) => {
-                        Some(Claim::$Name(Statement { subject, outcome }))
+                        Claim::$Name(Statement { subject, outcome })
                     })*
-                    _ => None,
+                    (subject, outcome) => panic!("no relation has both {subject:?} and {outcome:?}"),
                 }
             }
 
@@ -157,6 +160,13 @@ macro_rules! claims {
             pub fn outcome(&self) -> Outcome {
                 match self {
                     $(Claim::$Name(claim) => Outcome::$Name(claim.outcome.clone()),)*
+                }
+            }
+
+            /// What its relation says about its outcome.
+            pub fn holds(&self) -> &dyn Holds {
+                match self {
+                    $(Claim::$Name(claim) => &claim.outcome,)*
                 }
             }
 
@@ -276,7 +286,7 @@ impl Claim {
 
     /// The literal thing that it speaks of, if it does.
     pub fn literal(&self) -> Option<Literal> {
-        self.outcome().holds().literal()
+        self.holds().literal()
     }
 
     /// Which features of a situation its precondition may speak of.
@@ -289,8 +299,8 @@ impl Claim {
         self.says().calls()
     }
 
-    /// What it says with another outcome of the same relation; `None`: of another one.
-    pub fn with_outcome(&self, outcome: Outcome) -> Option<Claim> {
+    /// What it says with another outcome of the same relation.
+    pub fn with_outcome(&self, outcome: Outcome) -> Claim {
         Claim::new(self.subject(), outcome)
     }
 }

@@ -49,8 +49,7 @@ impl Broken<'_> {
     /// What held in place of what was expected, in words.
     pub fn instead(&self) -> Vec<String> {
         let claim = &self.invariant.claim;
-        let outcomes = self.first.instead.iter();
-        outcomes.filter_map(|outcome| Some(claim.with_outcome(outcome.clone())?.text())).collect()
+        self.first.instead.iter().map(|outcome| claim.with_outcome(outcome.clone()).text()).collect()
     }
 }
 
@@ -120,7 +119,7 @@ pub(super) fn finding<'a>(
 
 /// What is wrong where no cause is known.
 fn title(invariant: &Invariant) -> String {
-    match invariant.claim.outcome().called() {
+    match invariant.claim.holds().called() {
         Some(call) => format!("{call} is not called where it was in the reference runs"),
         None => format!("This no longer holds: {}", invariant.text),
     }
