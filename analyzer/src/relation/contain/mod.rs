@@ -5,12 +5,14 @@ pub mod claim;
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags};
 
-use crate::call::CallId;
-use crate::relation::names::{OutcomeId, SubjectId};
+use crate::call::Call;
+use crate::relation::names::{Names, OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
+use crate::relation::support::by_call::{ByCall, OfCall};
+use crate::relation::support::open::OpenCalls;
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Frame, Iteration, Look, Scene, TraceEvent};
 use crate::situation::{Fields, NOTHING};
@@ -69,8 +71,6 @@ fn is_child(frame: &Frame) -> bool {
 /// What has been called in a window so far.
 #[derive(Debug, Default)]
 struct Seen {
-    call: u64,
-    thread: u16,
     outcomes: Vec<OutcomeId>,
     /// What a suspended call has called before it was resumed last. Windows around it have heard of it already.
     before: Vec<OutcomeId>,
@@ -80,6 +80,12 @@ impl Seen {
     fn add(&mut self, outcome: OutcomeId) {
         if let Err(at) = self.outcomes.binary_search(&outcome) {
             self.outcomes.insert(at, outcome);
+        }
+    }
+
+    fn merge(&mut self, inner: &Seen) {
+        for &outcome in &inner.outcomes {
+            self.add(outcome);
         }
     }
 }
@@ -95,14 +101,29 @@ struct CallNumbers {
     closings: u32,
 }
 
+impl OfCall for CallNumbers {
+    fn of(call: Call, names: &mut Names) -> CallNumbers {
+        let subject = Subject::Call { call: call.clone() };
+        CallNumbers {
+            fields: subject.fields(),
+            subject: names.subject(subject),
+            update: names.subject(Subject::Update { call: call.clone() }),
+            called: names.outcome(Outcome::Called { call: call.clone() }),
+            in_training: names.outcome(Outcome::CalledInTraining { call }),
+            closings: 0,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Contain {
-    open: Vec<Seen>,
+    open: OpenCalls<Seen>,
     suspended: FxHashMap<u64, Seen>,
     spare: Vec<Vec<OutcomeId>>,
-    iteration: Option<Seen>,
+    /// Of its thread.
+    iteration: Option<(u16, Seen)>,
     iterations: u32,
-    numbers: FxHashMap<CallId, CallNumbers>,
+    numbers: ByCall<CallNumbers>,
     entry: FxHashMap<VarId, (u64, Digest)>,
     changed: FxHashMap<u64, Changed>,
 }
@@ -123,11 +144,11 @@ impl Observer for Contain {
             TraceEvent::Suspend(frame) if is_parent(frame) => self.suspend(frame),
             TraceEvent::Resume(frame) if is_parent(frame) => {
                 if let Some(seen) = self.suspended.remove(&frame.call) {
-                    self.open.push(Seen { thread: frame.thread, ..seen });
+                    self.open.open(frame.call, frame.thread, seen);
                 }
             }
             TraceEvent::IterationBegan(iteration) => {
-                self.iteration = Some(Seen { thread: iteration.frame.thread, ..Seen::default() });
+                self.iteration = Some((iteration.frame.thread, Seen::default()));
             }
             TraceEvent::IterationEnded(iteration, cut) => self.iteration_ended(iteration, *cut, cx),
             TraceEvent::State(change, Some(look))
@@ -144,27 +165,12 @@ impl Observer for Contain {
 }
 
 impl Contain {
-    fn numbers(&mut self, id: CallId, cx: &mut Context<'_>) -> &mut CallNumbers {
-        self.numbers.entry(id).or_insert_with(|| {
-            let call = cx.names.calls.get(id).clone();
-            let subject = Subject::Call { call: call.clone() };
-            CallNumbers {
-                fields: subject.fields(),
-                subject: cx.names.subject(subject),
-                update: cx.names.subject(Subject::Update { call: call.clone() }),
-                called: cx.names.outcome(Outcome::Called { call: call.clone() }),
-                in_training: cx.names.outcome(Outcome::CalledInTraining { call }),
-                closings: 0,
-            }
-        })
-    }
-
     fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
         if is_child(frame) {
-            let numbers = *self.numbers(frame.target.plain, cx);
+            let numbers = *self.numbers.of(frame.target.plain, cx.names);
             self.note(frame.thread, numbers.called);
             if let Some(specific) = frame.target.specific {
-                let specific = self.numbers(specific, cx).called;
+                let specific = self.numbers.of(specific, cx.names).called;
                 self.note(frame.thread, specific);
             }
             if frame.target.role == Role::ModuleCall && frame.flags & flags::MODULE_TRAIN != 0 {
@@ -173,37 +179,21 @@ impl Contain {
         }
         if is_parent(frame) {
             let outcomes = self.spare.pop().unwrap_or_default();
-            self.open.push(Seen { call: frame.call, thread: frame.thread, outcomes, before: Vec::new() });
+            self.open.open(frame.call, frame.thread, Seen { outcomes, before: Vec::new() });
         }
     }
 
-    /// Only the innermost window hears of a call at once; the outer ones when it closes.
     fn note(&mut self, thread: u16, outcome: OutcomeId) {
-        if let Some(seen) = self.open.iter_mut().rev().find(|seen| seen.thread == thread) {
+        if let Some(seen) = self.open.innermost(thread) {
             seen.add(outcome);
         }
-        if let Some(seen) = &mut self.iteration
-            && seen.thread == thread
-        {
+        if let Some((_, seen)) = self.iteration.as_mut().filter(|(of, _)| *of == thread) {
             seen.add(outcome);
         }
-    }
-
-    /// Takes the window of `call`, which ends or is suspended, off the open ones, and tells the one around it what it
-    /// has heard.
-    fn take(&mut self, call: u64) -> Option<Seen> {
-        let at = self.open.iter().rposition(|seen| seen.call == call)?;
-        let seen = self.open.remove(at);
-        if let Some(outer) = self.open[..at].iter_mut().rev().find(|outer| outer.thread == seen.thread) {
-            for &outcome in &seen.outcomes {
-                outer.add(outcome);
-            }
-        }
-        Some(seen)
     }
 
     fn suspend(&mut self, frame: &Frame) {
-        let Some(mut seen) = self.take(frame.call) else { return };
+        let Some(mut seen) = self.open.close(frame.call, Seen::merge) else { return };
         let stretch = std::mem::take(&mut seen.outcomes);
         std::mem::swap(&mut seen.outcomes, &mut seen.before);
         for outcome in stretch {
@@ -214,7 +204,7 @@ impl Contain {
     }
 
     fn leave(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Context<'_>) {
-        let Some(mut seen) = self.take(frame.call) else { return };
+        let Some(mut seen) = self.open.close(frame.call, Seen::merge) else { return };
         for outcome in std::mem::take(&mut seen.before) {
             seen.add(outcome);
         }
@@ -229,7 +219,7 @@ impl Contain {
         let depth = cx.scene.depth(frame);
         let (iteration, step) = cx.scene.now;
         for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
-            let numbers = self.numbers(id, cx);
+            let numbers = self.numbers.of(id, cx.names);
             let (subject, fields) = (numbers.subject, numbers.fields);
             numbers.closings = numbers.closings.saturating_add(1);
             let early = Scene::too_early(iteration, numbers.closings);
@@ -249,7 +239,7 @@ impl Contain {
     }
 
     fn iteration_ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
-        let Some(mut seen) = self.iteration.take() else { return };
+        let Some((_, mut seen)) = self.iteration.take() else { return };
         if !iteration.backward {
             return;
         }
@@ -304,7 +294,7 @@ impl Contain {
         let clear = may_be_blamed(&changed, look, cx.scene);
         let depth = cx.scene.depth(frame);
         for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
-            let numbers = self.numbers(id, cx);
+            let numbers = self.numbers.of(id, cx.names);
             let subject = numbers.update;
             let early = Scene::too_early(look.iteration, numbers.closings);
             let mut window = Window::new(subject, NOTHING, frame, depth);

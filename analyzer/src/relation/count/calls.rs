@@ -9,6 +9,7 @@ use crate::call::CallId;
 use crate::relation::names::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
+use crate::relation::support::open::OpenCalls;
 use crate::relation::support::sequence::is_critical;
 use crate::scene::variables::Variable;
 use crate::scene::{Cut, Frame, Iteration, Scene, TraceEvent};
@@ -117,14 +118,6 @@ impl Tally {
     }
 }
 
-/// A call of a function of the script that is open.
-#[derive(Debug)]
-struct Open {
-    call: u64,
-    thread: u16,
-    tally: Tally,
-}
-
 /// What came since the last step of an optimizer.
 #[derive(Debug)]
 struct Since {
@@ -142,7 +135,8 @@ struct Known {
 
 #[derive(Debug, Default)]
 pub struct Calls {
-    open: Vec<Open>,
+    /// Of functions of the script.
+    open: OpenCalls<Tally>,
     iteration: Option<(u16, Tally)>,
     /// Since the last step of each optimizer, the most recent last.
     steps: Vec<Since>,
@@ -159,7 +153,7 @@ impl Calls {
                     self.called(frame, cx);
                 }
                 if frame.target.role == Role::User {
-                    self.open.push(Open { call: frame.call, thread: frame.thread, tally: Tally::default() });
+                    self.open.open(frame.call, frame.thread, Tally::default());
                 }
             }
             TraceEvent::Leave(frame, cut) if frame.counts => match frame.target.role {
@@ -171,7 +165,7 @@ impl Calls {
             },
             // What a generator calls between two values is the business of who asks for them.
             TraceEvent::Suspend(frame) if frame.target.role == Role::User => {
-                self.take(frame.call);
+                self.open.close(frame.call, Tally::merge);
             }
             TraceEvent::IterationBegan(iteration) => {
                 self.iteration = Some((iteration.frame.thread, Tally::default()));
@@ -181,10 +175,9 @@ impl Calls {
         }
     }
 
-    /// Only the innermost call hears of it at once; the outer ones when it closes.
     fn tell(&mut self, thread: u16, mut change: impl FnMut(&mut Tally)) {
-        if let Some(open) = self.open.iter_mut().rev().find(|open| open.thread == thread) {
-            change(&mut open.tally);
+        if let Some(tally) = self.open.innermost(thread) {
+            change(tally);
         }
         if let Some((_, tally)) = self.iteration.as_mut().filter(|(of, _)| *of == thread) {
             change(tally);
@@ -214,17 +207,8 @@ impl Calls {
         self.steps.push(Since { thread: frame.thread, optimizer: frame.object, tally });
     }
 
-    fn take(&mut self, call: u64) -> Option<Tally> {
-        let at = self.open.iter().rposition(|open| open.call == call)?;
-        let open = self.open.remove(at);
-        if let Some(outer) = self.open[..at].iter_mut().rev().find(|outer| outer.thread == open.thread) {
-            outer.tally.merge(&open.tally);
-        }
-        Some(open.tally)
-    }
-
     fn leave(&mut self, frame: &Frame, cut: Option<Cut>, cx: &mut Context<'_>) {
-        let Some(tally) = self.take(frame.call) else { return };
+        let Some(tally) = self.open.close(frame.call, Tally::merge) else { return };
         if tally.calls.is_empty() && !self.in_calls.contains_key(&frame.target.plain) {
             return;
         }

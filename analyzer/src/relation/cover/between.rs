@@ -9,10 +9,11 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Role, ValueKind};
 
 use super::claim::{FIELDS, ORDER, Outcome, Subject, is_ordered};
-use crate::call::CallId;
-use crate::relation::names::{OutcomeId, SubjectId};
+use crate::call::{Call, CallId};
+use crate::relation::names::{Names, OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::{Why, Window};
+use crate::relation::support::by_call::{ByCall, OfCall};
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 
 /// Kinds of calls that are remembered per thread. Where there are more (an optimizer per parameter), nothing is said.
@@ -64,13 +65,23 @@ struct Thread {
     overflowed: bool,
 }
 
+/// That a function is called.
+#[derive(Debug)]
+struct Called(OutcomeId);
+
+impl OfCall for Called {
+    fn of(call: Call, names: &mut Names) -> Called {
+        Called(names.outcome(Outcome::Called { call }))
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Between {
     threads: FxHashMap<u16, Thread>,
     clock: u64,
     subjects: FxHashMap<(CallId, CallId), SubjectId>,
-    called: FxHashMap<CallId, OutcomeId>,
+    called: ByCall<Called>,
     held: Vec<OutcomeId>,
 }
 
@@ -174,11 +185,7 @@ impl Between {
             stepped |= role == Role::OptimizerStep;
             scaled |= role == Role::ScalerStep;
             for call in [Some(last.frame.target.plain), last.frame.target.specific].into_iter().flatten() {
-                let called = *self.called.entry(call).or_insert_with(|| {
-                    let call = cx.names.calls.get(call).clone();
-                    cx.names.outcome(Outcome::Called { call })
-                });
-                self.held.push(called);
+                self.held.push(self.called.of(call, cx.names).0);
             }
         }
         // One function on two objects.

@@ -10,12 +10,13 @@ pub mod claim;
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
-use crate::call::CallId;
-use crate::relation::names::{OutcomeId, SubjectId};
+use crate::call::{Call, CallId};
+use crate::relation::names::{Names, OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
+use crate::relation::support::by_call::{ByCall, OfCall};
 use crate::relation::support::sequence::{self, Levels, Sequence};
 use crate::scene::{Frame, Scene, TraceEvent};
 use between::Between;
@@ -68,6 +69,17 @@ struct CallNumbers {
     seen: u32,
 }
 
+impl OfCall for CallNumbers {
+    fn of(call: Call, names: &mut Names) -> CallNumbers {
+        let mut subject = |level, first| names.subject(Subject::Before { call: call.clone(), level, first });
+        let (first, between) = (subject(Among::Same, true), subject(Among::Same, false));
+        let thread = subject(Among::Thread, false);
+        let role = call.role;
+        let called = names.outcome(Outcome::Called { call });
+        CallNumbers { first, between, thread, called, role, seen: 0 }
+    }
+}
+
 /// Sequences of calls without their objects, or with them.
 #[derive(Default)]
 struct World {
@@ -80,7 +92,7 @@ struct Cover {
     plain: World,
     specific: World,
     between: Between,
-    numbers: FxHashMap<CallId, CallNumbers>,
+    numbers: ByCall<CallNumbers>,
     held: Vec<OutcomeId>,
 }
 
@@ -103,8 +115,6 @@ impl Cover {
         let critical = sequence::is_critical(frame.target.role);
         let parent = sequence::parent(frame, cx.scene);
         let specific = frame.target.specific.unwrap_or(frame.target.plain);
-        self.look_up(frame.target.plain, cx);
-        self.look_up(specific, cx);
         let mut specific_world = std::mem::take(&mut self.specific);
         let mut plain_world = std::mem::take(&mut self.plain);
         // Where a call is on no object both worlds say the same of it: once is enough.
@@ -129,20 +139,6 @@ impl Cover {
         self.plain = plain_world;
     }
 
-    fn look_up(&mut self, id: CallId, cx: &mut Context<'_>) {
-        if self.numbers.contains_key(&id) {
-            return;
-        }
-        let call = cx.names.calls.get(id).clone();
-        let mut subject =
-            |level, first| cx.names.subject(Subject::Before { call: call.clone(), level, first });
-        let (first, between) = (subject(Among::Same, true), subject(Among::Same, false));
-        let thread = subject(Among::Thread, false);
-        let role = call.role;
-        let called = cx.names.outcome(Outcome::Called { call });
-        self.numbers.insert(id, CallNumbers { first, between, thread, called, role, seen: 0 });
-    }
-
     fn examples(
         &mut self,
         sequence: &Sequence,
@@ -155,12 +151,12 @@ impl Cover {
         self.held.clear();
         let (mut scaler, mut stepped) = (false, false);
         for call in since {
-            let numbers = &self.numbers[call];
+            let numbers = self.numbers.of(*call, cx.names);
             scaler |= numbers.role == Role::ScalerStep;
             stepped |= numbers.role == Role::OptimizerStep;
             self.held.push(numbers.called);
         }
-        let numbers = self.numbers.get_mut(&id).expect("looked up before");
+        let numbers = self.numbers.of(id, cx.names);
         if level == Among::Same {
             numbers.seen = numbers.seen.saturating_add(1);
         }

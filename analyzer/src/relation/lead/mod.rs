@@ -1,15 +1,15 @@
 //! Lead: after every A, before the next A or the return of the call that made it, there is a B.
 pub mod claim;
 
-use rustc_hash::FxHashMap;
 use traincheck_schema::record::Role;
 
-use crate::call::CallId;
-use crate::relation::names::{OutcomeId, SubjectId};
+use crate::call::{Call, CallId};
+use crate::relation::names::{Names, OutcomeId, SubjectId};
 use crate::relation::needs::Needs;
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
+use crate::relation::support::by_call::{ByCall, OfCall};
 use crate::relation::support::sequence::{self, Levels, Sequence};
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use claim::{FIELDS, Outcome, Subject};
@@ -44,10 +44,21 @@ struct CallNumbers {
     seen: u32,
 }
 
+impl OfCall for CallNumbers {
+    fn of(call: Call, names: &mut Names) -> CallNumbers {
+        CallNumbers {
+            after: names.subject(Subject::After { call: call.clone() }),
+            role: call.role,
+            called: names.outcome(Outcome::Called { call }),
+            seen: 0,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Lead {
     levels: Levels,
-    numbers: FxHashMap<CallId, CallNumbers>,
+    numbers: ByCall<CallNumbers>,
     held: Vec<OutcomeId>,
 }
 
@@ -68,15 +79,6 @@ impl Observer for Lead {
 impl Lead {
     fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
         let id = frame.target.plain;
-        self.numbers.entry(id).or_insert_with(|| {
-            let call = cx.names.calls.get(id).clone();
-            CallNumbers {
-                after: cx.names.subject(Subject::After { call: call.clone() }),
-                role: call.role,
-                called: cx.names.outcome(Outcome::Called { call }),
-                seen: 0,
-            }
-        });
         let parent = sequence::parent(frame, cx.scene);
         let mut levels = std::mem::take(&mut self.levels);
         let level = levels.level(frame.thread, parent);
@@ -115,7 +117,7 @@ impl Lead {
         let early = Scene::too_early(last.iteration, numbers.seen);
         let (subject, role) = (numbers.after, numbers.role);
         self.held.clear();
-        self.held.extend(since.iter().map(|call| self.numbers[call].called));
+        self.held.extend(since.iter().map(|call| self.numbers.of(*call, cx.names).called));
         let inconclusive =
             if role == Role::Backward { accumulation::excused(&self.held, cx.names) } else { Vec::new() };
         let mut window = Window::new(subject, cx.situation(last, FIELDS), last, depth);

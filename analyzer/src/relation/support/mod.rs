@@ -1,5 +1,7 @@
 //! What several observers share.
 pub mod accumulation;
+pub mod by_call;
+pub mod open;
 pub mod sequence;
 pub mod steps;
 pub mod storages;
