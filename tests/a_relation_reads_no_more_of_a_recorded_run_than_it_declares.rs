@@ -5,7 +5,7 @@ mod narrow;
 #[path = "../analyzer/tests/support/windows.rs"]
 mod windows;
 
-use narrow::Narrow;
+use narrow::{Narrow, complete};
 use traincheck_analyzer::relation::claim::RelationName;
 use traincheck_analyzer::relation::kind;
 use traincheck_analyzer::run_source::{Progress, RunSource};
@@ -28,9 +28,9 @@ fn of_a_classifier_with_workers_and_of_two_models_that_take_turns() {
             for &relation in RelationName::ALL {
                 let progress = Progress::default();
                 let whole = windows(relation, &mut RunSource::new(process, &progress));
-                let needs = &kind(relation).needs;
+                let needs = complete(&kind(relation).needs);
                 let narrow =
-                    windows(relation, &mut Narrow::new(&mut RunSource::new(process, &progress), needs));
+                    windows(relation, &mut Narrow::new(&mut RunSource::new(process, &progress), &needs));
                 let differs = whole.iter().zip(&narrow).find(|(whole, narrow)| whole != narrow);
                 assert_eq!(differs, None, "{} of {name}", relation.word());
                 assert_eq!(whole.len(), narrow.len(), "{} of {name}", relation.word());

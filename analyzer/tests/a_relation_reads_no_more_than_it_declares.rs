@@ -1,16 +1,23 @@
-//! Of a trace in which nothing is left but what a relation declares that it needs, the relation says the same.
+//! Of a trace in which nothing is left but what a relation declares that it needs, the relation says the same. Nothing
+//! is declared that makes no difference, and preconditions speak of nothing else.
 mod support;
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
-use support::narrow::Narrow;
+use support::anything::anything;
+use support::narrow::{Narrow, complete};
+use support::references;
 use support::scripts::{Error, NAMES, Order, Schedule, Script, Style, gan};
 use support::torch::Torch;
 use support::windows::windows;
 use support::{Passed, Value};
-use traincheck_analyzer::relation::claim::RelationName;
+use traincheck_analyzer::call::roles::Roles;
+use traincheck_analyzer::infer::{Verdict, learn};
+use traincheck_analyzer::relation::claim::{Claim, RelationName};
 use traincheck_analyzer::relation::kind;
-use traincheck_analyzer::relation::needs::Needs;
+use traincheck_analyzer::relation::needs::{EVERY_RELATION, Needs, States};
+use traincheck_analyzer::situation::{Feature, Fields};
 use traincheck_analyzer::source::MemoryTrace;
 use traincheck_schema::record::{Direction, ObjectKind, Role, flags};
 
@@ -118,6 +125,11 @@ fn narrowed(relation: RelationName, needs: &Needs, trace: &MemoryTrace) -> Vec<S
     windows(relation, &mut Narrow::new(&mut trace.source(), needs))
 }
 
+/// What a relation needs, with what every one does.
+fn needs(relation: RelationName) -> Needs {
+    complete(&kind(relation).needs)
+}
+
 #[test]
 fn what_it_declares_is_enough() {
     let mut counts: BTreeMap<RelationName, usize> = BTreeMap::new();
@@ -125,7 +137,7 @@ fn what_it_declares_is_enough() {
     for (number, trace) in traces().iter().enumerate() {
         for &relation in RelationName::ALL {
             let whole = windows(relation, &mut trace.source());
-            let narrow = narrowed(relation, &kind(relation).needs, trace);
+            let narrow = narrowed(relation, &needs(relation), trace);
             *counts.entry(relation).or_default() += whole.len();
             if whole != narrow {
                 let first = whole.iter().zip(&narrow).find(|(whole, narrow)| whole != narrow);
@@ -151,8 +163,110 @@ fn what_it_does_not_declare_it_does_not_get() {
     let content = [RelationName::Mode];
     for &relation in RelationName::ALL.iter().filter(|relation| !content.contains(relation)) {
         let differs = traces.iter().any(|trace| {
-            windows(relation, &mut trace.source()) != narrowed(relation, &Needs::NOTHING, trace)
+            windows(relation, &mut trace.source()) != narrowed(relation, &complete(&Needs::NOTHING), trace)
         });
         assert!(differs, "{} needs nothing", relation.word());
+    }
+}
+
+/// `needs` without one of the things that `declared` names, each in turn.
+fn each_left_out(needs: &Needs, declared: &Needs) -> Vec<(String, Needs)> {
+    let mut all = Vec::new();
+    let without =
+        |roles: Roles, role| Roles::of(&roles.iter().filter(|other| *other != role).collect::<Vec<_>>());
+    for role in declared.calls.iter() {
+        all.push((format!("calls of {role:?}"), Needs { calls: without(needs.calls, role), ..*needs }));
+    }
+    for role in declared.arguments.iter() {
+        let arguments = without(needs.arguments, role);
+        all.push((format!("arguments of {role:?}"), Needs { arguments, ..*needs }));
+    }
+    for role in declared.results.iter() {
+        all.push((format!("results of {role:?}"), Needs { results: without(needs.results, role), ..*needs }));
+    }
+    for (number, states) in declared.variables.iter().enumerate() {
+        let mut replace = |what: String, states: States| {
+            let mut variables = needs.variables.to_vec();
+            variables[number] = states;
+            all.push((what, Needs { variables: variables.leak(), ..*needs }));
+        };
+        let attribute = states.attribute;
+        for kind in states.of {
+            let of = states.of.iter().filter(|other| *other != kind).copied().collect::<Vec<_>>().leak();
+            replace(format!("{attribute:?} of {kind:?}"), States { of, ..*states });
+        }
+        // Of no point means wherever: the only one is as good as the whole.
+        for point in states.at.iter().filter(|_| states.at.len() > 1) {
+            let at = states.at.iter().filter(|other| *other != point).copied().collect::<Vec<_>>().leak();
+            replace(format!("{attribute:?} at {point:?}"), States { at, ..*states });
+        }
+    }
+    if declared.constructions {
+        all.push(("constructions".to_owned(), Needs { constructions: false, ..*needs }));
+    }
+    if declared.ops {
+        all.push(("ops".to_owned(), Needs { ops: false, ..*needs }));
+    }
+    for feature in declared.contexts.features() {
+        let others: Vec<Feature> = needs.contexts.features().filter(|other| *other != feature).collect();
+        all.push((format!("{feature:?}"), Needs { contexts: Fields::of(&others), ..*needs }));
+    }
+    all
+}
+
+/// Traces in which anything happens, made when they are asked for.
+type Anything = LazyCell<MemoryTrace, Box<dyn FnOnce() -> MemoryTrace>>;
+
+/// Which of what `declared` names makes no difference to any of these relations.
+fn unread(declared: &Needs, relations: &[RelationName], traces: &[Anything]) -> Vec<String> {
+    let names = each_left_out(declared, declared).into_iter().map(|(name, _)| name);
+    let mut unread: Vec<String> = names.collect();
+    for trace in traces {
+        if unread.is_empty() {
+            break;
+        }
+        for &relation in relations {
+            let whole = narrowed(relation, &needs(relation), trace);
+            for (name, less) in each_left_out(&needs(relation), declared) {
+                if unread.contains(&name) && narrowed(relation, &less, trace) != whole {
+                    unread.retain(|other| *other != name);
+                }
+            }
+        }
+    }
+    unread
+}
+
+#[test]
+fn what_it_declares_it_reads() {
+    let traces: Vec<Anything> =
+        (1..=1500).map(|seed| Anything::new(Box::new(move || anything(seed)))).collect();
+    let mut problems = Vec::new();
+    for &relation in RelationName::ALL {
+        for what in unread(&kind(relation).needs, &[relation], &traces) {
+            problems.push(format!("{} declares {what}", relation.word()));
+        }
+    }
+    for what in unread(&EVERY_RELATION, RelationName::ALL, &traces) {
+        problems.push(format!("it is said of every relation that it needs {what}"));
+    }
+    let all = problems.join("\n");
+    assert!(problems.is_empty(), "nothing that happens in support/anything.rs differs without it:\n{all}");
+}
+
+#[test]
+fn preconditions_speak_of_what_is_declared() {
+    // One claim or more of every kind, and those of the traces.
+    let frozen =
+        include_str!("data/claims.jsonl").lines().map(|line| serde_json::from_str(line).expect("a claim"));
+    let learned = learn(references(&traces())).verdicts.into_iter().map(|verdict| match verdict {
+        Verdict::Kept(invariant, _) => invariant.claim,
+        Verdict::Rejected(claim, _) => claim,
+    });
+    for claim in frozen.chain(learned) {
+        let claim: Claim = claim;
+        let declared = needs(claim.relation()).contexts;
+        let beyond: Vec<Feature> = claim.fields().features().filter(|f| !declared.has(*f)).collect();
+        assert_eq!(beyond, [], "{}", claim.text());
     }
 }

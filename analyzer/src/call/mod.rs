@@ -1,6 +1,7 @@
 //! Calls as claims name them: a function, what it does, and where that matters the object that it is called on.
 
 pub mod role_word;
+pub mod roles;
 
 use std::fmt;
 

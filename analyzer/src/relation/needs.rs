@@ -3,17 +3,18 @@
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 use crate::call::role_word;
+use crate::call::roles::Roles;
 use crate::situation::{Feature, Fields};
 
 /// What a relation reads, beside what [`EVERY_RELATION`] names.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
     /// Calls of functions with these roles.
-    pub calls: &'static [Role],
+    pub calls: Roles,
     /// What calls with these roles are given.
-    pub arguments: &'static [Role],
+    pub arguments: Roles,
     /// What calls with these roles give back.
-    pub results: &'static [Role],
+    pub results: Roles,
     /// States of variables.
     pub variables: &'static [States],
     /// Whether it follows tracked objects from their construction.
@@ -35,6 +36,35 @@ pub struct States {
     pub at: &'static [Point],
 }
 
+impl States {
+    /// Which optimizers hold parameters.
+    pub const HOLDERS: States = States { attribute: Attribute::HeldBy, of: PARAMETERS, at: &[] };
+    /// The gradients that a backward leaves.
+    pub const GRADIENTS: States =
+        States { attribute: Attribute::Grad, of: PARAMETERS, at: &[Point::Return(Role::Backward)] };
+    /// Contents of parameters before and after each step.
+    pub const AROUND_STEPS: States = States {
+        attribute: Attribute::Data,
+        of: PARAMETERS,
+        at: &[Point::Entry(Role::OptimizerStep), Point::Return(Role::OptimizerStep)],
+    };
+    /// Learning rates, wherever one is set.
+    pub const RATES: States = States {
+        attribute: Attribute::Value,
+        of: &[VariableKind::Hyperparameter],
+        at: &[
+            Point::Entry(Role::OptimizerStep),
+            Point::Return(Role::OptimizerStep),
+            Point::Return(Role::SchedulerStep),
+            Point::Return(Role::OptimizerInit),
+            Point::Return(Role::LoadState),
+        ],
+    };
+}
+
+/// Parameters of modules, and those that no running module reaches.
+const PARAMETERS: &[VariableKind] = &[VariableKind::Parameter, VariableKind::Unreached];
+
 /// An observation point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
@@ -47,9 +77,9 @@ pub enum Point {
 impl Needs {
     /// Nothing of its own.
     pub const NOTHING: Needs = Needs {
-        calls: &[],
-        arguments: &[],
-        results: &[],
+        calls: Roles::NONE,
+        arguments: Roles::NONE,
+        results: Roles::NONE,
         variables: &[],
         constructions: false,
         ops: false,
@@ -59,7 +89,7 @@ impl Needs {
 
 /// What iterations, steps and passes over the data are told by, and what calls are made by: every relation needs it.
 pub const EVERY_RELATION: Needs = Needs {
-    calls: &[
+    calls: Roles::of(&[
         Role::Other,
         Role::User,
         Role::ModuleCall,
@@ -68,7 +98,7 @@ pub const EVERY_RELATION: Needs = Needs {
         Role::ScalerStep,
         Role::LoaderIter,
         Role::LoaderNext,
-    ],
+    ]),
     contexts: Fields::of(&[Feature::Grad, Feature::Mode, Feature::Outermost]),
     ..Needs::NOTHING
 };
@@ -80,13 +110,13 @@ pub fn table<'a>(relations: impl Iterator<Item = (&'a str, &'a Needs)>) -> Strin
     );
     let every = [("every relation", &EVERY_RELATION)].into_iter();
     for (word, needs) in every.chain(relations) {
-        let calls = match needs.calls.len() == Role::ALL.len() {
+        let calls = match needs.calls == Roles::ALL {
             true => "all".to_owned(),
-            false => roles(needs.calls.iter().filter(|role| is_its_own(word, **role))),
+            false => roles(needs.calls.iter().filter(|role| is_its_own(word, *role))),
         };
         let mut values = Vec::new();
         for (what, of) in [("arguments of", needs.arguments), ("results of", needs.results)] {
-            if !of.is_empty() {
+            if of != Roles::NONE {
                 values.push(format!("{what} {}", roles(of.iter())));
             }
         }
@@ -110,11 +140,11 @@ pub fn table<'a>(relations: impl Iterator<Item = (&'a str, &'a Needs)>) -> Strin
 }
 
 fn is_its_own(word: &str, role: Role) -> bool {
-    word == "every relation" || !EVERY_RELATION.calls.contains(&role)
+    word == "every relation" || !EVERY_RELATION.calls.has(role)
 }
 
-fn roles<'a>(roles: impl Iterator<Item = &'a Role>) -> String {
-    roles.map(|role| format!("`{}`", role_word::word(*role))).collect::<Vec<_>>().join(", ")
+fn roles(roles: impl Iterator<Item = Role>) -> String {
+    roles.map(|role| format!("`{}`", role_word::word(role))).collect::<Vec<_>>().join(", ")
 }
 
 fn feature(feature: Feature) -> String {

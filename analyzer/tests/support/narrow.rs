@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use traincheck_analyzer::relation::needs::{EVERY_RELATION, Needs, Point};
-use traincheck_analyzer::situation::{Feature, Fields};
+use traincheck_analyzer::situation::Feature;
 use traincheck_analyzer::source::{Batch, End, Source};
 use traincheck_schema::record::{
-    Argument, Attribute, DictKind, Direction, Event, EventKind, Role, Stage, State, VariableKind, flags, look,
+    Argument, Attribute, DictEntry, DictKind, Direction, Event, EventKind, Role, Stage, State, VariableKind,
+    flags, look,
 };
 
 /// A call that was entered.
@@ -18,19 +19,31 @@ struct Known {
     kept: u64,
 }
 
+/// What a relation reads, with what every one does.
+pub fn complete(needs: &Needs) -> Needs {
+    Needs {
+        calls: needs.calls.and(EVERY_RELATION.calls),
+        contexts: needs.contexts.and(EVERY_RELATION.contexts),
+        ..*needs
+    }
+}
+
 /// See the module.
 pub struct Narrow<'a> {
     inner: &'a mut dyn Source,
+    /// Complete.
     needs: &'a Needs,
     calls: HashMap<u64, Known>,
+    /// Contexts with no more in them than is read, by their ids.
+    contexts: HashMap<u32, DictEntry>,
     /// The last observation of each thread: its call, its time, and where it was.
     points: HashMap<u16, (u64, u64, Point)>,
 }
 
 impl<'a> Narrow<'a> {
-    /// What `needs` says of the records of `inner`.
+    /// What `needs`, which are [`complete`], say of the records of `inner`.
     pub fn new(inner: &'a mut dyn Source, needs: &'a Needs) -> Narrow<'a> {
-        Narrow { inner, needs, calls: HashMap::new(), points: HashMap::new() }
+        Narrow { inner, needs, calls: HashMap::new(), contexts: HashMap::new(), points: HashMap::new() }
     }
 
     fn role(&self, function: u32) -> Role {
@@ -39,7 +52,7 @@ impl<'a> Narrow<'a> {
     }
 
     fn wants_calls(&self, role: Role) -> bool {
-        self.needs.calls.contains(&role) || EVERY_RELATION.calls.contains(&role)
+        self.needs.calls.has(role)
     }
 
     fn kept(&self, call: u64) -> u64 {
@@ -77,20 +90,27 @@ impl<'a> Narrow<'a> {
     }
 
     /// Takes out what the call happened under.
-    fn blank(&self, event: &mut Event) {
-        let fields = self.needs.contexts.and(EVERY_RELATION.contexts);
-        let has = |features: &[Feature]| features.iter().any(|&feature| fields.has(feature));
-        if !has(&Fields::NUMERICS.features().filter(|f| *f > Feature::Autocast).collect::<Vec<_>>()) {
-            event.context = 0;
+    fn blank(&mut self, event: &mut Event) {
+        let needs = self.needs;
+        let has = |feature| needs.contexts.has(feature);
+        for (feature, of_it) in [
+            (Feature::Grad, flags::GRAD),
+            (Feature::Mode, flags::MODULE_TRAIN | flags::MODULE_EVAL),
+            (Feature::Outermost, flags::OUTERMOST),
+            (Feature::Inference, flags::INFERENCE),
+            (Feature::Autocast, flags::AUTOCAST),
+        ] {
+            event.flags &= if has(feature) { !0 } else { !of_it };
         }
-        for (feature, flag) in [(Feature::Inference, flags::INFERENCE), (Feature::Autocast, flags::AUTOCAST)]
-        {
-            if !has(&[feature]) {
-                event.flags &= !flag;
-            }
-        }
-        if !has(&[Feature::Stage]) {
+        if !has(Feature::Stage) {
             event.stage = Stage::Init as u8;
+        }
+        if let Some(entry) = self.inner.entry(event.context) {
+            let text: Vec<&str> = parts(&entry.text).filter(|part| feature(part).is_some_and(has)).collect();
+            match text.join(" ") {
+                text if text.is_empty() => event.context = 0,
+                text => drop(self.contexts.insert(entry.id, DictEntry { text, ..entry.clone() })),
+            }
         }
     }
 
@@ -108,8 +128,8 @@ impl<'a> Narrow<'a> {
     fn argument(&self, argument: &Argument) -> bool {
         let Some(known) = self.calls.get(&argument.call) else { return false };
         match Direction::try_from(argument.direction) {
-            Ok(Direction::Argument) => self.needs.arguments.contains(&known.role),
-            Ok(Direction::Result) => self.needs.results.contains(&known.role),
+            Ok(Direction::Argument) => self.needs.arguments.has(known.role),
+            Ok(Direction::Result) => self.needs.results.has(known.role),
             _ => false,
         }
     }
@@ -138,11 +158,37 @@ impl Source for Narrow<'_> {
         Some(batch.map(|batch| Arc::new(self.batch(&batch))))
     }
 
-    fn entry(&self, id: u32) -> Option<&traincheck_schema::record::DictEntry> {
-        self.inner.entry(id)
+    fn entry(&self, id: u32) -> Option<&DictEntry> {
+        self.contexts.get(&id).or_else(|| self.inner.entry(id))
     }
 
     fn end(&self) -> End {
         self.inner.end()
     }
+}
+
+/// The parts of a context. Within brackets there are blanks as well.
+fn parts(context: &str) -> impl Iterator<Item = &str> {
+    let mut open = false;
+    context.split(move |letter| {
+        open = match letter {
+            '(' => true,
+            ')' => false,
+            _ => open,
+        };
+        letter == ' ' && !open
+    })
+}
+
+/// The feature that a part of a context is of; none is known of other devices.
+fn feature(part: &str) -> Option<Feature> {
+    let known = [
+        ("autocast(cpu", Feature::AutocastCpu),
+        ("autocast(cuda", Feature::AutocastCuda),
+        ("deterministic", Feature::Deterministic),
+        ("matmul", Feature::Matmul),
+        ("default_dtype", Feature::DefaultDtype),
+        ("no_sync", Feature::NoSync),
+    ];
+    known.into_iter().find(|(start, _)| part.starts_with(start)).map(|(_, feature)| feature)
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, ValueKind, VariableKind};
 
+use crate::call::roles::Roles;
 use crate::relation::claim as claims;
 use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, Point, States};
@@ -25,7 +26,7 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Consistent::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::LoadState, Role::OptimizerStep],
+    calls: Roles::of(&[Role::OptimizerStep]),
     variables: &[
         States {
             attribute: Attribute::Data,

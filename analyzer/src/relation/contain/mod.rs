@@ -6,8 +6,9 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags};
 
 use crate::call::Call;
+use crate::call::roles::Roles;
 use crate::relation::names::{Names, OutcomeId, SubjectId};
-use crate::relation::needs::{Needs, Point, States};
+use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
@@ -23,34 +24,16 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Contain::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: Role::ALL,
+    calls: Roles::ALL,
     variables: &[
-        States {
-            attribute: Attribute::Data,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[Point::Entry(Role::OptimizerStep), Point::Return(Role::OptimizerStep)],
-        },
+        States::AROUND_STEPS,
         States {
             attribute: Attribute::Grad,
             of: &[VariableKind::Parameter, VariableKind::Unreached],
             at: &[],
         },
-        States {
-            attribute: Attribute::HeldBy,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
-        States {
-            attribute: Attribute::Value,
-            of: &[VariableKind::Hyperparameter],
-            at: &[
-                Point::Entry(Role::OptimizerStep),
-                Point::Return(Role::OptimizerStep),
-                Point::Return(Role::SchedulerStep),
-                Point::Return(Role::OptimizerInit),
-                Point::Return(Role::LoadState),
-            ],
-        },
+        States::HOLDERS,
+        States::RATES,
     ],
     contexts: Fields::MODULE_CALL.and(Fields::NUMERICS),
     ..Needs::NOTHING

@@ -10,7 +10,7 @@ use crate::relation::names::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::open::OpenCalls;
-use crate::relation::support::sequence::is_critical;
+use crate::relation::support::sequence::CRITICAL;
 use crate::scene::variables::Variable;
 use crate::scene::{Cut, Frame, Iteration, Scene, TraceEvent};
 use crate::situation::NOTHING;
@@ -149,7 +149,7 @@ impl Calls {
     pub fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         match event {
             TraceEvent::Enter(frame) if frame.counts => {
-                if is_critical(frame.target.role) {
+                if CRITICAL.has(frame.target.role) {
                     self.called(frame, cx);
                 }
                 if frame.target.role == Role::User {

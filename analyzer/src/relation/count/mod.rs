@@ -10,8 +10,10 @@ mod pace;
 mod repeated;
 pub mod times;
 
+use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::support::sequence::CRITICAL;
 use crate::scene::TraceEvent;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
@@ -20,28 +22,11 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Count::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[
-        Role::Backward,
-        Role::OptimizerStep,
-        Role::ZeroGrad,
-        Role::SchedulerStep,
-        Role::ClipGrad,
-        Role::ScalerScale,
-        Role::ScalerUnscale,
-        Role::ScalerStep,
-        Role::ScalerUpdate,
-        Role::User,
-        Role::LoaderIter,
-        Role::LoaderNext,
-    ],
+    calls: CRITICAL.and(Roles::of(&[Role::User, Role::LoaderIter, Role::LoaderNext])),
     variables: &[
         States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
         States { attribute: Attribute::Value, of: &[VariableKind::Hyperparameter], at: &[] },
-        States {
-            attribute: Attribute::HeldBy,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
+        States::HOLDERS,
     ],
     constructions: true,
     ops: true,

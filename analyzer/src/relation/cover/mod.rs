@@ -10,14 +10,15 @@ pub mod claim;
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
+use crate::call::roles::Roles;
 use crate::call::{Call, CallId};
 use crate::relation::names::{Names, OutcomeId, SubjectId};
-use crate::relation::needs::{Needs, Point, States};
+use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
 use crate::relation::support::by_call::{ByCall, OfCall};
-use crate::relation::support::sequence::{self, Levels, Sequence};
+use crate::relation::support::sequence::{self, CRITICAL, Levels, NEIGHBOURS, Sequence};
 use crate::scene::{Frame, Scene, TraceEvent};
 use between::Between;
 use claim::{Among, FIELDS, Outcome, Subject};
@@ -27,33 +28,10 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Cover::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[
-        Role::Backward,
-        Role::OptimizerStep,
-        Role::ZeroGrad,
-        Role::SchedulerStep,
-        Role::ClipGrad,
-        Role::ScalerScale,
-        Role::ScalerUnscale,
-        Role::ScalerStep,
-        Role::ScalerUpdate,
-        Role::AutogradGrad,
-        Role::ModeChange,
-        Role::LoaderIter,
-        Role::User,
-        Role::ModuleCall,
-    ],
+    calls: NEIGHBOURS.and(Roles::of(&[Role::AutogradGrad, Role::ModeChange, Role::LoaderIter])),
     variables: &[
-        States {
-            attribute: Attribute::Grad,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[Point::Return(Role::Backward)],
-        },
-        States {
-            attribute: Attribute::HeldBy,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
+        States::GRADIENTS,
+        States { attribute: Attribute::HeldBy, of: &[VariableKind::Parameter], at: &[] },
     ],
     contexts: claim::FIELDS,
     ..Needs::NOTHING
@@ -112,7 +90,7 @@ impl Observer for Cover {
 
 impl Cover {
     fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
-        let critical = sequence::is_critical(frame.target.role);
+        let critical = CRITICAL.has(frame.target.role);
         let parent = sequence::parent(frame, cx.scene);
         let specific = frame.target.specific.unwrap_or(frame.target.plain);
         let mut specific_world = std::mem::take(&mut self.specific);

@@ -7,6 +7,7 @@ pub mod claim;
 mod gradients;
 mod models;
 
+use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::scene::TraceEvent;
@@ -17,7 +18,13 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Distinct::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::LoaderIter, Role::LoaderNext, Role::Backward, Role::ZeroGrad, Role::OptimizerStep],
+    calls: Roles::of(&[
+        Role::LoaderIter,
+        Role::LoaderNext,
+        Role::Backward,
+        Role::ZeroGrad,
+        Role::OptimizerStep,
+    ]),
     variables: &[
         States { attribute: Attribute::Data, of: &[VariableKind::Batch], at: &[] },
         States { attribute: Attribute::Value, of: &[VariableKind::Worker], at: &[] },

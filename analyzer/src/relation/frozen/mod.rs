@@ -7,6 +7,7 @@ pub mod claim;
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
+use crate::call::roles::Roles;
 use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
@@ -22,7 +23,7 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Frozen::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::Backward, Role::OptimizerStep, Role::LoadState, Role::ModeChange],
+    calls: Roles::of(&[Role::Backward, Role::OptimizerStep, Role::LoadState, Role::ModeChange]),
     variables: &[
         States {
             attribute: Attribute::Data,
@@ -35,11 +36,7 @@ const NEEDS: Needs = Needs {
             at: &[],
         },
         States { attribute: Attribute::Training, of: &[VariableKind::Mode], at: &[] },
-        States {
-            attribute: Attribute::HeldBy,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
+        States::HOLDERS,
     ],
     ..Needs::NOTHING
 };

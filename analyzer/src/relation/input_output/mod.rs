@@ -7,6 +7,7 @@ pub mod claim;
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
 
+use crate::call::roles::Roles;
 use crate::relation::names::SubjectId;
 use crate::relation::needs::Needs;
 use crate::relation::observer::{Context, Kind, Observer};
@@ -21,9 +22,9 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(InputOutput::default()), structural: false, values_needed: 2, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::ModuleCall, Role::User],
-    arguments: &[Role::ModuleCall, Role::User],
-    results: &[Role::ModuleCall, Role::User],
+    calls: Roles::of(&[Role::ModuleCall, Role::User]),
+    arguments: Roles::of(&[Role::ModuleCall, Role::User]),
+    results: Roles::of(&[Role::ModuleCall, Role::User]),
     ..Needs::NOTHING
 };
 

@@ -10,7 +10,7 @@ use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
 use crate::relation::support::by_call::{ByCall, OfCall};
-use crate::relation::support::sequence::{self, Levels, Sequence};
+use crate::relation::support::sequence::{self, CRITICAL, Levels, NEIGHBOURS, Sequence};
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use claim::{FIELDS, Outcome, Subject};
 
@@ -18,23 +18,7 @@ use claim::{FIELDS, Outcome, Subject};
 pub const KIND: Kind =
     Kind { observer: || Box::new(Lead::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs {
-    calls: &[
-        Role::Backward,
-        Role::OptimizerStep,
-        Role::ZeroGrad,
-        Role::SchedulerStep,
-        Role::ClipGrad,
-        Role::ScalerScale,
-        Role::ScalerUnscale,
-        Role::ScalerStep,
-        Role::ScalerUpdate,
-        Role::User,
-        Role::ModuleCall,
-    ],
-    contexts: claim::FIELDS,
-    ..Needs::NOTHING
-};
+const NEEDS: Needs = Needs { calls: NEIGHBOURS, contexts: claim::FIELDS, ..Needs::NOTHING };
 
 #[derive(Clone, Copy, Debug)]
 struct CallNumbers {
@@ -109,8 +93,8 @@ impl Lead {
         cut: Option<Cut>,
         cx: &mut Context<'_>,
     ) {
-        let numbers = self.numbers.get_mut(&id).expect("looked up on entry");
-        if !sequence::is_critical(numbers.role) {
+        let numbers = self.numbers.of(id, cx.names);
+        if !CRITICAL.has(numbers.role) {
             return;
         }
         numbers.seen = numbers.seen.saturating_add(1);

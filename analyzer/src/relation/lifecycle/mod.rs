@@ -14,6 +14,7 @@ mod resumed;
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
+use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
@@ -27,7 +28,7 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Lifecycle::default()), structural: true, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[
+    calls: Roles::of(&[
         Role::ModuleCall,
         Role::Backward,
         Role::OptimizerStep,
@@ -35,14 +36,10 @@ const NEEDS: Needs = Needs {
         Role::ScalerStep,
         Role::Load,
         Role::LoadState,
-    ],
+    ]),
     variables: &[
         States { attribute: Attribute::Data, of: &[VariableKind::Parameter, VariableKind::Buffer], at: &[] },
-        States {
-            attribute: Attribute::HeldBy,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
+        States::HOLDERS,
     ],
     constructions: true,
     ..Needs::NOTHING

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Role, flags};
 
 use crate::call::CallId;
+use crate::call::roles::Roles;
 use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::needs::Needs;
 use crate::relation::observer::{Context, Kind, Observer};
@@ -20,7 +21,7 @@ use claim::{Outcome, Subject};
 pub const KIND: Kind =
     Kind { observer: || Box::new(Mode::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs { calls: &[Role::ModuleCall, Role::User], ..Needs::NOTHING };
+const NEEDS: Needs = Needs { calls: Roles::of(&[Role::ModuleCall, Role::User]), ..Needs::NOTHING };
 
 #[derive(Default)]
 struct Mode {

@@ -8,6 +8,7 @@ pub mod claim;
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
+use crate::call::roles::Roles;
 use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
@@ -24,28 +25,16 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Moving::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::ModuleCall, Role::OptimizerStep],
+    calls: Roles::of(&[Role::ModuleCall, Role::OptimizerStep]),
     variables: &[
         States {
             attribute: Attribute::Data,
             of: &[VariableKind::Parameter, VariableKind::Buffer, VariableKind::Unreached],
             at: &[Point::Return(Role::OptimizerStep)],
         },
-        States {
-            attribute: Attribute::Grad,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[Point::Return(Role::Backward)],
-        },
-        States {
-            attribute: Attribute::RequiresGrad,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
-        States {
-            attribute: Attribute::HeldBy,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
+        States::GRADIENTS,
+        States { attribute: Attribute::RequiresGrad, of: &[VariableKind::Parameter], at: &[] },
+        States::HOLDERS,
     ],
     ..Needs::NOTHING
 };

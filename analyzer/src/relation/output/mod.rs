@@ -8,6 +8,7 @@ pub mod claim;
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
 
+use crate::call::roles::Roles;
 use crate::relation::names::SubjectId;
 use crate::relation::needs::Needs;
 use crate::relation::observer::{Context, Kind, Observer};
@@ -22,8 +23,8 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Output::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::ModuleCall],
-    results: &[Role::ModuleCall],
+    calls: Roles::of(&[Role::ModuleCall]),
+    results: Roles::of(&[Role::ModuleCall]),
     contexts: Fields::of(&[Feature::AutocastCpu, Feature::AutocastCuda]),
     ..Needs::NOTHING
 };

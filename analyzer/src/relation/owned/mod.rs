@@ -11,7 +11,8 @@ pub mod claim;
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
-use crate::relation::needs::{Needs, Point, States};
+use crate::call::roles::Roles;
+use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::{Why, Window};
 use crate::scene::variables::VarId;
@@ -24,23 +25,11 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Owned::default()), structural: true, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::ModuleCall, Role::Backward, Role::OptimizerStep],
+    calls: Roles::of(&[Role::ModuleCall, Role::Backward, Role::OptimizerStep]),
     variables: &[
-        States {
-            attribute: Attribute::Grad,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[Point::Return(Role::Backward)],
-        },
-        States {
-            attribute: Attribute::Data,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
-        States {
-            attribute: Attribute::HeldBy,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
+        States::GRADIENTS,
+        States { attribute: Attribute::Data, of: &[VariableKind::Parameter], at: &[] },
+        States::HOLDERS,
         States {
             attribute: Attribute::ReachedFrom,
             of: &[VariableKind::Parameter, VariableKind::Unreached],

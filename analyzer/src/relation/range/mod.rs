@@ -8,6 +8,7 @@ pub mod claim;
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
+use crate::call::roles::Roles;
 use crate::relation::names::SubjectId;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
@@ -23,24 +24,16 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Range::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::Backward, Role::OptimizerStep, Role::ScalerStep],
+    calls: Roles::of(&[Role::Backward, Role::OptimizerStep, Role::ScalerStep]),
     variables: &[
         States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
-        States {
-            attribute: Attribute::Grad,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[Point::Return(Role::Backward)],
-        },
+        States::GRADIENTS,
         States {
             attribute: Attribute::Data,
             of: &[VariableKind::Parameter, VariableKind::Unreached],
             at: &[Point::Return(Role::OptimizerStep)],
         },
-        States {
-            attribute: Attribute::HeldBy,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
+        States::HOLDERS,
     ],
     ..Needs::NOTHING
 };

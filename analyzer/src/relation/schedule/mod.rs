@@ -7,8 +7,9 @@ pub mod claim;
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
+use crate::call::roles::Roles;
 use crate::relation::names::OutcomeId;
-use crate::relation::needs::{Needs, Point, States};
+use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::scene::variables::VarId;
@@ -21,18 +22,8 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Schedule::default()), structural: true, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::Backward, Role::OptimizerStep, Role::SchedulerStep],
-    variables: &[States {
-        attribute: Attribute::Value,
-        of: &[VariableKind::Hyperparameter],
-        at: &[
-            Point::Entry(Role::OptimizerStep),
-            Point::Return(Role::OptimizerStep),
-            Point::Return(Role::SchedulerStep),
-            Point::Return(Role::OptimizerInit),
-            Point::Return(Role::LoadState),
-        ],
-    }],
+    calls: Roles::of(&[Role::Backward, Role::OptimizerStep, Role::SchedulerStep]),
+    variables: &[States::RATES],
     constructions: true,
     ..Needs::NOTHING
 };

@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::Role;
 
 use crate::call::CallId;
+use crate::call::roles::Roles;
 use crate::scene::{Frame, Scene};
 
 /// Each call appears once, at its last occurrence. So the calls since the last B are those in front of it, and
@@ -67,26 +68,25 @@ impl Levels {
     }
 }
 
-/// Whether calls of this role are among those that training cannot do without.
-pub fn is_critical(role: Role) -> bool {
-    matches!(
-        role,
-        Role::Backward
-            | Role::OptimizerStep
-            | Role::ZeroGrad
-            | Role::SchedulerStep
-            | Role::ClipGrad
-            | Role::ScalerScale
-            | Role::ScalerUnscale
-            | Role::ScalerStep
-            | Role::ScalerUpdate
-    )
-}
+/// What training cannot do without.
+pub const CRITICAL: Roles = Roles::of(&[
+    Role::Backward,
+    Role::OptimizerStep,
+    Role::ZeroGrad,
+    Role::SchedulerStep,
+    Role::ClipGrad,
+    Role::ScalerScale,
+    Role::ScalerUnscale,
+    Role::ScalerStep,
+    Role::ScalerUpdate,
+]);
+
+/// What a call may be preceded or followed by.
+pub const NEIGHBOURS: Roles = CRITICAL.and(Roles::of(&[Role::User, Role::ModuleCall]));
 
 /// Whether a call may be what another is preceded or followed by.
 pub fn is_neighbour(frame: &Frame) -> bool {
-    frame.counts
-        && (is_critical(frame.target.role) || matches!(frame.target.role, Role::User | Role::ModuleCall))
+    frame.counts && NEIGHBOURS.has(frame.target.role)
 }
 
 /// The call around `frame`, which is open; 0 at the top. A step that a gradient scaler takes counts as taken by whoever

@@ -8,6 +8,7 @@ pub mod claim;
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, ValueKind, VariableKind};
 
+use crate::call::roles::Roles;
 use crate::relation::names::SubjectId;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
@@ -22,9 +23,9 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Threshold::default()), structural: false, values_needed: 1, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::ClipGrad, Role::User],
-    arguments: &[Role::ClipGrad, Role::User],
-    results: &[Role::User],
+    calls: Roles::of(&[Role::ClipGrad, Role::User]),
+    arguments: Roles::of(&[Role::ClipGrad, Role::User]),
+    results: Roles::of(&[Role::User]),
     variables: &[States {
         attribute: Attribute::Grad,
         of: &[VariableKind::Parameter, VariableKind::Unreached],

@@ -9,12 +9,13 @@ pub mod claim;
 use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use traincheck_schema::record::{Argument, ArgumentKind, Attribute, ObjectKind, Role, VariableKind, tensor};
+use traincheck_schema::record::{Argument, ArgumentKind, Attribute, ObjectKind, Role, tensor};
 
 use crate::call::Call;
 use crate::call::CallId;
+use crate::call::roles::Roles;
 use crate::relation::names::SubjectId;
-use crate::relation::needs::{Needs, Point, States};
+use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::streak::PERSISTENT;
@@ -28,20 +29,9 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Writes::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: &[Role::User, Role::ModuleCall, Role::Backward, Role::OptimizerStep, Role::LoadState],
-    arguments: &[Role::User],
-    variables: &[
-        States {
-            attribute: Attribute::Data,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[Point::Entry(Role::OptimizerStep), Point::Return(Role::OptimizerStep)],
-        },
-        States {
-            attribute: Attribute::HeldBy,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
-    ],
+    calls: Roles::of(&[Role::User, Role::ModuleCall, Role::Backward, Role::OptimizerStep, Role::LoadState]),
+    arguments: Roles::of(&[Role::User]),
+    variables: &[States::AROUND_STEPS, States::HOLDERS],
     ..Needs::NOTHING
 };
 
