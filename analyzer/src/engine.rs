@@ -5,7 +5,7 @@ use traincheck_schema::record::{
 };
 
 use crate::damage::Damage;
-use crate::relation::names::Names;
+use crate::relation::numbers::Numbers;
 use crate::relation::observer::{Context, Observer};
 use crate::relation::sink::Sink;
 use crate::relation::{self, Part};
@@ -51,11 +51,11 @@ pub fn count_iterations(source: &mut dyn Source) -> u32 {
 }
 
 /// Runs every relation over the records of `source`.
-pub fn pass(source: &mut dyn Source, part: Part, names: &mut Names, sink: &mut dyn Sink) -> Passed {
+pub fn pass(source: &mut dyn Source, part: Part, numbers: &mut Numbers, sink: &mut dyn Sink) -> Passed {
     let mut engine = Engine {
         scene: Scene::default(),
         observers: relation::observers(part),
-        names,
+        numbers,
         sink,
         passed: Passed::default(),
         open_damage: 0,
@@ -90,7 +90,7 @@ pub fn pass(source: &mut dyn Source, part: Part, names: &mut Names, sink: &mut d
 struct Engine<'a> {
     scene: Scene,
     observers: Vec<Box<dyn Observer>>,
-    names: &'a mut Names,
+    numbers: &'a mut Numbers,
     sink: &'a mut dyn Sink,
     passed: Passed,
     /// How many of `passed.damage` have come to an end.
@@ -129,7 +129,7 @@ impl Engine<'_> {
 
     /// A record that names what is not in the dictionary, although names were lost, may be anything: it is as if it was
     /// lost itself.
-    fn names(&mut self, ids: &[u32], iteration: u32, source: &dyn Source) {
+    fn check_named(&mut self, ids: &[u32], iteration: u32, source: &dyn Source) {
         if self.passed.damage.is_empty() || ids.iter().all(|&id| id == 0 || source.entry(id).is_some()) {
             return;
         }
@@ -142,7 +142,7 @@ impl Engine<'_> {
     }
 
     fn observe(&mut self, event: &TraceEvent<'_>, source: &dyn Source) {
-        let mut cx = Context { scene: &self.scene, names: self.names, sink: self.sink, source };
+        let mut cx = Context { scene: &self.scene, numbers: self.numbers, sink: self.sink, source };
         for observer in &mut self.observers {
             observer.observe(event, &mut cx);
         }
@@ -188,7 +188,7 @@ impl Engine<'_> {
 
     /// Values of one end of a call come one after the other: they are told together, before anything else happens.
     fn argument(&mut self, argument: &Argument, source: &dyn Source) {
-        self.names(&[argument.name, argument.text, argument.object], argument.iteration, source);
+        self.check_named(&[argument.name, argument.text, argument.object], argument.iteration, source);
         let values = &self.scene.thread(argument.thread).values;
         if values
             .last()
@@ -221,7 +221,7 @@ impl Engine<'_> {
     }
 
     fn state(&mut self, state: &State, source: &dyn Source) {
-        self.names(&[state.variable, state.text], state.iteration, source);
+        self.check_named(&[state.variable, state.text], state.iteration, source);
         let scene = &mut self.scene;
         let Some(change) = scene.variables.take(state, source, &mut scene.resolved) else { return };
         let look = scene.thread(state.thread).look.filter(|look| look.call == state.call);
@@ -233,7 +233,7 @@ impl Engine<'_> {
         self.passed.iterations = self.passed.iterations.max(event.iteration);
         self.passed.steps = self.passed.steps.max(event.step);
         self.scene.now = (event.iteration, event.step);
-        self.names(&[event.name, event.object, event.site, event.context], event.iteration, source);
+        self.check_named(&[event.name, event.object, event.site, event.context], event.iteration, source);
         if !self.scene.thread(event.thread).values.is_empty() {
             self.values(event.thread, source);
         }
@@ -251,7 +251,7 @@ impl Engine<'_> {
             }
             EventKind::Thinned => {
                 let target = self.target(event, source);
-                self.sink.thinned(&self.names.calls.get(target.plain).function);
+                self.sink.thinned(&self.numbers.calls.get(target.plain).function);
                 if target.role == Role::User {
                     // Its callees now appear one level higher: what is open there mixes both.
                     self.scene.losses += 1;
@@ -291,7 +291,7 @@ impl Engine<'_> {
     }
 
     fn target(&mut self, event: &Event, source: &dyn Source) -> Target {
-        self.scene.resolved.target(event.name, event.object, source, &mut self.names.calls)
+        self.scene.resolved.target(event.name, event.object, source, &mut self.numbers.calls)
     }
 
     fn enter(&mut self, event: &Event, source: &dyn Source) {

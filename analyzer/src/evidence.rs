@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use crate::relation::claim::{Outcome, Subject};
-use crate::relation::names::{Names, OutcomeId, SubjectId};
+use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::sink::{Sink, Window};
 use crate::scene::Scene;
 use crate::situation::{NOTHING, Situation, SituationId, TOO_MANY};
@@ -55,20 +55,20 @@ impl Counter {
     }
 
     /// What was counted, by what it is about instead of by number.
-    pub fn finish(self, names: &Names) -> RunEvidence {
+    pub fn finish(self, numbers: &Numbers) -> RunEvidence {
         let mut evidence = RunEvidence { thinned: self.thinned, ..RunEvidence::default() };
         for (id, counts) in self.subjects.into_iter().enumerate() {
             if counts.total.is_empty() && counts.undecided == 0 {
                 continue;
             }
             let mut held: BTreeMap<Outcome, Cells> = BTreeMap::new();
-            let situation = |id| names.situations.get(id).clone();
+            let situation = |id| numbers.situations.get(id).clone();
             for ((outcome, id), count) in counts.held {
-                held.entry(names.outcomes().get(outcome).clone()).or_default().insert(situation(id), count);
+                held.entry(numbers.outcomes().get(outcome).clone()).or_default().insert(situation(id), count);
             }
             let total = counts.total.into_iter().map(|(id, count)| (situation(id), count)).collect();
             let (undecided, too_many) = (counts.undecided, counts.too_many);
-            let key = names.subjects.get(id as u32).clone();
+            let key = numbers.subjects.get(id as u32).clone();
             evidence.subjects.insert(key, SubjectEvidence { total, held, undecided, too_many });
         }
         evidence
@@ -80,7 +80,7 @@ impl Sink for Counter {
         true
     }
 
-    fn window(&mut self, window: &Window<'_>, _: &Scene, _: &Names, _: &dyn Source) {
+    fn window(&mut self, window: &Window<'_>, _: &Scene, _: &Numbers, _: &dyn Source) {
         let subject = window.subject as usize;
         if subject >= self.subjects.len() {
             self.subjects.resize_with(subject + 1, Counts::default);

@@ -10,7 +10,7 @@ use crate::engine::{self, Passed};
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::precondition::Precondition;
 use crate::relation::Part;
-use crate::relation::names::{Names, OutcomeId, SubjectId};
+use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::sink::{Sink, Window};
 use crate::scene::{Cut, Scene};
 use crate::situation::{SituationId, TOO_MANY};
@@ -131,9 +131,9 @@ pub fn check(source: &mut dyn Source, invariants: &Invariants, process: &str) ->
 
 /// The same with a part of the relations.
 pub fn check_part(source: &mut dyn Source, invariants: &Invariants, process: &str, part: Part) -> Checked {
-    let mut names = Names::default();
-    let mut checker = Checker::new(&invariants.invariants, process, &mut names);
-    let passed = engine::pass(source, part, &mut names, &mut checker);
+    let mut numbers = Numbers::default();
+    let mut checker = Checker::new(&invariants.invariants, process, &mut numbers);
+    let passed = engine::pass(source, part, &mut numbers, &mut checker);
     Checked {
         processes: vec![CheckedProcess { name: process.to_owned(), passed }],
         tallies: checker.tallies,
@@ -158,7 +158,7 @@ struct Condition<'a> {
 
 impl Condition<'_> {
     /// Whether it holds; `None`: situations are too many to be told apart.
-    fn holds(&mut self, situation: SituationId, names: &Names) -> Option<bool> {
+    fn holds(&mut self, situation: SituationId, numbers: &Numbers) -> Option<bool> {
         if self.precondition.any_of.is_empty() {
             return Some(true);
         }
@@ -169,7 +169,7 @@ impl Condition<'_> {
         if index >= self.known.len() {
             self.known.resize(index + 1, None);
         }
-        let holds = || self.precondition.holds(names.situations.get(situation));
+        let holds = || self.precondition.holds(numbers.situations.get(situation));
         Some(*self.known[index].get_or_insert_with(holds))
     }
 }
@@ -185,17 +185,17 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn new(invariants: &'a [Invariant], process: &'a str, names: &mut Names) -> Checker<'a> {
+    fn new(invariants: &'a [Invariant], process: &'a str, numbers: &mut Numbers) -> Checker<'a> {
         let mut rules: Vec<Vec<Rule>> = Vec::new();
         let mut conditions: Vec<Condition<'_>> = Vec::new();
-        let mut numbers: BTreeMap<&Precondition, usize> = BTreeMap::new();
+        let mut known: BTreeMap<&Precondition, usize> = BTreeMap::new();
         for (index, invariant) in invariants.iter().enumerate() {
             let claim = &invariant.claim;
-            let subject = names.subject(claim.subject()) as usize;
+            let subject = numbers.subject(claim.subject()) as usize;
             rules.resize_with(rules.len().max(subject + 1), Vec::new);
-            let outcome = names.outcome(claim.outcome());
+            let outcome = numbers.outcome(claim.outcome());
             let precondition = &invariant.precondition;
-            let condition = *numbers.entry(precondition).or_insert_with(|| {
+            let condition = *known.entry(precondition).or_insert_with(|| {
                 conditions.push(Condition { precondition, known: Vec::new() });
                 conditions.len() - 1
             });
@@ -215,12 +215,12 @@ impl<'a> Checker<'a> {
 
 /// Whether a function of the same role is called instead, in a run that has not called this one so far: `SGD.step` where
 /// the references step with `AdamW`, `model.zero_grad()` where they clear with the optimizer's.
-fn is_done_otherwise(outcome: OutcomeId, window: &Window<'_>, names: &Names) -> bool {
-    let Some(call) = names.outcomes().get(outcome).called() else { return false };
+fn is_done_otherwise(outcome: OutcomeId, window: &Window<'_>, numbers: &Numbers) -> bool {
+    let Some(call) = numbers.outcomes().get(outcome).called() else { return false };
     let does_the_same = |other: &Call| other.role == call.role && other.function != call.function;
     !matches!(call.role, Role::User | Role::Other)
-        && window.held.iter().any(|&held| names.outcomes().get(held).called().is_some_and(does_the_same))
-        && !names.calls.contains(&Call { object: None, ..call.clone() })
+        && window.held.iter().any(|&held| numbers.outcomes().get(held).called().is_some_and(does_the_same))
+        && !numbers.calls.contains(&Call { object: None, ..call.clone() })
 }
 
 impl Sink for Checker<'_> {
@@ -228,10 +228,10 @@ impl Sink for Checker<'_> {
         self.rules.get(subject as usize).is_some_and(|rules| !rules.is_empty())
     }
 
-    fn window(&mut self, window: &Window<'_>, scene: &Scene, names: &Names, source: &dyn Source) {
+    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &Numbers, source: &dyn Source) {
         let Some(rules) = self.rules.get(window.subject as usize) else { return };
         for rule in rules {
-            let applies = self.conditions[rule.condition].holds(window.situation, names);
+            let applies = self.conditions[rule.condition].holds(window.situation, numbers);
             if applies == Some(false) {
                 continue;
             }
@@ -239,7 +239,7 @@ impl Sink for Checker<'_> {
             let held = window.held.contains(&rule.outcome);
             let inconclusive = !held
                 && (window.inconclusive.contains(&rule.outcome)
-                    || is_done_otherwise(rule.outcome, window, names));
+                    || is_done_otherwise(rule.outcome, window, numbers));
             let closed = self.closed[rule.index].then_some(Cut::Thinned);
             let cut = window.cut.or(closed).or(applies.is_none().then_some(Cut::Unclear));
             match cut {
@@ -259,7 +259,7 @@ impl Sink for Checker<'_> {
                     tally.last = window.now;
                     if tally.first.is_none() {
                         let mut violation =
-                            Violation::describe(window, rule.outcome, self.process, scene, names, source);
+                            Violation::describe(window, rule.outcome, self.process, scene, numbers, source);
                         violation.began = violation.began.or(tally.early);
                         tally.first = Some(violation);
                     }

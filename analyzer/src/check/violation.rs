@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use traincheck_schema::record::{ValueKind, VariableKind};
 
 use crate::relation::claim::Outcome;
-use crate::relation::names::{Names, OutcomeId};
+use crate::relation::numbers::{Numbers, OutcomeId};
 use crate::relation::sink::{Why, Window};
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Frame, Scene};
@@ -106,11 +106,11 @@ impl Violation {
         expected: OutcomeId,
         process: &str,
         scene: &Scene,
-        names: &Names,
+        numbers: &Numbers,
         source: &dyn Source,
     ) -> Violation {
         let around = scene.stack(window.at.thread, window.depth).iter();
-        let stack = around.chain([window.at]).map(|frame| entry(frame, names, source)).collect();
+        let stack = around.chain([window.at]).map(|frame| entry(frame, numbers, source)).collect();
         let variables = window.variables.iter().take(MOST_VARIABLES).enumerate();
         let variables = variables
             .map(|(index, &id)| note(id, window.before.get(index).copied().flatten(), scene))
@@ -124,19 +124,19 @@ impl Violation {
             time: window.at.time,
             stack,
             why: window.why,
-            instead: instead(window, expected, names),
+            instead: instead(window, expected, numbers),
             variables,
         }
     }
 }
 
 /// A function that is called says nothing about one that is not.
-fn instead(window: &Window<'_>, expected: OutcomeId, names: &Names) -> Vec<Outcome> {
-    let expected = names.outcomes().get(expected);
+fn instead(window: &Window<'_>, expected: OutcomeId, numbers: &Numbers) -> Vec<Outcome> {
+    let expected = numbers.outcomes().get(expected);
     if expected.call().is_some() {
         return Vec::new();
     }
-    let held = window.held.iter().map(|&held| names.outcomes().get(held));
+    let held = window.held.iter().map(|&held| numbers.outcomes().get(held));
     held.filter(|held| held.is_alike(expected)).take(MOST_INSTEAD).cloned().collect()
 }
 
@@ -174,11 +174,11 @@ impl VariableNote {
     }
 }
 
-fn entry(frame: &Frame, names: &Names, source: &dyn Source) -> StackEntry {
+fn entry(frame: &Frame, numbers: &Numbers, source: &dyn Source) -> StackEntry {
     let site = source.entry(frame.site);
     let text = |text: &String| (!text.is_empty()).then(|| text.clone());
     StackEntry {
-        call: (frame.name != 0).then(|| names.calls.get(frame.target.plain).function.clone()),
+        call: (frame.name != 0).then(|| numbers.calls.get(frame.target.plain).function.clone()),
         file: site.and_then(|site| text(&site.file)),
         line: site.map(|site| site.line).filter(|&line| line != 0),
         function: site.and_then(|site| text(&site.text)),

@@ -12,7 +12,7 @@ use crate::engine;
 use crate::evidence::{Counter, RunEvidence, SubjectEvidence};
 use crate::invariants::{FORMAT, Invariant, Invariants, ReferenceRun, VERSION};
 use crate::relation::claim::{Claim, Outcome, Subject};
-use crate::relation::names::Names;
+use crate::relation::numbers::Numbers;
 use crate::relation::{self, Part};
 use crate::source::{MemoryTrace, Source};
 
@@ -79,10 +79,10 @@ pub fn read(source: &mut dyn Source, iterations: u32) -> (RunEvidence, engine::P
 
 /// The same of a part of the relations.
 pub fn read_part(source: &mut dyn Source, iterations: u32, part: Part) -> (RunEvidence, engine::Passed) {
-    let mut names = Names::default();
+    let mut numbers = Numbers::default();
     let mut counter = Counter::new(iterations);
-    let passed = engine::pass(source, part, &mut names, &mut counter);
-    (counter.finish(&names), passed)
+    let passed = engine::pass(source, part, &mut numbers, &mut counter);
+    (counter.finish(&numbers), passed)
 }
 
 /// The invariants of runs: what [`learn`] keeps.

@@ -4,7 +4,7 @@
 //! list.rs        one line for each relation
 //! statement.rs   what every relation says about its claims: words, literals, what is critical, what implies what
 //! claim.rs       the claims of all relations together, and how files have them
-//! names.rs       numbers for subjects and outcomes
+//! numbers.rs     numbers for subjects and outcomes
 //! sink.rs        windows, and where they go
 //! needs.rs       what a relation reads of a trace
 //! observer.rs    what follows a trace for one relation
@@ -32,8 +32,8 @@ pub mod lifecycle;
 mod list;
 pub mod mode;
 pub mod moving;
-pub mod names;
 pub mod needs;
+pub mod numbers;
 pub mod observer;
 pub mod output;
 pub mod owned;

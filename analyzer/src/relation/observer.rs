@@ -1,7 +1,7 @@
 //! What follows a trace for one relation, and what it works with.
 
-use super::names::Names;
 use super::needs::Needs;
+use super::numbers::Numbers;
 use super::sink::{Sink, Window};
 use crate::scene::{Frame, Scene, TraceEvent};
 #[cfg(doc)]
@@ -14,7 +14,7 @@ pub struct Context<'a> {
     /// The process at this moment.
     pub scene: &'a Scene,
     /// Numbers of subjects and outcomes.
-    pub names: &'a mut Names,
+    pub numbers: &'a mut Numbers,
     /// Where windows go.
     pub sink: &'a mut dyn Sink,
     /// For texts.
@@ -24,13 +24,13 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Hands a window to the sink.
     pub fn window(&mut self, window: &Window<'_>) {
-        self.sink.window(window, self.scene, self.names, self.source);
+        self.sink.window(window, self.scene, self.numbers, self.source);
     }
 
     /// The situation of a window that is about the call `frame`, as far as `fields` says: give those that the claim's
     /// precondition may speak of. It costs one look-up. A window without a precondition has the situation [`NOTHING`].
     pub fn situation(&mut self, frame: &Frame, fields: Fields) -> SituationId {
-        self.names.situations.of(frame.features(), fields, self.source)
+        self.numbers.situations.of(frame.features(), fields, self.source)
     }
 }
 

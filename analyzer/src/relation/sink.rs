@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{Names, OutcomeId, SubjectId};
+use super::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Frame, Scene};
 use crate::situation::SituationId;
@@ -92,7 +92,7 @@ pub trait Sink {
     /// Whether anything would be done with windows of this subject.
     fn wants(&self, subject: SubjectId) -> bool;
     /// Takes one.
-    fn window(&mut self, window: &Window<'_>, scene: &Scene, names: &Names, source: &dyn Source);
+    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &Numbers, source: &dyn Source);
     /// Hears that a function is no longer recorded.
     fn thinned(&mut self, function: &str);
     /// Hears that there are no more records.

@@ -3,7 +3,7 @@
 use traincheck_analyzer::engine;
 use traincheck_analyzer::relation::Part;
 use traincheck_analyzer::relation::claim::RelationName;
-use traincheck_analyzer::relation::names::{Names, SubjectId};
+use traincheck_analyzer::relation::numbers::{Numbers, SubjectId};
 use traincheck_analyzer::relation::sink::{Sink, Window};
 use traincheck_analyzer::scene::Scene;
 use traincheck_analyzer::source::Source;
@@ -17,9 +17,9 @@ impl Sink for Writer {
         true
     }
 
-    fn window(&mut self, window: &Window<'_>, scene: &Scene, names: &Names, _: &dyn Source) {
+    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &Numbers, _: &dyn Source) {
         let outcomes = |ids: &[u32]| {
-            let mut outcomes: Vec<_> = ids.iter().map(|&id| names.outcomes().get(id)).collect();
+            let mut outcomes: Vec<_> = ids.iter().map(|&id| numbers.outcomes().get(id)).collect();
             outcomes.sort();
             outcomes.dedup();
             format!("{outcomes:?}")
@@ -29,8 +29,8 @@ impl Sink for Writer {
         let at = window.at;
         self.0.push(format!(
             "{:?} in {:?} holds {} inconclusive {} cut {:?} at {} {} now {:?} began {:?} why {:?} of {variables:?} were {:?}",
-            names.subjects.get(window.subject),
-            names.situations.get(window.situation),
+            numbers.subjects.get(window.subject),
+            numbers.situations.get(window.situation),
             outcomes(window.held),
             outcomes(window.inconclusive),
             window.cut,
@@ -50,7 +50,7 @@ impl Sink for Writer {
 
 /// Those of one relation.
 pub fn windows(relation: RelationName, source: &mut dyn Source) -> Vec<String> {
-    let (mut names, mut writer) = (Names::default(), Writer::default());
-    engine::pass(source, Part::only(relation), &mut names, &mut writer);
+    let (mut numbers, mut writer) = (Numbers::default(), Writer::default());
+    engine::pass(source, Part::only(relation), &mut numbers, &mut writer);
     writer.0
 }

@@ -11,8 +11,8 @@ use traincheck_schema::record::{Attribute, ObjectKind, Role, ValueKind, Variable
 
 use crate::call::roles::Roles;
 use crate::relation::claim as claims;
-use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, Point, States};
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::storages::{Storages, parameters};
@@ -113,11 +113,11 @@ impl Consistent {
                 roots.entry(variable.owner).or_default().push((id, loaded, same));
             }
         }
-        let outcome = [cx.names.outcome(Outcome::StaysLoaded)];
+        let outcome = [cx.numbers.outcome(Outcome::StaysLoaded)];
         for (root, parameters) in roots {
             let Some(root) = scene.object(root) else { continue };
             let subject = Subject::Root { class: root.class.clone() };
-            let subject = cx.names.subject(subject);
+            let subject = cx.numbers.subject(subject);
             let replaced = parameters.iter().filter(|(_, _, same)| !same);
             let (variables, before): (Vec<VarId>, Vec<Option<Digest>>) =
                 replaced.map(|(id, loaded, _)| (*id, Some(loaded.data))).unzip();
@@ -209,14 +209,14 @@ impl Ties {
         }
         for (id, variable) in live.clone() {
             let name = Subject::Variable { name: variable.name.clone() };
-            let subject = cx.names.subject(name);
+            let subject = cx.numbers.subject(name);
             let sharing = by_storage.get(&variable.storage.cast_unsigned()).map_or(&[][..], Vec::as_slice);
             let partners: Vec<(VarId, OutcomeId)> = sharing
                 .iter()
                 .filter(|&&other| other != id && sharing.len() <= MOST_TIED)
                 .map(|&other| {
                     let with = cx.scene.variables.get(other).name.clone();
-                    (other, cx.names.outcome(Outcome::SharesStorage { with }))
+                    (other, cx.numbers.outcome(Outcome::SharesStorage { with }))
                 })
                 .collect();
             if partners.is_empty() {
@@ -227,7 +227,12 @@ impl Ties {
         }
         let names: HashSet<&str> = live.map(|(_, variable)| variable.name.as_str()).collect();
         let is_absent = |outcome: &claims::Outcome| matches!(outcome, claims::Outcome::Consistent(Outcome::SharesStorage { with }) if !names.contains(with.as_str()));
-        self.absent =
-            cx.names.outcomes().iter().filter(|(_, outcome)| is_absent(outcome)).map(|(id, _)| id).collect();
+        self.absent = cx
+            .numbers
+            .outcomes()
+            .iter()
+            .filter(|(_, outcome)| is_absent(outcome))
+            .map(|(id, _)| id)
+            .collect();
     }
 }

@@ -7,8 +7,8 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags}
 
 use crate::call::Call;
 use crate::call::roles::Roles;
-use crate::relation::names::{Names, OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, States};
+use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
@@ -85,14 +85,14 @@ struct CallNumbers {
 }
 
 impl OfCall for CallNumbers {
-    fn of(call: Call, names: &mut Names) -> CallNumbers {
+    fn of(call: Call, numbers: &mut Numbers) -> CallNumbers {
         let subject = Subject::Call { call: call.clone() };
         CallNumbers {
             fields: subject.fields(),
-            subject: names.subject(subject),
-            update: names.subject(Subject::Update { call: call.clone() }),
-            called: names.outcome(Outcome::Called { call: call.clone() }),
-            in_training: names.outcome(Outcome::CalledInTraining { call }),
+            subject: numbers.subject(subject),
+            update: numbers.subject(Subject::Update { call: call.clone() }),
+            called: numbers.outcome(Outcome::Called { call: call.clone() }),
+            in_training: numbers.outcome(Outcome::CalledInTraining { call }),
             closings: 0,
         }
     }
@@ -106,7 +106,7 @@ struct Contain {
     /// Of its thread.
     iteration: Option<(u16, Seen)>,
     iterations: u32,
-    numbers: ByCall<CallNumbers>,
+    by_call: ByCall<CallNumbers>,
     entry: FxHashMap<VarId, (u64, Digest)>,
     changed: FxHashMap<u64, Changed>,
 }
@@ -150,10 +150,10 @@ impl Observer for Contain {
 impl Contain {
     fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
         if is_child(frame) {
-            let numbers = *self.numbers.of(frame.target.plain, cx.names);
+            let numbers = *self.by_call.of(frame.target.plain, cx.numbers);
             self.note(frame.thread, numbers.called);
             if let Some(specific) = frame.target.specific {
-                let specific = self.numbers.of(specific, cx.names).called;
+                let specific = self.by_call.of(specific, cx.numbers).called;
                 self.note(frame.thread, specific);
             }
             if frame.target.role == Role::ModuleCall && frame.flags & flags::MODULE_TRAIN != 0 {
@@ -194,15 +194,16 @@ impl Contain {
         // A step that calls nothing was given no closure. LBFGS takes no step without one.
         let no_closure = frame.target.role == Role::OptimizerStep
             && seen.outcomes.is_empty()
-            && !cx.names.calls.get(frame.target.plain).function.ends_with("LBFGS.step");
+            && !cx.numbers.calls.get(frame.target.plain).function.ends_with("LBFGS.step");
         let unclear = no_closure.then_some(Cut::Unclear);
         let trains = frame.target.role == Role::User
-            && seen.outcomes.iter().any(|&outcome| cx.names.is_call(outcome, &[Role::Backward]));
-        let inconclusive = if trains { accumulation::excused(&seen.outcomes, cx.names) } else { Vec::new() };
+            && seen.outcomes.iter().any(|&outcome| cx.numbers.is_call(outcome, &[Role::Backward]));
+        let inconclusive =
+            if trains { accumulation::excused(&seen.outcomes, cx.numbers) } else { Vec::new() };
         let depth = cx.scene.depth(frame);
         let (iteration, step) = cx.scene.now;
         for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
-            let numbers = self.numbers.of(id, cx.names);
+            let numbers = self.by_call.of(id, cx.numbers);
             let (subject, fields) = (numbers.subject, numbers.fields);
             numbers.closings = numbers.closings.saturating_add(1);
             let early = Scene::too_early(iteration, numbers.closings);
@@ -227,14 +228,14 @@ impl Contain {
             return;
         }
         self.iterations = self.iterations.saturating_add(1);
-        let subject = cx.names.subject(Subject::Iteration);
+        let subject = cx.numbers.subject(Subject::Iteration);
         let mut inconclusive = if iteration.scaler && iteration.stepped.is_empty() {
             // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-            cx.names.called(&[Role::OptimizerStep])
+            cx.numbers.called(&[Role::OptimizerStep])
         } else {
-            accumulation::excused(&seen.outcomes, cx.names)
+            accumulation::excused(&seen.outcomes, cx.numbers)
         };
-        let begins_in_training = cx.names.outcome(Outcome::BeginsInTraining);
+        let begins_in_training = cx.numbers.outcome(Outcome::BeginsInTraining);
         match iteration.training_mode {
             Some(true) => seen.add(begins_in_training),
             Some(false) => {}
@@ -272,12 +273,12 @@ impl Contain {
         if !frame.counts {
             return;
         }
-        let holds = cx.names.outcome(Outcome::ParameterChanges);
+        let holds = cx.numbers.outcome(Outcome::ParameterChanges);
         let outcome = [holds];
         let clear = may_be_blamed(&changed, look, cx.scene);
         let depth = cx.scene.depth(frame);
         for id in [Some(frame.target.plain), frame.target.specific].into_iter().flatten() {
-            let numbers = self.numbers.of(id, cx.names);
+            let numbers = self.by_call.of(id, cx.numbers);
             let subject = numbers.update;
             let early = Scene::too_early(look.iteration, numbers.closings);
             let mut window = Window::new(subject, NOTHING, frame, depth);

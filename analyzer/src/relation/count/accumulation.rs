@@ -149,8 +149,8 @@ impl Rhythm {
         cx: &mut Context<'_>,
     ) {
         let subject = Subject::Accumulation { model: stretch.model.clone() };
-        let subject = cx.names.subject(subject);
-        let in_time = [cx.names.outcome(Outcome::StepsInTime)];
+        let subject = cx.numbers.subject(subject);
+        let in_time = [cx.numbers.outcome(Outcome::StepsInTime)];
 
         let mut window = Window::new(subject, NOTHING, &stretch.frame, stretch.depth);
         window.held = if held { &in_time } else { &[] };
@@ -207,8 +207,8 @@ impl Sum {
         let Some(node) = cx.source.entry(root.node).map(|op| node_name(&op.text).to_owned()) else { return };
         self.windows = self.windows.saturating_add(1);
         let subject = Subject::AccumulatedLoss { model, node };
-        let subject = cx.names.subject(subject);
-        let scaled = [cx.names.outcome(Outcome::Scaled)];
+        let subject = cx.numbers.subject(subject);
+        let scaled = [cx.numbers.outcome(Outcome::Scaled)];
         let mut window = Window::new(subject, NOTHING, at, cx.scene.depth(at));
         window.held = if root.scaled { &scaled } else { &[] };
         window.cut = Scene::too_early(backward.iteration, self.windows);

@@ -6,7 +6,7 @@ use traincheck_schema::record::{Role, VariableKind};
 use super::claim::{Outcome, Stretch, Subject};
 use super::times::Times;
 use crate::call::CallId;
-use crate::relation::names::SubjectId;
+use crate::relation::numbers::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::open::OpenCalls;
@@ -212,7 +212,7 @@ impl Calls {
         if tally.calls.is_empty() && !self.in_calls.contains_key(&frame.target.plain) {
             return;
         }
-        let call = cx.names.calls.get(frame.target.plain).clone();
+        let call = cx.numbers.calls.get(frame.target.plain).clone();
         let mut known = self.in_calls.remove(&frame.target.plain).unwrap_or_default();
         self.windows(&mut known, &Stretch::Call { call }, &tally, cut, frame, cx);
         self.in_calls.insert(frame.target.plain, known);
@@ -239,8 +239,8 @@ impl Calls {
     ) {
         for (call, _) in &tally.calls {
             if known.calls.iter().all(|(other, _)| other != call) {
-                let subject = Subject::Calls { call: cx.names.calls.get(*call).clone(), per: per.clone() };
-                known.calls.push((*call, cx.names.subject(subject)));
+                let subject = Subject::Calls { call: cx.numbers.calls.get(*call).clone(), per: per.clone() };
+                known.calls.push((*call, cx.numbers.subject(subject)));
             }
         }
         known.closings = known.closings.saturating_add(1);
@@ -254,9 +254,9 @@ impl Calls {
                 continue;
             }
             let mut held = Vec::new();
-            let role = cx.names.calls.get(call).role;
+            let role = cx.numbers.calls.get(call).role;
             for times in tally.explain(tally.count(call), role, per, cx.scene) {
-                held.push(cx.names.outcome(Outcome::Happens { times }));
+                held.push(cx.numbers.outcome(Outcome::Happens { times }));
             }
             let mut window = Window::new(subject, NOTHING, at, depth);
             window.held = &held;

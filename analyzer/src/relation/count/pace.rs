@@ -80,7 +80,7 @@ impl Pace {
         scheduler.last = of_optimizer;
         let Some(begun) = scheduler.begun.get(&self.current) else { return };
         if scheduler.steps - begun.steps == 2 && of_optimizer - begun.of_optimizer >= 2 {
-            let as_often = cx.names.outcome(Outcome::Happens { times: Times::Steps });
+            let as_often = cx.numbers.outcome(Outcome::Happens { times: Times::Steps });
             // If something was lost, it may have been the beginning of the next pass.
             let lost = cx.scene.lost_since(begun.losses);
             let cut = lost.or(Scene::too_early(frame.iteration, scheduler.steps));
@@ -91,8 +91,8 @@ impl Pace {
     fn pass(&mut self, over: u32, frame: &Frame, cx: &mut Context<'_>) {
         self.current = over;
         let model = cx.scene.iteration.as_ref().and_then(|iteration| iteration.begun_by).unwrap_or_default();
-        let once = cx.names.outcome(Outcome::Happens { times: Times::Once });
-        let as_often = cx.names.outcome(Outcome::Happens { times: Times::Steps });
+        let once = cx.numbers.outcome(Outcome::Happens { times: Times::Once });
+        let as_often = cx.numbers.outcome(Outcome::Happens { times: Times::Steps });
         for scheduler in &mut self.schedulers {
             let of_optimizer = cx.scene.steps_of(scheduler.optimizer);
             let now = Begun { steps: scheduler.steps, of_optimizer, losses: cx.scene.losses, model };
@@ -136,7 +136,7 @@ fn window(
 ) {
     let Some(model) = cx.scene.object(begun.model).map(|object| object.class.clone()) else { return };
     let subject = Subject::Scheduler { class: scheduler.class.clone(), model };
-    let subject = cx.names.subject(subject);
+    let subject = cx.numbers.subject(subject);
     let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
     window.held = held;
     window.inconclusive = inconclusive;

@@ -44,8 +44,8 @@ impl Repeated {
             }
             TraceEvent::IterationEnded(iteration, cut) if iteration.backward => {
                 self.iterations = self.iterations.saturating_add(1);
-                let subject = cx.names.subject(Subject::Iteration);
-                let differ = [cx.names.outcome(Outcome::LossesDiffer)];
+                let subject = cx.numbers.subject(Subject::Iteration);
+                let differ = [cx.numbers.outcome(Outcome::LossesDiffer)];
                 let frame = &iteration.frame;
                 let mut window = Window::new(subject, NOTHING, frame, iteration.depth);
                 window.held = if self.same { &[] } else { &differ };

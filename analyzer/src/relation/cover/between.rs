@@ -10,7 +10,7 @@ use traincheck_schema::record::{Role, ValueKind};
 
 use super::claim::{FIELDS, ORDER, Outcome, Subject, is_ordered};
 use crate::call::{Call, CallId};
-use crate::relation::names::{Names, OutcomeId, SubjectId};
+use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::{Why, Window};
 use crate::relation::support::by_call::{ByCall, OfCall};
@@ -70,8 +70,8 @@ struct Thread {
 struct Called(OutcomeId);
 
 impl OfCall for Called {
-    fn of(call: Call, names: &mut Names) -> Called {
-        Called(names.outcome(Outcome::Called { call }))
+    fn of(call: Call, numbers: &mut Numbers) -> Called {
+        Called(numbers.outcome(Outcome::Called { call }))
     }
 }
 
@@ -185,7 +185,7 @@ impl Between {
             stepped |= role == Role::OptimizerStep;
             scaled |= role == Role::ScalerStep;
             for call in [Some(last.frame.target.plain), last.frame.target.specific].into_iter().flatten() {
-                self.held.push(self.called.of(call, cx.names).0);
+                self.held.push(self.called.of(call, cx.numbers).0);
             }
         }
         // One function on two objects.
@@ -216,7 +216,7 @@ impl Between {
         }
         // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
         let inconclusive =
-            if scaled && !stepped { cx.names.called(&[Role::OptimizerStep]) } else { Vec::new() };
+            if scaled && !stepped { cx.numbers.called(&[Role::OptimizerStep]) } else { Vec::new() };
         let why = match misplaced {
             true => Why::CalledTooEarly,
             false if cx.scene.stepped.is_empty() => Why::NoStepSoFar,
@@ -225,9 +225,9 @@ impl Between {
         let calls = [Some(frame.target.plain), frame.target.specific];
         for call in calls.into_iter().flatten() {
             let subject = *self.subjects.entry((first.frame.target.plain, call)).or_insert_with(|| {
-                let get = |id| cx.names.calls.get(id).clone();
+                let get = |id| cx.numbers.calls.get(id).clone();
                 let subject = Subject::Between { earlier: get(first.frame.target.plain), later: get(call) };
-                cx.names.subject(subject)
+                cx.numbers.subject(subject)
             });
             let situation = cx.situation(frame, FIELDS);
             let mut window = Window::new(subject, situation, frame, cx.scene.depth(frame));

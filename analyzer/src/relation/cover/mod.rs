@@ -12,8 +12,8 @@ use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::call::{Call, CallId};
-use crate::relation::names::{Names, OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, States};
+use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
@@ -48,12 +48,13 @@ struct CallNumbers {
 }
 
 impl OfCall for CallNumbers {
-    fn of(call: Call, names: &mut Names) -> CallNumbers {
-        let mut subject = |level, first| names.subject(Subject::Before { call: call.clone(), level, first });
+    fn of(call: Call, numbers: &mut Numbers) -> CallNumbers {
+        let mut subject =
+            |level, first| numbers.subject(Subject::Before { call: call.clone(), level, first });
         let (first, between) = (subject(Among::Same, true), subject(Among::Same, false));
         let thread = subject(Among::Thread, false);
         let role = call.role;
-        let called = names.outcome(Outcome::Called { call });
+        let called = numbers.outcome(Outcome::Called { call });
         CallNumbers { first, between, thread, called, role, seen: 0 }
     }
 }
@@ -70,7 +71,7 @@ struct Cover {
     plain: World,
     specific: World,
     between: Between,
-    numbers: ByCall<CallNumbers>,
+    by_call: ByCall<CallNumbers>,
     held: Vec<OutcomeId>,
 }
 
@@ -129,12 +130,12 @@ impl Cover {
         self.held.clear();
         let (mut scaler, mut stepped) = (false, false);
         for call in since {
-            let numbers = self.numbers.of(*call, cx.names);
+            let numbers = self.by_call.of(*call, cx.numbers);
             scaler |= numbers.role == Role::ScalerStep;
             stepped |= numbers.role == Role::OptimizerStep;
             self.held.push(numbers.called);
         }
-        let numbers = self.numbers.of(id, cx.names);
+        let numbers = self.by_call.of(id, cx.numbers);
         if level == Among::Same {
             numbers.seen = numbers.seen.saturating_add(1);
         }
@@ -148,10 +149,10 @@ impl Cover {
         };
         let situation = cx.situation(frame, FIELDS);
         let inconclusive = if numbers.role == Role::Backward {
-            accumulation::excused(&self.held, cx.names)
+            accumulation::excused(&self.held, cx.numbers)
         } else if scaler && !stepped {
             // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-            cx.names.called(&[Role::OptimizerStep])
+            cx.numbers.called(&[Role::OptimizerStep])
         } else {
             Vec::new()
         };

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use super::claim::{Outcome, Subject};
-use crate::relation::names::SubjectId;
+use crate::relation::numbers::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
@@ -140,7 +140,7 @@ impl Batches {
             for part in batch.iter().filter(|(_, digest)| has_fractions(digest)) {
                 let name = || Subject::Variable { name: cx.scene.variables.get(part.0).name.clone() };
                 let workers = self.parts.entry(part.0).or_default();
-                let subject = *workers.subject.get_or_insert_with(|| cx.names.subject(name()));
+                let subject = *workers.subject.get_or_insert_with(|| cx.numbers.subject(name()));
                 workers.compare(subject, std::slice::from_ref(part), &found, cx);
             }
             // Where parts say it, the whole need not.
@@ -151,7 +151,7 @@ impl Batches {
             {
                 let name = || Subject::Workers { loader: object.name.clone() };
                 let workers = &mut loader.as_a_whole;
-                let subject = *workers.subject.get_or_insert_with(|| cx.names.subject(name()));
+                let subject = *workers.subject.get_or_insert_with(|| cx.numbers.subject(name()));
                 workers.compare(subject, &batch, &found, cx);
             }
         }
@@ -195,7 +195,7 @@ impl Workers {
         self.ordinal = self.ordinal.saturating_add(1);
         let now = (found.frame.iteration, found.frame.step);
         self.streak.add(equal, now);
-        let outcome = [cx.names.outcome(Outcome::WorkersDiffer)];
+        let outcome = [cx.numbers.outcome(Outcome::WorkersDiffer)];
         let variables: Vec<VarId> = parts.iter().map(|(id, _)| *id).collect();
         let mut window = Window::new(subject, NOTHING, found.frame, found.depth);
         window.held = if equal { &[] } else { &outcome };
@@ -226,13 +226,13 @@ impl Loader {
         }
         let Some(object) = cx.scene.object(id) else { return };
         let name = || Subject::Loader { name: object.name.clone() };
-        let subject = *self.subject.get_or_insert_with(|| cx.names.subject(name()));
+        let subject = *self.subject.get_or_insert_with(|| cx.numbers.subject(name()));
         if !cx.sink.wants(subject) {
             return;
         }
         self.ordinal = self.ordinal.saturating_add(1);
         self.streak.add(repeated, cx.scene.now);
-        let outcome = [cx.names.outcome(Outcome::BatchDiffers)];
+        let outcome = [cx.numbers.outcome(Outcome::BatchDiffers)];
         let variables: Vec<VarId> = self.trained.iter().map(|(id, _)| *id).collect();
         let mut window = Window::new(subject, NOTHING, &frame, depth);
         window.held = if repeated { &[] } else { &outcome };

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use super::claim::{Outcome, Subject};
-use crate::relation::names::{OutcomeId, SubjectId};
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
@@ -74,7 +74,7 @@ impl Gradients {
         };
         let Some(last) = self.last.get_mut(&change.variable) else {
             let subject = Subject::Variable { name: variable.name.clone() };
-            now.subject = cx.names.subject(subject);
+            now.subject = cx.numbers.subject(subject);
             self.last.insert(change.variable, now);
             return;
         };
@@ -91,7 +91,7 @@ impl Gradients {
         }
         last.streak.add(same, (look.iteration, look.step));
         let now = last;
-        let outcome = [*self.differs.get_or_insert_with(|| cx.names.outcome(Outcome::GradientDiffers))];
+        let outcome = [*self.differs.get_or_insert_with(|| cx.numbers.outcome(Outcome::GradientDiffers))];
         let frame = &look.frame;
         let mut window = Window::new(now.subject, NOTHING, frame, scene.depth(frame));
         window.held = if same { &[] } else { &outcome };

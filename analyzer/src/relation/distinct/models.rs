@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::Role;
 
 use super::claim::{Outcome, Subject};
-use crate::relation::names::SubjectId;
+use crate::relation::numbers::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::storages::{Storages, parameters};
@@ -55,7 +55,7 @@ impl Models {
         if !self.storages.announce(cut) {
             return;
         }
-        let outcome = [cx.names.outcome(Outcome::SharesNothing)];
+        let outcome = [cx.numbers.outcome(Outcome::SharesNothing)];
         for Copies { subject, shared, whole } in &self.copied {
             let frame = &look.frame;
             let mut window = Window::new(*subject, NOTHING, frame, cx.scene.depth(frame));
@@ -105,7 +105,7 @@ impl Models {
             shared.sort_unstable();
             let whole = of_each.iter().any(|(root, shared)| sizes.get(root) == Some(shared));
             let subject = Subject::Root { class: class.to_owned() };
-            let subject = cx.names.subject(subject);
+            let subject = cx.numbers.subject(subject);
             self.copied.push(Copies { subject, shared, whole });
         }
     }

@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, Point, States};
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::steps::{Change, Steps};
@@ -85,7 +85,7 @@ impl Frozen {
     fn example(&mut self, change: &Change<'_>, cx: &mut Context<'_>) {
         let subject = *self.subjects.entry(change.id).or_insert_with(|| {
             let name = cx.scene.variables.get(change.id).name.clone();
-            cx.names.subject(Subject::Variable { name })
+            cx.numbers.subject(Subject::Variable { name })
         });
         if !cx.sink.wants(subject) {
             return;
@@ -99,7 +99,7 @@ impl Frozen {
             VariableKind::Buffer => (&mut self.constant, Outcome::StaysConstant, true),
             _ => (&mut self.frozen, Outcome::StaysFrozen, variable.requires_grad == Some(false)),
         };
-        let outcome = [*known.get_or_insert_with(|| cx.names.outcome(outcome))];
+        let outcome = [*known.get_or_insert_with(|| cx.numbers.outcome(outcome))];
         let from_the_start = *changed >= FROM_THE_START && *changed == change.ordinal;
         let frame = &change.look.frame;
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
@@ -131,7 +131,7 @@ impl Frozen {
             Some(true) => {
                 if let Some(evaluation) = self.evaluations.remove(&root) {
                     let subject = Subject::Root { class: object.class.clone() };
-                    let subject = cx.names.subject(subject);
+                    let subject = cx.numbers.subject(subject);
                     self.evaluated(root, subject, &evaluation, look, cx);
                 }
             }
@@ -162,10 +162,10 @@ impl Frozen {
         }
         let mut held = Vec::new();
         if !parameters {
-            held.push(cx.names.outcome(Outcome::ParametersStay));
+            held.push(cx.numbers.outcome(Outcome::ParametersStay));
         }
         if !buffers {
-            held.push(cx.names.outcome(Outcome::BuffersStay));
+            held.push(cx.numbers.outcome(Outcome::BuffersStay));
         }
         let ended = self.ended.entry(root).or_default();
         *ended = ended.saturating_add(1);

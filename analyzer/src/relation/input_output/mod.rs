@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
 
 use crate::call::roles::Roles;
-use crate::relation::names::SubjectId;
 use crate::relation::needs::Needs;
+use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::tensor::Described;
@@ -103,8 +103,8 @@ impl InputOutput {
         cx: &mut Context<'_>,
     ) {
         let place = cx.source.entry(result.name).map(|entry| entry.text.clone()).unwrap_or_default();
-        let call = cx.names.calls.get(frame.target.plain).clone();
-        let subject = cx.names.subject(Subject::Mapping { call, place, property });
+        let call = cx.numbers.calls.get(frame.target.plain).clone();
+        let subject = cx.numbers.subject(Subject::Mapping { call, place, property });
         let (ordinal, values) = self.seen.entry(subject).or_default();
         *ordinal = ordinal.saturating_add(1);
         let known = values.iter().any(|known| known == value);
@@ -113,10 +113,10 @@ impl InputOutput {
         }
         let mut held = Vec::new();
         if values.iter().any(|known| known == value) {
-            held.push(cx.names.outcome(Outcome::Saw { value: value.to_owned() }));
+            held.push(cx.numbers.outcome(Outcome::Saw { value: value.to_owned() }));
         }
         if kept {
-            held.push(cx.names.outcome(Outcome::Kept));
+            held.push(cx.numbers.outcome(Outcome::Kept));
         }
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = &held;

@@ -4,8 +4,8 @@ pub mod claim;
 use traincheck_schema::record::Role;
 
 use crate::call::{Call, CallId};
-use crate::relation::names::{Names, OutcomeId, SubjectId};
 use crate::relation::needs::Needs;
+use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
@@ -29,11 +29,11 @@ struct CallNumbers {
 }
 
 impl OfCall for CallNumbers {
-    fn of(call: Call, names: &mut Names) -> CallNumbers {
+    fn of(call: Call, numbers: &mut Numbers) -> CallNumbers {
         CallNumbers {
-            after: names.subject(Subject::After { call: call.clone() }),
+            after: numbers.subject(Subject::After { call: call.clone() }),
             role: call.role,
-            called: names.outcome(Outcome::Called { call }),
+            called: numbers.outcome(Outcome::Called { call }),
             seen: 0,
         }
     }
@@ -42,7 +42,7 @@ impl OfCall for CallNumbers {
 #[derive(Default)]
 struct Lead {
     levels: Levels,
-    numbers: ByCall<CallNumbers>,
+    by_call: ByCall<CallNumbers>,
     held: Vec<OutcomeId>,
 }
 
@@ -93,7 +93,7 @@ impl Lead {
         cut: Option<Cut>,
         cx: &mut Context<'_>,
     ) {
-        let numbers = self.numbers.of(id, cx.names);
+        let numbers = self.by_call.of(id, cx.numbers);
         if !CRITICAL.has(numbers.role) {
             return;
         }
@@ -101,9 +101,9 @@ impl Lead {
         let early = Scene::too_early(last.iteration, numbers.seen);
         let (subject, role) = (numbers.after, numbers.role);
         self.held.clear();
-        self.held.extend(since.iter().map(|call| self.numbers.of(*call, cx.names).called));
+        self.held.extend(since.iter().map(|call| self.by_call.of(*call, cx.numbers).called));
         let inconclusive =
-            if role == Role::Backward { accumulation::excused(&self.held, cx.names) } else { Vec::new() };
+            if role == Role::Backward { accumulation::excused(&self.held, cx.numbers) } else { Vec::new() };
         let mut window = Window::new(subject, cx.situation(last, FIELDS), last, depth);
         window.held = &self.held;
         window.inconclusive = &inconclusive;

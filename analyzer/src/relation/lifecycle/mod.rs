@@ -226,8 +226,8 @@ fn window(
     cx: &mut Context<'_>,
 ) {
     let subject = Subject::Object { kind: object.kind, class: object.class.clone(), cadence };
-    let subject = cx.names.subject(subject);
-    let stepped = [cx.names.outcome(Outcome::Stepped)];
+    let subject = cx.numbers.subject(subject);
+    let stepped = [cx.numbers.outcome(Outcome::Stepped)];
     let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
     window.held = if held { &stepped } else { &[] };
     let others = object.kind == TrackedKind::Optimizer && !cx.scene.stepped.is_empty();

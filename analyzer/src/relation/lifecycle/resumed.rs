@@ -136,8 +136,8 @@ fn has_spectral_norm(root: u32, scene: &Scene) -> bool {
 }
 
 fn window(subject: Subject, held: Option<Outcome>, cut: Option<Cut>, frame: &Frame, cx: &mut Context<'_>) {
-    let subject = cx.names.subject(subject);
-    let held: Vec<u32> = held.into_iter().map(|outcome| cx.names.outcome(outcome)).collect();
+    let subject = cx.numbers.subject(subject);
+    let held: Vec<u32> = held.into_iter().map(|outcome| cx.numbers.outcome(outcome)).collect();
     let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
     window.held = &held;
     window.cut = cut;

@@ -9,8 +9,8 @@ use traincheck_schema::record::{Role, flags};
 
 use crate::call::CallId;
 use crate::call::roles::Roles;
-use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::needs::Needs;
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::scene::{Frame, Scene, TraceEvent};
@@ -52,15 +52,15 @@ impl Mode {
             Some(known) => known,
             None => {
                 let Some(object) = cx.scene.object(frame.object) else { return };
-                let caller = key.0.map(|id| cx.names.calls.get(id).clone());
+                let caller = key.0.map(|id| cx.numbers.calls.get(id).clone());
                 let subject = Subject::Inference { caller, class: object.class.clone() };
-                let subject = cx.names.subject(subject);
+                let subject = cx.numbers.subject(subject);
                 self.known.entry(key).or_insert((subject, 0))
             }
         };
         *ordinal = ordinal.saturating_add(1);
         let in_evaluation =
-            [*self.in_evaluation.get_or_insert_with(|| cx.names.outcome(Outcome::InEvaluation))];
+            [*self.in_evaluation.get_or_insert_with(|| cx.numbers.outcome(Outcome::InEvaluation))];
         let mut window = Window::new(*subject, NOTHING, frame, depth);
         window.held = if frame.flags & flags::MODULE_EVAL != 0 { &in_evaluation } else { &[] };
         window.cut = Scene::too_early(frame.iteration, *ordinal);

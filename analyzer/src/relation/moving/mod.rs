@@ -9,8 +9,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::names::{OutcomeId, SubjectId};
 use crate::relation::needs::{Needs, Point, States};
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::{Why, Window};
 use crate::relation::support::steps::{Change, Steps};
@@ -71,7 +71,7 @@ impl Moving {
         let Some(subject) = self.subject(change.id, why, cx) else { return };
         let streak = self.streaks.entry(change.id).or_default();
         streak.add(change.same, (change.look.iteration, change.look.step));
-        let moves = [*self.moves.get_or_insert_with(|| cx.names.outcome(Outcome::Moves))];
+        let moves = [*self.moves.get_or_insert_with(|| cx.numbers.outcome(Outcome::Moves))];
         let frame = &change.look.frame;
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if change.same { &[] } else { &moves };
@@ -90,8 +90,8 @@ impl Moving {
     fn subject(&mut self, id: VarId, why: Why, cx: &mut Context<'_>) -> Option<SubjectId> {
         let (own, first) = *self.subjects.entry(id).or_insert_with(|| {
             let name = cx.scene.variables.get(id).name.clone();
-            let first = first_of_its_class(&name).map(|name| cx.names.subject(Subject::Variable { name }));
-            (cx.names.subject(Subject::Variable { name }), first)
+            let first = first_of_its_class(&name).map(|name| cx.numbers.subject(Subject::Variable { name }));
+            (cx.numbers.subject(Subject::Variable { name }), first)
         });
         if cx.sink.wants(own) {
             return Some(own);

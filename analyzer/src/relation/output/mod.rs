@@ -9,8 +9,8 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
 
 use crate::call::roles::Roles;
-use crate::relation::names::SubjectId;
 use crate::relation::needs::Needs;
+use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::tensor::Described;
@@ -101,8 +101,8 @@ impl Output {
                     outcomes.push(Outcome::RequiresGrad);
                 }
             }
-            let subject = cx.names.subject(subject);
-            let held: Vec<_> = outcomes.into_iter().map(|outcome| cx.names.outcome(outcome)).collect();
+            let subject = cx.numbers.subject(subject);
+            let held: Vec<_> = outcomes.into_iter().map(|outcome| cx.numbers.outcome(outcome)).collect();
             let ordinal = self.ordinals.entry(subject).or_default();
             *ordinal = ordinal.saturating_add(1);
             // Of several that are wrong the first result is where it began.

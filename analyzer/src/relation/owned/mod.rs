@@ -110,13 +110,13 @@ impl Owned {
         for (root, holding) in roots {
             let Some(object) = cx.scene.object(root) else { continue };
             let subject = Subject::Root { class: object.class.clone() };
-            let subject = cx.names.subject(subject);
+            let subject = cx.numbers.subject(subject);
             let mut held = Vec::new();
             if holding.by_none.is_empty() {
-                held.push(cx.names.outcome(Outcome::Held));
+                held.push(cx.numbers.outcome(Outcome::Held));
             }
             if holding.by_many.is_empty() {
-                held.push(cx.names.outcome(Outcome::HeldOnce));
+                held.push(cx.numbers.outcome(Outcome::HeldOnce));
             }
             let (why, variables) = match (holding.by_none.is_empty(), holding.by_many.is_empty()) {
                 (false, _) => (Why::HeldByNone, &holding.by_none),
@@ -155,8 +155,8 @@ impl Owned {
         if !known {
             return;
         }
-        let subject = cx.names.subject(Subject::Optimizer { class });
-        let reached = [cx.names.outcome(Outcome::Reached)];
+        let subject = cx.numbers.subject(Subject::Optimizer { class });
+        let reached = [cx.numbers.outcome(Outcome::Reached)];
         let began = self.began(optimizer, !unreached.is_empty(), iteration);
         let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
         window.held = if unreached.is_empty() { &reached } else { &[] };

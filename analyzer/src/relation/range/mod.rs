@@ -9,8 +9,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::names::SubjectId;
 use crate::relation::needs::{Needs, Point, States};
+use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
@@ -126,7 +126,7 @@ impl Range {
         }
         let history = self.gradients_so_far.entry(id).or_insert_with(|| {
             let name = cx.scene.variables.get(id).name.clone();
-            let subject = cx.names.subject(Subject::Gradient { name });
+            let subject = cx.numbers.subject(Subject::Gradient { name });
             History { subject, observations: 0, zeros: Streak::default() }
         });
         history.observations = history.observations.saturating_add(1);
@@ -140,7 +140,7 @@ impl Range {
         if !cx.sink.wants(history.subject) {
             return;
         }
-        let outcome = [cx.names.outcome(Outcome::GradientLives)];
+        let outcome = [cx.numbers.outcome(Outcome::GradientLives)];
         let frame = &look.frame;
         let mut window = Window::new(history.subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if alive { &outcome } else { &[] };
@@ -166,7 +166,7 @@ impl Range {
             None => {
                 let Some(object) = cx.scene.object(frame.object) else { return };
                 let subject = Subject::Optimizer { class: object.class.clone() };
-                let subject = cx.names.subject(subject);
+                let subject = cx.numbers.subject(subject);
                 self.steps.entry(frame.object).or_insert((subject, 0))
             }
         };
@@ -183,7 +183,7 @@ impl Range {
         }
         let mut bad: Vec<VarId> = if searches { Vec::new() } else { losses.into_iter().collect() };
         let all = [Outcome::LossFinite, Outcome::GradientsFinite, Outcome::ParametersFinite];
-        let all = all.map(|outcome| cx.names.outcome(outcome));
+        let all = all.map(|outcome| cx.numbers.outcome(outcome));
         let fine = [bad.is_empty(), gradients.is_empty(), parameters.is_empty()];
         let held: Vec<_> = all.into_iter().zip(fine).filter_map(|(id, fine)| fine.then_some(id)).collect();
         bad.extend(gradients);

@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::names::OutcomeId;
 use crate::relation::needs::{Needs, States};
+use crate::relation::numbers::OutcomeId;
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::scene::variables::VarId;
@@ -131,7 +131,7 @@ impl Schedule {
         if within && !std::mem::replace(&mut rate.changed, true) {
             self.changed.push(id);
         }
-        let held = [cx.names.outcome(Outcome::ByScheduler)];
+        let held = [cx.numbers.outcome(Outcome::ByScheduler)];
         let name = variable.name.clone();
         of_rate(Subject::RateChange { name }, if by_hand { &[] } else { &held }, &look.frame, cx);
     }
@@ -147,7 +147,7 @@ impl Schedule {
                     let Some(Some(rate)) = self.rates.get_mut(&id) else { continue };
                     let within = std::mem::take(&mut rate.within_pass);
                     if rate.steps > 0 && cut.is_none() {
-                        let held = [cx.names.outcome(Outcome::Stays)];
+                        let held = [cx.numbers.outcome(Outcome::Stays)];
                         let name = cx.scene.variables.get(id).name.clone();
                         let held = if within { &[][..] } else { &held };
                         of_rate(Subject::RateInPass { name }, held, frame, cx);
@@ -179,7 +179,7 @@ impl Schedule {
             let name = cx.scene.variables.get(id).name.clone();
             let subject = Subject::Scheduled { name, steps: rate.steps };
             let of_first = (ratio * 1000.0).round() as u32;
-            let held = [cx.names.outcome(Outcome::Thousandths { of_first })];
+            let held = [cx.numbers.outcome(Outcome::Thousandths { of_first })];
             of_rate(subject, &held, frame, cx);
         }
     }
@@ -208,8 +208,8 @@ impl Schedule {
             return;
         };
         let subject = Subject::Scheduler { class: scheduler.class.clone(), model };
-        let subject = cx.names.subject(subject);
-        let held = [cx.names.outcome(Outcome::WorksOnWhatSteps)];
+        let subject = cx.numbers.subject(subject);
+        let held = [cx.numbers.outcome(Outcome::WorksOnWhatSteps)];
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if now.0 > last.0 { &held } else { &[] };
         // Where no optimizer has stepped, that is what is wrong.
@@ -219,7 +219,7 @@ impl Schedule {
 }
 
 fn of_rate(subject: Subject, held: &[OutcomeId], frame: &Frame, cx: &mut Context<'_>) {
-    let subject = cx.names.subject(subject);
+    let subject = cx.numbers.subject(subject);
     let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
     window.held = held;
     cx.window(&window);

@@ -4,7 +4,7 @@
 
 use traincheck_schema::record::Role;
 
-use crate::relation::names::{Names, OutcomeId};
+use crate::relation::numbers::{Numbers, OutcomeId};
 
 /// What uses gradients up, and what comes with it.
 const USES: [Role; 6] = [
@@ -18,6 +18,6 @@ const USES: [Role; 6] = [
 
 /// What a window with a backward in which all this was called may lack: all that uses gradients, if none of it was
 /// called.
-pub fn excused(held: &[OutcomeId], names: &Names) -> Vec<OutcomeId> {
-    if held.iter().any(|&id| names.is_call(id, &USES)) { Vec::new() } else { names.called(&USES) }
+pub fn excused(held: &[OutcomeId], numbers: &Numbers) -> Vec<OutcomeId> {
+    if held.iter().any(|&id| numbers.is_call(id, &USES)) { Vec::new() } else { numbers.called(&USES) }
 }

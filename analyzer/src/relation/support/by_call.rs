@@ -3,12 +3,12 @@
 use rustc_hash::FxHashMap;
 
 use crate::call::{Call, CallId};
-use crate::relation::names::Names;
+use crate::relation::numbers::Numbers;
 
 /// What can be looked up for a call.
 pub trait OfCall {
     /// Looks it up.
-    fn of(call: Call, names: &mut Names) -> Self;
+    fn of(call: Call, numbers: &mut Numbers) -> Self;
 }
 
 /// What was looked up so far.
@@ -23,7 +23,7 @@ impl<T> Default for ByCall<T> {
 
 impl<T: OfCall> ByCall<T> {
     /// What belongs to this call.
-    pub fn of(&mut self, id: CallId, names: &mut Names) -> &mut T {
-        self.0.entry(id).or_insert_with(|| T::of(names.calls.get(id).clone(), names))
+    pub fn of(&mut self, id: CallId, numbers: &mut Numbers) -> &mut T {
+        self.0.entry(id).or_insert_with(|| T::of(numbers.calls.get(id).clone(), numbers))
     }
 }

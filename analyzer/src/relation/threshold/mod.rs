@@ -9,8 +9,8 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::names::SubjectId;
 use crate::relation::needs::{Needs, Point, States};
+use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::tensor::Described;
@@ -152,17 +152,17 @@ impl Threshold {
     }
 
     fn example(&mut self, frame: &Frame, name: &str, value: f64, bound: f64, cx: &mut Context<'_>) {
-        let call = cx.names.calls.get(frame.target.plain).clone();
+        let call = cx.numbers.calls.get(frame.target.plain).clone();
         let subject = Subject::Bound { call, argument: name.to_owned() };
-        let subject = cx.names.subject(subject);
+        let subject = cx.numbers.subject(subject);
         let ordinal = self.ordinals.entry(subject).or_default();
         *ordinal = ordinal.saturating_add(1);
         let mut held = Vec::new();
         if value <= bound * ROUNDING {
-            held.push(cx.names.outcome(Outcome::Within));
+            held.push(cx.numbers.outcome(Outcome::Within));
         }
         if value >= bound * NEARLY {
-            held.push(cx.names.outcome(Outcome::Saw { value: name.to_owned() }));
+            held.push(cx.numbers.outcome(Outcome::Saw { value: name.to_owned() }));
         }
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = &held;

@@ -14,8 +14,8 @@ use traincheck_schema::record::{Argument, ArgumentKind, Attribute, ObjectKind, R
 use crate::call::Call;
 use crate::call::CallId;
 use crate::call::roles::Roles;
-use crate::relation::names::SubjectId;
 use crate::relation::needs::{Needs, States};
+use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::streak::PERSISTENT;
@@ -170,23 +170,23 @@ impl Writes {
         let mut writers = std::mem::take(&mut self.returned);
         writers.retain(|(frame, _)| {
             let id = frame.target.plain;
-            let function = &cx.names.calls.get(id).function;
+            let function = &cx.numbers.calls.get(id).function;
             let is_method =
                 || function.rsplit_once('.').is_some_and(|(class, _)| self.classes.contains(class));
             self.given.contains(&id) || is_method()
         });
         let Some((frame, depth)) = writers.last() else { return };
         let mut calls: Vec<Call> =
-            writers.iter().map(|(frame, _)| cx.names.calls.get(frame.target.plain).clone()).collect();
+            writers.iter().map(|(frame, _)| cx.numbers.calls.get(frame.target.plain).clone()).collect();
         calls.sort();
-        let subject = cx.names.subject(Subject::Around { calls });
+        let subject = cx.numbers.subject(Subject::Around { calls });
         if !cx.sink.wants(subject) {
             return;
         }
         let history = self.histories.entry(subject).or_default();
         history.windows = history.windows.saturating_add(1);
         history.ever |= changed;
-        let written = [cx.names.outcome(Outcome::Written)];
+        let written = [cx.numbers.outcome(Outcome::Written)];
         let mut window = Window::new(subject, NOTHING, frame, *depth);
         window.held = if changed { &written } else { &[] };
         let blamed = !history.ever && history.windows >= PERSISTENT && moving;

@@ -14,19 +14,19 @@ pub type OutcomeId = u32;
 
 /// The numbers of one pass over one process.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct Numbers {
     /// Functions, with and without the object they are called on.
     pub calls: Interner<Call>,
     /// What windows are of.
     pub subjects: Interner<Subject>,
-    /// Under which circumstances windows are.
+    /// What windows are in.
     pub situations: Situations,
     outcomes: Interner<Outcome>,
     /// Of the outcomes those that say that a function is called, by its role.
     called: [Vec<OutcomeId>; Role::ALL.len()],
 }
 
-impl Names {
+impl Numbers {
     /// The number of `subject`.
     pub fn subject(&mut self, subject: impl Into<Subject>) -> SubjectId {
         self.subjects.intern(&subject.into())
