@@ -142,17 +142,21 @@ impl Fills {
         self.by_storage.insert(storage, object);
     }
 
-    /// The parameter that has the tensor, else the one that has the storage. Addresses lead to the one that had them
-    /// last, and only if it still has.
+    /// The parameter that has the tensor and its storage, else the one that has the storage, else the one that has the
+    /// tensor. Addresses lead to the one that had them last, and only if it still has; a tensor at the address of one that
+    /// went with its parameter has another storage.
     fn find(&mut self, tensor: usize, storage: usize) -> Option<(&mut Parameter, bool)> {
         let has = |object: &&usize, matches: &dyn Fn(&Parameter) -> bool| {
             self.parameters.get(*object).is_some_and(matches)
         };
         let own = self.by_tensor.get(&tensor).filter(|object| has(object, &|found| found.tensor == tensor));
+        let whole = own.filter(|object| has(object, &|found| found.storage == storage));
         let shared =
             || self.by_storage.get(&storage).filter(|object| has(object, &|found| found.storage == storage));
-        let (object, is_own) = (*own.or_else(shared)?, own.is_some());
-        Some((self.parameters.get_mut(&object)?, is_own))
+        let object = *whole.or_else(shared).or(own)?;
+        let parameter = self.parameters.get_mut(&object)?;
+        let is_own = parameter.tensor == tensor;
+        Some((parameter, is_own))
     }
 
     fn filled(&mut self, tensor: usize, storage: usize, fill: Fill) {
@@ -213,6 +217,15 @@ mod tests {
         fills.made(20, 100, 1000);
         fills.filled(100, 1000, fill(3));
         assert_eq!((fills.of(10, 2000), fills.of(20, 1000)), (vec![], vec![fill(3)]));
+    }
+
+    #[test]
+    fn a_tensor_at_the_address_of_one_that_is_gone_fills_what_has_its_storage() {
+        let mut fills = Fills::default();
+        fills.made(10, 100, 1000);
+        fills.made(20, 200, 2000);
+        fills.filled(100, 2000, fill(1));
+        assert_eq!((fills.of(10, 1000), fills.of(20, 2000)), (vec![], vec![fill(1)]));
     }
 
     #[test]
