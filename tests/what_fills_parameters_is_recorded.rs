@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use traincheck_schema::record::EventKind;
+use traincheck_schema::run::Run;
 use traincheck_tests::{
     ProcessTrace, Trace, finish, folder, interpreters, pipeline, preloaded, preloaded_in, script, traincheck,
 };
@@ -59,6 +60,25 @@ fn the_trace_agrees_with_the_script_in_every_interpreter() {
             assert!(shown.contains(line), "{shown}");
         }
     }
+}
+
+#[test]
+fn after_more_ops_than_any_initialisation_has_it_is_off_and_says_so() {
+    let temporary = folder();
+    let run = temporary.path().join("run");
+    let code = "import torch
+filled, trained = torch.zeros(1), torch.nn.Parameter(torch.zeros(1))
+for _ in range(1 << 18):
+    filled.fill_(1.0)
+torch.optim.SGD([trained], lr=0.1)
+";
+    finish(preloaded(&run).args(["-c", code])).exited(0);
+    let info = Run::open(&run).unwrap().info.unwrap();
+    let hook = info.hooks.iter().find(|hook| hook.name == "initialisation").expect("the hook");
+    assert_eq!(
+        (hook.on, hook.why.as_str()),
+        (false, "there were more than 262144 ops before the first iteration")
+    );
 }
 
 #[test]

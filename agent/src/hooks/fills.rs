@@ -2,9 +2,10 @@
 //! with the tensors that they are given. Switched off for good when the first iteration begins, or after more ops than
 //! any initialisation has.
 
-use super::hook::Hook;
+use super::hook::{FAILED, Hook};
 use super::source::{Job, Need, Source};
 use crate::base::memory::Mapped;
+use crate::interpreter::api::Python;
 use crate::libtorch::library::{Callback, End, RecordFunction, Start};
 use crate::libtorch::proven;
 use crate::libtorch::tensor::TensorRef;
@@ -109,6 +110,10 @@ impl Source for Fills {
     fn init_has_ended(&self) {
         switch_off();
     }
+
+    unsafe fn remove(&self, _: &Python) {
+        switch_off();
+    }
 }
 
 /// Nothing is called any more for what begins from here on.
@@ -118,9 +123,16 @@ fn switch_off() {
     {
         fills::see(false);
         // SAFETY: the handle exists as long as the process; libtorch takes a lock of its own, which it does not hold
-        // while it calls back.
+        // while it calls back. See `record_function::switch_off` for forked children.
         unsafe { (installed.functions.disable)(installed.handle) };
     }
+}
+
+/// The same, and says why.
+#[cold]
+fn give_up(why: &str) {
+    switch_off();
+    Hook::Fills.is_off(why);
 }
 
 /// # Safety
@@ -129,11 +141,17 @@ unsafe extern "C-unwind" fn start(context: *mut *mut c_void, function: *const c_
     // SAFETY: libtorch gives room for the pointer that it expects.
     unsafe { context.write(std::ptr::null_mut()) };
     let outermost = DEPTH.with(|depth| depth.replace(depth.get().saturating_add(1))) == 0;
-    if outermost && fills::are_seen() && !sink::is_inert() {
-        // SAFETY: the function is being recorded.
-        let seen = catch_unwind(AssertUnwindSafe(|| unsafe { begins(function) }));
-        if seen.is_err() || OPS.fetch_add(1, Ordering::Relaxed) >= MOST_OPS {
+    if outermost && fills::are_seen() {
+        if sink::goes_on_unrecorded() {
             switch_off();
+        } else if !sink::is_inert() {
+            // SAFETY: the function is being recorded.
+            let seen = catch_unwind(AssertUnwindSafe(|| unsafe { begins(function) }));
+            if seen.is_err() {
+                give_up(FAILED);
+            } else if OPS.fetch_add(1, Ordering::Relaxed) >= MOST_OPS {
+                give_up(&format!("there were more than {MOST_OPS} ops before the first iteration"));
+            }
         }
     }
     context
@@ -147,16 +165,18 @@ unsafe extern "C-unwind" fn end(_function: *const c_void, _context: *mut c_void)
 
 /// An op begins that is in no other.
 unsafe fn begins(function: *const c_void) {
-    let (Some(installed), Some(tensors)) = (INSTALLED.get(), proven::tensors()) else { return };
+    let Some(installed) = INSTALLED.get() else { return };
     // SAFETY: `start`'s contract: the name is a C string, and the inputs lie where they were proven to, while the
     // function begins. The tensors among them live as long.
     unsafe {
         let name = (installed.functions.name)(function);
         let name: &[u8] = if name.is_null() { b"" } else { CStr::from_ptr(name).to_bytes() };
-        let calls = calls::current();
-        if FILLS.binary_search(&name).is_err() || calls.busy.get() {
+        // Nearly all ops are others.
+        if FILLS.binary_search(&name).is_err() {
             return;
         }
+        let calls = calls::current();
+        let Some(tensors) = proven::tensors().filter(|_| !calls.busy.get()) else { return };
         let Some(tensor) = first_input(function) else { return };
         let innermost = calls.innermost();
         let by = match calls.filled_by.get() {

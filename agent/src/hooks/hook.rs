@@ -4,6 +4,9 @@ use crate::libtorch::modes::ContextPart;
 use crate::sink;
 use std::borrow::Cow;
 
+/// Why a hook is off in which a panic was caught.
+pub const FAILED: &str = "a callback failed; this is a defect of traincheck";
+
 /// What can be on or off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hook {

@@ -35,8 +35,8 @@ pub use command::REDACTED;
 use early::Early;
 pub use job::{StartInfo, describe, described};
 use own_ring::OwnRing;
-use phase::{OFF, PHASE, RECORDING, WAITING, stop};
-pub use phase::{is_inert, is_started};
+use phase::{PHASE, RECORDING, WAITING, stop};
+pub use phase::{goes_on_unrecorded, is_inert, is_started};
 use place::{Place, is_ours};
 use quiet::quietly;
 use std::collections::BTreeMap;
@@ -366,7 +366,7 @@ pub fn seal(reason: &str) {
     if fork::is_forked() {
         return;
     }
-    PHASE.store(OFF, Ordering::Release);
+    phase::seal();
     if is_ours() && writer::is_running() {
         quietly(|| writer::close(reason));
     }

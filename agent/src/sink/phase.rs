@@ -2,7 +2,7 @@
 
 use super::account;
 use crate::base::fork::NOT_INHERITED;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// They go nowhere, and never will again. So it is in every child, and before [`boot`].
 pub const OFF: u8 = 0;
@@ -13,6 +13,9 @@ pub const RECORDING: u8 = 2;
 
 /// The word.
 pub static PHASE: &AtomicU8 = &NOT_INHERITED.phase;
+
+/// The run was sealed: the process is ending.
+static SEALED: AtomicBool = AtomicBool::new(false);
 
 /// From here on records are kept.
 pub fn boot() {
@@ -30,6 +33,19 @@ pub fn is_started() -> bool {
 #[inline]
 pub fn is_inert() -> bool {
     PHASE.load(Ordering::Relaxed) == OFF
+}
+
+/// The process goes on, and nothing of it is recorded any more: it is a forked child, or the capture was stopped. Not so
+/// at its end, where whatever called back may be gone.
+#[inline]
+pub fn goes_on_unrecorded() -> bool {
+    PHASE.load(Ordering::Acquire) == OFF && !SEALED.load(Ordering::Relaxed)
+}
+
+/// The run is being sealed.
+pub fn seal() {
+    SEALED.store(true, Ordering::Relaxed);
+    PHASE.store(OFF, Ordering::Release);
 }
 
 /// The process has no memory left: nothing is recorded any more, and the writer ends the run at its next look. Only a

@@ -1,7 +1,8 @@
 """Breaks what the agent proves when torch has been imported, as TRAINCHECK_TEST_BREAK lists it.
 
 The changes are part of the body of torch, so they are there when its import returns; each undoes itself when it is used
-for the first time, which is by the agent: the training has a PyTorch as it should be.
+for the first time, which is by the agent: the training has a PyTorch as it should be. Only what takes the place of the
+agent's hook of calls stays there.
 """
 
 import importlib.abc
@@ -42,6 +43,16 @@ class _NoMode:
     def __enter__(self): pass
     def __exit__(self, *exception): pass
 no_grad = _NoMode
+""",
+    # What sees Python calls: something else is in its place.
+    "python calls": """
+import sys
+if sys.version_info < (3, 12):
+    _C._dynamo.eval_frame.set_eval_frame(False)
+else:
+    for _tool in (0, 1, 2, 3, 4, 5):
+        if sys.monitoring.get_tool(_tool) == "traincheck":
+            sys.monitoring.free_tool_id(_tool)
 """,
 }
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use traincheck_schema::record::EventKind;
 
-use crate::hooks::hook::Hook;
+use crate::hooks::hook::{FAILED, Hook};
 use crate::libtorch::library::{Callback, Libtorch, RecordFunction};
 use crate::libtorch::proven;
 use crate::sink;
@@ -36,6 +36,8 @@ const USER_SCOPE: u8 = 7;
 
 struct Installed {
     functions: RecordFunction,
+    /// Handle of the callback for user scopes, where they were proven.
+    scopes: Option<u64>,
     /// Handles of the callbacks for ops and for autograd nodes, where they were proven.
     all_ops: [Option<u64>; 2],
 }
@@ -43,8 +45,8 @@ struct Installed {
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
 /// Whether `all_ops` are wanted.
 static ALL_OPS: AtomicBool = AtomicBool::new(false);
-/// A callback panicked: nothing is recorded any more.
-static BROKEN: AtomicBool = AtomicBool::new(false);
+/// Switched off for good.
+static OFF: AtomicBool = AtomicBool::new(false);
 
 /// Records user scopes from here on, and what [`all_ops`] asks for, as far as it was proven.
 ///
@@ -58,10 +60,9 @@ pub unsafe fn install(library: &Libtorch, proven: &Proven) -> Result<(), String>
     open_ops::boot()?;
     // SAFETY: the layout of the callback was proven. The callbacks for all ops are disabled before anything can
     // depend on them; disabling takes the same path as enabling and throws nothing for a handle that exists.
-    let all_ops = unsafe {
-        if proven.scopes.is_ok() {
-            (functions.add)(Callback::new(start::<USER_SCOPE>, end::<USER_SCOPE>, USER_SCOPE));
-        }
+    let (scopes, all_ops) = unsafe {
+        let scopes = Callback::new(start::<USER_SCOPE>, end::<USER_SCOPE>, USER_SCOPE);
+        let scopes = proven.scopes.is_ok().then(|| (functions.add)(scopes));
         let add_disabled = |callback: Callback| {
             let handle = (functions.add)(callback);
             (functions.disable)(handle);
@@ -69,16 +70,32 @@ pub unsafe fn install(library: &Libtorch, proven: &Proven) -> Result<(), String>
         };
         let ops = Callback::new(start::<FUNCTION>, end::<FUNCTION>, FUNCTION);
         let nodes = Callback::new(start::<BACKWARD_FUNCTION>, end::<BACKWARD_FUNCTION>, BACKWARD_FUNCTION);
-        [proven.ops.is_ok().then(|| add_disabled(ops)), proven.nodes().is_ok().then(|| add_disabled(nodes))]
+        let ops = proven.ops.is_ok().then(|| add_disabled(ops));
+        (scopes, [ops, proven.nodes().is_ok().then(|| add_disabled(nodes))])
     };
-    let _ = INSTALLED.set(Installed { functions, all_ops });
+    let _ = INSTALLED.set(Installed { functions, scopes, all_ops });
     Ok(())
+}
+
+/// Nothing is called any more for what begins from here on, for good. False: so it was already.
+pub fn switch_off() -> bool {
+    let Some(installed) = INSTALLED.get() else { return false };
+    if OFF.swap(true, Ordering::Relaxed) {
+        return false;
+    }
+    for handle in installed.all_ops.into_iter().chain([installed.scopes]).flatten() {
+        // SAFETY: the handle exists as long as the process; libtorch takes a lock of its own, which it does not hold while
+        // it calls back. In a forked child it is free as well, unless another thread of the parent was just changing
+        // callbacks, or taking notice of a change: whatever takes notice of one in the child would wait for it too.
+        unsafe { (installed.functions.disable)(handle) };
+    }
+    true
 }
 
 /// Whether every op and autograd node that begins from here on is recorded. Does nothing before [`install`].
 pub fn all_ops(on: bool) {
     let Some(installed) = INSTALLED.get() else { return };
-    if ALL_OPS.swap(on, Ordering::Relaxed) == on {
+    if OFF.load(Ordering::Relaxed) || ALL_OPS.swap(on, Ordering::Relaxed) == on {
         return;
     }
     for handle in installed.all_ops.into_iter().flatten() {
@@ -163,16 +180,20 @@ unsafe extern "C-unwind" fn end<const SCOPE: u8>(function: *const c_void, _conte
     });
 }
 
-/// Runs the body of a callback: not where nothing is recorded, never a second time after a panic.
+/// Runs the body of a callback: not where nothing is recorded, which is the last that is called there, and never a second
+/// time after a panic.
 #[inline]
 fn guarded(body: impl FnOnce(&Installed)) {
-    if sink::is_inert() || BROKEN.load(Ordering::Relaxed) {
+    if sink::is_inert() || OFF.load(Ordering::Relaxed) {
+        if sink::goes_on_unrecorded() {
+            switch_off();
+        }
         return;
     }
     let Some(installed) = INSTALLED.get() else { return };
-    if catch_unwind(AssertUnwindSafe(|| body(installed))).is_err() && !BROKEN.swap(true, Ordering::Relaxed) {
+    if catch_unwind(AssertUnwindSafe(|| body(installed))).is_err() && switch_off() {
         for hook in [Hook::UserScopes, Hook::Ops, Hook::AutogradNodes] {
-            hook.is_lost("a callback failed; this is a defect of traincheck");
+            hook.is_lost(FAILED);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The hooks of libtorch's callbacks: user scopes, ops and autograd nodes. They are proven and put in together.
 
-use super::{Proven, all_ops, install, prove};
+use super::{Proven, all_ops, install, prove, switch_off};
 use crate::base::settings;
 use crate::hooks::hook::Hook;
 use crate::hooks::source::{Job, Need, Source};
@@ -71,6 +71,10 @@ impl Source for Callbacks {
         if self.hook == Hook::Ops {
             record_all_ops(false);
         }
+    }
+
+    unsafe fn remove(&self, _: &Python) {
+        switch_off();
     }
 
     fn account(&self) -> &'static [Kind] {
