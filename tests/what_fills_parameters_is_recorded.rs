@@ -63,6 +63,35 @@ fn the_trace_agrees_with_the_script_in_every_interpreter() {
 }
 
 #[test]
+fn the_same_is_known_where_its_calls_are_asked_for_and_recorded() {
+    let all = "torch.nn.init.*,torch.nn.parameter.*,*.Module._apply";
+    for settings in [
+        &[("TRAINCHECK_PROFILE", "full")][..],
+        // Calls that are thinned out fill as others do.
+        &[("TRAINCHECK_INCLUDE", all), ("TRAINCHECK_MAX_CALLS_PER_ITERATION", "2")],
+    ] {
+        let temporary = folder();
+        let run = temporary.path().join("run");
+        let mut command = preloaded(&run);
+        let done = finish(command.envs(settings.iter().copied()).arg(script("initialised.py"))).exited(0);
+        let process = Trace::read(&run).only();
+        let functions =
+            ["torch.nn.init.kaiming_uniform_", "torch.nn.parameter.Parameter.__new__", "__main__.Net._apply"];
+        for function in functions {
+            assert!(process.called(function), "{function} with {settings:?}");
+        }
+        assert_eq!(process.of_kind(EventKind::Thinned).count() > 0, settings.len() == 2);
+        let found = filled(&process);
+        let expected: BTreeMap<String, Vec<String>> =
+            serde_json::from_str(done.stdout.lines().last().expect("a line")).expect("JSON");
+        for (variable, by) in &expected {
+            let found = found.get(variable.as_str()).cloned().unwrap_or_default();
+            assert_eq!(found, *by, "{variable} with {settings:?}");
+        }
+    }
+}
+
+#[test]
 fn after_more_ops_than_any_initialisation_has_it_is_off_and_says_so() {
     let temporary = folder();
     let run = temporary.path().join("run");

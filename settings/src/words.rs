@@ -320,7 +320,7 @@ pub enum CapturePolicy {
     RateLimited,
     /// Only calls that the user's own code makes: library code uses it all the time.
     FromUserCode,
-    /// No call; but what it fills before the first iteration is said to be filled by it.
+    /// No call, unless all are asked for; but what it fills before the first iteration is said to be filled by it.
     FillsOnly,
     /// Never recorded, although a later row speaks of it.
     Never,
@@ -346,7 +346,8 @@ impl Word for CapturePolicy {
         (
             "fills_only",
             CapturePolicy::FillsOnly,
-            "none; but parameters that are filled in it before the first iteration are said to be filled by it",
+            "none, unless `include` or the profile `full` asks for all; but parameters that are filled in it before \
+             the first iteration are said to be filled by it",
         ),
         ("never", CapturePolicy::Never, "none"),
         (

@@ -75,7 +75,7 @@ pub unsafe fn made(python: &Python, object: Object) {
     // SAFETY: the caller's word: the type is checked before the tensor is taken out of the object.
     unsafe {
         let (Some(tensors), Some(classes)) = (proven::tensors(), names::classes()) else { return };
-        if python.type_of(object) != classes.parameter {
+        if !are_followed() || python.type_of(object) != classes.parameter {
             return;
         }
         if let Some(tensor) = tensors.from_python(object) {
@@ -101,6 +101,9 @@ pub unsafe fn moved(python: &Python, module: Object) {
     // SAFETY: the caller's word: the type is checked before a tensor is taken out of an object.
     unsafe {
         let (Some(tensors), Some(classes)) = (proven::tensors(), names::classes()) else { return };
+        if !are_followed() {
+            return;
+        }
         variables::each_parameter(python, module, |parameter| {
             if python.type_of(parameter) == classes.parameter
                 && let Some(tensor) = tensors.from_python(parameter)
@@ -120,9 +123,9 @@ pub fn of(object: usize, storage: usize) -> Vec<Fill> {
     lock().as_mut().map_or_else(Vec::new, |fills| fills.of(object, storage))
 }
 
-/// Whether anything is remembered: constructions of parameters have to be seen as long as that is so.
-pub fn are_remembered() -> bool {
-    ANY.load(Ordering::Relaxed)
+/// Whether parameters are followed: as long as fills are seen, or anything is remembered of what may have gone.
+pub fn are_followed() -> bool {
+    are_seen() || ANY.load(Ordering::Relaxed)
 }
 
 /// Forgets all.

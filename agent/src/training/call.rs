@@ -1,5 +1,6 @@
 //! A function that is recorded, and a call of it between its entry and its return.
 
+use super::calls::Calls;
 use super::functions::{Meaning, Recorded, Signal};
 use super::points::{At, Rows};
 use crate::interpreter::api::Object;
@@ -48,9 +49,9 @@ impl Function {
     }
 }
 
-/// A recorded call, between its entry and its return.
+/// A call, between its entry and its return: a recorded one, or one of which only is known what it fills.
 pub struct Entered {
-    /// Its entry.
+    /// Its entry; of one that is not recorded, nothing.
     pub event: Event,
     /// What runs.
     pub function: &'static Function,
@@ -64,9 +65,27 @@ pub struct Entered {
     pub outermost: bool,
     /// What is recorded of its arguments and results.
     pub recorded: Recorded,
+    /// It is what parameters are filled by while it runs.
+    pub fills: bool,
+    /// It is one of those that are timed.
+    pub timed: bool,
 }
 
 impl Entered {
+    /// Whether it is recorded.
+    #[inline]
+    pub fn is_recorded(&self) -> bool {
+        self.event.call != 0
+    }
+
+    /// It fills nothing any more.
+    #[inline]
+    pub fn stops_to_fill(&self, calls: &Calls) {
+        if self.fills {
+            calls.filled_by.set(0);
+        }
+    }
+
     /// Whether the code that runs is this one, by its identity.
     pub fn is_of(&self, identity: usize) -> bool {
         self.open.code == identity

@@ -29,6 +29,8 @@ pub enum Signal {
     Training,
     /// What it returns passes over the loader.
     Pass,
+    /// It fills the tensors that it is given.
+    Fill,
     /// What it returns is a new parameter.
     Parameter,
     /// It gives the parameters of the module that it returns other storages.
@@ -277,6 +279,9 @@ impl Meaning {
             inherits: false,
             constructs: rule.constructs.unwrap_or(by_role.constructs),
             counted: rule.counted.unwrap_or(by_role.counted),
+            signal: by_role
+                .signal
+                .or((rule.capture == Some(CapturePolicy::FillsOnly)).then_some(Signal::Fill)),
             looks: rule.looks.unwrap_or(by_role.looks),
             arguments: rule.arguments.unwrap_or(by_role.arguments),
             capture: rule.capture.unwrap_or(by_role.capture),
@@ -318,8 +323,8 @@ const fn exit_from_user(module: &'static str, function: &'static str, role: Role
 
 /// What fills parameters is known by its name; how often library code calls it says nothing.
 const fn fills(function: &'static str) -> Row {
-    let capture = CapturePolicy::FillsOnly;
-    Row { module: "torch.nn.init", function, means: Meaning { capture, ..Meaning::of(Role::Other) } }
+    let (signal, capture) = (Some(Signal::Fill), CapturePolicy::FillsOnly);
+    Row { module: "torch.nn.init", function, means: Meaning { signal, capture, ..Meaning::of(Role::Other) } }
 }
 
 const fn never(module: &'static str, function: &'static str) -> Row {
@@ -441,8 +446,7 @@ const FUNCTIONS: &[Row] = &[
     function("transformers.trainer", "Trainer.train", Role::Other),
     function("*.trainer.trainer", "Trainer.fit", Role::Other),
     function("ignite.engine.engine", "Engine.run", Role::Other),
-    // Helpers of the functions that users call; those change what they are given, as their names say.
-    never("torch.nn.init", "_*"),
+    // They change what they are given, as their names say.
     fills("*_"),
     Row {
         module: "torch.nn.parameter",
@@ -519,6 +523,7 @@ fn wanted(settings: &Settings, module: &str, qualname: &str, name: &str, user_co
         return None;
     }
     let is_included = || settings.include.iter().any(|pattern| pattern.matches(name));
+    let is_all_of_torch = settings.profile == Profile::Full && matches("torch*", module);
     let of_settings = || {
         let mut rules = settings.rules.iter();
         let found = rules.find(|rule| rule.module.matches(module) && rule.function.matches(qualname))?;
@@ -540,6 +545,13 @@ fn wanted(settings: &Settings, module: &str, qualname: &str, name: &str, user_co
         .or_else(|| user_code.then_some(Meaning::of(Role::User)));
     match known {
         Some(means) if means.capture == CapturePolicy::Never => None,
+        // Whose calls are asked for.
+        Some(means) if means.capture == CapturePolicy::FillsOnly && is_included() => {
+            Some(Meaning { capture: CapturePolicy::RateLimited, ..means })
+        }
+        Some(means) if means.capture == CapturePolicy::FillsOnly && is_all_of_torch => {
+            Some(Meaning { capture: CapturePolicy::EveryCall, ..means })
+        }
         // Of modules only the outermost.
         Some(means) if settings.profile == Profile::Minimal && means.signal == Some(Signal::ModuleCall) => {
             Some(Meaning { capture: CapturePolicy::NoRecursion, ..means })
@@ -548,9 +560,7 @@ fn wanted(settings: &Settings, module: &str, qualname: &str, name: &str, user_co
         None if is_included() => {
             Some(Meaning { capture: CapturePolicy::RateLimited, ..Meaning::of(Role::Other) })
         }
-        None if settings.profile == Profile::Full && matches("torch*", module) => {
-            Some(Meaning::of(Role::Other))
-        }
+        None if is_all_of_torch => Some(Meaning::of(Role::Other)),
         _ => None,
     }
 }

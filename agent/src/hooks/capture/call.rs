@@ -13,10 +13,14 @@ use crate::training::call::{Entered, Function, Open};
 use crate::training::calls::{self, Calls};
 use crate::training::functions::{Recorded, Signal};
 use crate::training::{gaps, iterations, roles};
+use std::sync::atomic::{AtomicU64, Ordering};
 use traincheck_schema::record::{Event, EventKind, Stage, flags};
 use traincheck_settings::{CapturePolicy, Counter};
 
-/// A call is about to run. `None`: it is not recorded.
+/// Calls of which only is known what they fill: they have no numbers among the recorded ones.
+static FILL_CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// A call is about to run. `None`: nothing is to be done when it returns.
 ///
 /// # Safety
 /// `frame` is live and at its entry, `caller` the frame that called it or null; the GIL is held.
@@ -42,6 +46,7 @@ pub unsafe fn enter(
                 return None;
             }
             CapturePolicy::FillsOnly => return enter_fill(python, calls, caller, function, identity),
+            _ if info.only_fills.get() => return enter_fill(python, calls, caller, function, identity),
             _ => {}
         }
         let (site, from_user) = sites::site(python, caller);
@@ -49,7 +54,11 @@ pub unsafe fn enter(
             return None;
         }
         if function.means.capture == CapturePolicy::RateLimited && is_called_too_often(info, function) {
-            return None;
+            return if info.only_fills.get() {
+                enter_fill(python, calls, caller, function, identity)
+            } else {
+                None
+            };
         }
 
         if calls.is_full() {
@@ -79,6 +88,7 @@ pub unsafe fn enter(
         event.flags |= modes;
         let open = Open { call: event.call, code: identity, site };
         calls.enter(open);
+        let fills = begins_to_fill(function, calls);
         sink::emit(&event);
         let recorded = arguments::are_wanted(info, function, outermost);
         if recorded.given {
@@ -91,10 +101,11 @@ pub unsafe fn enter(
         }
         roles::entered(python, function, this, &event, outermost, calls);
         calls.busy.set(false);
+        let timed = timer.is_some();
         if let Some(timer) = timer {
             timer.end_sampled(&cost::CALLS);
         }
-        Some(Entered { event, function, open, this, owns_this: keeps, outermost, recorded })
+        Some(Entered { event, function, open, this, owns_this: keeps, outermost, recorded, fills, timed })
     }
 }
 
@@ -107,10 +118,11 @@ unsafe fn enter_fill(
     function: &'static Function,
     code: usize,
 ) -> Option<Entered> {
-    let fills = function.means.signal.is_none();
-    if !fills::are_seen() && (fills || !fills::are_remembered()) {
+    let fills = function.means.signal == Some(Signal::Fill);
+    if !fills::are_seen() && (fills || !fills::are_followed()) {
         return None;
     }
+    let timer = Timer::sampled(FILL_CALLS.fetch_add(1, Ordering::Relaxed));
     // SAFETY: `enter`'s contract.
     let (site, _) = unsafe { sites::site(python, caller) };
     // What is around it is around what it does.
@@ -118,14 +130,46 @@ unsafe fn enter_fill(
     if !calls.enter(open) {
         return None;
     }
-    let before = calls.filled_by.get();
-    if fills && before == 0 {
+    let entered = Entered {
+        event: Event::EMPTY,
+        function,
+        open,
+        this: std::ptr::null_mut(),
+        owns_this: false,
+        outermost: false,
+        recorded: Recorded::NOTHING,
+        fills: begins_to_fill(function, calls),
+        timed: timer.is_some(),
+    };
+    if let Some(timer) = timer {
+        timer.end_sampled(&cost::CALLS);
+    }
+    Some(entered)
+}
+
+/// Whether from here on it is `function` that fills: one inside another is part of what that one does.
+fn begins_to_fill(function: &Function, calls: &Calls) -> bool {
+    let begins =
+        function.means.signal == Some(Signal::Fill) && fills::are_seen() && calls.filled_by.get() == 0;
+    if begins {
         calls.filled_by.set(function.name);
     }
-    // The name is kept that is to be put back.
-    let event = Event { name: before, ..Event::EMPTY };
-    let (this, recorded) = (std::ptr::null_mut(), Recorded::NOTHING);
-    Some(Entered { event, function, open, this, owns_this: false, outermost: false, recorded })
+    begins
+}
+
+/// What follows for parameters from a call that returned `result`.
+///
+/// # Safety
+/// The GIL is held and no exception is set; a live object.
+unsafe fn follow_parameters(python: &Python, function: &Function, result: Object) {
+    // SAFETY: the caller's word.
+    unsafe {
+        match function.means.signal {
+            Some(Signal::Parameter) => fills::made(python, result),
+            Some(Signal::Move) => fills::moved(python, result),
+            _ => {}
+        }
+    }
 }
 
 /// A recorded call, the innermost of its thread, has returned `result`; null: it was left by an exception of the type
@@ -135,7 +179,7 @@ unsafe fn enter_fill(
 /// The GIL is held; an exception is set exactly where `result` is null.
 pub unsafe fn leave(python: &Python, entered: Entered, result: Object, exception: Object) {
     let owned = entered.owns_this.then_some(entered.this);
-    let timer = Timer::sampled(entered.event.call);
+    let timer = entered.timed.then(Timer::begin);
     // SAFETY: the caller's word.
     unsafe { left(python, entered, result, exception) };
     if let Some(timer) = timer {
@@ -153,8 +197,8 @@ pub unsafe fn lose(entered: Entered) {
     // SAFETY: the caller's word.
     unsafe { gaps::call_returns(calls) };
     calls.leave();
-    if entered.function.means.capture == CapturePolicy::FillsOnly {
-        calls.filled_by.set(entered.event.name);
+    entered.stops_to_fill(calls);
+    if !entered.is_recorded() {
         return;
     }
     iterations::call_returned(entered.event.call);
@@ -163,22 +207,17 @@ pub unsafe fn lose(entered: Entered) {
 }
 
 unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Object) {
-    let Entered { event: begun, function, this, outermost, recorded, .. } = entered;
     let calls = calls::current();
+    entered.stops_to_fill(calls);
+    let is_recorded = entered.is_recorded();
+    let Entered { event: begun, function, this, outermost, recorded, .. } = entered;
     // SAFETY: `leave`'s contract.
     unsafe { gaps::call_returns(calls) };
-    if function.means.capture == CapturePolicy::FillsOnly {
+    if !is_recorded {
         calls.leave();
-        calls.filled_by.set(begun.name);
         if !result.is_null() && !sink::is_inert() {
             // SAFETY: `leave`'s contract: the result lives.
-            unsafe {
-                match function.means.signal {
-                    Some(Signal::Parameter) => fills::made(python, result),
-                    Some(Signal::Move) => fills::moved(python, result),
-                    _ => {}
-                }
-            }
+            unsafe { follow_parameters(python, function, result) };
         }
         return;
     }
@@ -224,7 +263,10 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
         unsafe { arguments::returned(python, result, &exit) };
     }
     // SAFETY: `leave`'s contract: no exception is set; `this` is kept alive by `enter`.
-    unsafe { roles::returned(python, &begun, function, this, outermost, result, calls) };
+    unsafe {
+        follow_parameters(python, function, result);
+        roles::returned(python, &begun, function, this, outermost, result, calls);
+    }
     calls.busy.set(false);
 }
 
@@ -237,7 +279,11 @@ fn is_called_too_often(info: &CodeInfo, function: &Function) -> bool {
     info.calls.set(info.calls.get() + 1);
     let too_often = info.calls.get() > settings::get().max_calls_per_iteration;
     if too_often {
-        info.thinned.set(true);
+        // What it fills, or does to parameters, goes on to be known.
+        let of_parameters =
+            matches!(function.means.signal, Some(Signal::Fill | Signal::Parameter | Signal::Move));
+        let ends = if of_parameters { &info.only_fills } else { &info.thinned };
+        ends.set(true);
         let enclosing = calls::current().innermost().call;
         sink::emit(&Event {
             call: enclosing,

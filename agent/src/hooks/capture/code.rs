@@ -36,6 +36,8 @@ pub struct CodeInfo {
     pub has_self: bool,
     /// It was called too often and is no longer recorded.
     pub thinned: Cell<bool>,
+    /// The same, but what it fills is known all the same.
+    pub only_fills: Cell<bool>,
     /// Calls in the iteration `counted_in`.
     pub calls: Cell<u32>,
     /// See `calls`.
@@ -154,6 +156,7 @@ impl Codes {
                 suspends: code_flags & SUSPENDS != 0,
                 has_self: first_parameter_is_self(python, code),
                 thinned: Cell::new(false),
+                only_fills: Cell::new(false),
                 calls: Cell::new(0),
                 counted_in: Cell::new(0),
                 parameters: super::arguments::Parameters::default(),

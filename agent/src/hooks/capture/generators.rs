@@ -58,6 +58,10 @@ pub unsafe fn suspend(frame: *const Frame, entered: Entered) {
     let calls = calls::current();
     // SAFETY: the caller's word.
     unsafe { gaps::call_returns(calls) };
+    entered.stops_to_fill(calls);
+    if !entered.is_recorded() {
+        return calls.leave();
+    }
     say_resumed(calls);
     calls.leave();
     roles::count(entered.function, calls, false);
@@ -77,7 +81,7 @@ pub unsafe fn suspend(frame: *const Frame, entered: Entered) {
             let this = std::ptr::null_mut();
             // What is under a `with` statement runs while its generator is suspended.
             let no_sync = (entered.function.means.role == Role::NoSync).then(NoSync::begin);
-            let entered = Entered { this, owns_this: false, ..entered };
+            let entered = Entered { this, owns_this: false, fills: false, ..entered };
             suspended.insert(frame as usize, Suspended { entered, _no_sync: no_sync });
             owned
         })

@@ -99,6 +99,35 @@ fn a_rule_of_the_settings_gives_a_role_to_what_has_none() {
 }
 
 #[test]
+fn what_fills_parameters_is_only_recorded_where_its_calls_are_asked_for() {
+    let means =
+        |settings: &Settings, module: &str, qualname: &str| match decide(settings, module, qualname, false) {
+            Decision::Record(means) => (means.signal, means.capture),
+            other => panic!("{qualname}: {other:?}"),
+        };
+    let full = Settings { profile: Profile::Full, ..Settings::default() };
+    let included = Settings { include: vec![pattern("torch.nn.*")], ..Settings::default() };
+    for (module, qualname, signal) in [
+        ("torch.nn.init", "normal_", Signal::Fill),
+        ("torch.nn.init", "_no_grad_normal_", Signal::Fill),
+        ("torch.nn.parameter", "Parameter.__new__", Signal::Parameter),
+        (MODULE, "Module._apply", Signal::Move),
+    ] {
+        for (settings, capture) in [
+            (&Settings::default(), CapturePolicy::FillsOnly),
+            (&full, CapturePolicy::EveryCall),
+            (&included, CapturePolicy::RateLimited),
+        ] {
+            assert_eq!(means(settings, module, qualname), (Some(signal), capture), "{qualname}");
+        }
+    }
+    let rule = FunctionRule::new(pattern("lib.*"), pattern("*"), Role::Other);
+    let rule = FunctionRule { capture: Some(CapturePolicy::FillsOnly), ..rule };
+    let by_rule = Settings { rules: vec![rule], ..Settings::default() };
+    assert_eq!(means(&by_rule, "lib.init", "normal"), (Some(Signal::Fill), CapturePolicy::FillsOnly));
+}
+
+#[test]
 fn the_table_by_role_is_in_the_order_of_the_roles() {
     for role in Role::ALL {
         assert_eq!(Meaning::of(*role).role, *role);
