@@ -1,6 +1,6 @@
 """A small training in which, in some iterations, the optimizer steps unseen: `nested`, deep inside of other calls;
 `recursion`, while another thread has nearly used up its stack; `taken`, after the agent was taken its place as a tool of
-`sys.monitoring`, which it learns from the next function that is new. `plain`: all is seen."""
+`sys.monitoring`; `silenced`, after it was taken its events. `plain`: all is seen."""
 
 import sys
 import threading
@@ -42,10 +42,19 @@ def recursion(action):
     deep.join()
 
 
+def tools():
+    return [tool for tool in range(6) if sys.monitoring.get_tool(tool) == "traincheck"]
+
+
 def taken(action):
-    for tool in range(6):
-        if sys.monitoring.get_tool(tool) == "traincheck":
-            sys.monitoring.free_tool_id(tool)
+    for tool in tools():
+        sys.monitoring.free_tool_id(tool)
+    plain(action)
+
+
+def silenced(action):
+    for tool in tools():
+        sys.monitoring.set_events(tool, 0)
     plain(action)
 
 

@@ -5,6 +5,9 @@
 //! told as well. Frames left by an exception, and exceptions thrown into generators, can only be asked for as a whole.
 //!
 //! While one of these functions runs, the interpreter tells nobody of anything.
+//!
+//! Whoever frees the agent's id, or takes its events from it, is not told of either. So where libtorch announces a step of
+//! an optimizer and no call has begun since the last one, the interpreter is asked.
 
 use super::capture::call;
 use super::capture::code::{self, CodeInfo};
@@ -14,13 +17,14 @@ use super::source::{BodyLeft, Job, Need, Source};
 use crate::base::gil::Gil;
 use crate::interpreter::api::{MethodDef, Object, Python};
 use crate::interpreter::frame::{self, Frame};
+use crate::sink;
 use crate::sink::cost::Kind;
 use crate::training::call::Entered;
 use crate::training::calls;
-use std::ffi::{CStr, c_long};
+use std::ffi::{CStr, c_int, c_long, c_void};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
 
 /// Ids that no kind of tool is asked to take.
 const TOOL_IDS: [c_long; 2] = [4, 3];
@@ -30,11 +34,15 @@ const MANY_FOLLOWED: usize = 1024;
 /// What is needed of `sys.monitoring`. Strong references.
 struct Monitor {
     tool: Object,
+    /// The name that the agent has taken it by.
+    name: Object,
     disable: Object,
     set_events: Object,
     set_local_events: Object,
     register_callback: Object,
     free_tool_id: Object,
+    get_tool: Object,
+    get_events: Object,
     /// Events asked for as a whole, and those of followed code that cannot be suspended, and that can.
     everywhere: Object,
     plain: Object,
@@ -51,10 +59,16 @@ static MONITOR: AtomicPtr<Monitor> = AtomicPtr::new(null_mut());
 static ON: AtomicBool = AtomicBool::new(false);
 /// Of those only the ones that have begun. To ask for no events would have the interpreter go over all code again.
 static PAUSED: AtomicBool = AtomicBool::new(false);
+/// What the interpreter said was asked for as a whole, when it was.
+static EVENTS: AtomicI64 = AtomicI64::new(0);
+/// A call that began was told of since libtorch last announced a step.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+/// The interpreter was asked to call [`look_after`].
+static ASKED: AtomicBool = AtomicBool::new(false);
 /// This is a forked child, in which nothing is recorded: the next call that is told of ends it.
 static LEAVING: AtomicBool = AtomicBool::new(false);
 /// The code of torch's body, while it is waited for.
-static BODY: AtomicPtr<std::ffi::c_void> = AtomicPtr::new(null_mut());
+static BODY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// What is called when that has been left.
 static LEFT: OnceLock<BodyLeft> = OnceLock::new();
 /// Weak references to followed code objects.
@@ -121,6 +135,21 @@ impl Source for Monitoring {
         !PAUSED.swap(false, Ordering::Relaxed) || ON.load(Ordering::Relaxed)
     }
 
+    fn step_begins(&self) {
+        // Between two steps calls begin, and be it those of the steps.
+        if ON.load(Ordering::Relaxed)
+            && !BEGUN.swap(false, Ordering::Relaxed)
+            && let Some(python) = Python::loaded()
+            && !ASKED.swap(true, Ordering::AcqRel)
+        {
+            // SAFETY: may be called from any thread, with or without the GIL; the function has the type it wants.
+            let refused = unsafe { (python.add_pending_call)(look_after, null_mut()) } != 0;
+            if refused {
+                ASKED.store(false, Ordering::Release);
+            }
+        }
+    }
+
     unsafe fn remove(&self, python: &Python) {
         // SAFETY: the caller's word.
         unsafe { remove(python) };
@@ -170,11 +199,37 @@ unsafe fn install(python: &Python) -> Result<(), String> {
     ON.store(true, Ordering::Relaxed);
     // SAFETY: the caller's word.
     if unsafe { monitor.tell(python, monitor.set_events, &[monitor.everywhere]) } {
+        // SAFETY: the caller's word.
+        EVENTS.store(unsafe { monitor.events(python) }, Ordering::Relaxed);
         Ok(())
     } else {
         ON.store(false, Ordering::Relaxed);
         Err("sys.monitoring did not accept the events for calls".to_owned())
     }
+}
+
+/// Looks whether the agent still is a tool of the interpreter that is told of what it asked for. Called by the interpreter,
+/// in its main thread between two instructions, with the GIL.
+extern "C-unwind" fn look_after(_: *mut c_void) -> c_int {
+    ASKED.store(false, Ordering::Release);
+    if let (Some(python), Some(monitor)) = (Python::loaded(), monitor())
+        && ON.load(Ordering::Relaxed)
+        && !sink::is_inert()
+    {
+        // SAFETY: a pending call has the GIL, and no exception is set.
+        unsafe {
+            guard::guarded(python, || {
+                if !monitor.is_the_agents(python) || monitor.events(python) != EVENTS.load(Ordering::Relaxed)
+                {
+                    ON.store(false, Ordering::Relaxed);
+                    // What becomes of the id is another's business from here on.
+                    MONITOR.store(null_mut(), Ordering::Release);
+                    guard::lost("another tool has taken the agent's place in sys.monitoring");
+                }
+            });
+        }
+    }
+    0
 }
 
 /// Gives the id of the tool back, after asking for nothing any more.
@@ -246,13 +301,17 @@ impl Monitor {
             ] {
                 callbacks.push(((python.long_from)(event), python.new_function(definition)));
             }
+            let name = (python.unicode_intern)(c"traincheck".as_ptr());
             let monitor = Monitor {
-                tool: claim(python, get(module, c"use_tool_id")?)?,
+                tool: claim(python, get(module, c"use_tool_id")?, name)?,
+                name,
                 disable: get(module, c"DISABLE")?,
                 set_events: get(module, c"set_events")?,
                 set_local_events: get(module, c"set_local_events")?,
                 register_callback: get(module, c"register_callback")?,
                 free_tool_id: get(module, c"free_tool_id")?,
+                get_tool: get(module, c"get_tool")?,
+                get_events: get(module, c"get_events")?,
                 everywhere: (python.long_from)(start | throw | unwind),
                 plain: (python.long_from)(back),
                 suspending: (python.long_from)(back | pause | resume),
@@ -269,6 +328,35 @@ impl Monitor {
                 }
             }
             Ok(monitor)
+        }
+    }
+
+    /// Whether the id is the one that the agent has taken.
+    unsafe fn is_the_agents(&self, python: &Python) -> bool {
+        // SAFETY: the callers': the GIL is held and no exception is set. The name is the object that was given.
+        unsafe {
+            let name = python.call(self.get_tool, &[self.tool]);
+            if name.is_null() {
+                (python.error_clear)();
+                return false;
+            }
+            (python.dec_ref)(name);
+            name == self.name
+        }
+    }
+
+    /// The events that the tool is told of everywhere, as the interpreter numbers them; -1 where it cannot say.
+    unsafe fn events(&self, python: &Python) -> c_long {
+        // SAFETY: the callers': the GIL is held and no exception is set.
+        unsafe {
+            let events = python.call(self.get_events, &[self.tool]);
+            if events.is_null() {
+                (python.error_clear)();
+                return -1;
+            }
+            let number = (python.long_as_long)(events);
+            (python.dec_ref)(events);
+            number
         }
     }
 
@@ -291,10 +379,9 @@ impl Monitor {
 }
 
 /// Takes an id that is free.
-unsafe fn claim(python: &Python, use_tool_id: Object) -> Result<Object, String> {
+unsafe fn claim(python: &Python, use_tool_id: Object, name: Object) -> Result<Object, String> {
     // SAFETY: `Monitor::new`'s contract; references are given back or kept for ever.
     unsafe {
-        let name = (python.unicode_intern)(c"traincheck".as_ptr());
         for id in TOOL_IDS {
             let id = (python.long_from)(id);
             let result = python.call(use_tool_id, &[id, name]);
@@ -354,6 +441,7 @@ unsafe extern "C-unwind" fn started(_: Object, arguments: *const Object, _: isiz
     // SAFETY: the interpreter's call, see `answer`.
     unsafe {
         answer(arguments, |python, monitor, frame, code| {
+            BEGUN.store(true, Ordering::Relaxed);
             let Some(info) = code::info(python, code, frame.globals()) else { return Answer::NoMore };
             if info.means.is_none() || info.thinned.get() {
                 return Answer::NoMore;
@@ -362,7 +450,7 @@ unsafe extern "C-unwind" fn started(_: Object, arguments: *const Object, _: isiz
                 return Answer::Go;
             }
             if code::mark_followed(python, code) && !follow(python, monitor, info, code) {
-                Hook::PythonCalls.is_lost("sys.monitoring did not accept the event for the return of a call");
+                guard::lost("sys.monitoring did not accept the event for the return of a call");
                 guard::stop(python);
                 return Answer::Go;
             }

@@ -147,6 +147,9 @@ pub trait Source: Sync {
         true
     }
 
+    /// libtorch has announced the step of an optimizer, on any thread, with or without the GIL.
+    fn step_begins(&self) {}
+
     /// The first iteration has begun.
     fn init_has_ended(&self) {}
 

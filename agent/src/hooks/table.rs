@@ -119,6 +119,10 @@ impl Capture for Hooks {
         record_function::records_ops()
     }
 
+    fn step_begins(&self) {
+        HOOKS.iter().for_each(|source| source.step_begins());
+    }
+
     fn init_has_ended(&self) {
         HOOKS.iter().for_each(|source| source.init_has_ended());
     }

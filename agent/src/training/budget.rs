@@ -171,6 +171,7 @@ pub unsafe fn pause_if_due(python: &Python, calls: &Calls) {
 #[inline]
 pub fn scope_began(name: &[u8]) -> bool {
     if name.starts_with(STEP_SCOPE) {
+        capture::step_begins();
         let scopes = SCOPES.fetch_add(1, Ordering::Relaxed) + 1;
         let resume_at = RESUME_AT.load(Ordering::Relaxed);
         if resume_at != 0

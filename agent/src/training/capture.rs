@@ -23,6 +23,9 @@ pub trait Capture: Sync {
     /// Whether ops are recorded at all.
     fn records_ops(&self) -> bool;
 
+    /// libtorch has announced the step of an optimizer, on any thread, with or without the GIL.
+    fn step_begins(&self);
+
     /// The first iteration has begun: what is only of interest before it need not be seen any more.
     fn init_has_ended(&self);
 }
@@ -64,6 +67,13 @@ pub fn record_all_ops(on: bool) {
 /// See [`Capture::records_ops`].
 pub fn records_ops() -> bool {
     CAPTURE.get().is_some_and(|capture| capture.records_ops())
+}
+
+/// See [`Capture::step_begins`].
+pub fn step_begins() {
+    if let Some(capture) = CAPTURE.get() {
+        capture.step_begins();
+    }
 }
 
 /// See [`Capture::init_has_ended`].

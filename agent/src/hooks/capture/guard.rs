@@ -4,7 +4,7 @@ use crate::hooks::hook::Hook;
 use crate::hooks::source::Source;
 use crate::interpreter::api::Python;
 use crate::interpreter::collector::NoCollection;
-use crate::training::calls;
+use crate::training::{calls, capture};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -27,6 +27,12 @@ pub unsafe fn stop(python: &Python) {
     }
 }
 
+/// Says that no call is seen any more, and why. Ops are those of iterations, which nobody tells apart from here on.
+pub fn lost(why: &str) {
+    Hook::PythonCalls.is_lost(why);
+    capture::record_all_ops(false);
+}
+
 /// Runs a step of the hook; a panic in it switches the hook off.
 ///
 /// In a step no Python code runs: no garbage is collected, and references of the agent's to objects of the script are given
@@ -46,7 +52,7 @@ pub unsafe fn guarded<R>(python: &Python, step: impl FnOnce() -> R) -> Option<R>
         // SAFETY: the caller's word.
         unsafe { stop(python) };
         calls.busy.set(false);
-        Hook::PythonCalls.is_lost("an internal error");
+        lost("an internal error");
     }
     while let Some(object) = calls.take_given_back() {
         // SAFETY: the caller's word; the reference was taken in a step, and is noted here once.
