@@ -8,6 +8,9 @@ import time
 
 import torch
 
+# All threads are at it.
+BEGUN = threading.Barrier(5)
+
 
 class Sleeps(torch.nn.Module):
     def forward(self):
@@ -37,6 +40,8 @@ def run(number):
         # New types, for which the agent makes objects of its own.
         type(f"Own{number}{round}", (Sleeps,), {})()()
         next(resumed)
+        if round == 1:
+            BEGUN.wait()
 
 
 if __name__ == "__main__":
@@ -45,5 +50,6 @@ if __name__ == "__main__":
     gc.set_threshold(1)
     for number in range(4):
         threading.Thread(target=run, args=(number,), daemon=True).start()
+    BEGUN.wait()
     time.sleep(float(sys.argv[1]))
     print("ends", flush=True)
