@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use traincheck_schema::record::VariableKind;
 
-use super::group::Signed;
-use crate::cause::Cause;
+use crate::cause::{Cause, Sign};
 use crate::check::{Checked, Tally, VariableNote, Violation};
 use crate::invariants::{Invariant, Invariants, Level};
 
@@ -51,6 +50,12 @@ impl Broken<'_> {
         let claim = &self.invariant.claim;
         self.first.instead.iter().map(|outcome| claim.with_outcome(outcome.clone()).text()).collect()
     }
+}
+
+/// A violated invariant with what the table of causes goes by.
+pub(super) struct Signed<'a> {
+    pub broken: Broken<'a>,
+    pub sign: Sign,
 }
 
 /// A variable that is not at fault.

@@ -3,18 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::finding::{Broken, Finding, finding};
+use super::finding::{Broken, Finding, Signed, finding};
 use crate::call::short;
 use crate::cause::{Cause, Causes, Sign};
 use crate::check::Checked;
 use crate::invariants::{Invariants, Level};
 use crate::relation::claim::Claim;
-
-/// A violated invariant with what the table of causes goes by.
-pub(super) struct Signed<'a> {
-    pub broken: Broken<'a>,
-    pub sign: Sign,
-}
 
 /// Groups what was violated in a run, as far as `counts` says of an invariant that it does; the gravest first.
 pub fn findings<'a>(
