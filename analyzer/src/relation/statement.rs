@@ -18,6 +18,24 @@ pub struct Statement<S, O> {
     pub outcome: O,
 }
 
+/// Writes [`Says::calls`] and [`Says::calls_mut`] of a claim from one expression: its calls as a `Vec`, of references to
+/// the claim's subject and outcome.
+macro_rules! calls {
+    (|$subject:ident, $outcome:ident| $calls:expr) => {
+        fn calls(&self) -> Vec<&Call> {
+            let ($subject, $outcome) = (&self.subject, &self.outcome);
+            $calls
+        }
+
+        fn calls_mut(&mut self) -> Vec<&mut Call> {
+            let ($subject, $outcome) = (&mut self.subject, &mut self.outcome);
+            $calls
+        }
+    };
+}
+
+pub(super) use calls;
+
 /// What a claim says, and what follows from it.
 pub trait Says {
     /// In words, without the precondition.

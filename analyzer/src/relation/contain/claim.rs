@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
 use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{Holds, Says, Statement, calls};
 use crate::situation::Fields;
 
 /// What a window is of.
@@ -123,25 +123,17 @@ impl Says for Claim {
         self.subject.fields()
     }
 
-    fn calls(&self) -> Vec<&Call> {
-        let subject = match &self.subject {
+    calls!(|subject, outcome| {
+        let of = match subject {
             Subject::Iteration => None,
             Subject::Call { call } | Subject::Update { call } => Some(call),
         };
-        subject.into_iter().chain(self.outcome.call()).collect()
-    }
-
-    fn calls_mut(&mut self) -> Vec<&mut Call> {
-        let subject = match &mut self.subject {
-            Subject::Iteration => None,
-            Subject::Call { call } | Subject::Update { call } => Some(call),
-        };
-        let outcome = match &mut self.outcome {
+        let called = match outcome {
             Outcome::Called { call } | Outcome::CalledInTraining { call } => Some(call),
             Outcome::BeginsInTraining | Outcome::ParameterChanges => None,
         };
-        subject.into_iter().chain(outcome).collect()
-    }
+        of.into_iter().chain(called).collect()
+    });
 }
 
 fn is_scaler(role: Role) -> bool {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
 use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement, When};
+use crate::relation::statement::{Holds, Says, Statement, When, calls};
 use crate::situation::Fields;
 
 /// What a window is of.
@@ -141,22 +141,13 @@ impl Says for Claim {
         FIELDS
     }
 
-    fn calls(&self) -> Vec<&Call> {
-        let subject = match &self.subject {
-            Subject::Before { call, .. } => [Some(call), None],
-            Subject::Between { earlier, later } => [Some(earlier), Some(later)],
-        };
-        subject.into_iter().flatten().chain(self.outcome.call()).collect()
-    }
-
-    fn calls_mut(&mut self) -> Vec<&mut Call> {
-        let subject = match &mut self.subject {
-            Subject::Before { call, .. } => [Some(call), None],
-            Subject::Between { earlier, later } => [Some(earlier), Some(later)],
-        };
-        let Outcome::Called { call } = &mut self.outcome;
-        subject.into_iter().flatten().chain([call]).collect()
-    }
+    calls!(|subject, outcome| {
+        let Outcome::Called { call: inner } = outcome;
+        match subject {
+            Subject::Before { call, .. } => vec![call, inner],
+            Subject::Between { earlier, later } => vec![earlier, later, inner],
+        }
+    });
 
     fn is_of_a_script(&self) -> bool {
         matches!(self.subject, Subject::Before { level: Among::Same, .. })

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
 use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{Holds, Says, Statement, calls};
 use crate::situation::Fields;
 
 /// What a window is of.
@@ -69,15 +69,8 @@ impl Says for Claim {
         FIELDS
     }
 
-    fn calls(&self) -> Vec<&Call> {
-        let Subject::After { call } = &self.subject;
-        let Outcome::Called { call: later } = &self.outcome;
+    calls!(|subject, outcome| {
+        let (Subject::After { call }, Outcome::Called { call: later }) = (subject, outcome);
         vec![call, later]
-    }
-
-    fn calls_mut(&mut self) -> Vec<&mut Call> {
-        let Subject::After { call } = &mut self.subject;
-        let Outcome::Called { call: later } = &mut self.outcome;
-        vec![call, later]
-    }
+    });
 }
