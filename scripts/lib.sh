@@ -118,14 +118,27 @@ make_debian_python() {
 packaged() {
     local command=$1 package=$2 dir=$cache/${2/==/-}
     if [ ! -e "$dir/complete" ]; then
-        say "installing $package"
-        rm -rf "$dir"
+        need_debian flock util-linux || return 1
         mkdir -p "$cache"
-        "$(find_python 3.11)" -m venv "$dir" >&2
-        "$dir/bin/pip" install --quiet --disable-pip-version-check "$package" >&2
-        touch "$dir/complete"
+        # A lock of its own: this runs while an environment is made, too.
+        (
+            flock 9
+            [ -e "$dir/complete" ] || make_packaged "$package" "$dir"
+        ) 9>"$dir.lock" >&2 || return 1
     fi
     echo "$dir/bin/$command"
+}
+
+# make_packaged PACKAGE==VERSION FOLDER
+make_packaged() {
+    local package=$1 dir=$2 python
+    say "installing $package"
+    python=$(find_python 3.11) || return 1
+    rm -rf "$dir"
+    # `set -e` has no effect where a function is called in a condition or in `$(...)`.
+    "$python" -m venv "$dir" || return 1
+    "$dir/bin/pip" install --quiet --disable-pip-version-check "$package" || return 1
+    touch "$dir/complete"
 }
 
 # The installer of Python packages: it links files from one cache, so that several environments with the same
@@ -148,7 +161,7 @@ venv_python() {
     key=$( (cat "$requirements"; "$python" -VV; echo "$python") | sha256sum | cut -c1-16)
     dir=$cache/venv-$key
     if [ ! -x "$dir/bin/python" ] || [ ! -e "$dir/complete" ]; then
-        need_debian flock util-linux
+        need_debian flock util-linux || return 1
         mkdir -p "$cache"
         (
             flock 9
