@@ -82,7 +82,8 @@ make_debian_python() {
     local version=$1 suite=$2 dir=$3 mirror apt libraries package needed
     local keys=/usr/share/keyrings/debian-archive-keyring.gpg
     say "unpacking CPython $version of Debian's $suite into $dir"
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | head -1)
+    # Without what releases say of themselves: that is not here before the first update.
+    mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' | grep -v security | head -1)
     [ -n "$mirror" ] || return 1
     apt=$dir/apt
     rm -rf "$dir"
