@@ -21,7 +21,7 @@ fn filled(process: &ProcessTrace) -> BTreeMap<&str, Vec<&str>> {
 
 #[test]
 fn the_trace_agrees_with_the_script_in_every_interpreter() {
-    for (name, python) in interpreters() {
+    for (version, python) in interpreters() {
         let temporary = folder();
         let run = temporary.path().join("run");
         let done = finish(preloaded_in(&python, &run).arg(script("initialised.py"))).exited(0);
@@ -32,9 +32,9 @@ fn the_trace_agrees_with_the_script_in_every_interpreter() {
             serde_json::from_str(done.stdout.lines().last().expect("a line")).expect("JSON");
         for (variable, by) in &expected {
             let found = found.get(variable.as_str()).cloned().unwrap_or_default();
-            assert_eq!(found, *by, "{variable} in {name}");
+            assert_eq!(found, *by, "{variable} in {version}");
         }
-        assert!(found.keys().all(|variable| expected.contains_key(*variable)), "{name}: {found:?}");
+        assert!(found.keys().all(|variable| expected.contains_key(*variable)), "{version}: {found:?}");
 
         // Calls of `torch.nn.init` are no calls of the trace, and what fills is inside the call that is.
         assert!(process.of_kind(EventKind::Enter).all(|event| {
@@ -49,12 +49,12 @@ fn the_trace_agrees_with_the_script_in_every_interpreter() {
             .of_kind(EventKind::Filled)
             .filter(|event| process.name(event.name) == "torch.nn.init.trunc_normal_");
         for event in by_script {
-            assert_eq!(around(event.call), Some("__main__.Embedded.initialise"), "{name}");
+            assert_eq!(around(event.call), Some("__main__.Embedded.initialise"), "{version}");
             let site = process.dictionary.get(event.site).expect("a place");
-            assert_eq!(site.text, "__main__.Embedded.initialise", "{name}");
+            assert_eq!(site.text, "__main__.Embedded.initialise", "{version}");
         }
 
-        if name == "3.11" {
+        if version == "3.11" {
             let shown = finish(traincheck().arg("inspect").arg(&run)).exited(0).stdout;
             let line = "filled by torch.nn.init.kaiming_uniform_, aten::normal_ (3 times)";
             assert!(shown.contains(line), "{shown}");

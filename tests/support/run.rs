@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::left_out;
+use crate::{left_out, left_out_by_this_machine};
 
 /// A command that takes longer hangs. Training takes seconds; this leaves room for a machine that does much else.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
@@ -99,19 +99,37 @@ pub fn plain() -> Command {
     clean(python())
 }
 
-/// The interpreters there are to test with, and their versions: [`python`], and those that variables such as
-/// `TRAINCHECK_TEST_PYTHON_315` name. One of those that `scripts/test` has is said to be left out if it is missing.
+/// The interpreters there are to test with, each with the version that it says it has (`3.11`): [`python`], and those
+/// that variables such as `TRAINCHECK_TEST_PYTHON_315` name. One of those that `scripts/test` has is said to be left out if
+/// it is missing; an empty variable says that there is none to be had here.
+///
+/// # Panics
+/// If one cannot say its version, or is not of the version that its variable is for.
 pub fn interpreters() -> Vec<(String, PathBuf)> {
-    let mut all = vec![("the first interpreter".to_owned(), python())];
+    let first = python();
+    let mut all = vec![(version(&first), first)];
     for (minor, wanted) in [(11, false), (12, true), (13, true), (14, false), (15, true)] {
-        let variable = format!("TRAINCHECK_TEST_PYTHON_3{minor}");
-        match env::var_os(&variable).filter(|path| !path.is_empty()) {
-            Some(path) => all.push((format!("3.{minor}"), PathBuf::from(path))),
-            None if wanted => left_out(&format!("CPython 3.{minor}"), &format!("{variable} is not set")),
-            None => {}
+        let (name, variable) = (format!("3.{minor}"), format!("TRAINCHECK_TEST_PYTHON_3{minor}"));
+        match env::var_os(&variable) {
+            Some(path) if !path.is_empty() => {
+                let path = PathBuf::from(path);
+                assert_eq!(version(&path), name, "{variable} is {}", path.display());
+                all.push((name, path));
+            }
+            Some(_) if wanted => {
+                left_out_by_this_machine(&format!("CPython {name}"), "there is none to be had here");
+            }
+            None if wanted => left_out(&format!("CPython {name}"), &format!("{variable} is not set")),
+            _ => {}
         }
     }
     all
+}
+
+/// The version that an interpreter says it has, without its last number.
+fn version(python: &Path) -> String {
+    let asked = "import sys; print('%d.%d' % sys.version_info[:2])";
+    finish(plain_in(python).args(["-c", asked])).exited(0).stdout.trim().to_owned()
 }
 
 /// The Python `python` without the agent.
