@@ -12,6 +12,7 @@ use traincheck_analyzer::report::{Report, Verdict, json};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_schema::run::Run;
+use traincheck_schema::segment::{Ending, ProcessHeader, SegmentWriter};
 
 /// How many flips are tried in one segment.
 const FLIPS: usize = 200;
@@ -72,6 +73,61 @@ fn wherever_a_bit_flips() {
             assert!(!damage.is_empty(), "byte {at}: learned from");
         }
         fs::write(&segment, &whole).unwrap();
+    }
+}
+
+/// Writes a good run in so many segments, all but `unsealed` with a footer.
+fn in_segments(segments: usize, folder: &Path, unsealed: Option<usize>) {
+    fs::create_dir(folder).unwrap();
+    let trace = script(3, Error::None).run().finish();
+    let header = ProcessHeader { host: "host".into(), pid: 7, ..ProcessHeader::default() };
+    let blocks = trace.batches.len();
+    for number in 0..segments {
+        let path = folder.join(format!("host-7-{number}.tcs"));
+        let mut writer = SegmentWriter::create(&path, &header).unwrap();
+        if number == 0 {
+            writer.write_dictionary(&trace.dictionary).unwrap();
+        }
+        for batch in &trace.batches[number * blocks / segments..(number + 1) * blocks / segments] {
+            writer.write_block(&batch.events, &batch.states, &[], &[]).unwrap();
+        }
+        let reason = if number + 1 == segments { "exit" } else { Ending::CONTINUED };
+        if unsealed != Some(number) {
+            writer.seal(&Ending { reason: reason.into(), ..Ending::default() }).unwrap();
+        }
+    }
+}
+
+#[test]
+fn whichever_segment_or_footer_is_missing() {
+    const SEGMENTS: usize = 5;
+    let folder = tempfile::tempdir().unwrap();
+    runs(folder.path(), Error::None);
+    let command = |arguments: &[&str]| traincheck(arguments, folder.path(), "2");
+    let verdict = |says: &str| {
+        let (code, stdout, _) = command(&["check", "d", "-i", "i.json"]);
+        assert_eq!(code, Some(2), "{says}: {stdout}");
+        assert!(stdout.contains(says) && stdout.contains("No verdict: the trace is damaged"), "{stdout}");
+        let (code, _, stderr) = command(&["inspect", "d"]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(says), "{stderr}");
+        let (code, _, stderr) = command(&["infer", "a", "d", "-o", "new.json"]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(says) && !folder.path().join("new.json").exists(), "{stderr}");
+        fs::remove_dir_all(folder.path().join("d")).unwrap();
+    };
+    in_segments(SEGMENTS, &folder.path().join("d"), None);
+    assert_eq!(command(&["check", "d", "-i", "i.json"]).0, Some(0), "what is whole is clean");
+    fs::remove_dir_all(folder.path().join("d")).unwrap();
+    for number in 0..SEGMENTS {
+        in_segments(SEGMENTS, &folder.path().join("d"), None);
+        fs::remove_file(folder.path().join(format!("d/host-7-{number}.tcs"))).unwrap();
+        let before = format!("segment number {number} is missing before this one");
+        verdict(if number + 1 == SEGMENTS { "the segment after this one is missing" } else { &before });
+        if number + 1 < SEGMENTS {
+            in_segments(SEGMENTS, &folder.path().join("d"), Some(number));
+            verdict("there is no footer, although there is a segment after this one");
+        }
     }
 }
 

@@ -128,5 +128,8 @@ fn and_what_was_written_before_the_next_segment_is_not_lost() {
     writer.write_block(&[event(1)], &[], &[], &[]).unwrap();
     let mut writer = SegmentWriter::create(&folder.path().join("host-42-1.tcs"), &header()).unwrap();
     writer.write_block(&[event(2)], &[], &[], &[]).unwrap();
-    assert_eq!(now(&mut reader), [1, 2]);
+    assert_eq!(reader.next_batch().unwrap().unwrap().events[0].time, 1);
+    let said = reader.next_batch().unwrap().unwrap_err().to_string();
+    assert!(said.contains("no footer"), "{said}");
+    assert_eq!(now(&mut reader), [2]);
 }

@@ -298,16 +298,20 @@ impl ProcessReader {
         }
         let path = self.process.segments[self.next_segment].clone();
         let before = self.next_segment.checked_sub(1).and_then(|i| self.process.segments.get(i));
-        let before = before.and_then(|path| files::segment_number(path));
+        let expected = match before {
+            Some(before) => files::segment_number(before).map(|number| number.saturating_add(1)),
+            // One segment that was given by itself may be any.
+            None => self.process.folder.is_some().then_some(0),
+        };
         self.next_segment += 1;
         (self.ending, self.counted, self.undamaged) = (None, Totals::default(), true);
         self.is_past = false;
         self.segment = Some(SegmentReader::open(&path)?);
-        match (before, files::segment_number(&path)) {
-            (Some(before), Some(number)) if number != before + 1 => Err(ReadError::Damaged {
+        match (expected, files::segment_number(&path)) {
+            (Some(expected), Some(number)) if number != expected => Err(ReadError::Damaged {
                 path,
                 offset: 0,
-                what: format!("segment number {} is missing before this one", before + 1),
+                what: format!("segment number {expected} is missing before this one"),
             }),
             _ => Ok(Step::On),
         }
@@ -332,10 +336,16 @@ impl ProcessReader {
             return Ok(Step::On);
         }
         let behind = if segment.is_sealed() { Ok(0) } else { segment.bytes_after_last_frame() };
+        let goes_on = self.next_segment < self.process.segments.len();
+        let no_footer = (!segment.is_sealed() && goes_on).then(|| ReadError::Damaged {
+            path: segment.path().to_owned(),
+            offset: segment.bytes_read(),
+            what: "there is no footer, although there is a segment after this one".to_owned(),
+        });
         self.bytes_before += segment.bytes_read();
         self.segment = None;
         self.torn.bytes_after_last_frame = behind?;
-        Ok(Step::On)
+        no_footer.map_or(Ok(Step::On), Err)
     }
 
     fn take(&mut self, frame: Frame) -> Result<Step, ReadError> {
@@ -425,6 +435,20 @@ impl ProcessReader {
             }
         }
         self.waiting.extend(recovered.errors.into_iter().map(Err));
+        self.waiting.extend(self.missing_at_the_end().map(Err));
+    }
+
+    /// The last segment says that another one goes on, and there is none. Where the process was killed before it began
+    /// that one, its rings are there.
+    fn missing_at_the_end(&self) -> Option<ReadError> {
+        let Process { segments, rings, folder, .. } = &self.process;
+        let goes_on = self.ending.as_ref().is_some_and(|ending| ending.reason == Ending::CONTINUED);
+        let path = segments.last().filter(|_| goes_on && rings.is_empty() && folder.is_some())?;
+        Some(ReadError::Damaged {
+            path: path.clone(),
+            offset: fs::metadata(path).map_or(0, |metadata| metadata.len()),
+            what: "the segment after this one is missing".to_owned(),
+        })
     }
 }
 
