@@ -6,7 +6,7 @@ use support::torch::{Grads, Model, Optimizer, Torch};
 use support::{alarms, learn};
 use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::source::MemoryTrace;
-use traincheck_schema::record::{ObjectKind, Role};
+use traincheck_schema::record::{EventKind, ObjectKind, Role, pause};
 
 const NAMES: &[&str] = &["hidden.weight", "hidden.bias", "head.weight", "head.bias"];
 
@@ -77,6 +77,26 @@ fn it_is_no_error_where_a_scaler_makes_the_step() {
     assert!(!causes.iter().any(|cause| cause.starts_with("non-finite")), "{causes:?}");
 }
 
+/// Something happens that no record tells of.
+fn unseen(torch: &mut Torch) {
+    torch.record.event(EventKind::Paused, 0, 0, 0, 0, pause::NESTED);
+    torch.record.event(EventKind::Resumed, 0, 0, 0, 0, 0);
+}
+
+#[test]
+fn it_is_no_error_where_a_later_backward_went_unseen() {
+    let causes = found(|torch, model, optimizer, iteration| {
+        torch.gradients = (iteration == 9).then_some(("hidden", Grads::NonFinite));
+        match iteration {
+            9 => return torch.backward_from(f64::NAN, &[model]),
+            10 => unseen(torch),
+            _ => torch.backward_from(1.5, &[model]),
+        }
+        torch.step(optimizer);
+    });
+    assert!(!causes.iter().any(|cause| cause.starts_with("non-finite")), "{causes:?}");
+}
+
 #[test]
 fn a_loss_that_is_no_number_is_found() {
     let causes = found(|torch, model, optimizer, iteration| {
@@ -99,6 +119,18 @@ fn gradients_that_are_zero_for_good_are_found() {
 fn two_zeros_in_a_row_are_no_error() {
     let causes = found(|torch, model, optimizer, iteration| {
         torch.gradients = (iteration % 5 < 2).then_some(("hidden", Grads::Zero));
+        plain(torch, model, optimizer, iteration);
+    });
+    assert!(causes.is_empty(), "{causes:?}");
+}
+
+#[test]
+fn zeros_are_not_in_a_row_where_something_went_unseen_between_them() {
+    let causes = found(|torch, model, optimizer, iteration| {
+        torch.gradients = (iteration >= 5).then_some(("hidden", Grads::Zero));
+        if iteration % 2 == 0 {
+            unseen(torch);
+        }
         plain(torch, model, optimizer, iteration);
     });
     assert!(causes.is_empty(), "{causes:?}");

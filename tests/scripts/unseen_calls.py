@@ -1,6 +1,7 @@
-"""A small training in which, in some iterations, the optimizer steps unseen: `nested`, deep inside of other calls;
-`recursion`, while another thread has nearly used up its stack; `taken`, after the agent was taken its place as a tool of
-`sys.monitoring`; `silenced`, after it was taken its events. `plain`: all is seen."""
+"""A small training in which, in some iterations, the optimizer steps unseen, and in one a backward runs unseen, after one
+that left no numbers and that no step followed: `nested`, deep inside of other calls; `recursion`, while another thread has
+nearly used up its stack; `taken`, after the agent was taken its place as a tool of `sys.monitoring`; `silenced`, after it
+was taken its events. `plain`: all is seen."""
 
 import sys
 import threading
@@ -69,7 +70,14 @@ def main():
     for number in range(30):
         optimizer.zero_grad()
         loss = model(torch.randn(8, 4)).square().mean()
-        loss.backward()
+        if number == 17:
+            # Left out, as a script does that looks at its loss.
+            (loss * float("nan")).backward()
+            continue
+        if number == 18:
+            globals()[MODE](loss.backward)
+        else:
+            loss.backward()
         if 8 <= number < 12:
             globals()[MODE](optimizer.step)
         else:

@@ -51,10 +51,19 @@ struct Range {
     gradients: FxHashSet<VarId>,
     /// The same of parameters, as the look that is going on finds them.
     parameters: Vec<VarId>,
-    /// Whether a step is open, and how many times a backward ran in it.
+    /// How many times a backward ran in the step that is open.
     backwards: u32,
-    steps: FxHashMap<u32, (SubjectId, u32)>,
+    steps: FxHashMap<u32, Steps>,
     gradients_so_far: FxHashMap<VarId, History>,
+}
+
+/// The steps of an optimizer so far.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    subject: SubjectId,
+    ordinal: u32,
+    /// How many losses of records there had been at the last one.
+    lost: u32,
 }
 
 /// The gradients of a parameter so far.
@@ -63,6 +72,8 @@ struct History {
     subject: SubjectId,
     observations: u32,
     zeros: Streak,
+    /// How many losses of records there had been at the last one.
+    lost: u32,
 }
 
 impl Observer for Range {
@@ -127,9 +138,14 @@ impl Range {
         let history = self.gradients_so_far.entry(id).or_insert_with(|| {
             let name = cx.scene.variables.get(id).name.clone();
             let subject = cx.numbers.subject(Subject::Gradient { name });
-            History { subject, observations: 0, zeros: Streak::default() }
+            History { subject, observations: 0, zeros: Streak::default(), lost: cx.scene.losses }
         });
         history.observations = history.observations.saturating_add(1);
+        // A backward in between may have gone unseen, which left a gradient that was not zero.
+        if cx.scene.lost_since(history.lost).is_some() {
+            history.zeros = Streak::default();
+        }
+        history.lost = cx.scene.losses;
         let alive = now.non_finite > 0 || !now.all_zero();
         history.zeros.add(!alive, (look.iteration, look.step));
         // One in so many says as much as all of them, and costs next to nothing.
@@ -161,18 +177,20 @@ impl Range {
         if !frame.counts {
             return;
         }
-        let (subject, ordinal) = match self.steps.get_mut(&frame.object) {
+        let steps = match self.steps.get_mut(&frame.object) {
             Some(known) => known,
             None => {
                 let Some(object) = cx.scene.object(frame.object) else { return };
                 let subject = Subject::Optimizer { class: object.class.clone() };
                 let subject = cx.numbers.subject(subject);
-                self.steps.entry(frame.object).or_insert((subject, 0))
+                self.steps.entry(frame.object).or_insert(Steps { subject, ordinal: 0, lost: 0 })
             }
         };
-        *ordinal = ordinal.saturating_add(1);
+        steps.ordinal = steps.ordinal.saturating_add(1);
+        let Steps { subject, ordinal, lost } = *steps;
+        steps.lost = cx.scene.losses;
         // A search along a line may come to where the loss is no number, and goes back.
-        let (searches, ordinal, subject) = (self.backwards > 1, *ordinal, *subject);
+        let searches = self.backwards > 1;
         let used = |id: &VarId| {
             let held_by = &cx.scene.variables.get(*id).held_by;
             held_by.as_ref().is_none_or(|held| held.is_empty() || held.contains(&frame.object))
@@ -194,7 +212,8 @@ impl Range {
         window.held = &held;
         // Fused optimizers leave the step out themselves where the scaler tells them to.
         window.inconclusive = if cx.scene.inside(frame.thread, Role::ScalerStep) { &all } else { &[] };
-        window.cut = Scene::too_early(look.iteration, ordinal);
+        // What is known of the gradients may be that of a backward before the one that led to this step.
+        window.cut = Scene::too_early(look.iteration, ordinal).or(cx.scene.lost_since(lost));
         window.now = (look.iteration, look.step);
         window.variables = &bad;
         cx.window(&window);
