@@ -1,6 +1,9 @@
 # The steps of scripts/test: each is run whatever became of those before it, and all are summed up. Sourced, never run.
 
-logs=$(mktemp -d "${TMPDIR:-/tmp}/traincheck-test.XXXXXX")
+# Those of the last time give way.
+logs=${CARGO_TARGET_DIR:-$root/target}/test-logs
+rm -rf "$logs"
+mkdir -p "$logs"
 # What tests leave out, they write here.
 export TRAINCHECK_TEST_LEFT_OUT=$logs/left-out
 summary=() passed=0 failed=0 skipped=0
