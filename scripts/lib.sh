@@ -6,6 +6,12 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/traincheck
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
+# left_out WHAT BECAUSE: says so, and notes it for the end of scripts/test.
+left_out() {
+    echo "left out: $1: $2" >&2
+    [ -z "${TRAINCHECK_TEST_LEFT_OUT:-}" ] || echo "$1: $2" >>"$TRAINCHECK_TEST_LEFT_OUT"
+}
+
 # need_debian COMMAND PACKAGE: installs PACKAGE where COMMAND is not on the PATH.
 need_debian() {
     command -v "$1" >/dev/null 2>&1 && return
