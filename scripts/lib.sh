@@ -39,9 +39,13 @@ install_debian() {
     ) 8>"$cache/apt-lock"
 }
 
+# has_package PACKAGE: whether apt knows a package of that name.
+has_package() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; }
+
 # find_python 3.MINOR: an interpreter of that version which can make virtual environments. TRAINCHECK_PYTHON comes
-# first, then the PATH, then what pyenv has. Where there is none, 3.11 is installed from the packages of this system,
-# and 3.13 and newer come from those of Debian's next release; fails without a word where another is missing.
+# first, then the PATH, then what pyenv has. Where there is none it is installed from the packages of this system, or, from
+# 3.13 on, comes from those of Debian's next release. Fails with 2, without a word, where none of these has it, and with 1
+# where it could not be installed.
 find_python() {
     local version=$1 candidate attempt
     for attempt in 1 2; do
@@ -55,11 +59,12 @@ sys.exit(sys.version_info[:2] != v or bool(sysconfig.get_config_var("Py_GIL_DISA
                 return
             fi
         done
-        [ "$version" = 3.11 ] && [ "$attempt" -eq 1 ] && install_debian python3.11-venv || break
+        [ "$attempt" -eq 1 ] && has_package "python$version-venv" || break
+        install_debian "python$version-venv" || return 1
     done
     case $version in
     3.13 | 3.14 | 3.15) debian_python "$version" ;;
-    *) return 1 ;;
+    *) return 2 ;;
     esac
 }
 
@@ -71,9 +76,9 @@ debian_python() {
     local version=$1 suite=forky dir
     dir=$cache/debian-$suite-python$version
     if [ ! -e "$dir/complete" ]; then
-        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
-        need_debian patchelf patchelf
-        need_debian flock util-linux
+        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 2
+        need_debian patchelf patchelf || return 1
+        need_debian flock util-linux || return 1
         mkdir -p "$cache"
         (
             flock 9

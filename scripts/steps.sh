@@ -8,15 +8,6 @@ mkdir -p "$logs"
 export TRAINCHECK_TEST_LEFT_OUT=$logs/left-out
 summary=() passed=0 failed=0 skipped=0
 
-# left_out WHAT BECAUSE
-left_out() { echo "$1: $2" >>"$TRAINCHECK_TEST_LEFT_OUT"; }
-
-# missing WHAT BECAUSE: left out, and a failure where everything is meant to be there.
-missing() {
-    left_out "$1" "$2"
-    [ -z "${CI:-}${TRAINCHECK_TEST_STRICT:-}" ] || step "$1" false
-}
-
 # step NAME COMMAND...
 step() {
     local name=$1 log=$logs/${#summary[@]}.log begun=$SECONDS result=ok counts

@@ -9,7 +9,8 @@ use std::process::Command;
 
 use traincheck_schema::record::EventKind;
 use traincheck_tests::{
-    Finished, Trace, agent, finish, folder, left_out, plain, preloaded, preloads, script, shared_library,
+    Finished, Trace, agent, finish, folder, left_out, left_out_by_this_machine, plain, preloaded, preloads,
+    script, shared_library,
 };
 
 const ITERATIONS: [&str; 1] = ["400"];
@@ -138,7 +139,9 @@ impl Disk {
             libc::mount(name, target.as_ptr(), kind, flags, options.as_ptr().cast())
         };
         if mounted != 0 {
-            left_out("disks that are full or read-only", "this user may not mount a file system");
+            let why = std::io::Error::last_os_error();
+            let why = format!("this user cannot mount a file system: {why}");
+            left_out_by_this_machine("disks that are full or read-only", &why);
             return None;
         }
         Some(Disk(folder))
@@ -148,7 +151,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         // SAFETY: the string is a C string that outlives the call.
-        unsafe { libc::umount(path(self.0.path()).as_ptr()) };
+        unsafe { libc::umount2(path(self.0.path()).as_ptr(), libc::MNT_DETACH) };
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use traincheck_schema::ring::{Ring, RingInfo, SharedMemory, free_strays};
-use traincheck_tests::left_out;
+use traincheck_tests::left_out_by_this_machine;
 
 const NAME: &str = "only_rings_that_are_old_and_belong_to_no_process";
 const ROLE: &str = "TRAINCHECK_TEST_ROLE";
@@ -45,7 +45,10 @@ fn only_rings_that_are_old_and_belong_to_no_process() {
     // SAFETY: changes what this process sees of shared memory, which no other test of this file does.
     if unsafe { libc::unshare(libc::CLONE_NEWIPC) } != 0 {
         let why = std::io::Error::last_os_error();
-        return left_out(NAME, &format!("this user may have no shared memory of its own: {why}"));
+        return left_out_by_this_machine(
+            NAME,
+            &format!("this user may have no shared memory of its own: {why}"),
+        );
     }
     assert_eq!(count(), 0);
     play("no ring");

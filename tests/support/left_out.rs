@@ -16,7 +16,8 @@ pub fn left_out(what: &str, because: &str) {
     left_out_by_this_machine(what, because);
 }
 
-/// As [`left_out`], where the machine itself lacks something: a processor's instructions, for example. Never a failure.
+/// As [`left_out`], where the machine itself lacks something that no package brings: instructions of its processor, rights
+/// of this user, an interpreter that nobody ships any more. Never a failure.
 ///
 /// The line goes into the file that `TRAINCHECK_TEST_LEFT_OUT` names, too; `scripts/test` shows at its end what is in it.
 pub fn left_out_by_this_machine(what: &str, because: &str) {
