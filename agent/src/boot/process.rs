@@ -6,6 +6,7 @@
 use crate::base::fork;
 use crate::hooks::table;
 use crate::sink;
+use crate::sink::cost::Costs;
 
 /// Registers the handlers for fork, exit and the end of threads. Called first of all, in every process that the
 /// agent is preloaded into: it allocates nothing and writes nothing. Later calls do nothing.
@@ -39,7 +40,7 @@ extern "C" fn in_child() {
 /// Seals the run at the end of the process, or of its interpreter, whichever comes first. The second time nothing is
 /// left to do.
 pub extern "C" fn at_exit() {
-    table::account();
+    Costs::now().account();
     sink::seal("exit");
     sink::report::finish();
 }

@@ -18,7 +18,6 @@ use crate::base::gil::Gil;
 use crate::interpreter::api::{MethodDef, Object, Python};
 use crate::interpreter::frame::{self, Frame};
 use crate::sink;
-use crate::sink::cost::Kind;
 use crate::training::call::Entered;
 use crate::training::calls;
 use std::ffi::{CStr, c_int, c_long, c_void};
@@ -161,10 +160,6 @@ impl Source for Monitoring {
             ON.store(false, Ordering::Relaxed);
             LEAVING.store(true, Ordering::Relaxed);
         }
-    }
-
-    fn account(&self) -> &'static [Kind] {
-        &[Kind::Calls]
     }
 }
 

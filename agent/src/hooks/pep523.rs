@@ -12,7 +12,7 @@ use super::source::{BodyLeft, Job, Need, Source};
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::{self, Frame};
 use crate::sink;
-use crate::sink::cost::{self, Kind};
+use crate::sink::cost;
 use crate::training::{calls, gaps};
 use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
@@ -104,10 +104,6 @@ impl Source for FrameEvaluator {
             // SAFETY: no other thread exists in the child, so nothing else touches the interpreter's evaluator.
             unsafe { remove(python) };
         }
-    }
-
-    fn account(&self) -> &'static [Kind] {
-        &[Kind::Calls, Kind::Frames]
     }
 }
 

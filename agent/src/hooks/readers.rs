@@ -6,7 +6,6 @@ use crate::libtorch::history::KnownHistories;
 use crate::libtorch::modes;
 use crate::libtorch::proven;
 use crate::libtorch::tensor::{KnownTensors, Tensors};
-use crate::sink::cost::Kind;
 use std::sync::OnceLock;
 
 /// Tensors.
@@ -59,10 +58,6 @@ impl Source for Variables {
 
     fn parts(&self) -> Vec<(Hook, State)> {
         TENSORS.get().map(|(_, unproven)| unproven.clone()).unwrap_or_default()
-    }
-
-    fn account(&self) -> &'static [Kind] {
-        &[Kind::Looks]
     }
 }
 

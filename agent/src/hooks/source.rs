@@ -4,7 +4,6 @@ use super::hook::{Hook, State};
 use crate::base::settings;
 use crate::interpreter::api::{Object, Python};
 use crate::libtorch::library::Libtorch;
-use crate::sink::cost::Kind;
 use std::ffi::CStr;
 use traincheck_settings::Profile;
 
@@ -162,11 +161,6 @@ pub trait Source: Sync {
     /// Takes it out in a forked child, as far as stores into its own memory do: whoever held the GIL at the fork, there
     /// is no other thread.
     fn leave_child(&self) {}
-
-    /// What of the account of costs is its.
-    fn account(&self) -> &'static [Kind] {
-        &[]
-    }
 }
 
 /// What a proof has to say of a hook.

@@ -5,7 +5,6 @@ use super::record_function::sources as record_function;
 use super::source::{self, BodyLeft, Job, Proof, Source};
 use super::{fills, monitoring, pep523, readers, streams};
 use crate::interpreter::api::{Object, Python};
-use crate::sink::cost::Costs;
 use crate::training::capture::Capture;
 
 /// In the order in which they are put in: those of Python calls last, so that they see nothing of the others.
@@ -87,14 +86,6 @@ pub unsafe fn remove(python: &Python) {
 /// Takes them out in a forked child. Only stores into its own memory.
 pub fn leave_child() {
     HOOKS.iter().for_each(|source| source.leave_child());
-}
-
-/// Puts what they have cost into the account of the run.
-pub fn account() {
-    let mut kinds: Vec<_> = HOOKS.iter().flat_map(|source| source.account()).copied().collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    Costs::now().account(&kinds);
 }
 
 /// All hooks, as what means the calls asks of them.

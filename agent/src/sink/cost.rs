@@ -12,19 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// One of so many calls is timed.
 const EVERY: u64 = 16;
 
-/// What is counted, of which each hook's account is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Entries and returns of recorded calls.
-    Calls,
-    /// Frames that the evaluator let pass.
-    Frames,
-    /// Looks at variables.
-    Looks,
-    /// Callbacks of libtorch.
-    Ops,
-}
-
 /// Ticks spent by one kind of hook.
 pub struct Meter(AtomicU64);
 
@@ -174,27 +161,17 @@ impl Costs {
         }
     }
 
-    /// Of one kind.
-    fn of(&self, kind: Kind) -> (&'static str, u64) {
-        match kind {
-            Kind::Calls => ("calls_ns", self.calls),
-            Kind::Frames => ("frames_ns", self.frames),
-            Kind::Looks => ("looks_ns", self.looks),
-            Kind::Ops => ("ops_ns", self.ops),
-        }
-    }
-
-    /// Puts what is of these kinds into the account of the run.
-    pub fn account(&self, kinds: &[Kind]) {
+    /// Puts it into the account of the run.
+    pub fn account(&self) {
         if phase::is_inert() {
             return;
         }
         let since = ARMED.get().map_or(0, |(_, armed)| clock::now().saturating_sub(*armed));
         account::set("armed_ns", since);
-        for kind in kinds {
-            let (name, ns) = self.of(*kind);
-            account::set(name, ns);
-        }
+        account::set("calls_ns", self.calls);
+        account::set("frames_ns", self.frames);
+        account::set("looks_ns", self.looks);
+        account::set("ops_ns", self.ops);
         account::set("frames", FRAMES.load(Ordering::Relaxed));
         account::set("ps_per_frame", PICOSECONDS_A_FRAME.load(Ordering::Relaxed));
         if refused() > 0 {

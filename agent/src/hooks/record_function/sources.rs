@@ -5,7 +5,6 @@ use crate::base::settings;
 use crate::hooks::hook::Hook;
 use crate::hooks::source::{Job, Need, Source};
 use crate::interpreter::api::Python;
-use crate::sink::cost::Kind;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use traincheck_settings::Profile;
@@ -75,10 +74,6 @@ impl Source for Callbacks {
 
     unsafe fn remove(&self, _: &Python) {
         switch_off();
-    }
-
-    fn account(&self) -> &'static [Kind] {
-        &[Kind::Ops]
     }
 }
 
