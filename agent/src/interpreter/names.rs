@@ -43,9 +43,11 @@ static NAMES: Gil<Option<Names>> = Gil::new(None);
 /// # Safety
 /// The GIL is held; the classes are strong references that are never given back.
 pub unsafe fn install(classes: Classes) {
-    types::when_one_ends(forget_type);
     // SAFETY: the caller's word.
-    unsafe { NAMES.with(|names| *names = Some(Names { classes: Some(classes), ..Names::default() })) }
+    unsafe {
+        types::when_one_ends(forget_type);
+        NAMES.with(|names| *names = Some(Names { classes: Some(classes), ..Names::default() }));
+    }
 }
 
 /// The classes of torch; `None` before [`install`].

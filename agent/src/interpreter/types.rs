@@ -8,7 +8,6 @@ use crate::base::gil::Gil;
 use crate::base::hash::FastMap;
 use std::ffi::{c_char, c_int};
 use std::panic::catch_unwind;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// `PyMethodDef`, the same in every version.
@@ -35,20 +34,15 @@ static CALLBACK: AtomicPtr<std::ffi::c_void> = AtomicPtr::new(std::ptr::null_mut
 static FOLLOWED: Gil<Option<FastMap<usize, usize>>> = Gil::new(None);
 
 /// Who forgets what is kept of a type by its address.
-static FORGET: [OnceLock<unsafe fn(usize)>; 2] = [const { OnceLock::new() }; 2];
+static FORGET: Gil<Vec<unsafe fn(usize)>> = Gil::new(Vec::new());
 
-/// Has `forget` called with the address of each followed type that ends; the GIL is held then.
-pub fn when_one_ends(forget: unsafe fn(usize)) {
-    // Each place is taken once; who comes a second time fills none.
-    let mut left = Some(forget);
-    for place in &FORGET {
-        if let Some(forget) = left
-            && place.get().is_none_or(|known| std::ptr::fn_addr_eq(*known, forget))
-        {
-            let _ = place.set(forget);
-            left = None;
-        }
-    }
+/// Has `forget` called with the address of each followed type that ends, with the GIL held.
+///
+/// # Safety
+/// The GIL is held; `forget` runs no Python code.
+pub unsafe fn when_one_ends(forget: unsafe fn(usize)) {
+    // SAFETY: the caller's word.
+    unsafe { FORGET.with(|all| all.push(forget)) };
 }
 
 /// Has all know when `class` ends that want to, see [`when_one_ends`]. False where that is not possible.
@@ -82,9 +76,7 @@ unsafe extern "C-unwind" fn ended(_: Object, weak: Object) -> Object {
     // SAFETY: CPython calls with the GIL held; nothing in here runs Python code.
     let class = catch_unwind(|| unsafe {
         let class = FOLLOWED.with(|followed| followed.as_mut()?.remove(&(weak as usize)))?;
-        for forget in FORGET.iter().filter_map(OnceLock::get) {
-            forget(class);
-        }
+        FORGET.with(|all| all.iter().for_each(|forget| forget(class)));
         Some(class)
     });
     // SAFETY: as above. The reference that `follow` kept; the caller has one of its own.

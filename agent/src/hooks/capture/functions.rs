@@ -29,8 +29,12 @@ const MAX_FUNCTIONS: usize = 1 << 15;
 static FUNCTIONS: Gil<Option<Functions>> = Gil::new(None);
 
 /// What is kept of a type goes with it.
-pub fn install() {
-    types::when_one_ends(forget_type);
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn install() {
+    // SAFETY: the caller's word.
+    unsafe { types::when_one_ends(forget_type) };
 }
 
 /// A type has gone: another may come to lie at its address.
