@@ -385,32 +385,10 @@ impl ObservationPoints {
         ObservationPoints(set)
     }
 
-    /// Whether it is none.
-    #[inline]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
     /// Whether `point` is one of them.
     #[inline]
     pub const fn has(self, point: ObservationPoint) -> bool {
         self.0 & (1 << point as u32) != 0
-    }
-
-    /// Those that are also among `others`.
-    pub const fn and(self, others: ObservationPoints) -> ObservationPoints {
-        ObservationPoints(self.0 & others.0)
-    }
-
-    /// The points, by their numbers.
-    #[inline]
-    pub fn numbers(self) -> impl Iterator<Item = usize> {
-        let mut left = self.0;
-        std::iter::from_fn(move || {
-            let number = left.trailing_zeros();
-            left &= left.wrapping_sub(1);
-            (number < u32::BITS).then_some(number as usize)
-        })
     }
 
     /// Their words.
