@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// A name, `package.module.Class.method`, in which each `*` stands for any text, dots included.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A name, `package.module.Class.method`, in which each `*` stands for any text, dots included. By
+/// default one that matches nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pattern(String);
 
 impl Pattern {

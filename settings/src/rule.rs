@@ -95,21 +95,6 @@ impl fmt::Display for FunctionRule {
     }
 }
 
-/// What has been read of one table.
-#[derive(Default)]
-struct Row {
-    module: Option<Pattern>,
-    function: Option<Pattern>,
-    role: Option<Role>,
-    object: Option<Receiver>,
-    constructs: Option<bool>,
-    counted: Option<Option<Counter>>,
-    looks: Option<ObservationPoints>,
-    arguments: Option<RecordedArguments>,
-    capture: Option<CapturePolicy>,
-    profile: Option<Profile>,
-}
-
 /// Reads the tables of rules. Those that are wrong are left out.
 pub(crate) fn rules(value: &Value, faults: &mut Vec<Fault>) -> Vec<FunctionRule> {
     let Value::List(tables) = value else {
@@ -125,13 +110,14 @@ pub(crate) fn rules(value: &Value, faults: &mut Vec<Fault>) -> Vec<FunctionRule>
             continue;
         };
         let before = faults.len();
-        let mut row = Row::default();
+        let mut rule = FunctionRule::new(Pattern::default(), Pattern::default(), Role::Other);
         for (key, value, place) in entries {
-            faults.extend(row.set(key, value, place));
+            faults.extend(rule.set(key, value, place));
         }
         if faults.len() == before {
-            match row.rule() {
-                Ok(rule) => rules.push(rule),
+            let is_said = |needed: &str| entries.iter().any(|(key, ..)| key == needed);
+            match rule.fits_together(is_said) {
+                Ok(()) => rules.push(rule),
                 Err(what) => faults.push((Some(place.clone()), what)),
             }
         }
@@ -139,13 +125,13 @@ pub(crate) fn rules(value: &Value, faults: &mut Vec<Fault>) -> Vec<FunctionRule>
     rules
 }
 
-impl Row {
+impl FunctionRule {
     /// Takes over the value of one key; what is wrong with it is given back.
     fn set(&mut self, key: &str, value: &Value, place: &Place) -> Vec<Fault> {
         let set = match key {
-            "module" => text(value).and_then(Pattern::new).map(|found| self.module = Some(found)),
-            "function" => text(value).and_then(Pattern::new).map(|found| self.function = Some(found)),
-            "role" => word(value).map(|found| self.role = Some(found)),
+            "module" => text(value).and_then(Pattern::new).map(|found| self.module = found),
+            "function" => text(value).and_then(Pattern::new).map(|found| self.function = found),
+            "role" => word(value).map(|found| self.role = found),
             "object" => word(value).map(|found| self.object = Some(found)),
             "constructs" => match value {
                 Value::Flag(flag) => {
@@ -194,11 +180,11 @@ impl Row {
         faults
     }
 
-    /// The rule, if all fits together.
-    fn rule(self) -> Result<FunctionRule, String> {
-        let (Some(module), Some(function), Some(role)) = (self.module, self.function, self.role) else {
+    /// Whether all fits together of what is said.
+    fn fits_together(&self, is_said: impl Fn(&str) -> bool) -> Result<(), String> {
+        if !["module", "function", "role"].into_iter().all(is_said) {
             return Err("a rule needs `module`, `function` and `role`".to_owned());
-        };
+        }
         let has_attributes = matches!(self.object, Some(Receiver::Scheduler | Receiver::Scaler));
         if self.looks.is_some_and(|looks| looks.has(ObservationPoint::Attributes)) && !has_attributes {
             return Err("`looks`: \"attributes\" needs `object = \"scheduler\"` or `\"scaler\"`".to_owned());
@@ -212,18 +198,7 @@ impl Row {
                     .to_owned(),
             );
         }
-        Ok(FunctionRule {
-            module,
-            function,
-            role,
-            object: self.object,
-            constructs: self.constructs,
-            counted: self.counted,
-            looks: self.looks,
-            arguments: self.arguments,
-            capture: self.capture,
-            profile: self.profile,
-        })
+        Ok(())
     }
 }
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use crate::file::Value;
-use crate::problem::{Place, did_you_mean, quoted};
+use crate::problem::Place;
 use crate::rule::rules;
+use crate::words::Word;
 use crate::{CodeRoot, Pattern, Profile, Settings};
 
 /// One setting.
@@ -209,16 +210,10 @@ impl Setting {
         let mut faults = Vec::new();
         match self.kind {
             Kind::Profile => match value {
-                Value::Text(text) => {
-                    match Profile::ALL.iter().find(|profile| profile.name() == text.trim()) {
-                        Some(profile) => settings.profile = *profile,
-                        None => faults.push((None, {
-                            let names = Profile::ALL.map(Profile::name);
-                            let hint = did_you_mean(text, names.into_iter());
-                            format!("{} is none of {}{hint}", quoted(text), names.join(", "))
-                        })),
-                    }
-                }
+                Value::Text(text) => match <Profile as Word>::read(text.trim()) {
+                    Ok(profile) => settings.profile = profile,
+                    Err(what) => faults.push((None, what)),
+                },
                 other => faults.push((None, self.wrong(other))),
             },
             Kind::Number(least, most, field) => {

@@ -141,7 +141,10 @@ fn a_mistake_in_the_file_is_named_with_line_and_remedy() {
     );
     assert_eq!(
         said("profile = 'ful'"),
-        ["traincheck.toml:1: `profile`: \"ful\" is none of minimal, training, full; did you mean `full`?"]
+        [
+            "traincheck.toml:1: `profile`: \"ful\" is not a valid profile; did you mean `full`?; allowed are minimal, training, \
+          full"
+        ]
     );
     assert_eq!(
         said("sample_every = 'often'\nsample_first = -1\nmax_calls_per_iteration = 0"),
