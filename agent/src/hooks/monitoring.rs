@@ -11,9 +11,9 @@
 
 use super::capture::call;
 use super::capture::code::{self, CodeInfo};
-use super::capture::{self, generators, guard};
-use super::hook::{Hook, State};
-use super::source::{BodyLeft, Job, Need, Source};
+use super::capture::{generators, guard};
+use super::python_calls::{Way, body_left};
+use super::source::Need;
 use crate::base::gil::Gil;
 use crate::interpreter::api::{MethodDef, Object, Python};
 use crate::interpreter::frame::{self, Frame};
@@ -22,7 +22,6 @@ use crate::training::call::Entered;
 use crate::training::calls;
 use std::ffi::{CStr, c_int, c_long, c_void};
 use std::ptr::null_mut;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
 
 /// Ids that no kind of tool is asked to take.
@@ -68,8 +67,6 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 static LEAVING: AtomicBool = AtomicBool::new(false);
 /// The code of torch's body, while it is waited for.
 static BODY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-/// What is called when that has been left.
-static LEFT: OnceLock<BodyLeft> = OnceLock::new();
 /// Weak references to followed code objects.
 static FOLLOWED: Gil<Vec<Object>> = Gil::new(Vec::new());
 
@@ -83,44 +80,22 @@ static UNWOUND: MethodDef = MethodDef::new(c"unwound", unwound);
 /// The hook.
 pub struct Monitoring;
 
-impl Source for Monitoring {
-    fn hook(&self) -> Hook {
-        Hook::PythonCalls
-    }
+impl Way for Monitoring {
+    const NEEDS: &'static [Need] = &[Need::Monitoring];
+    const HOW: &'static str = "sys.monitoring";
 
-    fn needs(&self) -> &'static [Need] {
-        &[Need::Monitoring]
-    }
-
-    unsafe fn prove(&self, job: &Job) -> Result<(), String> {
+    unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), String> {
         // SAFETY: the caller's word.
-        unsafe { capture::prove(job.python) }
+        unsafe { await_body(python, code) }
     }
 
-    unsafe fn install(&self, job: &Job) -> Result<&'static str, String> {
-        guard::seen_by(&Monitoring);
+    unsafe fn install(python: &Python) -> Result<(), String> {
         // SAFETY: the caller's word.
-        unsafe { install(job.python)? };
-        Ok("sys.monitoring")
-    }
-
-    fn parts(&self) -> Vec<(Hook, State)> {
-        capture::parts()
-    }
-
-    unsafe fn await_body(
-        &self,
-        python: &'static Python,
-        code: Object,
-        left: BodyLeft,
-    ) -> Option<Result<(), String>> {
-        let _ = LEFT.set(left);
-        // SAFETY: the caller's word.
-        Some(unsafe { await_body(python, code) })
+        unsafe { install(python) }
     }
 
     /// No call is recorded that begins from here on; the ends of those that are open still are.
-    unsafe fn suspend(&self, _: &Python) {
+    unsafe fn suspend(_: &Python) {
         if ON.load(Ordering::Relaxed) {
             // Whether suspended calls go on or end meanwhile will not be seen.
             // SAFETY: the caller's word.
@@ -129,12 +104,12 @@ impl Source for Monitoring {
         }
     }
 
-    unsafe fn resume(&self, _: &Python) -> bool {
+    unsafe fn resume(_: &Python) -> bool {
         // The agent may be no tool of the interpreter any more.
         !PAUSED.swap(false, Ordering::Relaxed) || ON.load(Ordering::Relaxed)
     }
 
-    fn step_begins(&self) {
+    fn step_begins() {
         // Between two steps calls begin, and be it those of the steps.
         if ON.load(Ordering::Relaxed)
             && !BEGUN.swap(false, Ordering::Relaxed)
@@ -149,13 +124,13 @@ impl Source for Monitoring {
         }
     }
 
-    unsafe fn remove(&self, python: &Python) {
+    unsafe fn remove(python: &Python) {
         // SAFETY: the caller's word.
         unsafe { remove(python) };
     }
 
     /// Nothing may be called yet: the next event ends it. Without one there is no cost, either.
-    fn leave_child(&self) {
+    fn leave_child() {
         if monitor().is_some() {
             ON.store(false, Ordering::Relaxed);
             LEAVING.store(true, Ordering::Relaxed);
@@ -163,10 +138,10 @@ impl Source for Monitoring {
     }
 }
 
-/// Waits for the frame that is about to run `code` to return. See [`Source::await_body`].
+/// Waits for the frame that is about to run `code` to return. See [`Way::await_body`].
 ///
 /// # Safety
-/// See [`Source::await_body`].
+/// See [`Way::await_body`].
 unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), String> {
     // SAFETY: the caller's word.
     unsafe {
@@ -188,7 +163,7 @@ unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), String
 /// Begins to record.
 ///
 /// # Safety
-/// See [`Source::install`].
+/// See [`Way::install`].
 unsafe fn install(python: &Python) -> Result<(), String> {
     let monitor = monitor().ok_or("the agent is not registered as a tool of sys.monitoring")?;
     ON.store(true, Ordering::Relaxed);
@@ -471,9 +446,7 @@ unsafe extern "C-unwind" fn returned(_: Object, arguments: *const Object, _: isi
                 if let Some(monitor) = monitor() {
                     monitor.tell(python, monitor.set_local_events, &[code, monitor.nothing]);
                 }
-                if let Some(left) = LEFT.get() {
-                    left(python, true);
-                }
+                body_left(python, true);
             }
         }
         answer(arguments, |python, _, frame, code| {

@@ -6,16 +6,16 @@
 //! daemon threads by a forced unwind that must pass through.
 
 use super::capture::code::{self, CodeInfo};
-use super::capture::{self, call, generators, guard};
-use super::hook::{Hook, State};
-use super::source::{BodyLeft, Job, Need, Source};
+use super::capture::{call, generators, guard};
+use super::hook::Hook;
+use super::python_calls::{Way, body_left};
+use super::source::Need;
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::{self, Frame};
 use crate::sink;
 use crate::sink::cost;
 use crate::training::{calls, gaps};
 use std::ffi::{c_int, c_void};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use traincheck_schema::record::pause;
 
@@ -31,49 +31,25 @@ static STACK_FLOOR: AtomicUsize = AtomicUsize::new(0);
 
 /// The code of torch's body, while it is waited for.
 static BODY: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-/// What is called when it has been left.
-static LEFT: OnceLock<BodyLeft> = OnceLock::new();
 
 /// The hook.
 pub struct FrameEvaluator;
 
-impl Source for FrameEvaluator {
-    fn hook(&self) -> Hook {
-        Hook::PythonCalls
-    }
+impl Way for FrameEvaluator {
+    const NEEDS: &'static [Need] = &[Need::FrameEvaluator];
+    const HOW: &'static str = "PEP 523, CPython's frame evaluator";
 
-    fn needs(&self) -> &'static [Need] {
-        &[Need::FrameEvaluator]
-    }
-
-    unsafe fn prove(&self, job: &Job) -> Result<(), String> {
+    unsafe fn await_body(python: &'static Python, code: Object) -> Result<(), String> {
         // SAFETY: the caller's word.
-        unsafe { capture::prove(job.python) }
+        unsafe { await_body(python, code) }
     }
 
-    unsafe fn install(&self, job: &Job) -> Result<&'static str, String> {
-        guard::seen_by(&FrameEvaluator);
+    unsafe fn install(python: &Python) -> Result<(), String> {
         // SAFETY: the caller's word.
-        unsafe { install(job.python)? };
-        Ok("PEP 523, CPython's frame evaluator")
+        unsafe { install(python) }
     }
 
-    fn parts(&self) -> Vec<(Hook, State)> {
-        capture::parts()
-    }
-
-    unsafe fn await_body(
-        &self,
-        python: &'static Python,
-        code: Object,
-        left: BodyLeft,
-    ) -> Option<Result<(), String>> {
-        let _ = LEFT.set(left);
-        // SAFETY: the caller's word.
-        Some(unsafe { await_body(python, code) })
-    }
-
-    unsafe fn suspend(&self, python: &Python) {
+    unsafe fn suspend(python: &Python) {
         // Whether suspended calls go on or end meanwhile will not be seen.
         // SAFETY: the caller's word.
         unsafe {
@@ -85,7 +61,7 @@ impl Source for FrameEvaluator {
         }
     }
 
-    unsafe fn resume(&self, python: &Python) -> bool {
+    unsafe fn resume(python: &Python) -> bool {
         // SAFETY: the caller's word.
         let in_place = !SUSPENDED.load(Ordering::Relaxed) || unsafe { resume(python) };
         if in_place {
@@ -94,12 +70,12 @@ impl Source for FrameEvaluator {
         in_place
     }
 
-    unsafe fn remove(&self, python: &Python) {
+    unsafe fn remove(python: &Python) {
         // SAFETY: the caller's word.
         unsafe { remove(python) };
     }
 
-    fn leave_child(&self) {
+    fn leave_child() {
         if let Some(python) = Python::loaded() {
             // SAFETY: no other thread exists in the child, so nothing else touches the interpreter's evaluator.
             unsafe { remove(python) };
@@ -111,7 +87,7 @@ impl Source for FrameEvaluator {
 /// the default evaluator after it has taken itself out again.
 ///
 /// # Safety
-/// See [`Source::await_body`].
+/// See [`Way::await_body`].
 unsafe fn await_body(python: &Python, code: Object) -> Result<(), String> {
     // SAFETY: the caller's word; the evaluator is CPython's own interface.
     unsafe {
@@ -134,8 +110,8 @@ unsafe extern "C-unwind" fn evaluate_body(thread: *mut c_void, frame: *mut Frame
         let waited = !BODY.swap(std::ptr::null_mut(), Ordering::Relaxed).is_null();
         (python.set_eval_frame)((python.main_interpreter)(), python.eval_frame_default);
         let result = (python.eval_frame_default)(thread, frame, throw);
-        if waited && let Some(left) = LEFT.get() {
-            left(python, !result.is_null());
+        if waited {
+            body_left(python, !result.is_null());
         }
         result
     }

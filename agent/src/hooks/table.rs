@@ -1,6 +1,7 @@
 //! The hooks that there are, one a line, and what is done with all of them.
 
 use super::hook::{Hook, State};
+use super::python_calls::PythonCalls;
 use super::record_function::sources as record_function;
 use super::source::{self, BodyLeft, Job, Proof, Source};
 use super::{fills, monitoring, pep523, readers, streams};
@@ -17,8 +18,8 @@ static HOOKS: &[&dyn Source] = &[
     &record_function::OPS,
     &record_function::AUTOGRAD_NODES,
     &fills::Fills,
-    &pep523::FrameEvaluator,
-    &monitoring::Monitoring,
+    &PythonCalls(pep523::FrameEvaluator),
+    &PythonCalls(monitoring::Monitoring),
 ];
 
 /// Proves all of them, and then puts in those that can be; each says how it is.

@@ -1,19 +1,18 @@
 //! The steps of the hook that sees Python calls: a panic in one switches it off.
 
 use crate::hooks::hook::Hook;
-use crate::hooks::source::Source;
 use crate::interpreter::api::Python;
 use crate::interpreter::collector::NoCollection;
 use crate::training::{calls, capture};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-/// The hook that sees calls in this process.
-static SEEN_BY: OnceLock<&'static dyn Source> = OnceLock::new();
+/// What takes out the hook that sees calls in this process.
+static REMOVED_BY: OnceLock<unsafe fn(&Python)> = OnceLock::new();
 
-/// From here on calls are seen by `source`.
-pub fn seen_by(source: &'static dyn Source) {
-    let _ = SEEN_BY.set(source);
+/// From here on calls are seen by what `remove` takes out, which is called with the GIL held.
+pub fn removed_by(remove: unsafe fn(&Python)) {
+    let _ = REMOVED_BY.set(remove);
 }
 
 /// Has no call seen any more.
@@ -21,9 +20,9 @@ pub fn seen_by(source: &'static dyn Source) {
 /// # Safety
 /// The GIL is held.
 pub unsafe fn stop(python: &Python) {
-    if let Some(source) = SEEN_BY.get() {
+    if let Some(remove) = REMOVED_BY.get() {
         // SAFETY: the caller's word.
-        unsafe { source.remove(python) };
+        unsafe { remove(python) };
     }
 }
 
