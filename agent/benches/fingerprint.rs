@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use traincheck::libtorch::view::{Dtype, TensorView};
-use traincheck::state::fingerprint::{Path, digest, digest_on};
+use traincheck::state::fingerprint::{Path, fingerprint_of, fingerprint_on};
 
 /// Values between -1 and 1, of which none is zero, like weights.
 fn weights(count: usize) -> Vec<f32> {
@@ -67,8 +67,8 @@ fn contiguous(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("float32/{name}"));
         group.throughput(Throughput::Bytes(bytes as u64)).sample_size(20);
         for path in Path::available() {
-            group.bench_function(BenchmarkId::new("digest", format!("{path:?}")), |bench| {
-                bench.iter(|| digest_on(path, black_box(&view)))
+            group.bench_function(BenchmarkId::new("fingerprint", format!("{path:?}")), |bench| {
+                bench.iter(|| fingerprint_on(path, black_box(&view)))
             });
         }
         #[cfg(target_arch = "x86_64")]
@@ -101,7 +101,7 @@ fn dtypes(criterion: &mut Criterion) {
     let square = [512, 512];
     group.bench_function("float32, transposed", |bench| {
         let view = view(Dtype::F32, &values, &square, &[1, 512]);
-        bench.iter(|| digest(black_box(&view)))
+        bench.iter(|| fingerprint_of(black_box(&view)))
     });
     for (name, dtype, values) in [
         ("float32, a third zeros", Dtype::F32, &zeros),
@@ -116,7 +116,7 @@ fn dtypes(criterion: &mut Criterion) {
     ] {
         let sizes = [(values.len() * 4 / dtype.size()) as i64];
         let view = view(dtype, values, &sizes, &[1]);
-        group.bench_function(name, |bench| bench.iter(|| digest(black_box(&view))));
+        group.bench_function(name, |bench| bench.iter(|| fingerprint_of(black_box(&view))));
     }
 }
 
@@ -127,7 +127,7 @@ fn small(criterion: &mut Criterion) {
         let sizes = [count as i64];
         let view = view(Dtype::F32, &values, &sizes, &[1]);
         group.bench_function(BenchmarkId::from_parameter(count), |bench| {
-            bench.iter(|| digest(black_box(&view)))
+            bench.iter(|| fingerprint_of(black_box(&view)))
         });
     }
 }

@@ -106,26 +106,26 @@ unsafe fn look(tensors: &Tensors, tensor: TensorRef, found: &mut Found) -> Resul
         found.storage = tensors.storage_id(tensor) as u64;
         found.requires_grad = u32::from(tensors.requires_grad(tensor));
         let view = tensors.view(tensor).map_err(|why| why.to_string())?;
-        let digest = fingerprint::digest(&view);
+        let fingerprint = fingerprint::fingerprint_of(&view);
         let (storage, requires_grad) = (found.storage, found.requires_grad);
         *found = Found {
-            hash_low: digest.hash_low,
-            hash_high: digest.hash_high,
-            zeros: digest.zeros,
-            elements: digest.elements,
+            hash_low: fingerprint.hash_low,
+            hash_high: fingerprint.hash_high,
+            zeros: fingerprint.zeros,
+            elements: fingerprint.elements,
             storage,
-            nan: digest.nan,
-            inf: digest.inf,
-            min: digest.min,
-            max: digest.max,
-            l2: digest.l2,
+            nan: fingerprint.nan,
+            inf: fingerprint.inf,
+            min: fingerprint.min,
+            max: fingerprint.max,
+            l2: fingerprint.l2,
             requires_grad,
         };
         Ok(())
     }
 }
 
-/// Nanoseconds that a view, a view with its digest, and a gradient with requires_grad take, each the mean of many.
+/// Nanoseconds that a view, a view with its fingerprint, and a gradient with requires_grad take, each the mean of many.
 ///
 /// # Safety
 /// `object` is a tensor that can be read.
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn probe_time(object: *mut c_void, nanoseconds: &mut [f64;
             std::hint::black_box(view());
         });
         nanoseconds[1] = time(&|| {
-            std::hint::black_box(view().map(|view| view.map(|view| fingerprint::digest(&view))));
+            std::hint::black_box(view().map(|view| view.map(|view| fingerprint::fingerprint_of(&view))));
         });
         nanoseconds[2] = time(&|| {
             let tensor = tensors.from_python(std::hint::black_box(object));

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use half::{bf16, f16};
 use proptest::prelude::*;
 use traincheck::libtorch::view::{Dtype, TensorView};
-use traincheck::state::fingerprint::{CHUNK, Digest, Path, digest, digest_on};
+use traincheck::state::fingerprint::{CHUNK, Fingerprint, Path, fingerprint_of, fingerprint_on};
 use traincheck_tests::left_out_by_this_machine;
 
 const DTYPES: [Dtype; 21] = [
@@ -138,14 +138,14 @@ fn logical(view: &TensorView) -> Vec<u8> {
     bytes
 }
 
-fn naive(view: &TensorView) -> Digest {
+fn naive(view: &TensorView) -> Fingerprint {
     let bytes = logical(view);
     let part = view.dtype().part();
     let values: Vec<f64> = bytes.chunks(part.size()).map(|element| value(part, element)).collect();
     let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     let (hash_low, hash_high) = naive_hash::hash(&bytes);
     let narrow = |value: f64| if finite.is_empty() { 0.0 } else { (value as f32).clamp(f32::MIN, f32::MAX) };
-    Digest {
+    Fingerprint {
         hash_low,
         hash_high,
         nan: values.iter().filter(|value| value.is_nan()).count() as u32,
@@ -159,10 +159,10 @@ fn naive(view: &TensorView) -> Digest {
 }
 
 /// All of it exact, but for the L2 norm, which is a sum that is rounded in another order.
-fn assert_matches(found: &Digest, expected: &Digest) {
+fn assert_matches(found: &Fingerprint, expected: &Fingerprint) {
     let near = (found.l2 - expected.l2).abs() <= 3e-6 * expected.l2;
     assert!(near, "l2 {} is not {}", found.l2, expected.l2);
-    assert_eq!(Digest { l2: 0.0, ..*found }, Digest { l2: 0.0, ..*expected });
+    assert_eq!(Fingerprint { l2: 0.0, ..*found }, Fingerprint { l2: 0.0, ..*expected });
 }
 
 fn view<'a>(
@@ -203,10 +203,10 @@ fn every_path_of_this_architecture_is_tried() {
 
 fn check_everywhere(view: &TensorView) {
     let expected = naive(view);
-    let plain = digest_on(Path::Portable, view);
+    let plain = fingerprint_on(Path::Portable, view);
     assert_matches(&plain, &expected);
     for path in Path::available() {
-        let found = digest_on(path, view);
+        let found = fingerprint_on(path, view);
         assert_eq!(found, plain, "{path:?}");
         assert_eq!(found.l2.to_bits(), plain.l2.to_bits(), "{path:?}");
         assert_eq!(found.min.to_bits(), plain.min.to_bits(), "{path:?}");
@@ -292,18 +292,18 @@ proptest! {
         let transposed = fill(Dtype::F32, count, seed, 50);
         let straight: Vec<u8> =
             logical(&view(Dtype::F32, &transposed, &[rows, columns], &[1, rows], 0));
-        let one = digest(&view(Dtype::F32, &transposed, &[rows, columns], &[1, rows], 0));
-        let other = digest(&view(Dtype::F32, &straight, &[rows, columns], &[columns, 1], 0));
+        let one = fingerprint_of(&view(Dtype::F32, &transposed, &[rows, columns], &[1, rows], 0));
+        let other = fingerprint_of(&view(Dtype::F32, &straight, &[rows, columns], &[columns, 1], 0));
         prop_assert_eq!(one, other);
     }
 
     #[test]
     fn one_changed_bit_changes_both_halves(count in 1usize..5000, seed: u64, bit: prop::sample::Index) {
         let mut bytes = fill(Dtype::F32, count, seed, 0);
-        let before = digest(&view(Dtype::F32, &bytes, &[count as i64], &[1], 0));
+        let before = fingerprint_of(&view(Dtype::F32, &bytes, &[count as i64], &[1], 0));
         let bit = bit.index(bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
-        let after = digest(&view(Dtype::F32, &bytes, &[count as i64], &[1], 0));
+        let after = fingerprint_of(&view(Dtype::F32, &bytes, &[count as i64], &[1], 0));
         prop_assert_ne!(before.hash_low, after.hash_low);
         prop_assert_ne!(before.hash_high, after.hash_high);
     }
@@ -314,9 +314,9 @@ proptest! {
         let (a, b) = (a.index(count), b.index(count));
         prop_assume!(a != b);
         let bytes = |values: &[u32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        let before = digest(&view(Dtype::I32, &bytes(&values), &[count as i64], &[1], 0));
+        let before = fingerprint_of(&view(Dtype::I32, &bytes(&values), &[count as i64], &[1], 0));
         values.swap(a, b);
-        let after = digest(&view(Dtype::I32, &bytes(&values), &[count as i64], &[1], 0));
+        let after = fingerprint_of(&view(Dtype::I32, &bytes(&values), &[count as i64], &[1], 0));
         prop_assert_ne!(before.hash_low, after.hash_low);
         prop_assert_ne!(before.hash_high, after.hash_high);
     }
@@ -325,8 +325,8 @@ proptest! {
 #[test]
 fn strides_that_lead_nowhere_mean_nothing() {
     let bytes = fill(Dtype::F32, 12, 3, 0);
-    let plain = digest(&view(Dtype::F32, &bytes, &[3, 4], &[4, 1], 0));
-    let odd = digest(&view(Dtype::F32, &bytes, &[1, 3, 1, 4], &[i64::MAX, 4, -i64::MAX, 1], 0));
+    let plain = fingerprint_of(&view(Dtype::F32, &bytes, &[3, 4], &[4, 1], 0));
+    let odd = fingerprint_of(&view(Dtype::F32, &bytes, &[1, 3, 1, 4], &[i64::MAX, 4, -i64::MAX, 1], 0));
     assert_eq!(plain, odd);
 }
 
@@ -362,11 +362,11 @@ fn every_length_around_lines_and_chunks() {
 #[test]
 fn every_address_gives_the_same() {
     let values = fill(Dtype::F32, 3000, 1, 0);
-    let expected = digest(&view(Dtype::F32, &values, &[3000], &[1], 0));
+    let expected = fingerprint_of(&view(Dtype::F32, &values, &[3000], &[1], 0));
     for shift in 1..64 {
         let mut moved = vec![0; shift];
         moved.extend(&values);
-        assert_eq!(digest(&view(Dtype::F32, &moved[shift..], &[3000], &[1], 0)), expected);
+        assert_eq!(fingerprint_of(&view(Dtype::F32, &moved[shift..], &[3000], &[1], 0)), expected);
     }
 }
 
@@ -376,8 +376,8 @@ fn zeros_of_different_lengths_differ() {
     let lengths = (0..=zeros.len()).step_by(1);
     let hashes: HashSet<(u64, u64)> = lengths
         .map(|length| {
-            let digest = digest(&view(Dtype::U8, &zeros, &[length as i64], &[1], 0));
-            (digest.hash_low, digest.hash_high)
+            let fingerprint = fingerprint_of(&view(Dtype::U8, &zeros, &[length as i64], &[1], 0));
+            (fingerprint.hash_low, fingerprint.hash_high)
         })
         .collect();
     assert_eq!(hashes.len(), zeros.len() + 1);
@@ -389,7 +389,7 @@ fn swapped_chunks_differ() {
     let mut swapped = bytes.clone();
     swapped[..CHUNK].copy_from_slice(&bytes[CHUNK..2 * CHUNK]);
     swapped[CHUNK..2 * CHUNK].copy_from_slice(&bytes[..CHUNK]);
-    let of = |bytes: &[u8]| digest(&view(Dtype::U8, bytes, &[bytes.len() as i64], &[1], 0)).hash_low;
+    let of = |bytes: &[u8]| fingerprint_of(&view(Dtype::U8, bytes, &[bytes.len() as i64], &[1], 0)).hash_low;
     assert_ne!(of(&bytes), of(&swapped));
 }
 
@@ -401,9 +401,9 @@ fn structured_contents_do_not_collide() {
     let mut count = 0;
     let mut add = |values: &[f32]| {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let digest = digest(&view(Dtype::F32, &bytes, &[values.len() as i64], &[1], 0));
-        low.insert(digest.hash_low);
-        high.insert(digest.hash_high);
+        let fingerprint = fingerprint_of(&view(Dtype::F32, &bytes, &[values.len() as i64], &[1], 0));
+        low.insert(fingerprint.hash_low);
+        high.insert(fingerprint.hash_high);
         count += 1;
     };
     let ones = [1.0f32; 64];
@@ -437,7 +437,7 @@ fn structured_contents_do_not_collide() {
 fn the_sign_of_zero_and_the_payload_of_nan_count() {
     let of = |bits: u32| {
         let bytes = bits.to_le_bytes();
-        digest(&view(Dtype::F32, &bytes, &[1], &[1], 0))
+        fingerprint_of(&view(Dtype::F32, &bytes, &[1], &[1], 0))
     };
     let (plus, minus) = (of(0), of(0x8000_0000));
     assert_ne!(plus.hash_low, minus.hash_low);
@@ -452,8 +452,8 @@ fn the_sign_of_zero_and_the_payload_of_nan_count() {
 #[test]
 fn the_hash_is_pinned() {
     let bytes: Vec<u8> = (0..20_000u32).map(|i| (i * 7 + (i >> 8)) as u8).collect();
-    let digest = digest(&view(Dtype::U8, &bytes, &[20_000], &[1], 0));
-    assert_eq!((digest.hash_low, digest.hash_high), PINNED);
+    let fingerprint = fingerprint_of(&view(Dtype::U8, &bytes, &[20_000], &[1], 0));
+    assert_eq!((fingerprint.hash_low, fingerprint.hash_high), PINNED);
 }
 
 const PINNED: (u64, u64) = (13_050_900_376_015_407_562, 12_430_745_398_449_554_898);
@@ -466,16 +466,16 @@ fn flushing_subnormals_to_zero_changes_nothing() {
     let all = || {
         Path::available().into_iter().flat_map(|path| {
             [
-                digest_on(path, &view(Dtype::F32, &values, &[2999], &[1], 0)),
-                digest_on(path, &view(Dtype::F16, &halves, &[899], &[1], 0)),
+                fingerprint_on(path, &view(Dtype::F32, &values, &[2999], &[1], 0)),
+                fingerprint_on(path, &view(Dtype::F16, &halves, &[899], &[1], 0)),
             ]
         })
     };
-    let expected: Vec<Digest> = all().collect();
+    let expected: Vec<Fingerprint> = all().collect();
     assert!(expected[0].l2 > 0.0 && expected[0].zeros == 0);
     let before = environment::get();
     environment::set(before | environment::FLUSHING);
-    let flushed: Vec<Digest> = all().collect();
+    let flushed: Vec<Fingerprint> = all().collect();
     let after = environment::get();
     environment::set(before);
     assert_eq!(flushed, expected);

@@ -214,7 +214,7 @@ pub enum ValueKind {
     Float = 3,
     /// `text`, a dictionary id of [`DictKind::Text`].
     Text = 4,
-    /// The digest fields.
+    /// The fields of the fingerprint.
     Tensor = 5,
     /// A tensor that cannot be read here (device, layout, subclass): no claim about its contents.
     Unreadable = 6,

@@ -2,7 +2,7 @@
 //!
 //! With them it can be seen that data repeats: in a pass, from pass to pass, or from worker to worker.
 
-use super::fingerprint::{Digest, digest_if_readable};
+use super::fingerprint::{Fingerprint, fingerprint_if_readable};
 use super::known::{Key, Name, Reader, When, with};
 use super::point::Point;
 use super::position;
@@ -123,7 +123,7 @@ impl Walk<'_> {
     }
 
     /// Says what was found of a part; `None`: it was not looked at.
-    unsafe fn say(&self, key: Key, found: Option<Option<Digest>>) {
+    unsafe fn say(&self, key: Key, found: Option<Option<Fingerprint>>) {
         let Some(found) = found else { return };
         // SAFETY: `look`'s contract: the GIL is held, the batch is alive, and no Python code runs.
         unsafe {
@@ -145,9 +145,9 @@ impl Walk<'_> {
 }
 
 /// The fingerprint of contents that are small, or of all in a sampled iteration.
-fn fingerprint(view: &TensorView<'_>) -> Option<Option<Digest>> {
+fn fingerprint(view: &TensorView<'_>) -> Option<Option<Fingerprint>> {
     let small = view.elements().saturating_mul(view.dtype().size()) <= LARGE;
-    (small || position::is_sampled()).then(|| digest_if_readable(view))
+    (small || position::is_sampled()).then(|| fingerprint_if_readable(view))
 }
 
 /// Whether it is a numpy array, and none of a subclass.

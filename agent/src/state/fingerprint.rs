@@ -17,7 +17,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use fold::Digest;
+pub use fold::Fingerprint;
 pub use keys::CHUNK;
 pub use paths::Path;
 
@@ -34,21 +34,22 @@ const PIECE: usize = 32 * CHUNK;
 const MOST_COPIED: usize = 64 << 20;
 
 /// The fingerprint of a tensor; `None` where its memory cannot be read.
-pub fn digest_if_readable(view: &TensorView) -> Option<Digest> {
+pub fn fingerprint_if_readable(view: &TensorView) -> Option<Fingerprint> {
     if !view.is_owned_elsewhere() {
-        return Some(digest(view));
+        return Some(fingerprint_of(view));
     }
     let (bytes, before) = view.extent()?;
     let begin = (view.data() as usize).wrapping_sub(before);
     if view.is_contiguous() {
-        return digest_in_pieces(view, begin, bytes);
+        return fingerprint_in_pieces(view, begin, bytes);
     }
     let mut copied = vec![0; Some(bytes).filter(|bytes| *bytes <= MOST_COPIED)?];
     // SAFETY: the copy has everything that the elements extend over, and lives as long as the view of it.
-    memory::copy(begin, &mut copied).then(|| digest(&unsafe { view.moved_to(copied.as_ptr().add(before)) }))
+    memory::copy(begin, &mut copied)
+        .then(|| fingerprint_of(&unsafe { view.moved_to(copied.as_ptr().add(before)) }))
 }
 
-fn digest_in_pieces(view: &TensorView, begin: usize, bytes: usize) -> Option<Digest> {
+fn fingerprint_in_pieces(view: &TensorView, begin: usize, bytes: usize) -> Option<Fingerprint> {
     let (path, part) = (Path::best(), view.dtype().part());
     let mut buffer = vec![0; bytes.min(PIECE)];
     let mut fold = Fold::default();
@@ -69,12 +70,12 @@ fn digest_in_pieces(view: &TensorView, begin: usize, bytes: usize) -> Option<Dig
 }
 
 /// The fingerprint of a tensor in memory that stays.
-pub fn digest(view: &TensorView) -> Digest {
-    digest_on(Path::best(), view)
+pub fn fingerprint_of(view: &TensorView) -> Fingerprint {
+    fingerprint_on(Path::best(), view)
 }
 
 /// The same on a path of the caller's choice; for tests and measurements.
-pub fn digest_on(path: Path, view: &TensorView) -> Digest {
+pub fn fingerprint_on(path: Path, view: &TensorView) -> Fingerprint {
     let part = view.dtype().part();
     let bytes = view.elements() * view.dtype().size();
     let mut fold = Fold::default();

@@ -1,7 +1,7 @@
 //! What was last said of the variables that no module owns, found again by what they are part of and how they are
 //! called there. Addresses would not do: a checkpoint brings new objects under the old names.
 
-use super::fingerprint::digest_if_readable;
+use super::fingerprint::fingerprint_if_readable;
 use super::point::Point;
 use super::value::Value;
 use super::variables;
@@ -155,7 +155,7 @@ impl Known {
         point: &Point,
         key: Key,
         name: &Name<'_>,
-        found: Option<super::fingerprint::Digest>,
+        found: Option<super::fingerprint::Fingerprint>,
     ) {
         if let Some(said) = self.find(key, name, None) {
             point.contents(said.variable, Attribute::Data, &mut said.time, found);
@@ -278,7 +278,7 @@ impl Reader<'_> {
             let scalar = |view: &crate::libtorch::view::TensorView<'_>| {
                 if view.sizes().is_empty() { Value::of_tensor(view) } else { None }
             };
-            match self.with_tensor(object, |view| scalar(view).ok_or_else(|| digest_if_readable(view))) {
+            match self.with_tensor(object, |view| scalar(view).ok_or_else(|| fingerprint_if_readable(view))) {
                 Some(Ok(value)) => known.value(point, key, name, value, When::Always),
                 Some(Err(found)) => known.contents(point, key, name, found),
                 None => known.contents(point, key, name, None),

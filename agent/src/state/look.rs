@@ -4,7 +4,7 @@
 //! so that "did not change" is as well founded as "changed". Identity, ownership and flags are compared at each look
 //! and recorded where they differ from what was said last.
 
-use super::fingerprint::digest_if_readable;
+use super::fingerprint::fingerprint_if_readable;
 use super::known::{self, Reader, When};
 use super::ownership::Ownership;
 use super::point::Point;
@@ -271,7 +271,7 @@ impl Look<'_> {
                         if is_parameter {
                             self.elements += view.elements();
                         }
-                        let found = digest_if_readable(&view);
+                        let found = fingerprint_if_readable(&view);
                         self.point.contents(id, Attribute::Data, &mut said.data, found);
                     }
                     Err(_) => self.point.contents(id, Attribute::Data, &mut said.data, None),
@@ -281,7 +281,8 @@ impl Look<'_> {
                 match tensors.grad(tensor) {
                     None => self.point.nothing(id, Attribute::Grad, &mut said.gradient),
                     Some(gradient) => {
-                        let found = tensors.view(gradient).ok().and_then(|view| digest_if_readable(&view));
+                        let found =
+                            tensors.view(gradient).ok().and_then(|view| fingerprint_if_readable(&view));
                         self.point.contents(id, Attribute::Grad, &mut said.gradient, found);
                     }
                 }

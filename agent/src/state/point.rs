@@ -1,7 +1,7 @@
 //! A place in the run at which something is looked at, and what all records of such a look have in common.
 
 use super::fills::Fill;
-use super::fingerprint::Digest;
+use super::fingerprint::Fingerprint;
 use super::position;
 use super::value::Value;
 use crate::sink;
@@ -31,7 +31,7 @@ impl Point {
     }
 
     /// Records the contents of a tensor; `None`: they cannot be read.
-    pub fn contents(&self, variable: u32, attribute: Attribute, last: &mut u64, found: Option<Digest>) {
+    pub fn contents(&self, variable: u32, attribute: Attribute, last: &mut u64, found: Option<Fingerprint>) {
         let kind = if found.is_some() { ValueKind::Tensor } else { ValueKind::Unreadable };
         let mut state = self.state(variable, attribute, kind);
         state.since = std::mem::replace(last, self.event.time);

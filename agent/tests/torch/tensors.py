@@ -228,6 +228,6 @@ if len(sys.argv) > 2:
     for count in (1, 10, 100, 1000):
         times = (ctypes.c_double * 3)()
         agent.probe_time(ctypes.py_object(torch.nn.Parameter(torch.randn(count))), times)
-        view, digest, grad = times
-        print(f"{count} elements: view {view:.1f} ns, with digest {digest:.1f} ns, grad {grad:.1f} ns")
+        view, fingerprint, grad = times
+        print(f"{count} elements: view {view:.1f} ns, with fingerprint {fingerprint:.1f} ns, grad {grad:.1f} ns")
 print("read")

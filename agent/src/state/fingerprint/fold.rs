@@ -9,7 +9,7 @@ use crate::libtorch::view::Dtype;
 ///
 /// The statistics of a complex tensor are over real and imaginary parts, two elements for each of the tensor's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Digest {
+pub struct Fingerprint {
     /// Low half of the content hash: of the bytes in logical order and their number, not of shape and type.
     pub hash_low: u64,
     /// High half.
@@ -47,12 +47,12 @@ impl Fold {
     }
 
     /// What comes of `bytes` bytes of `elements` elements.
-    pub fn finish(&self, bytes: u64, elements: u64) -> Digest {
+    pub fn finish(&self, bytes: u64, elements: u64) -> Fingerprint {
         let (hash_low, hash_high) = self.hash.finish(bytes);
         let statistics = &self.statistics;
         let finite = statistics.nan + statistics.inf < elements;
         let narrow = |value: f64| if finite { (value as f32).clamp(f32::MIN, f32::MAX) } else { 0.0 };
-        Digest {
+        Fingerprint {
             hash_low,
             hash_high,
             nan: u32::try_from(statistics.nan).unwrap_or(u32::MAX),

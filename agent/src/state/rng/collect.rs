@@ -1,7 +1,7 @@
 //! The bytes of the state of a stream, put together.
 
 use crate::libtorch::view::{Dtype, TensorView};
-use crate::state::fingerprint::{Digest, digest};
+use crate::state::fingerprint::{Fingerprint, fingerprint_of};
 
 /// The state of a Mersenne twister, the numbers that go with it, and what was drawn in advance.
 type Bytes = [u8; 2560];
@@ -28,10 +28,10 @@ impl Collect {
     }
 
     /// Their fingerprint.
-    pub fn digest(&self) -> Option<Digest> {
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
         let size = [self.length as i64];
         // SAFETY: the bytes are this object's own.
         let view = unsafe { TensorView::new(Dtype::U8, self.bytes.as_ptr(), &size, &[1]) };
-        view.map(|view| digest(&view))
+        view.map(|view| fingerprint_of(&view))
     }
 }

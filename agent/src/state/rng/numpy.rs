@@ -6,7 +6,7 @@
 
 use super::collect::Collect;
 use crate::interpreter::api::{Object, Python};
-use crate::state::fingerprint::Digest;
+use crate::state::fingerprint::Fingerprint;
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
@@ -78,14 +78,14 @@ impl Stream {
     ///
     /// # Safety
     /// The GIL is held and no exception is set.
-    pub unsafe fn read(self, python: &Python) -> Option<Digest> {
+    pub unsafe fn read(self, python: &Python) -> Option<Fingerprint> {
         let Stream::Here(global, class) = self else { return None };
         // SAFETY: the caller's word; the global `RandomState` is kept.
         unsafe {
             let bytes = bytes(python, global, class)?;
             let mut state = Collect::new();
             state.add(&bytes);
-            state.digest()
+            state.fingerprint()
         }
     }
 }

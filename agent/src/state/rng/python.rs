@@ -4,7 +4,7 @@
 use super::collect::Collect;
 use crate::base::memory::Mapped;
 use crate::interpreter::api::{Object, Python};
-use crate::state::fingerprint::Digest;
+use crate::state::fingerprint::Fingerprint;
 use std::ffi::CStr;
 
 const WORDS: usize = 624;
@@ -58,7 +58,7 @@ impl Stream {
     ///
     /// # Safety
     /// The GIL is held.
-    pub unsafe fn read(&self, python: &Python) -> Option<Digest> {
+    pub unsafe fn read(&self, python: &Python) -> Option<Fingerprint> {
         // SAFETY: the caller's word; the object is the agent's to read, and laid out as was proven.
         unsafe {
             let mut state = Collect::new();
@@ -67,7 +67,7 @@ impl Stream {
             if !gauss.is_null() && python.type_of(gauss) == python.float_type {
                 state.add(&(python.float_as_double)(gauss).to_bits().to_le_bytes());
             }
-            state.digest()
+            state.fingerprint()
         }
     }
 }

@@ -8,7 +8,7 @@
 use super::collect::Collect;
 use crate::base::memory::Mapped;
 use crate::interpreter::api::{Object, Python};
-use crate::state::fingerprint::Digest;
+use crate::state::fingerprint::Fingerprint;
 use std::ffi::CStr;
 
 const WORDS: usize = 624;
@@ -70,7 +70,7 @@ impl Stream {
     ///
     /// # Safety
     /// The GIL is held.
-    pub unsafe fn read_default(&self, python: &Python) -> Option<Digest> {
+    pub unsafe fn read_default(&self, python: &Python) -> Option<Fingerprint> {
         // SAFETY: the caller's word; the reference is the agent's.
         unsafe { self.read(python, self.default) }
     }
@@ -79,7 +79,7 @@ impl Stream {
     ///
     /// # Safety
     /// A live object; the GIL is held.
-    pub unsafe fn read(&self, python: &Python, generator: Object) -> Option<Digest> {
+    pub unsafe fn read(&self, python: &Python, generator: Object) -> Option<Fingerprint> {
         // SAFETY: the caller's word: an object of the type of the default generator has an `at::Generator` at the
         // proven place, and its class is compared before anything of it is read. Threads that draw without the GIL
         // make what is read a mixture of two states; any bits are numbers.
@@ -103,7 +103,7 @@ impl Stream {
             if words.add(DOUBLE + 8).read() == 1 {
                 state.add(&words.add(DOUBLE).cast::<[u8; 8]>().read());
             }
-            state.digest()
+            state.fingerprint()
         }
     }
 }
