@@ -77,7 +77,7 @@ impl Source for Fills {
     }
 
     unsafe fn prove(&self, job: &Job) -> Result<(), String> {
-        let Some(library) = job.libtorch else { return Err("libtorch was not found".to_owned()) };
+        let library = job.library()?;
         let functions = library.record_function.clone()?;
         // SAFETY: the caller's word; the function of the namespace fills a tensor of the agent's own.
         unsafe {
@@ -95,7 +95,7 @@ impl Source for Fills {
     }
 
     unsafe fn install(&self, job: &Job) -> Result<&'static str, String> {
-        let Some(library) = job.libtorch else { return Err("libtorch was not found".to_owned()) };
+        let library = job.library()?;
         if proven::tensors().is_none() {
             return Err("tensors cannot be read".to_owned());
         }

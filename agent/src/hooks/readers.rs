@@ -24,7 +24,7 @@ impl Source for Variables {
     }
 
     unsafe fn prove(&self, job: &Job) -> Result<(), String> {
-        let Some(library) = job.libtorch else { return Err("libtorch was not found".to_owned()) };
+        let library = job.library()?;
         // SAFETY: the caller's word; the objects are tensors as `KnownTensors` describes them, alive in the namespace.
         unsafe {
             let known = KnownTensors {
@@ -77,7 +77,7 @@ impl Source for Modes {
     }
 
     unsafe fn prove(&self, job: &Job) -> Result<(), String> {
-        let Some(library) = job.libtorch else { return Err("libtorch was not found".to_owned()) };
+        let library = job.library()?;
         // SAFETY: the caller's word; the functions of the namespace set what their names say, and put it back.
         unsafe {
             let switches = job.get(c"known_switches");

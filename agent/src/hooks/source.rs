@@ -18,7 +18,15 @@ pub struct Job<'a> {
     pub libtorch: Option<&'a Libtorch>,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// libtorch.
+    ///
+    /// # Errors
+    /// Says that it was not found.
+    pub fn library(&self) -> Result<&'a Libtorch, String> {
+        self.libtorch.ok_or_else(|| "libtorch was not found".to_owned())
+    }
+
     /// An object of the namespace; borrowed.
     ///
     /// # Safety

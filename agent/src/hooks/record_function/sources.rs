@@ -39,7 +39,7 @@ impl Source for Callbacks {
     }
 
     unsafe fn prove(&self, job: &Job) -> Result<(), String> {
-        let Some(library) = job.libtorch else { return Err("libtorch was not found".to_owned()) };
+        let library = job.library()?;
         // SAFETY: the caller's word; the namespace has the version as a text, and functions that run the known ops and the
         // known scope.
         let proven = PROVEN.get_or_init(|| unsafe {
@@ -52,9 +52,8 @@ impl Source for Callbacks {
     }
 
     unsafe fn install(&self, job: &Job) -> Result<&'static str, String> {
-        let (Some(library), Some(proven)) = (job.libtorch, PROVEN.get()) else {
-            return Err("libtorch was not found".to_owned());
-        };
+        let library = job.library()?;
+        let Some(proven) = PROVEN.get() else { return Err("ops were not proven".to_owned()) };
         // SAFETY: the caller's word.
         INSTALLED.get_or_init(|| unsafe { install(library, proven) }).clone()?;
         if self.hook == Hook::Ops {
