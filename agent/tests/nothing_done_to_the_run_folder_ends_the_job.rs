@@ -52,7 +52,8 @@ fn rings(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn rings_that_are_cut() {
+fn rings_that_are_cut_or_written_over() {
+    const NAME: &str = "rings_that_are_cut_or_written_over";
     if is_inner() {
         assert!(sink::start(info()));
         emit(1_000);
@@ -60,37 +61,21 @@ fn rings_that_are_cut() {
         emit(TWO_LAPS);
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let child = begin("rings_that_are_cut", folder.path());
-    let rings = rings(folder.path());
-    assert_eq!(rings.len(), 2);
-    for ring in rings {
-        OpenOptions::new().write(true).open(ring).unwrap().set_len(0).unwrap();
+    let cut = |file: &File| file.set_len(0);
+    let write_over = |file: &File| file.write_all_at(&[0xa5; 4096], 0);
+    for damage in [cut as fn(&File) -> _, write_over] {
+        let folder = tempfile::tempdir().unwrap();
+        let child = begin(NAME, folder.path());
+        let rings = rings(folder.path());
+        assert_eq!(rings.len(), 2);
+        for ring in rings {
+            damage(&OpenOptions::new().write(true).open(ring).unwrap()).unwrap();
+        }
+        finish(child);
+        let found = read(folder.path());
+        let lost: u64 = found.dropped.iter().map(|lost| lost.count).sum();
+        assert_eq!(found.count() as u64 + lost, 1_000 + TWO_LAPS);
     }
-    finish(child);
-    let found = read(folder.path());
-    assert_eq!(
-        found.count() as u64 + found.dropped.iter().map(|lost| lost.count).sum::<u64>(),
-        1_000 + TWO_LAPS
-    );
-}
-
-#[test]
-fn rings_that_are_written_over() {
-    if is_inner() {
-        assert!(sink::start(info()));
-        emit(1_000);
-        wait_for_a_line();
-        emit(TWO_LAPS);
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let child = begin("rings_that_are_written_over", folder.path());
-    for ring in rings(folder.path()) {
-        let file = OpenOptions::new().write(true).open(ring).unwrap();
-        file.write_all_at(&[0xa5; 4096], 0).unwrap();
-    }
-    finish(child);
 }
 
 /// A store into a file can need room on a file system that copies on write, also where room was set aside.
