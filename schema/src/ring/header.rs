@@ -36,34 +36,37 @@ impl Header {
         let mut bytes = [0; SIZE];
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
         put(0, &self.magic);
-        put(AT_VERSION, &self.version.0.to_ne_bytes());
-        put(AT_VERSION + 2, &self.version.1.to_ne_bytes());
-        put(AT_PID, &self.info.pid.to_ne_bytes());
-        put(AT_INDEX, &self.info.index.to_ne_bytes());
-        put(AT_IS_DICTIONARY, &u16::from(self.info.dictionary).to_ne_bytes());
-        put(AT_THREAD, &self.info.thread.to_ne_bytes());
-        put(AT_CAPACITY, &self.capacity.to_ne_bytes());
-        put(AT_MADE, &self.info.made_wall_ns.to_ne_bytes());
-        put(AT_MEMORY, &self.memory.to_ne_bytes());
+        put(AT_VERSION, &self.version.0.to_le_bytes());
+        put(AT_VERSION + 2, &self.version.1.to_le_bytes());
+        put(AT_PID, &self.info.pid.to_le_bytes());
+        put(AT_INDEX, &self.info.index.to_le_bytes());
+        put(AT_IS_DICTIONARY, &u16::from(self.info.dictionary).to_le_bytes());
+        put(AT_THREAD, &self.info.thread.to_le_bytes());
+        put(AT_CAPACITY, &self.capacity.to_le_bytes());
+        put(AT_MADE, &self.info.made_wall_ns.to_le_bytes());
+        put(AT_MEMORY, &self.memory.to_le_bytes());
         bytes
     }
 
     pub(super) fn from_bytes(bytes: &[u8; SIZE]) -> Header {
-        let short = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
-        let long = |at: usize| u64::from(short(at)) | u64::from(short(at + 2)) << 16;
-        let longest = |at: usize| long(at) | long(at + 4) << 32;
+        let short = |at: usize| u16::from_le_bytes(field(bytes, at));
+        let long = |at: usize| u64::from_le_bytes(field(bytes, at));
         Header {
-            magic: longest(0).to_ne_bytes(),
+            magic: field(bytes, 0),
             version: (short(AT_VERSION), short(AT_VERSION + 2)),
             info: RingInfo {
-                pid: long(AT_PID) as u32,
+                pid: u32::from_le_bytes(field(bytes, AT_PID)),
                 index: short(AT_INDEX),
-                thread: longest(AT_THREAD),
+                thread: long(AT_THREAD),
                 dictionary: short(AT_IS_DICTIONARY) & 1 != 0,
-                made_wall_ns: longest(AT_MADE),
+                made_wall_ns: long(AT_MADE),
             },
-            capacity: longest(AT_CAPACITY),
-            memory: longest(AT_MEMORY).cast_signed(),
+            capacity: long(AT_CAPACITY),
+            memory: i64::from_le_bytes(field(bytes, AT_MEMORY)),
         }
     }
+}
+
+fn field<const LENGTH: usize>(bytes: &[u8; SIZE], at: usize) -> [u8; LENGTH] {
+    std::array::from_fn(|i| bytes[at + i])
 }
