@@ -211,7 +211,9 @@ extern "C-unwind" fn resume(_: *mut c_void) -> c_int {
             if let Some((scopes_then, scopes_per_iteration)) = paused_at {
                 let scopes = SCOPES.load(Ordering::Relaxed).saturating_sub(scopes_then);
                 let unseen = (scopes as f64 / scopes_per_iteration.max(f64::MIN_POSITIVE)).round() as u32;
-                gaps::ends(unseen, super::calls::current());
+                let calls = super::calls::current();
+                iterations::resumed(unseen, calls);
+                gaps::ends(unseen, calls);
             }
             BUDGET.with(|budget| {
                 if let Some(budget) = budget {

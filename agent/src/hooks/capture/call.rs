@@ -194,8 +194,7 @@ pub unsafe fn leave(python: &Python, entered: Entered, result: Object, exception
 /// The GIL is held.
 pub unsafe fn lose(entered: Entered) {
     let calls = calls::current();
-    // SAFETY: the caller's word.
-    unsafe { gaps::call_returns(calls) };
+    gaps::call_returns(calls);
     calls.leave();
     entered.stops_to_fill(calls);
     if !entered.is_recorded() {
@@ -211,8 +210,7 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
     entered.stops_to_fill(calls);
     let is_recorded = entered.is_recorded();
     let Entered { event: begun, function, this, outermost, recorded, .. } = entered;
-    // SAFETY: `leave`'s contract.
-    unsafe { gaps::call_returns(calls) };
+    gaps::call_returns(calls);
     if !is_recorded {
         calls.leave();
         if !result.is_null() && !sink::is_inert() {

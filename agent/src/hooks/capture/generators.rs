@@ -56,8 +56,7 @@ pub unsafe fn forget_all() {
 /// The GIL is held; `frame` is its frame.
 pub unsafe fn suspend(frame: *const Frame, entered: Entered) {
     let calls = calls::current();
-    // SAFETY: the caller's word.
-    unsafe { gaps::call_returns(calls) };
+    gaps::call_returns(calls);
     entered.stops_to_fill(calls);
     if !entered.is_recorded() {
         return calls.leave();
