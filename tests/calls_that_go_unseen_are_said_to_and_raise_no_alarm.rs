@@ -1,6 +1,7 @@
 //! Calls that are nested too deep, that run while the agent steps aside for a stack that is nearly used up, or that come
-//! after its hook was taken from it: the trace says where they went unseen, and nothing is concluded from their absence.
+//! after its hook was taken from it or a rule has ended the recording: the trace says where they went unseen, and nothing is concluded from their absence.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use traincheck_schema::record::{EventKind, pause};
@@ -8,13 +9,22 @@ use traincheck_tests::{
     Finished, Trace, finish, folder, interpreters, plain_in, preloaded_in, script, traincheck,
 };
 
+const STOPS: &str = r#"
+[[rules]]
+module = "__main__"
+function = "stopped"
+role = "other"
+capture = "stop_recording"
+"#;
+
 /// Records the script in this mode, compared with what it prints without the agent. Gives the folder of the run.
 fn recorded(python: &Path, folder: &Path, mode: &str, seed: &str) -> PathBuf {
     let run = folder.join(format!("{mode}-{seed}"));
     let arguments = [mode, seed];
     let expected = finish(plain_in(python).arg(script("unseen_calls.py")).args(arguments)).exited(0);
     let mut command = preloaded_in(python, &run);
-    command.env("TRAINCHECK_MAX_CALLS_PER_ITERATION", "1000");
+    fs::write(folder.join("traincheck.toml"), STOPS).unwrap();
+    command.current_dir(folder).env("TRAINCHECK_MAX_CALLS_PER_ITERATION", "1000");
     finish(command.arg(script("unseen_calls.py")).args(arguments)).assert_same(&expected);
     run
 }
@@ -29,8 +39,11 @@ fn in_every_way() {
         // On 3.11 the hook steps aside in deep recursion; later versions need no more stack with it than without. Where
         // its id is freed, 3.12 and 3.13 go on calling it; from 3.14 on it is told of nothing, as where its events are
         // taken.
-        let modes: &[&str] =
-            if version == "3.11" { &["nested", "recursion"] } else { &["nested", "taken", "silenced"] };
+        let modes: &[&str] = if version == "3.11" {
+            &["nested", "stopped", "recursion"]
+        } else {
+            &["nested", "stopped", "taken", "silenced"]
+        };
         for &mode in modes {
             let run = recorded(&python, temporary.path(), mode, "3");
             let process = Trace::read(&run).only();

@@ -1,7 +1,7 @@
 """A small training in which, in some iterations, the optimizer steps unseen, and in one a backward runs unseen, after one
 that left no numbers and that no step followed: `nested`, deep inside of other calls; `recursion`, while another thread has
 nearly used up its stack; `taken`, after the agent was taken its place as a tool of `sys.monitoring`; `silenced`, after it
-was taken its events. `plain`: all is seen."""
+was taken its events; `stopped`, behind a function at which a rule has the recording end. `plain`: all is seen."""
 
 import sys
 import threading
@@ -56,6 +56,10 @@ def taken(action):
 def silenced(action):
     for tool in tools():
         sys.monitoring.set_events(tool, 0)
+    plain(action)
+
+
+def stopped(action):
     plain(action)
 
 

@@ -4,6 +4,7 @@ use super::code::CodeInfo;
 use super::guard;
 use super::{arguments, functions, generators, sites};
 use crate::base::settings;
+use crate::hooks::hook::Hook;
 use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::Frame;
 use crate::sink;
@@ -43,6 +44,8 @@ pub unsafe fn enter(
             CapturePolicy::NoRecursion if calls.innermost().code == identity => return None,
             CapturePolicy::StopRecording => {
                 guard::stop(python);
+                Hook::PythonCalls
+                    .is_lost(&format!("recording ends where {}.{} is called", info.module, info.qualname));
                 return None;
             }
             CapturePolicy::FillsOnly => return enter_fill(python, calls, caller, function, identity),
