@@ -1,13 +1,18 @@
 //! Settings come from a file, variables and options. They change what is recorded; a wrong one is refused by `collect`
 //! and noted by the agent, and the job is none the worse for it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use traincheck_schema::record::{EventKind, Role, flags};
 use traincheck_schema::run::{Run, RunInfo};
-use traincheck_tests::{ProcessTrace, Trace, finish, folder, pipeline, plain, preloaded, python, traincheck};
+use traincheck_settings::{ObservationPoint, Receiver, Word};
+use traincheck_tests::{
+    ProcessTrace, Trace, finish, folder, interpreters, pipeline, plain, plain_in, preloaded, preloaded_in,
+    python, script, traincheck,
+};
 
 /// The MLP, trained in `folder` for a few iterations.
 fn train<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
@@ -114,6 +119,59 @@ fn a_wrong_file_is_noted_and_the_job_is_none_the_worse() {
         assert!(process.of_kind(EventKind::HookOff).any(|event| process.name(event.name).contains(note)));
     }
     assert_eq!((process.iterations(), process.steps()), (5, 5));
+}
+
+/// A rule for each role and kind of object, with all that a rule can say, and the end of the names of its functions.
+fn rules_of_every_kind() -> Vec<(String, String)> {
+    let every_look = |attributes: bool| {
+        let points = ObservationPoint::ALL.iter();
+        let points = points.filter(|(_, point, _)| attributes || *point != ObservationPoint::Attributes);
+        points.map(|(word, ..)| format!("{word:?}")).collect::<Vec<_>>().join(", ")
+    };
+    let mut rules = Vec::new();
+    let receivers = Receiver::ALL.iter().map(|(word, receiver, _)| (*word, Some(*receiver)));
+    for (object, receiver) in [("nothing", None)].into_iter().chain(receivers) {
+        for (role, ..) in <Role as Word>::ALL {
+            let suffix = format!("{role}_{object}");
+            let mut rule = format!("[[rules]]\nmodule = 'odd'\nfunction = '*_{suffix}'\nrole = '{role}'\n");
+            let has_attributes = matches!(receiver, Some(Receiver::Scheduler | Receiver::Scaler));
+            rule += &format!("looks = [{}]\narguments = 'both'\n", every_look(has_attributes));
+            rule += "capture = 'every_call'\nprofile = 'minimal'\n";
+            if receiver.is_some() {
+                rule += &format!("object = '{object}'\n");
+            }
+            if matches!(receiver, Some(Receiver::Optimizer | Receiver::Loader)) || has_attributes {
+                rule += &format!("constructs = {}\n", !role.ends_with("_step"));
+            }
+            rules.push((suffix, rule));
+        }
+    }
+    rules
+}
+
+#[test]
+fn rules_that_fit_none_of_the_functions_they_name_harm_nothing() {
+    let temporary = folder();
+    let (suffixes, rules): (Vec<_>, Vec<_>) = rules_of_every_kind().into_iter().unzip();
+    fs::write(temporary.path().join("traincheck.toml"), rules.concat()).unwrap();
+    for (version, python) in interpreters() {
+        let train = |mut command: Command| {
+            finish(command.current_dir(temporary.path()).arg(script("odd_rules.py")).args(&suffixes))
+        };
+        let run = temporary.path().join(&version);
+        train(preloaded_in(&python, &run)).assert_same(&train(plain_in(&python)).exited(0));
+        let (info, process) = read(&run);
+        let (_, rules) = setting(&info, "rules");
+        assert!(rules.contains("traincheck.toml"), "{rules}");
+        let called: HashSet<_> =
+            process.of_kind(EventKind::Enter).map(|event| process.name(event.name)).collect();
+        for suffix in &suffixes {
+            let called = |name: &str| called.contains(format!("odd.{name}_{suffix}").as_str());
+            assert!(called("nothing") && called("one"), "{version}: {suffix} is not recorded");
+        }
+        let lost = process.of_kind(EventKind::HookOff).find(|event| event.value != 0);
+        assert!(lost.is_none(), "{version}: {}", process.name(lost.expect("a hook").name));
+    }
 }
 
 #[test]

@@ -84,6 +84,9 @@ own_of_function = function.__dict__
 
 /// The dict of the object's own attributes; null where it has none.
 unsafe fn dict(python: &Python, object: Object) -> Object {
+    if object.is_null() {
+        return object;
+    }
     // SAFETY: the callers': a live object, whose type says where its dict is. Nothing is made.
     unsafe {
         if (python.type_flags)(python.type_of(object)) & MANAGED_DICT != 0 {
@@ -98,6 +101,9 @@ unsafe fn dict(python: &Python, object: Object) -> Object {
 impl Inline {
     /// An attribute of an object without a dict; borrowed, or null.
     unsafe fn find(self, python: &Python, object: Object, key: Object) -> Object {
+        if object.is_null() {
+            return object;
+        }
         // SAFETY: the callers': a live object and an interned str. What the type has under that name could be code, so
         // then nothing is asked. Without it only the array of values is looked into; the object keeps what is in it.
         unsafe {
@@ -123,7 +129,7 @@ impl Python {
     /// attributes. Runs no Python code and makes nothing.
     ///
     /// # Safety
-    /// `object` is live; the GIL is held.
+    /// `object` is live or null; the GIL is held.
     #[inline]
     pub unsafe fn instance_dict(&self, object: Object) -> Object {
         if PROVEN.get().is_none() {
@@ -136,7 +142,7 @@ impl Python {
     /// The attribute `key` that `object` has of its own; borrowed, or null. Runs no Python code and makes nothing.
     ///
     /// # Safety
-    /// `object` is live, `key` an interned str; the GIL is held and no exception is set.
+    /// `object` is live or null, `key` an interned str; the GIL is held and no exception is set.
     #[inline]
     pub unsafe fn instance_get(&self, object: Object, key: Object) -> Object {
         let Some(inline) = PROVEN.get() else { return null_mut() };
@@ -158,7 +164,7 @@ impl Python {
     /// the name.
     ///
     /// # Safety
-    /// `object` is live; the GIL is held and no exception is set.
+    /// `object` is live or null; the GIL is held and no exception is set.
     pub unsafe fn instance_attribute(&self, object: Object, name: &CStr) -> Object {
         // SAFETY: the caller's word; the reference to the interned name is given back.
         unsafe {

@@ -250,14 +250,14 @@ const MAX_EXPECTED: usize = 16;
 /// number is in a table of the iterator, which forgets it with the batch.
 ///
 /// # Safety
-/// A live object; the GIL is held and no exception is set.
+/// A live object or null; the GIL is held and no exception is set.
 pub unsafe fn expect(python: &Python, iterator: Object) {
-    // SAFETY: the caller's word. The tables are the iterator's own attributes; the number is an int, which a dict
-    // finds without Python code.
+    // SAFETY: the caller's word. The tables are the iterator's own attributes; the number is an int and of no subclass, so
+    // that its hash is no Python code.
     unsafe {
         let tasks = python.instance_attribute(iterator, c"_task_info");
         let next = python.instance_attribute(iterator, c"_rcvd_idx");
-        if !python.is_dict(tasks) || !python.is_int(next) {
+        if !python.is_dict(tasks) || !python.is_int(next) || python.type_of(next) != python.long_type {
             return;
         }
         let in_order = python.instance_attribute(iterator, c"_in_order");
@@ -267,6 +267,9 @@ pub unsafe fn expect(python: &Python, iterator: Object) {
         }
         let Some(Value::Int(number)) = Value::of(python, next) else { return };
         let task = (python.dict_get)(tasks, next);
+        if !(python.error_occurred)().is_null() {
+            (python.error_clear)();
+        }
         if !python.is_tuple(task) || (python.tuple_size)(task) == 0 {
             return;
         }
@@ -286,7 +289,7 @@ pub unsafe fn expect(python: &Python, iterator: Object) {
 /// not the one that was expected, because a worker had no more.
 ///
 /// # Safety
-/// A live object; the GIL is held and no exception is set.
+/// A live object or null; the GIL is held and no exception is set.
 pub unsafe fn came(python: &Python, next: &Event, iterator: Object) {
     // SAFETY: the caller's word; no Python code runs.
     unsafe {
