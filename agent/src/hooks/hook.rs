@@ -28,6 +28,8 @@ pub enum Hook {
     Libtorch,
     /// Contents and properties of tensors.
     Variables,
+    /// Those of tensors that lie in memory that PyTorch has not allocated.
+    OtherMemory,
     /// What is known of tensors among arguments.
     Arguments,
     /// The modes that calls run under.
@@ -65,6 +67,7 @@ impl Hook {
             Hook::LoaderWorkers => "loader workers",
             Hook::Libtorch => "libtorch",
             Hook::Variables => "variables",
+            Hook::OtherMemory => "variables in memory that is not PyTorch's",
             Hook::Arguments => "arguments",
             Hook::Modes => "modes",
             Hook::Context(ContextPart::Autocast) => "context: autocast",
@@ -141,6 +144,7 @@ mod tests {
         (Hook::LoaderWorkers, "loader workers"),
         (Hook::Libtorch, "libtorch"),
         (Hook::Variables, "variables"),
+        (Hook::OtherMemory, "variables in memory that is not PyTorch's"),
         (Hook::Arguments, "arguments"),
         (Hook::Modes, "modes"),
         (Hook::Context(ContextPart::Autocast), "context: autocast"),

@@ -2,6 +2,7 @@
 
 use super::hook::{Hook, State};
 use super::source::{Job, Need, Source};
+use crate::base::memory;
 use crate::libtorch::history::KnownHistories;
 use crate::libtorch::modes;
 use crate::libtorch::proven;
@@ -43,7 +44,11 @@ impl Source for Variables {
                 leaf: job.get(c"p"),
             };
             let unproven = tensors.prove_history(library, &known).into_iter();
-            let unproven = unproven.map(|why| (Hook::Arguments, State::Off { why })).collect();
+            let mut unproven: Vec<_> = unproven.map(|why| (Hook::Arguments, State::Off { why })).collect();
+            if !memory::can_be_copied() {
+                let why = "the system gives the process no copy of its own memory".to_owned();
+                unproven.push((Hook::OtherMemory, State::Off { why }));
+            }
             let _ = TENSORS.set((tensors, unproven));
         }
         Ok(())

@@ -24,13 +24,13 @@ pub use paths::Path;
 use std::ptr::NonNull;
 use std::slice;
 
-use crate::base::memory;
+use crate::base::memory::{self, Spare};
 use crate::libtorch::view::TensorView;
 use fold::Fold;
+use gather::Chunk;
 
-/// A tensor of other memory than PyTorch's is copied a piece of this many bytes at a time: whole chunks.
-const PIECE: usize = 32 * CHUNK;
-/// Of one whose elements do not lie one after the other all that they extend over is copied, up to this.
+/// Of a tensor of other memory than PyTorch's whose elements do not lie one after the other all that they extend over is
+/// copied, up to this.
 const MOST_COPIED: usize = 64 << 20;
 
 /// The fingerprint of a tensor; `None` where its memory cannot be read.
@@ -41,29 +41,25 @@ pub fn fingerprint_if_readable(view: &TensorView) -> Option<Fingerprint> {
     let (bytes, before) = view.extent()?;
     let begin = (view.data() as usize).wrapping_sub(before);
     if view.is_contiguous() {
-        return fingerprint_in_pieces(view, begin, bytes);
+        return fingerprint_by_chunks(view, begin, bytes);
     }
-    let mut copied = vec![0; Some(bytes).filter(|bytes| *bytes <= MOST_COPIED)?];
+    let mut copied = Spare::of(Some(bytes).filter(|bytes| *bytes <= MOST_COPIED)?)?;
     // SAFETY: the copy has everything that the elements extend over, and lives as long as the view of it.
     memory::copy(begin, &mut copied)
         .then(|| fingerprint_of(&unsafe { view.moved_to(copied.as_ptr().add(before)) }))
 }
 
-fn fingerprint_in_pieces(view: &TensorView, begin: usize, bytes: usize) -> Option<Fingerprint> {
+fn fingerprint_by_chunks(view: &TensorView, begin: usize, bytes: usize) -> Option<Fingerprint> {
     let (path, part) = (Path::best(), view.dtype().part());
-    let mut buffer = vec![0; bytes.min(PIECE)];
+    let mut buffer = Chunk([0; CHUNK]);
     let mut fold = Fold::default();
     environment::with_default(|| {
-        let mut done = 0;
-        while done < bytes {
-            let piece = buffer.get_mut(..(bytes - done).min(PIECE))?;
-            if !memory::copy(begin + done, piece) {
+        for (index, done) in (0..bytes).step_by(CHUNK).enumerate() {
+            let chunk = buffer.0.get_mut(..(bytes - done).min(CHUNK))?;
+            if !memory::copy(begin + done, chunk) {
                 return None;
             }
-            for (index, chunk) in piece.chunks(CHUNK).enumerate() {
-                path.chunk(part, (done / CHUNK + index) as u64, chunk, &mut fold);
-            }
-            done += piece.len();
+            path.chunk(part, index as u64, chunk, &mut fold);
         }
         Some(fold.finish(bytes as u64, (bytes / part.size()) as u64))
     })

@@ -3,8 +3,9 @@
 use super::keys::CHUNK;
 use crate::libtorch::view::TensorView;
 
+/// Room for one chunk.
 #[repr(align(64))]
-struct Buffer([u8; CHUNK]);
+pub struct Chunk(pub [u8; CHUNK]);
 
 /// Calls `each` with one full chunk after the other; only the last may be shorter.
 pub fn chunks(view: &TensorView, mut each: impl FnMut(&[u8])) {
@@ -15,7 +16,7 @@ pub fn chunks(view: &TensorView, mut each: impl FnMut(&[u8])) {
     let mut dimensions = joined(view);
     let (inner_size, inner_stride) = dimensions.pop().unwrap_or((1, 1));
     let mut position = vec![0usize; dimensions.len()];
-    let mut buffer = Buffer([0; CHUNK]);
+    let mut buffer = Chunk([0; CHUNK]);
     let mut filled = 0;
     let mut row = view.data();
     loop {
