@@ -355,6 +355,11 @@ pub unsafe fn prove(python: &Python) -> Result<(), String> {
             Err(format!("the layout of frames is not that of CPython 3.{minor}"))
         } else {
             GENERATORS.store(are_generators_proven(python, layout, known), Ordering::Relaxed);
+            // The functions keep the namespace until garbage is collected; generators that are closed run once more, which
+            // is not to be in the middle of the script's training.
+            for name in [c"begun", c"made"] {
+                (python.dict_set_string)(known, name.as_ptr(), python.none);
+            }
             Ok(())
         };
         (python.dec_ref)(known);

@@ -107,7 +107,7 @@ pub unsafe fn seeded(python: &Python, call: &Event) {
 /// # Safety
 /// The GIL is held, no exception is set, the thread's calls are marked busy.
 pub unsafe fn look(python: &Python, call: &Event) {
-    // SAFETY: the caller's word. Where code runs to find and prove numpy's stream, it is outside of `STREAMS`.
+    // SAFETY: the caller's word.
     unsafe {
         let numpy = STREAMS.with(|streams| Some(streams.get_or_insert_default().numpy));
         let Some(numpy) = numpy else { return };

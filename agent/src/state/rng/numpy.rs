@@ -5,9 +5,9 @@
 //! part of it.
 
 use super::collect::Collect;
-use crate::interpreter::api::{Object, Python};
+use crate::interpreter::api::{Buffer, Object, Python};
+use crate::interpreter::names;
 use crate::state::fingerprint::Fingerprint;
-use std::ffi::CStr;
 use std::sync::OnceLock;
 
 /// Told why numpy's stream is not read, when that comes out: it is only looked for once the program has imported it.
@@ -31,15 +31,6 @@ pub enum Stream {
     /// Proven: the global `RandomState` (a reference that is never given back), and the type of its bit generator.
     Here(Object, Object),
 }
-
-/// A stream in a known state. It runs when `numpy.random` has been imported.
-const KNOWN: &CStr = c"
-import sys
-known = sys.modules['numpy.random.mtrand'].RandomState(20240229)
-known.random_sample(5)
-name, words, position = known.get_state()[:3]
-state = words.astype('<u4').tobytes() + int(position).to_bytes(4, 'little')
-";
 
 impl Stream {
     /// What it is now: looks whether the module has been imported meanwhile.
@@ -90,30 +81,64 @@ impl Stream {
     }
 }
 
-/// The type of the bit generator, if a stream of the same types is read as numpy tells it.
+/// The type of the bit generator, if the stream is read as numpy tells it. All that is asked is numpy's code in C: a look
+/// runs none in Python.
 unsafe fn prove(python: &Python, global: Object) -> Option<Object> {
-    // SAFETY: `found`'s contract.
+    // SAFETY: `found`'s contract. What has the name of numpy's type has its methods, which nobody can replace; of another
+    // generator they would warn.
     unsafe {
-        let namespace = python.run(KNOWN);
-        if namespace.is_null() {
+        let is = |class: Object, name: &str| names::type_name(python, class) == name;
+        if !is(python.type_of(global), "numpy.random.mtrand.RandomState") {
             return None;
         }
-        let known = (python.dict_get_string)(namespace, c"known".as_ptr());
-        let told = (python.dict_get_string)(namespace, c"state".as_ptr());
-        let class = if !known.is_null() && python.type_of(known) == python.type_of(global) {
-            generator_class(python, known)
-        } else {
-            None
-        };
-        let proven = class.filter(|class| {
-            !told.is_null()
-                && (python.bytes_size)(told) == SIZE as isize
-                && bytes(python, known, *class).is_some_and(|found| {
-                    found == std::slice::from_raw_parts((python.bytes_as_string)(told).cast::<u8>(), SIZE)
-                })
-        });
-        (python.dec_ref)(namespace);
-        proven
+        let class =
+            generator_class(python, global).filter(|class| is(*class, "numpy.random._mt19937.MT19937"))?;
+        // A thread may draw in between, without the GIL.
+        let is_told = || told(python, global).is_some_and(|told| bytes(python, global, class) == Some(told));
+        (0..3).any(|_| is_told()).then_some(class)
+    }
+}
+
+/// Words and position, as `get_state` tells them.
+unsafe fn told(python: &Python, state: Object) -> Option<[u8; SIZE]> {
+    /// The elements lie one after the other.
+    const CONTIGUOUS: i32 = 0x20 | 0x10 | 0x08;
+    // SAFETY: `prove`'s contract; new references are given back, and so is the buffer, of which no more is read than it
+    // says that it has.
+    unsafe {
+        let method = (python.get_attr)(state, c"get_state".as_ptr());
+        if method.is_null() {
+            (python.error_clear)();
+            return None;
+        }
+        let told = (python.call_no_args)(method);
+        (python.dec_ref)(method);
+        if told.is_null() {
+            (python.error_clear)();
+            return None;
+        }
+        let mut found = None;
+        let mut buffer = std::mem::zeroed::<Buffer>();
+        if python.is_tuple(told)
+            && (python.tuple_size)(told) >= 3
+            && python.is_int((python.tuple_get)(told, 2))
+            && (python.get_buffer)((python.tuple_get)(told, 1), &raw mut buffer, CONTIGUOUS) == 0
+        {
+            if buffer.bytes == (SIZE - 4) as isize {
+                let mut bytes = [0; SIZE];
+                let (words, position) = bytes.split_at_mut(SIZE - 4);
+                words.copy_from_slice(std::slice::from_raw_parts(buffer.data, SIZE - 4));
+                let told = (python.long_as_long)((python.tuple_get)(told, 2));
+                position.copy_from_slice(&(told as i32).to_ne_bytes());
+                found = Some(bytes);
+            }
+            (python.release_buffer)(&raw mut buffer);
+        }
+        if !(python.error_occurred)().is_null() {
+            (python.error_clear)();
+        }
+        (python.dec_ref)(told);
+        found
     }
 }
 
