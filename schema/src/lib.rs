@@ -10,6 +10,7 @@
 pub mod dictionary;
 pub mod own_file;
 pub mod record;
+mod regular;
 pub mod ring;
 pub mod run;
 pub mod segment;

@@ -5,7 +5,7 @@ mod process;
 mod recovery;
 mod report;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ pub use info::{HookInfo, RunInfo, SettingInfo};
 pub use process::{Batch, Process, ProcessReader, Torn};
 pub use report::{Progress, REPORT_VARIABLE, Report};
 
+use crate::regular;
 use crate::segment::{FormatVersion, SegmentReader};
 
 /// A longer `run.json` is none, in bytes.
@@ -135,7 +136,7 @@ fn check_segment(path: &Path) -> Result<(), OpenRunError> {
 }
 
 fn read_info(path: &Path) -> Result<Option<RunInfo>, OpenRunError> {
-    let read = File::open(path).and_then(|file| {
+    let read = regular::open(path).and_then(|file| {
         let mut bytes = Vec::new();
         file.take(MAX_INFO).read_to_end(&mut bytes)?;
         Ok(bytes)

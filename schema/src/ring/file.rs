@@ -8,6 +8,7 @@ use std::path::Path;
 use super::{
     AT_HEAD, AT_TAIL, GRAIN, HEADER_SIZE, Ring, RingError, RingInfo, RingRecord, SharedMemory, pointer,
 };
+use crate::regular;
 
 /// A longer file is no ring, in bytes.
 pub const MAX_RING_FILE: u64 = 256 << 20;
@@ -40,7 +41,7 @@ impl Source {
         let failed = |source| RingError::Io { path: path.to_owned(), source };
         // What the memory held may be in the file by now, or the file be gone, with all of it in the segment.
         for _ in 0..2 {
-            let file = File::open(path).map_err(failed)?;
+            let file = regular::open(path).map_err(failed)?;
             let Some(found) = pointer::read(&file) else { return Ok(Source::File(file)) };
             if let Some(memory) = pointer::follow(&found) {
                 return Ok(Source::Memory(memory));

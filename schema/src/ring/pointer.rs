@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::header::{self, Header};
 use super::{Ring, SharedMemory};
-use crate::own_file;
+use crate::{own_file, regular};
 
 /// The first bytes of such a file.
 const MAGIC: [u8; 8] = *b"TCRINGAT";
@@ -56,7 +56,7 @@ pub(super) fn follow(pointer: &Header) -> Option<SharedMemory> {
 /// Puts the ring that the file `path` points to into that file, and frees its memory, if its process has ended and was
 /// of this user. Else nothing happens, nor where it cannot be written.
 pub fn rescue(path: &Path) {
-    let Some(memory) = File::open(path).ok().and_then(|file| follow(&read(&file)?)) else { return };
+    let Some(memory) = regular::open(path).ok().and_then(|file| follow(&read(&file)?)) else { return };
     // SAFETY: no arguments, cannot fail.
     let user = unsafe { libc::geteuid() };
     if !memory.owner().is_ok_and(|(owner, has_ended)| owner == user && has_ended) {

@@ -19,6 +19,7 @@ use super::prose::{Footer, read_dictionary, read_footer, read_process_header};
 use super::source::Source;
 use super::types::ProcessHeader;
 use crate::record::{Argument, DictEntry, Event, State};
+use crate::regular;
 
 /// How much is read at once when looking for the next frame behind damage, in bytes.
 const SCAN_SIZE: usize = 8 << 10;
@@ -80,9 +81,9 @@ impl SegmentReader<File> {
     /// Opens the segment at `path`. Nothing is read yet.
     ///
     /// # Errors
-    /// If the file cannot be opened.
+    /// If the file cannot be opened, or is no regular one.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let file = File::open(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+        let file = regular::open(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
         Self::new(file, path)
     }
 }

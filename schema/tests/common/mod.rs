@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use proptest::prelude::*;
-pub use records::{argument, entry, event, header, sample, sample_with_arguments, state};
+pub use records::{argument, entry, event, header, header_of, sample, sample_with_arguments, state};
 use traincheck_schema::record::{
     Argument, Attribute, DictEntry, DictKind, EVENT_SIZE, Event, EventKind, STATE_KIND, STATE_SIZE, State,
     ValueKind,

@@ -98,6 +98,11 @@ pub fn header() -> ProcessHeader {
     }
 }
 
+/// The header of segment `number`.
+pub fn header_of(number: u64) -> ProcessHeader {
+    ProcessHeader { segment_index: number as u32, ..header() }
+}
+
 /// A small sealed segment of every kind of frame, and where its frames begin.
 pub fn sample(path: &Path) -> (Vec<u8>, Vec<u64>) {
     let mut writer = SegmentWriter::create(path, &header()).unwrap();
