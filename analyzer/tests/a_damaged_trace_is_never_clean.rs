@@ -80,10 +80,15 @@ fn wherever_a_bit_flips() {
 fn in_segments(segments: usize, folder: &Path, unsealed: Option<usize>) {
     fs::create_dir(folder).unwrap();
     let trace = script(3, Error::None).run().finish();
-    let header = ProcessHeader { host: "host".into(), pid: 7, ..ProcessHeader::default() };
     let blocks = trace.batches.len();
     for number in 0..segments {
         let path = folder.join(format!("host-7-{number}.tcs"));
+        let header = ProcessHeader {
+            host: "host".into(),
+            pid: 7,
+            segment_index: number as u32,
+            ..ProcessHeader::default()
+        };
         let mut writer = SegmentWriter::create(&path, &header).unwrap();
         if number == 0 {
             writer.write_dictionary(&trace.dictionary).unwrap();

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{entry, event, header, read_all, sample};
+use common::{entry, event, header_of, read_all, sample};
 use traincheck_schema::run::{Process, Run};
 use traincheck_schema::segment::{Ending, SegmentWriter};
 
@@ -36,7 +36,7 @@ fn of_two_segments() {
     let folder = tempfile::tempdir().unwrap();
     for (number, reason) in [(0, Ending::CONTINUED), (1, "exit")] {
         let path = folder.path().join(format!("host-42-{number}.tcs"));
-        let mut writer = SegmentWriter::create(&path, &header()).unwrap();
+        let mut writer = SegmentWriter::create(&path, &header_of(number)).unwrap();
         writer.write_dictionary(&[entry(1, "f")]).unwrap();
         writer.write_block(&[event(5_000), event(9_000 + number * 1_000)], &[], &[], &[]).unwrap();
         writer.seal(&Ending { reason: reason.to_owned(), ..Ending::default() }).unwrap();

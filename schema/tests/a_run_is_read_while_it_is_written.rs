@@ -4,10 +4,10 @@ mod common;
 
 use std::io::Write;
 
-use common::{FileRing, entry, event, header, sample};
+use common::{FileRing, entry, event, header, header_of, sample};
 use traincheck_schema::ring::RingInfo;
 use traincheck_schema::run::{ProcessReader, Run};
-use traincheck_schema::segment::{Ending, ProcessHeader, SegmentWriter};
+use traincheck_schema::segment::{Ending, SegmentWriter};
 
 /// The times of what there is to read now.
 fn now(reader: &mut ProcessReader) -> Vec<u64> {
@@ -43,7 +43,7 @@ fn to_its_footer() {
     writer.seal(&ending(Ending::CONTINUED)).unwrap();
     assert!(now(&mut reader).is_empty());
     assert!(!reader.finished() && reader.ending().is_none() && reader.torn().is_none());
-    let next = ProcessHeader { segment_index: 1, ..header() };
+    let next = header_of(1);
     let mut writer = SegmentWriter::create(&folder.path().join("host-42-1.tcs"), &next).unwrap();
     writer.write_block(&[event(4)], &[], &[], &[]).unwrap();
     assert_eq!(now(&mut reader), [4]);
@@ -126,7 +126,7 @@ fn and_what_was_written_before_the_next_segment_is_not_lost() {
     reader.follow();
     assert!(now(&mut reader).is_empty());
     writer.write_block(&[event(1)], &[], &[], &[]).unwrap();
-    let mut writer = SegmentWriter::create(&folder.path().join("host-42-1.tcs"), &header()).unwrap();
+    let mut writer = SegmentWriter::create(&folder.path().join("host-42-1.tcs"), &header_of(1)).unwrap();
     writer.write_block(&[event(2)], &[], &[], &[]).unwrap();
     assert_eq!(reader.next_batch().unwrap().unwrap().events[0].time, 1);
     let said = reader.next_batch().unwrap().unwrap_err().to_string();

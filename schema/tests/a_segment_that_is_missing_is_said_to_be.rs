@@ -1,12 +1,12 @@
 //! A process writes one segment after the other, from number 0: where one is missing, or does not end as one that is not the
-//! last does, the reader says so once, and gives what the others hold.
+//! last does, or one has the name of another, the reader says so once, and gives what the others hold.
 
 mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{entry, event, header, read_all};
+use common::{entry, event, header_of, read_all};
 use traincheck_schema::run::Run;
 use traincheck_schema::segment::{Ending, SegmentWriter};
 
@@ -19,7 +19,7 @@ fn segment(folder: &Path, number: u64) -> PathBuf {
 /// Writes the run of a process, without the footers of some segments.
 fn write(folder: &Path, without_footer: &[u64]) {
     for number in 0..SEGMENTS {
-        let mut writer = SegmentWriter::create(&segment(folder, number), &header()).unwrap();
+        let mut writer = SegmentWriter::create(&segment(folder, number), &header_of(number)).unwrap();
         writer.write_dictionary(&[entry(number as u32 + 1, "f")]).unwrap();
         writer.write_block(&[event(number)], &[], &[], &[]).unwrap();
         let reason = if number + 1 == SEGMENTS { "exit" } else { Ending::CONTINUED };
@@ -66,6 +66,21 @@ fn and_where_the_footer_of_one_is_missing() {
         // The last one may well have none: after a kill.
         let said = errors.iter().filter(|error| error.contains("no footer")).count();
         assert_eq!((said, errors.len()), if without == 3 { (0, 0) } else { (1, 1) }, "{errors:?}");
+    }
+}
+
+/// Another's place is taken by a copy, or by one that was renamed.
+#[test]
+fn and_one_that_bears_the_number_of_another() {
+    for (number, name, events) in [(3, 4, vec![0, 1, 2, 3]), (1, 2, vec![0, 1, 3])] {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &[]);
+        fs::copy(segment(folder.path(), number), segment(folder.path(), name)).unwrap();
+        let (times, errors) = read(folder.path());
+        assert_eq!(times, events);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with(segment(folder.path(), name).to_str().unwrap()), "{errors:?}");
+        assert!(errors[0].contains(&format!("number {number}")), "{errors:?}");
     }
 }
 

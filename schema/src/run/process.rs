@@ -351,10 +351,7 @@ impl ProcessReader {
     fn take(&mut self, frame: Frame) -> Result<Step, ReadError> {
         self.counted.frames += 1;
         let end = match frame {
-            Frame::Header(header) => {
-                self.header.get_or_insert(header);
-                return Ok(Step::On);
-            }
+            Frame::Header(header) => return self.take_header(header),
             Frame::Dictionary(entries) => {
                 self.counted.entries += entries.len() as u64;
                 let mut all_taken = true;
@@ -397,6 +394,22 @@ impl ProcessReader {
             return Ok(Step::On);
         }
         Ok(Step::Batch(std::mem::take(&mut self.block).sorted()))
+    }
+
+    fn take_header(&mut self, header: ProcessHeader) -> Result<Step, ReadError> {
+        let named = self.segment.as_ref().and_then(|segment| files::segment_number(segment.path()));
+        // One that was given by itself may have any name.
+        if named.is_some_and(|named| named != header.segment_index) && self.process.folder.is_some() {
+            let what = format!(
+                "by its name this is another segment than number {}, which it was written as; it is not read",
+                header.segment_index
+            );
+            let error = self.damaged(what);
+            self.bytes_before += self.segment.take().map_or(0, |segment| segment.bytes_read());
+            return Err(error);
+        }
+        self.header.get_or_insert(header);
+        Ok(Step::On)
     }
 
     fn take_footer(&mut self, footer: Footer) -> Result<Step, ReadError> {
