@@ -36,6 +36,32 @@ fn it_says_where_the_run_is() {
 }
 
 #[test]
+fn it_leaves_no_folder_of_its_own_where_nothing_was_recorded() {
+    let temporary = folder();
+    fs::create_dir(temporary.path().join("there")).unwrap();
+    for to in ["made/for/it", "there", "there/in/it"] {
+        let mut command = traincheck();
+        finish(command.current_dir(temporary.path()).args(["collect", "-o", to, "--", "true"])).exited(0);
+        let entries = fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(entries.eq(["there"]), "{to}");
+        assert_eq!(fs::read_dir(temporary.path().join("there")).unwrap().count(), 0, "{to}");
+    }
+}
+
+#[test]
+fn it_says_that_the_folder_went_away() {
+    let temporary = folder();
+    for (does, says) in [("rmdir run", "removed"), ("rmdir run && touch run", "replaced")] {
+        let mut command = traincheck();
+        command.current_dir(temporary.path()).args(["collect", "-o", "run", "--", "sh", "-c", does]);
+        let stderr = finish(&mut command).exited(0).stderr;
+        let run = temporary.path().canonicalize().unwrap().join("run");
+        let said = format!("traincheck: {} was {says} while the command ran", run.display());
+        assert!(stderr.starts_with(&said) && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+#[test]
 fn what_cannot_be_started_is_125() {
     let temporary = folder();
     let full = temporary.path().join("full");
@@ -52,6 +78,17 @@ fn what_cannot_be_started_is_125() {
     assert!(stderr.contains("full"), "{stderr}");
     let stderr = finish(collect(&["--", "true"]).env("TRAINCHECK_AGENT", "/no/agent")).exited(125).stderr;
     assert!(stderr.contains("/no/agent"), "{stderr}");
+
+    // Nor is it run where nothing could be recorded.
+    let stderr = finish(&mut collect(&["-o", "/proc/x/y", "--", "touch", "ran"])).exited(125).stderr;
+    assert!(stderr.contains("/proc/x/y"), "{stderr}");
+    let text = full.join("file");
+    let stderr = finish(collect(&["--", "touch", "ran"]).env("TRAINCHECK_AGENT", &text)).exited(125).stderr;
+    assert!(
+        stderr.contains(text.to_str().expect("text")) && stderr.contains("no shared library"),
+        "{stderr}"
+    );
+    assert!(!temporary.path().join("ran").exists());
 
     // Alone in a folder, the command has no agent beside it: it names all three places.
     let alone = temporary.path().join("bin/traincheck");

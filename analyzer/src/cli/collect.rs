@@ -4,10 +4,11 @@
 //! signals reach it, and its exit code is ours.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::process::{Child, Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use traincheck_schema::run::rescue_rings;
 
+use super::run_folder::{Became, RunFolder};
 use super::settings::Options;
 use super::{EXIT_TROUBLE, complain};
 use crate::calendar;
@@ -58,8 +60,8 @@ pub fn run(args: Args) -> ExitCode {
     }
     let variables = args.settings.variables(settings.file);
     let started = find_agent()
-        .and_then(|agent| Ok((agent, run_folder(args.settings.path("run_dir"))?)))
-        .and_then(|(agent, folder)| Ok((start(&args.command, &agent, &folder, variables)?, folder)));
+        .and_then(|agent| Ok((agent, RunFolder::make(run_folder(args.settings.path("run_dir"))?)?)))
+        .and_then(|(agent, folder)| Ok((start(&args.command, &agent, folder.path(), variables)?, folder)));
     let (mut child, folder) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -75,26 +77,29 @@ pub fn run(args: Args) -> ExitCode {
         }
     };
     // If it was killed, what it recorded last is in memory.
-    rescue_rings(&folder);
+    rescue_rings(folder.path());
     say_where(&folder);
     ExitCode::from(code)
 }
 
 /// Says in one line where the run is.
-fn say_where(folder: &Path) {
-    let line = if holds_a_run(folder) {
-        format!("traincheck: recorded in {}\n", folder.display())
-    } else {
-        "traincheck: nothing was recorded: nothing trained, or nothing could be hooked (traincheck doctor says which)\n".to_owned()
+fn say_where(folder: &RunFolder) {
+    let path = folder.path().display();
+    let line = match folder.became() {
+        Became::Recorded => format!("recorded in {path}"),
+        Became::Empty => {
+            "nothing was recorded: nothing trained, or nothing could be hooked (traincheck doctor says which)"
+                .to_owned()
+        }
+        Became::Removed => {
+            format!("{path} was removed while the command ran, with all that was recorded in it")
+        }
+        Became::Replaced => {
+            format!("{path} was replaced while the command ran: what was recorded before is not in it")
+        }
     };
     // If nobody reads stderr any more there is nobody to tell.
-    let _ = io::stderr().write_all(line.as_bytes());
-}
-
-fn holds_a_run(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.path().extension() == Some(OsStr::new("tcs")))
-    })
+    let _ = io::stderr().write_all(format!("traincheck: {line}\n").as_bytes());
 }
 
 /// The agent: from the environment, beside this program, or where an installation has its libraries.
@@ -125,10 +130,39 @@ pub(super) fn find_agent() -> Result<PathBuf> {
             agent.display()
         );
     }
+    if !is_for_this_machine(&agent).with_context(|| format!("cannot read the agent {}", agent.display()))? {
+        bail!(
+            "{} is no shared library of this machine, so it cannot be preloaded; name {AGENT_FILE} in {AGENT_VARIABLE}",
+            agent.display()
+        );
+    }
     Ok(agent)
 }
 
-/// The folder of the run as an absolute path. It is made by the agent, at the first sign of training.
+/// Whether the dynamic linker could load it: it is of the kind that this program is of, and a shared object.
+fn is_for_this_machine(library: &Path) -> io::Result<bool> {
+    /// So much of the header of an ELF file: what it is, its type and its machine.
+    const HEADER: u64 = 20;
+    const SHARED_OBJECT: u16 = 3;
+    let header = |path: &Path| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(HEADER).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    // A pipe would be waited for.
+    if !fs::metadata(library)?.is_file() {
+        return Ok(false);
+    }
+    let (library, own) = (header(library)?, header(&env::current_exe()?)?);
+    // Magic, class and order of bytes; the machine.
+    let is_same = |range: Range<usize>| library[range.clone()] == own[range];
+    Ok(library.len() == own.len()
+        && is_same(0..6)
+        && is_same(18..20)
+        && library[16..18] == SHARED_OBJECT.to_ne_bytes())
+}
+
+/// The folder of the run as an absolute path.
 fn run_folder(asked: Option<&Path>) -> Result<PathBuf> {
     let folder = if let Some(folder) = asked {
         match fs::read_dir(folder) {

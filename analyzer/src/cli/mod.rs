@@ -6,6 +6,7 @@ mod infer;
 mod inspect;
 mod invariants;
 mod progress;
+mod run_folder;
 mod settings;
 
 use std::io;
