@@ -111,6 +111,8 @@ fn what_cannot_be_started_is_125() {
 #[test]
 fn usage_errors_are_2() {
     finish(traincheck().arg("collect")).exited(2);
+    let stderr = finish(traincheck().args(["collect", "python", "train.py"])).exited(2).stderr;
+    assert!(stderr.contains("put `--` before the command"), "{stderr}");
     finish(traincheck().arg("no-such-subcommand")).exited(2);
 }
 

@@ -9,9 +9,11 @@ mod progress;
 mod run_folder;
 mod settings;
 
+use std::env;
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 /// Exit code where there is no verdict: bad input or bad usage.
@@ -45,7 +47,7 @@ enum Command {
 
 /// Runs the command that the arguments of the process name.
 pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
+    let result = match parse().command {
         Command::Collect(args) => return collect::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Inspect(args) => inspect::run(args),
@@ -60,6 +62,23 @@ pub fn run() -> ExitCode {
         }
         complain(&error);
         ExitCode::from(EXIT_TROUBLE)
+    })
+}
+
+/// What the arguments of the process say; ends it if they are wrong.
+fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|mut error| {
+        let runs_commands = env::args_os().nth(1).is_some_and(|name| name == "collect" || name == "doctor");
+        let is_name = |argument: &ContextValue| match argument {
+            ContextValue::String(argument) => !argument.starts_with('-'),
+            _ => false,
+        };
+        let begins_command = error.get(ContextKind::InvalidArg).is_some_and(is_name);
+        if error.kind() == ErrorKind::UnknownArgument && runs_commands && begins_command {
+            let tip = "put `--` before the command".to_owned().into();
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+        }
+        error.exit()
     })
 }
 
