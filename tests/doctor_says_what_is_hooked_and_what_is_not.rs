@@ -132,7 +132,7 @@ fn what_is_missing_is_named() {
     let none = finish(&mut doctor(&["--python", "/no/python"])).exited(2);
     assert!(none.stdout.contains("\n  python: cannot start /no/python"), "{}", none.stdout);
     let other = finish(&mut doctor(&["--python", "/bin/echo"])).exited(2);
-    assert!(other.stdout.contains("\n  python: /bin/echo is not a Python interpreter"), "{}", other.stdout);
+    assert!(other.stdout.contains("\n  python: /bin/echo is not a Python interpreter\n"), "{}", other.stdout);
 
     let no_agent = finish(doctor(&["--", "true"]).env("TRAINCHECK_AGENT", "/no/agent")).exited(2);
     assert!(no_agent.stdout.starts_with("agent      not found\n"), "{}", no_agent.stdout);

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 use traincheck_schema::run::REPORT_VARIABLE;
 
-use super::{EXIT_TROUBLE, collect};
+use super::{EXIT_TROUBLE, collect, in_one_line};
 use crate::doctor::{Agent, Examination, Facts, PROBE, Python, find, last_line, text};
 
 /// The arguments of `traincheck doctor`.
@@ -41,7 +41,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let agent = match collect::find_agent() {
         Ok(agent) => Some(agent),
         Err(error) => {
-            examination.problems.push(format!("agent: {error:#}"));
+            examination.problems.push(format!("agent: {}", in_one_line(&error)));
             None
         }
     };
@@ -50,7 +50,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if args.command.is_empty() {
         match find(args.python.as_deref()).and_then(|python| Ok((Facts::of(&python)?, python))) {
             Ok((facts, python)) => try_python(&mut examination, agent.as_deref(), &python, &facts)?,
-            Err(error) => examination.problems.push(format!("python: {error:#}")),
+            Err(error) => examination.problems.push(format!("python: {}", in_one_line(&error))),
         }
     } else if let Some(agent) = agent {
         try_program(&mut examination, &agent, &args.command)?;

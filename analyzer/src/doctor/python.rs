@@ -39,7 +39,9 @@ impl Facts {
             bail!("{} does not run: {}", python.display(), last_line(&error));
         }
         let text = String::from_utf8_lossy(&output.stdout);
+        // What is wrong with what it printed is of no use to anybody.
         serde_json::from_str(last_line(&text))
+            .ok()
             .with_context(|| format!("{} is not a Python interpreter", python.display()))
     }
 
