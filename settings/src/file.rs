@@ -78,7 +78,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Vec<Entry>, (Place, String)> {
         Err(error) => {
             let at =
                 error.span().map_or(Place::File { path: path.to_owned(), line: 0 }, |span| place(span.start));
-            Err((at, format!("this is not TOML: {}; the whole file is left out", error.message())))
+            Err((at, format!("this is not TOML: {}; nothing of the file can be used", error.message())))
         }
     }
 }

@@ -287,11 +287,14 @@ impl Setting {
         let (wanted, example) = match self.kind {
             Kind::Profile => ("a text", r#""training""#.to_owned()),
             Kind::Number(least, u32::MAX, _) => {
-                return format!("{value} is not a whole number of at least {least}; write {}", self.default);
+                return format!(
+                    "{value} is not a whole number of at least {least}; write for example {}",
+                    self.default
+                );
             }
             Kind::Number(least, most, _) => {
                 return format!(
-                    "{value} is not a whole number from {least} to {most}; write {}",
+                    "{value} is not a whole number from {least} to {most}; write for example {}",
                     self.default
                 );
             }

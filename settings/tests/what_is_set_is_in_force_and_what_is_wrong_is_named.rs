@@ -149,9 +149,9 @@ fn a_mistake_in_the_file_is_named_with_line_and_remedy() {
     assert_eq!(
         said("sample_every = 'often'\nsample_first = -1\nmax_calls_per_iteration = 0"),
         [
-            "traincheck.toml:1: `sample_every`: \"often\" is not a whole number of at least 0; write 100",
-            "traincheck.toml:2: `sample_first`: -1 is not a whole number of at least 0; write 3",
-            "traincheck.toml:3: `max_calls_per_iteration`: 0 is not a whole number of at least 1; write 64",
+            "traincheck.toml:1: `sample_every`: \"often\" is not a whole number of at least 0; write for example 100",
+            "traincheck.toml:2: `sample_first`: -1 is not a whole number of at least 0; write for example 3",
+            "traincheck.toml:3: `max_calls_per_iteration`: 0 is not a whole number of at least 1; write for example 64",
         ]
     );
     assert_eq!(
@@ -276,7 +276,7 @@ fn mistakes_in_variables_and_options_name_them() {
     assert_eq!(
         said,
         [
-            "TRAINCHECK_SAMPLE_FIRST: `sample_first`: \"x\" is not a whole number of at least 0; write 3",
+            "TRAINCHECK_SAMPLE_FIRST: `sample_first`: \"x\" is not a whole number of at least 0; write for example 3",
             "TRAINCHECK_PROFIL: no such variable; did you mean `TRAINCHECK_PROFILE`?",
             "--overhead: `overhead`: \"200%\" is not a percentage above 0 and up to 100; write for example \"2%\"",
         ]
