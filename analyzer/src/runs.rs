@@ -88,9 +88,14 @@ fn process_name(process: &Process) -> String {
     format!("{}-{}", process.host, process.pid)
 }
 
-/// Uses no more than `threads` threads for everything that is read from here on in this process; 0: as many as
-/// there are cores. Only the first call has an effect.
+/// More threads for each core only wait for one another.
+const MOST_FOR_A_CORE: usize = 4;
+
+/// Uses no more than `threads` threads for everything that is read from here on in this process, nor more than four for
+/// each core; 0: as many as there are cores. Only the first call has an effect.
 pub fn set_threads(threads: usize) {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.min(MOST_FOR_A_CORE * cores);
     // An error says that threads were started before; then their number stays.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
 }

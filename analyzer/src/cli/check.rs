@@ -48,7 +48,7 @@ pub struct Args {
     /// List how every invariant ended
     #[arg(long)]
     all: bool,
-    /// Number of threads; 0 uses one per core
+    /// Number of threads, of which no more than four per core are used; 0 uses one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
 }

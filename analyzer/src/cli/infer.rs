@@ -32,7 +32,7 @@ pub struct Args {
     /// Learn from runs that are damaged, too: from what of them is whole
     #[arg(long)]
     damaged: bool,
-    /// Number of threads; 0 uses one per core
+    /// Number of threads, of which no more than four per core are used; 0 uses one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Print, for every claim that was rejected or is only a notice, the rule that decided it: one line each, on
