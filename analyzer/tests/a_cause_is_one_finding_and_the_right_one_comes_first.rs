@@ -146,6 +146,15 @@ fn of_two_in_one_iteration_the_one_with_more_behind_it_comes_first() {
 }
 
 #[test]
+fn a_gradient_mode_that_is_not_set_says_what_to_try() {
+    let entered = call("torch.autograd.grad_mode.no_grad.__enter__", Role::GradMode);
+    let outcome = contain::claim::Outcome::Called { call: entered };
+    let claim = contain::claim::Claim { subject: contain::claim::Subject::Iteration, outcome }.into();
+    let found = found(&[(claim, Level::Alarm, 3, Why::Nothing)], cause::built_in());
+    assert_eq!(names(&found), ["gradient-mode"]);
+}
+
+#[test]
 fn a_notice_proves_no_cause_for_an_alarm() {
     use Level::{Alarm, Notice};
     let changes = contain::claim::Claim {
