@@ -10,6 +10,13 @@ pub fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{ending}")
 }
 
+/// A name that people chose, in one line: line breaks and other control characters are written as escapes.
+pub fn printable(name: &str) -> String {
+    let escaped =
+        |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    name.chars().map(escaped).collect()
+}
+
 /// With a capital letter at the beginning.
 pub fn capitalised(text: &str) -> String {
     text.get(..1).map_or_else(|| text.to_owned(), |first| first.to_uppercase() + &text[1..])

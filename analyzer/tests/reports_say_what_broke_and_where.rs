@@ -48,6 +48,18 @@ fn the_text_of_each_error() {
 }
 
 #[test]
+fn a_name_with_a_line_break_is_in_one_line() {
+    let checked = checked(&learned(), &trace(Error::NoStep));
+    let mut learned = learned();
+    learned.runs.iter_mut().for_each(|run| run.name = "good\nrun".into());
+    let report = Report::new("bad\n\u{1b}[2Jrun".into(), &learned, &checked);
+    let mut text = String::new();
+    page::write(&report, false, &mut text).expect("a string takes everything");
+    assert!(text.starts_with("Run `bad\\n\\u{1b}[2Jrun`: "), "{text}");
+    assert!(text.contains("in good\\nrun"), "{text}");
+}
+
+#[test]
 fn a_finding_fits_on_a_screen() {
     let invariants = learned();
     for (name, error) in ERRORS {

@@ -10,6 +10,7 @@ use traincheck_analyzer::invariants::count_by_relation;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_analyzer::whole_file;
+use traincheck_analyzer::words::printable;
 
 use super::progress::Bar;
 
@@ -79,12 +80,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let learned = learn(references);
     let invariants = &learned.invariants;
     for run in invariants.runs.iter().filter(|run| run.iterations == 0) {
-        eprintln!("traincheck: {}: nothing was trained in this run", run.name);
+        eprintln!("traincheck: {}: nothing was trained in this run", printable(&run.name));
     }
     for run in invariants.runs.iter().filter(|run| run.torn) {
         eprintln!(
             "traincheck: {}: torn, it was not sealed, as after a kill; what it holds was read",
-            run.name
+            printable(&run.name)
         );
     }
     invariants

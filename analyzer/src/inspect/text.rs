@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use traincheck_analyzer::words::printable;
+
 use super::cost;
 use super::{Calls, End, Lost, ProcessSummary, Summary, Value, Variable};
 use crate::calendar;
@@ -16,7 +18,7 @@ const MOST_VALUES: usize = 8;
 /// # Errors
 /// If it cannot be written.
 pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
-    writeln!(out, "run {}", summary.run)?;
+    writeln!(out, "run {}", printable(&summary.run))?;
     if let Some(info) = &summary.info {
         row(out, "command", &info.command.join(" "))?;
         row(

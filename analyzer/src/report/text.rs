@@ -8,7 +8,7 @@ use crate::call::short;
 use crate::check::{Gradient, StackEntry, Status, VariableNote};
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::suppress::Suppression;
-use crate::words::{plural, uncapitalised};
+use crate::words::{plural, printable, uncapitalised};
 
 /// How many variables and related variables of a finding are shown.
 const SHOWN: usize = 4;
@@ -49,7 +49,7 @@ pub fn write(report: &Report<'_>, notices: bool, out: &mut impl Write) -> fmt::R
 fn head(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
     let processes = &report.checked.processes;
     let iterations = processes.iter().map(|p| p.passed.iterations).max().unwrap_or(0);
-    write!(out, "Run `{}`: {}", report.run, plural(iterations.into(), "iteration"))?;
+    write!(out, "Run `{}`: {}", printable(&report.run), plural(iterations.into(), "iteration"))?;
     if processes.len() > 1 {
         write!(out, " in {} processes", processes.len())?;
     }
@@ -185,9 +185,9 @@ pub fn references(invariant: &Invariant, invariants: &Invariants) -> String {
     let mut parts: Vec<String> = runs()
         .enumerate()
         .map(|(number, (run, evidence))| match evidence.positive {
-            0 => format!("never in {}", run.name),
-            held if number == 0 || held == 1 => format!("{} in {}", self::times(held), run.name),
-            held => format!("{held} in {}", run.name),
+            0 => format!("never in {}", printable(&run.name)),
+            held if number == 0 || held == 1 => format!("{} in {}", self::times(held), printable(&run.name)),
+            held => format!("{held} in {}", printable(&run.name)),
         })
         .collect();
     let last = parts.pop().unwrap_or_default();

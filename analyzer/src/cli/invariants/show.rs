@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::Result;
 use traincheck_analyzer::explain;
 use traincheck_analyzer::invariants::{Evidence, Invariant, Invariants};
+use traincheck_analyzer::words::printable;
 
 use super::{Format, From};
 
@@ -54,7 +55,7 @@ fn text(invariant: &Invariant, invariants: &Invariants, out: &mut impl Write) ->
     writeln!(out, "\nIn the reference runs:")?;
     for (run, evidence) in invariants.runs.iter().zip(&invariant.evidence) {
         let Evidence { positive, negative, undecided, .. } = evidence;
-        write!(out, "  {}: held {positive} times", run.name)?;
+        write!(out, "  {}: held {positive} times", printable(&run.name))?;
         if *negative > 0 {
             write!(out, "; {negative} times it did not, where the precondition does not hold")?;
         }
