@@ -30,6 +30,8 @@ pub struct Passed {
     pub iterations: u32,
     /// The last step.
     pub steps: u32,
+    /// Whether there was a backward pass.
+    pub backward: bool,
     /// Where the trace is damaged.
     pub damage: Vec<Damage>,
     /// Hooks that were off, and why.
@@ -491,6 +493,7 @@ impl Engine<'_> {
 
     fn end_iteration(&mut self, cut: Option<Cut>, source: &dyn Source) {
         let Some(iteration) = self.scene.iteration.take() else { return };
+        self.passed.backward |= iteration.backward;
         let cut = cut.or_else(|| self.scene.lost_since(iteration.frame.losses));
         self.observe(&TraceEvent::IterationEnded(&iteration, cut), source);
     }

@@ -50,6 +50,10 @@ fn head(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
     let processes = &report.checked.processes;
     let iterations = processes.iter().map(|p| p.passed.iterations).max().unwrap_or(0);
     write!(out, "Run `{}`: {}", printable(&report.run), plural(iterations.into(), "iteration"))?;
+    // However much was trained, all of it is in the first one.
+    if iterations == 1 && !processes.iter().any(|process| process.passed.backward) {
+        write!(out, " (the next one begins after a backward pass, and there was none)")?;
+    }
     if processes.len() > 1 {
         write!(out, " in {} processes", processes.len())?;
     }
