@@ -163,6 +163,8 @@ fn a_disk_that_fills_up() {
     assert_silent(&run_inner("a_disk_that_fills_up", &disk.0.path().join("run")));
     let found = read(&disk.0.path().join("run"));
     assert!(found.count() > 100);
+    let ending = found.ending.expect("a footer, for which room was kept");
+    assert!(ending.stopped().is_some_and(|why| why.contains("No space left")), "{}", ending.reason);
 }
 
 #[test]
@@ -219,7 +221,7 @@ fn memory_that_is_used_up() {
     let folder = tempfile::tempdir().unwrap();
     assert_silent(&run_inner("memory_that_is_used_up", &folder.path().join("run")));
     let found = read(&folder.path().join("run"));
-    assert_eq!(found.ending.unwrap().reason, "the process had no memory left");
+    assert_eq!(found.ending.unwrap().stopped(), Some("the process had no memory left"));
     assert_eq!(found.events[&0][0].value, 0);
 }
 

@@ -1,8 +1,8 @@
-//! What of a trace is damaged, and what could not be judged because of it.
+//! What of a trace is damaged or was never recorded, and what could not be judged because of it.
 
 use std::fmt;
 
-/// A place at which a trace is not what was written.
+/// A place at which a trace is not what was written, or from which on nothing was written, although the job went on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The file, the offset and what is wrong there, in words.

@@ -32,7 +32,7 @@ pub struct Passed {
     pub steps: u32,
     /// Whether there was a backward pass.
     pub backward: bool,
-    /// Where the trace is damaged.
+    /// Where the trace is damaged, and where it ends before the job does.
     pub damage: Vec<Damage>,
     /// Hooks that were off, and why.
     pub hooks_off: Vec<String>,
@@ -86,6 +86,11 @@ pub fn pass(source: &mut dyn Source, part: Part, numbers: &mut Numbers, sink: &m
     engine.finish(source);
     engine.passed.damage.extend(engine.unnamed.damage());
     engine.passed.end = source.end();
+    if let Some(why) = &engine.passed.end.stopped {
+        let what = format!("the recording was stopped while the job went on: {why}");
+        let end = Damage::new(what, engine.passed.iterations);
+        engine.passed.damage.push(end);
+    }
     engine.passed
 }
 

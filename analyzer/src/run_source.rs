@@ -152,7 +152,8 @@ impl Decoder {
             }
             text
         });
-        End { torn }
+        let stopped = self.reader.ending().and_then(|ending| ending.stopped()).map(str::to_owned);
+        End { torn, stopped }
     }
 
     /// Sends everything there is to all, in order, as long as somebody listens.

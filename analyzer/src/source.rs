@@ -22,6 +22,8 @@ pub struct Batch {
 pub struct End {
     /// Why the trace is not whole, in words; `None`: it was sealed.
     pub torn: Option<String>,
+    /// What stopped the recording while the process went on; `None`: nothing, as far as is known.
+    pub stopped: Option<String>,
 }
 
 /// The records of one process, in order of time.

@@ -76,8 +76,8 @@ fn wherever_a_bit_flips() {
     }
 }
 
-/// Writes a good run in so many segments, all but `unsealed` with a footer.
-fn in_segments(segments: usize, folder: &Path, unsealed: Option<usize>) {
+/// Writes a good run in so many segments, all but `unsealed` with a footer. The last one says that this ended the recording.
+fn in_segments(segments: usize, folder: &Path, unsealed: Option<usize>, ending: &str) {
     fs::create_dir(folder).unwrap();
     let trace = script(3, Error::None).run().finish();
     let blocks = trace.batches.len();
@@ -96,7 +96,7 @@ fn in_segments(segments: usize, folder: &Path, unsealed: Option<usize>) {
         for batch in &trace.batches[number * blocks / segments..(number + 1) * blocks / segments] {
             writer.write_block(&batch.events, &batch.states, &[], &[]).unwrap();
         }
-        let reason = if number + 1 == segments { "exit" } else { Ending::CONTINUED };
+        let reason = if number + 1 == segments { ending } else { Ending::CONTINUED };
         if unsealed != Some(number) {
             writer.seal(&Ending { reason: reason.into(), ..Ending::default() }).unwrap();
         }
@@ -121,19 +121,43 @@ fn whichever_segment_or_footer_is_missing() {
         assert!(stderr.contains(says) && !folder.path().join("new.json").exists(), "{stderr}");
         fs::remove_dir_all(folder.path().join("d")).unwrap();
     };
-    in_segments(SEGMENTS, &folder.path().join("d"), None);
+    in_segments(SEGMENTS, &folder.path().join("d"), None, "exit");
     assert_eq!(command(&["check", "d", "-i", "i.json"]).0, Some(0), "what is whole is clean");
     fs::remove_dir_all(folder.path().join("d")).unwrap();
     for number in 0..SEGMENTS {
-        in_segments(SEGMENTS, &folder.path().join("d"), None);
+        in_segments(SEGMENTS, &folder.path().join("d"), None, "exit");
         fs::remove_file(folder.path().join(format!("d/host-7-{number}.tcs"))).unwrap();
         let before = format!("segment number {number} is missing before this one");
         verdict(if number + 1 == SEGMENTS { "the segment after this one is missing" } else { &before });
         if number + 1 < SEGMENTS {
-            in_segments(SEGMENTS, &folder.path().join("d"), Some(number));
+            in_segments(SEGMENTS, &folder.path().join("d"), Some(number), "exit");
             verdict("there is no footer, although there is a segment after this one");
         }
     }
+}
+
+/// What trained on after that is not known.
+#[test]
+fn nor_is_one_whose_recording_was_stopped_while_the_job_went_on() {
+    let folder = tempfile::tempdir().unwrap();
+    runs(folder.path(), Error::None);
+    let why = "cannot write to segment: No space left on device";
+    in_segments(1, &folder.path().join("d"), None, &format!("{}{why}", Ending::STOPPED));
+    let command = |arguments: &[&str]| traincheck(arguments, folder.path(), "2");
+    let said = format!("the recording was stopped while the job went on: {why}; not judged: iteration ");
+
+    let (code, stdout, _) = command(&["check", "d", "-i", "i.json"]);
+    assert_eq!(code, Some(2), "{stdout}");
+    assert!(stdout.contains(&said) && stdout.contains("No verdict: "), "{stdout}");
+    let (code, stdout, stderr) = command(&["inspect", "d"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+    assert!(stdout.contains(&format!("stopped while the job went on: {why}")), "{stdout}");
+    assert!(!stdout.contains("nothing"), "something was lost: {stdout}");
+    let (code, _, stderr) = command(&["infer", "a", "d", "-o", "new.json"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains(&said) && !folder.path().join("new.json").exists(), "{stderr}");
+    let (code, _, stderr) = command(&["infer", "a", "d", "-o", "new.json", "--damaged"]);
+    assert_eq!(code, Some(0), "{stderr}");
 }
 
 #[test]

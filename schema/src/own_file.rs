@@ -70,6 +70,32 @@ impl OwnFile {
         self.file.write_all(bytes)
     }
 
+    /// Sees to it that `more` bytes can be appended to the first `length`, where the file system knows how to.
+    ///
+    /// # Errors
+    /// If the disk has no room for them, or the process may not write as many to a file.
+    pub fn reserve(&mut self, length: u64, more: u64) -> io::Result<()> {
+        self.certain()?;
+        let end = length.saturating_add(more);
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the limit is a local.
+        unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+        if end > limit.rlim_cur {
+            return Err(io::Error::from_raw_os_error(libc::EFBIG));
+        }
+        let (Ok(length), Ok(more)) = (libc::off_t::try_from(length), libc::off_t::try_from(more)) else {
+            return Err(io::Error::from_raw_os_error(libc::EFBIG));
+        };
+        // SAFETY: the descriptor is that of our open file.
+        let refused =
+            unsafe { libc::fallocate(self.file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, length, more) } != 0;
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) if refused => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Cuts the file to `length` bytes.
     ///
     /// # Errors

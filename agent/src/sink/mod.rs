@@ -48,7 +48,7 @@ use threads::NO_THREAD;
 use traincheck_schema::record::{Argument, DictEntry, DictKind, Event, EventKind, State};
 use traincheck_schema::ring::RingInfo;
 use traincheck_schema::run::RunInfo;
-use traincheck_schema::segment::{FormatVersion, ProcessHeader, SegmentWriter, WriteError};
+use traincheck_schema::segment::{Ending, FormatVersion, ProcessHeader, SegmentWriter, WriteError};
 use writer::Writer;
 
 static LAST_CALL: AtomicU64 = AtomicU64::new(0);
@@ -299,7 +299,7 @@ fn write_beginning(
     Box::new(writer).spawn().map_err(|(writer, error)| {
         let error = StartError::Thread(error);
         stop(error.to_string());
-        let _ = writer.give_up(&error.to_string());
+        let _ = writer.give_up(&format!("{}{error}", Ending::STOPPED));
         error
     })
 }

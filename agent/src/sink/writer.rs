@@ -351,11 +351,11 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
         if let Some(what) = &stopped {
             stop(what.clone());
         }
-        let reason = match &stopped {
-            Some(what) => what.as_str(),
-            None => REASON.get().map_or("", String::as_str),
+        let reason = match stopped {
+            Some(what) => Ending::STOPPED.to_owned() + &what,
+            None => REASON.get().cloned().unwrap_or_default(),
         };
-        if let Err(error) = writer.close(reason) {
+        if let Err(error) = writer.close(&reason) {
             stop(error.to_string());
         }
         None

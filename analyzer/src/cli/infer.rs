@@ -72,8 +72,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     damage.iter().for_each(|damage| eprintln!("traincheck: {damage}"));
     if !damage.is_empty() && !args.damaged {
         eprintln!(
-            "traincheck: nothing was learned, because a run is damaged; leave it out, restore it, or learn from what of \
-             it is whole with --damaged"
+            "traincheck: nothing was learned, because a run is damaged or ends before its job; leave it out, restore it, \
+             or learn from what of it is whole with --damaged"
         );
         return Ok(ExitCode::from(EXIT_BAD_INPUT));
     }

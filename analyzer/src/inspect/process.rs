@@ -89,6 +89,8 @@ pub enum End {
     Sealed {
         /// Why: `exit`, ...
         reason: String,
+        /// What stopped the recording while the process went on; none: nothing did.
+        stopped: Option<String>,
         /// What the agent says its own work cost.
         account: Vec<Cost>,
     },
@@ -125,6 +127,7 @@ impl ProcessSummary {
         let end = match (reader.ending(), reader.torn()) {
             (Some(ending), _) => End::Sealed {
                 reason: ending.reason.clone(),
+                stopped: ending.stopped().map(str::to_owned),
                 account: ending
                     .account
                     .iter()

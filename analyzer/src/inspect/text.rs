@@ -91,7 +91,7 @@ fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<(
         row(out, "objects", &objects.join(", "))?;
     }
     row(out, "trace", &size(process))?;
-    write_lost(out, &process.lost)?;
+    write_lost(out, process)?;
     if let Some(left_out) = process.left_out.text() {
         row(out, "left out", &left_out)?;
     }
@@ -106,8 +106,12 @@ fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<(
 
 fn write_end(out: &mut impl Write, end: &End) -> io::Result<()> {
     match end {
-        End::Sealed { reason, account } => {
-            row(out, "end", &format!("sealed ({reason})"))?;
+        End::Sealed { reason, stopped, account } => {
+            let text = match stopped {
+                Some(why) => format!("stopped while the job went on: {why}"),
+                None => format!("sealed ({reason})"),
+            };
+            row(out, "end", &text)?;
             if !account.is_empty() {
                 row(out, "own cost", &cost::text(account))?;
             }
@@ -136,8 +140,11 @@ fn write_end(out: &mut impl Write, end: &End) -> io::Result<()> {
     }
 }
 
-fn write_lost(out: &mut impl Write, lost: &[Lost]) -> io::Result<()> {
-    if lost.is_empty() {
+fn write_lost(out: &mut impl Write, process: &ProcessSummary) -> io::Result<()> {
+    let lost: &[Lost] = &process.lost;
+    if matches!(process.end, End::Sealed { stopped: Some(_), .. }) {
+        row(out, "lost", &format!("whatever the job did after iteration {}", process.iterations))?;
+    } else if lost.is_empty() {
         return row(out, "lost", "nothing");
     }
     for gap in lost.iter().take(MOST_ROWS) {

@@ -131,7 +131,7 @@ impl<'a> Report<'a> {
         }
         if self.checked.processes.iter().any(|process| !process.passed.damage.is_empty()) {
             return Verdict::NoVerdict(
-                "the trace is damaged, and an alarm may be missing with what was lost",
+                "the trace is damaged or ends before the job, and an alarm may be missing with what was lost",
             );
         }
         let triggered = alarms(|status| status != Status::NotTriggered);

@@ -297,7 +297,11 @@ impl Recorder {
             }
             batches.push(batch);
         }
-        MemoryTrace { batches, dictionary: self.dictionary, end: End { torn: torn.map(Into::into) } }
+        MemoryTrace {
+            batches,
+            dictionary: self.dictionary,
+            end: End { torn: torn.map(Into::into), stopped: None },
+        }
     }
 }
 

@@ -80,7 +80,8 @@ pub struct RingPosition {
 /// How a segment was closed. Only the footer of a sealed segment has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// Why, as text: `exit`, `signal 15`, ... [`Ending::CONTINUED`] says that the next segment goes on.
+    /// Why, as text: `exit`, ... [`Ending::CONTINUED`] says that the next segment goes on, and with
+    /// [`Ending::STOPPED`] begins what ended the recording before the process.
     pub reason: String,
     /// `CLOCK_MONOTONIC`, nanoseconds.
     pub monotonic_ns: u64,
@@ -91,4 +92,11 @@ pub struct Ending {
 impl Ending {
     /// The `reason` of a segment that was closed because it was long; the process goes on in the next one.
     pub const CONTINUED: &'static str = "continued";
+    /// With what the `reason` begins of a recording that was stopped by trouble, while its process went on.
+    pub const STOPPED: &'static str = "stopped: ";
+
+    /// What the trouble was, if the recording was stopped and the process went on.
+    pub fn stopped(&self) -> Option<&str> {
+        self.reason.strip_prefix(Ending::STOPPED)
+    }
 }

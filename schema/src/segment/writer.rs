@@ -26,6 +26,9 @@ const COMPRESSION_LEVEL: i32 = 3;
 /// A dictionary frame is closed when its texts are this long, in bytes.
 const DICTIONARY_FRAME_TEXT: usize = 1 << 20;
 
+/// Room that is kept behind every frame, in bytes: for a footer that says why there are no more.
+const FOR_THE_FOOTER: u64 = 4096;
+
 /// Why a segment could not be written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -248,15 +251,24 @@ impl SegmentWriter {
         self.totals
     }
 
-    /// Writes the footer.
+    /// Writes the footer. Where there is no room for all of it, one without index and account, for which room was kept.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn seal(mut self, ending: &Ending) -> Result<(), WriteError> {
-        let frames = std::mem::take(&mut self.index);
-        let mut message = builder(frames.len() * 48);
-        let footer = Footer { ending: ending.clone(), frames, totals: self.totals };
-        put_footer(message.init_root(), &footer);
+        let footer =
+            Footer { ending: ending.clone(), frames: std::mem::take(&mut self.index), totals: self.totals };
+        let short = Ending { account: Vec::new(), ..ending.clone() };
+        let short = Footer { ending: short, frames: Vec::new(), totals: self.totals };
+        let written = self.write_footer(&footer).or_else(|_| self.write_footer(&short));
+        // What was kept behind it is given back.
+        let _ = self.file.cut(self.offset);
+        written
+    }
+
+    fn write_footer(&mut self, footer: &Footer) -> Result<(), WriteError> {
+        let mut message = builder(footer.frames.len() * 48);
+        put_footer(message.init_root(), footer);
         self.write_frame(FrameKind::Footer, &message, FrameEntry::default())
     }
 
@@ -303,6 +315,9 @@ impl SegmentWriter {
             checksum: xxh3_64(&self.frame[payload_at..]),
         };
         self.frame[header_at..payload_at].copy_from_slice(&header.encode());
+        if kind != FrameKind::Footer {
+            self.file.reserve(self.offset, self.frame.len() as u64 + FOR_THE_FOOTER)?;
+        }
         if let Err(error) = self.file.append(&self.frame) {
             self.broken = self.file.cut(self.offset).is_err();
             return Err(error);
