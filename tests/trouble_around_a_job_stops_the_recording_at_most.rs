@@ -10,7 +10,7 @@ use std::process::Command;
 use traincheck_schema::record::EventKind;
 use traincheck_tests::{
     Finished, Trace, agent, finish, folder, left_out, left_out_by_this_machine, plain, preloaded, preloads,
-    script, shared_library,
+    python, script, shared_library, traincheck,
 };
 
 const ITERATIONS: [&str; 1] = ["400"];
@@ -78,6 +78,15 @@ fn a_full_disk() {
             let stopped = ending.stopped();
             assert!(stopped.is_some_and(|why| why.contains("No space left")), "{}", ending.reason);
             assert!(process.events.iter().any(|event| event.iteration > 0));
+
+            fs::remove_dir_all(&run).unwrap();
+            let mut command = traincheck();
+            command.args(["collect", "--profile", "full", "-o"]).arg(&run).arg("--").arg(python());
+            let collected = train(&mut command, &[]).exited(0);
+            assert_eq!(collected.stdout, expected.stdout);
+            for said in ["recorded in", "was stopped while the job went on: ", "No space left"] {
+                assert!(collected.stderr.contains(said), "{}", collected.stderr);
+            }
         }
     }
 }

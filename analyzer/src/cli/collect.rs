@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
-use traincheck_schema::run::rescue_rings;
+use traincheck_schema::run::{Process, Run, rescue_rings};
 
 use super::run_folder::{Became, RunFolder};
 use super::settings::Options;
@@ -82,11 +82,11 @@ pub fn run(args: Args) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Says in one line where the run is.
+/// Says where the run is, and whose recording was stopped, a line each.
 fn say_where(folder: &RunFolder) {
     let path = folder.path().display();
     let line = match folder.became() {
-        Became::Recorded => format!("recorded in {path}"),
+        Became::Recorded => format!("recorded in {path}{}", stopped(folder.path())),
         Became::Empty => {
             "nothing was recorded: nothing trained, or nothing could be hooked (traincheck doctor says which)"
                 .to_owned()
@@ -100,6 +100,17 @@ fn say_where(folder: &RunFolder) {
     };
     // If nobody reads stderr any more there is nobody to tell.
     let _ = io::stderr().write_all(format!("traincheck: {line}\n").as_bytes());
+}
+
+/// A line for each process whose recording was stopped while it went on.
+fn stopped(folder: &Path) -> String {
+    let processes = Run::open(folder).map(|run| run.processes).unwrap_or_default();
+    let line = |process: &Process| {
+        let why = process.stopped()?;
+        let Process { host, pid, .. } = process;
+        Some(format!("\ntraincheck: the recording of {host}-{pid} was stopped while the job went on: {why}"))
+    };
+    processes.iter().filter_map(line).collect()
 }
 
 /// The agent: from the environment, beside this program, or where an installation has its libraries.

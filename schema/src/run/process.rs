@@ -80,6 +80,12 @@ impl Process {
         ended.then_some(last)
     }
 
+    /// What stopped its recording while it went on, as the footer of its last segment says. Reads no records.
+    pub fn stopped(&self) -> Option<String> {
+        let footer = SegmentReader::open(self.segments.last()?).ok()?.footer()?;
+        footer.ending.stopped().map(str::to_owned)
+    }
+
     /// Looks for files that have appeared since. Once that fails it is not tried again.
     fn refresh(&mut self) -> Result<(), ReadError> {
         let Some(folder) = self.folder.take() else { return Ok(()) };
