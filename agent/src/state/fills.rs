@@ -145,18 +145,19 @@ impl Fills {
         self.by_storage.insert(storage, object);
     }
 
-    /// The parameter that has the tensor and its storage, else the one that has the storage, else the one that has the
-    /// tensor. Addresses lead to the one that had them last, and only if it still has; a tensor at the address of one that
-    /// went with its parameter has another storage.
+    /// The parameter that has the storage, else the one that has the tensor. Addresses lead to the one that had them last,
+    /// and only if it still has. What a parameter leaves that goes is not known: a tensor may be at the address of one that
+    /// went, and even its storage at that of the other's. So the one that was made last with the storage counts: of those
+    /// that share it, it has been filled, too.
     fn find(&mut self, tensor: usize, storage: usize) -> Option<(&mut Parameter, bool)> {
         let has = |object: &&usize, matches: &dyn Fn(&Parameter) -> bool| {
             self.parameters.get(*object).is_some_and(matches)
         };
-        let own = self.by_tensor.get(&tensor).filter(|object| has(object, &|found| found.tensor == tensor));
-        let whole = own.filter(|object| has(object, &|found| found.storage == storage));
-        let shared =
-            || self.by_storage.get(&storage).filter(|object| has(object, &|found| found.storage == storage));
-        let object = *whole.or_else(shared).or(own)?;
+        let by_storage =
+            self.by_storage.get(&storage).filter(|object| has(object, &|found| found.storage == storage));
+        let by_tensor =
+            || self.by_tensor.get(&tensor).filter(|object| has(object, &|found| found.tensor == tensor));
+        let object = *by_storage.or_else(by_tensor)?;
         let parameter = self.parameters.get_mut(&object)?;
         let is_own = parameter.tensor == tensor;
         Some((parameter, is_own))
@@ -229,6 +230,10 @@ mod tests {
         fills.made(20, 200, 2000);
         fills.filled(100, 2000, fill(1));
         assert_eq!((fills.of(10, 1000), fills.of(20, 2000)), (vec![], vec![fill(1)]));
+        // The storage lies where that of the gone one was, too.
+        fills.made(30, 300, 1000);
+        fills.filled(100, 1000, fill(2));
+        assert_eq!((fills.of(10, 1000), fills.of(30, 1000)), (vec![], vec![fill(2)]));
     }
 
     #[test]
