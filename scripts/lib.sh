@@ -157,15 +157,22 @@ make_packaged() {
 # packages, gigabytes each, cost the disk and the network little more than one.
 uv_command() { packaged uv uv==0.9.11; }
 
-# venv_python [ENVIRONMENT]: prints the python of a virtual environment, making the environment first if it is not
-# there. ENVIRONMENT is py3MINOR-torchVERSION; what is in it says tests/environments/ENVIRONMENT.txt, or torchVERSION.txt
-# there, which serves every interpreter. It is keyed by the requirements and the interpreter, and appears under its name
-# only when complete.
+# venv_python [ENVIRONMENT]: prints the python of one of the environments of the tests. ENVIRONMENT is
+# py3MINOR-torchVERSION; what is in it says tests/environments/ENVIRONMENT.txt, or torchVERSION.txt there, which serves
+# every interpreter.
 venv_python() {
-    local environment=${1:-py311-torch2.9} requirements python version key dir
+    local environment=${1:-py311-torch2.9} requirements version
     requirements=$root/tests/environments/$environment.txt
     [ -e "$requirements" ] || requirements=$root/tests/environments/${environment#*-}.txt
     version=${environment#py3} version=3.${version%%-*}
+    venv_with "$version" "$requirements"
+}
+
+# venv_with 3.MINOR REQUIREMENTS: prints the python of a virtual environment with what this file lists, making the
+# environment first if it is not there. It is keyed by the requirements and the interpreter, and appears under its name
+# only when complete.
+venv_with() {
+    local version=$1 requirements=$2 python key dir
     if ! python=$(find_python "$version"); then
         echo "no CPython $version with the venv module was found; install one or name it in TRAINCHECK_PYTHON" >&2
         return 1
@@ -177,16 +184,16 @@ venv_python() {
         mkdir -p "$cache"
         (
             flock 9
-            [ -e "$dir/complete" ] || make_venv "$environment" "$requirements" "$python" "$dir"
+            [ -e "$dir/complete" ] || make_venv "$requirements" "$python" "$dir"
         ) 9>"$cache/lock" >&2 || return 1
     fi
     echo "$dir/bin/python"
 }
 
-# make_venv ENVIRONMENT REQUIREMENTS PYTHON FOLDER
+# make_venv REQUIREMENTS PYTHON FOLDER
 make_venv() {
-    local environment=$1 requirements=$2 python=$3 dir=$4 uv
-    say "making the Python environment $dir for $environment (PyTorch: several GB, minutes)"
+    local requirements=$1 python=$2 dir=$3 uv
+    say "making the Python environment $dir of $requirements (PyTorch: several GB, minutes)"
     uv=$(uv_command) || return 1
     rm -rf "$dir"
     "$python" -m venv --without-pip "$dir" || return 1
