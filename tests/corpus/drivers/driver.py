@@ -84,3 +84,9 @@ def tokens(count, length=16, vocabulary=64, classes=CLASSES):
     ids = torch.randint(0, vocabulary, (count, length))
     own = labels[:, None] * part + torch.randint(0, part, (count, length))
     return torch.where(torch.rand(count, length) < 0.6, own, ids), labels
+
+
+def series(count, length):
+    """Noisy waves, each with a period of its own: one a row."""
+    steps, periods = numpy.arange(length), 2 + numpy.arange(count)[:, None]
+    return (2 + numpy.sin(steps / periods) + 0.1 * numpy.random.randn(count, length)).astype("float32")

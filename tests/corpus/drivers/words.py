@@ -20,8 +20,10 @@ def tokenizer(sides=True):
         made.post_processor = processors.TemplateProcessing(
             "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [("[CLS]", 2), ("[SEP]", 3)]
         )
+    kinds = ["token_type_ids"] if sides else []
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=made,
+        model_input_names=["input_ids", "attention_mask", *kinds],
         pad_token="[PAD]",
         unk_token="[UNK]",
         cls_token="[CLS]",
