@@ -3,6 +3,7 @@
 use super::calls::Calls;
 use super::functions::{Meaning, Recorded, Signal};
 use super::points::{At, Rows};
+use super::samples::Samples;
 use crate::interpreter::api::Object;
 use traincheck_schema::record::Event;
 
@@ -32,7 +33,12 @@ pub struct Function {
     pub at_return: Rows,
     /// `self` is needed when it returns.
     pub keeps_self: bool,
+    /// Calls of it that are recorded with arguments and results outside of sampled iterations.
+    pub samples: Samples,
 }
+
+// SAFETY: the samples are only touched by threads that hold the GIL.
+unsafe impl Sync for Function {}
 
 impl Function {
     /// One whose calls mean `means`, under the name with this dictionary id; `full`: in the profile of that name.
@@ -45,6 +51,7 @@ impl Function {
             at_entry: Rows::of(means.looks, At::Entry),
             at_return,
             keeps_self: means.constructs || means.signal == Some(Signal::ModeChange) || at_return.need_self(),
+            samples: Samples::default(),
         }
     }
 }

@@ -332,6 +332,12 @@ const fn never(module: &'static str, function: &'static str) -> Row {
     Row { module, function, means: Meaning { capture, ..Meaning::of(Role::Other) } }
 }
 
+/// A loss that the script calls: the tensors that it compares.
+const fn loss(function: &'static str) -> Row {
+    let row = from_user("torch.nn.functional", function, Role::Other);
+    Row { means: Meaning { arguments: RecordedArguments::Given, ..row.means }, ..row }
+}
+
 const MODULE: &str = "torch.nn.modules.module";
 const SCHEDULER: &str = "torch.optim.lr_scheduler";
 const OPTIMIZERS: &str = "torch.optim.*";
@@ -434,6 +440,10 @@ const FUNCTIONS: &[Row] = &[
         "FullyShardedDataParallel.no_sync",
         Role::NoSync,
     ),
+    loss("*_loss"),
+    loss("binary_cross_entropy*"),
+    loss("cross_entropy"),
+    loss("kl_div"),
     from_user("torch.distributed.*", "*", Role::Distributed),
     function("torch.serialization", "save", Role::Save),
     function("torch.serialization", "load", Role::Load),
@@ -588,7 +598,7 @@ pub struct Recorded {
     pub given: bool,
     /// What it returned, or the exception that left it.
     pub returned: bool,
-    /// Of every call; else of those in sampled iterations, and of the first calls of each function.
+    /// Of every call; else of those in sampled iterations, and of samples of each function's own.
     pub always: bool,
 }
 

@@ -15,18 +15,10 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 use traincheck_schema::record::{Argument, ArgumentKind, Direction, Event};
 
-/// So many calls of each function are recorded with their arguments in whatever iteration they are: a function that
-/// only runs late is not missed.
-const FIRST_CALLS: u8 = 3;
-
-/// What is known of the parameters of a function.
+/// What is known of the parameters of a function: those of code with this signature. Code of other names at the same place
+/// is told by it.
 #[derive(Debug, Default)]
-pub struct Parameters {
-    /// Calls whose arguments were recorded, up to [`FIRST_CALLS`].
-    calls: Cell<u8>,
-    /// Those of code with this signature: code of other names at the same place is told by it.
-    of: Cell<(Signature, &'static [Parameter])>,
-}
+pub struct Parameters(Cell<(Signature, &'static [Parameter])>);
 
 /// One parameter.
 #[derive(Debug)]
@@ -44,22 +36,18 @@ static RESULT: OnceLock<Name> = OnceLock::new();
 /// `CO_VARARGS` and `CO_VARKEYWORDS`.
 const REST: [i64; 2] = [4, 8];
 
-/// Whether arguments and results of the call about to be recorded are.
+/// Which of the arguments and results of the call about to be recorded are, with gradients or without.
 ///
 /// # Safety
 /// The GIL is held.
 #[inline]
-pub unsafe fn are_wanted(info: &CodeInfo, function: &Function, outermost: bool) -> Recorded {
+pub unsafe fn are_wanted(function: &Function, outermost: bool, has_gradients: bool) -> Recorded {
     let recorded = function.arguments[usize::from(outermost)];
-    if recorded == Recorded::NOTHING || recorded.always || iterations::is_sampled() {
+    if recorded == Recorded::NOTHING || recorded.always {
         return recorded;
     }
-    let calls = info.parameters.calls.get();
-    if calls >= FIRST_CALLS {
-        return Recorded::NOTHING;
-    }
-    info.parameters.calls.set(calls + 1);
-    recorded
+    let is_sample = function.samples.take(iterations::iteration(), has_gradients);
+    if is_sample || iterations::is_sampled() { recorded } else { Recorded::NOTHING }
 }
 
 /// Records the arguments of the call `event`.
@@ -133,12 +121,12 @@ unsafe fn parameters(python: &Python, frame: &Frame, info: &CodeInfo) -> &'stati
     unsafe {
         // Code objects that share an entry could differ, if only in theory; no more is read than each has.
         let signature = frame.signature();
-        let (of, known) = info.parameters.of.get();
+        let (of, known) = info.parameters.0.get();
         if of == signature {
             return known;
         }
         let found: &'static [Parameter] = find(python, frame.code(), signature).leak();
-        info.parameters.of.set((signature, found));
+        info.parameters.0.set((signature, found));
         found
     }
 }

@@ -93,7 +93,7 @@ pub unsafe fn enter(
         calls.enter(open);
         let fills = begins_to_fill(function, calls);
         sink::emit(&event);
-        let recorded = arguments::are_wanted(info, function, outermost);
+        let recorded = arguments::are_wanted(function, outermost, modes & flags::GRAD != 0);
         if recorded.given {
             arguments::given(python, frame, info, &event);
         }
