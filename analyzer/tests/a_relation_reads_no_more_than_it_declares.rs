@@ -72,6 +72,7 @@ fn everything() -> MemoryTrace {
             t.record.argument(Direction::Argument, "x", Passed::Tensor(rows, false));
         });
         generates(t, iteration);
+        compares(t);
         t.record.under("autocast(cpu, bfloat16) matmul=high");
         for module in ["Net", "Net.head"] {
             let object = t.record.object(module, ObjectKind::Module, "torch.nn.Linear");
@@ -118,6 +119,23 @@ fn generates(t: &mut Torch, iteration: u32) {
         "result",
         Passed::Tensor(&format!("[2, {length}] int64 cpu"), false),
     );
+}
+
+/// Losses of all kinds: a module, a function of the script, one of PyTorch's.
+fn compares(t: &mut Torch) {
+    let loss = t.record.object("MSELoss", ObjectKind::Module, "torch.nn.MSELoss");
+    let calls = [
+        ("torch.nn.MSELoss.__call__", Role::ModuleCall, loss, flags::MODULE_TRAIN | flags::OUTERMOST),
+        ("__main__.huber", Role::User, 0, 0),
+        ("torch.nn.functional.mse_loss", Role::Other, 0, 0),
+    ];
+    for (function, role, object, flags) in calls {
+        t.record.enter(function, role, object, flags);
+        for name in ["input", "target"] {
+            t.record.argument(Direction::Argument, name, Passed::Tensor("[8, 3] float32 cpu", false));
+        }
+        t.record.exit(false);
+    }
 }
 
 /// What one relation says of a trace of which only `needs` are left.

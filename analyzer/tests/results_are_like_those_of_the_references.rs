@@ -118,6 +118,40 @@ fn rows_that_never_vary_are_equal_by_chance() {
     assert!(found(reference, |torch, _| rows(torch, 6, 8)).is_empty());
 }
 
+/// A loss that the script calls.
+fn loss(torch: &mut Torch, function: &str, role: Role, prediction: &str, target: &str) {
+    torch.record.enter(function, role, 0, flags::GRAD);
+    for (name, shape) in [("prediction", prediction), ("target", target)] {
+        let tensor = format!("[{shape}] float32 cpu");
+        torch.record.argument(Direction::Argument, name, Passed::Tensor(&tensor, false));
+    }
+    torch.record.exit(false);
+}
+
+#[test]
+fn a_prediction_that_is_broadcast_against_its_target_is_found() {
+    for (function, role) in [("__main__.huber", Role::User), ("torch.nn.functional.mse_loss", Role::Other)] {
+        let given = |prediction: &'static str, target: &'static str| {
+            move |torch: &mut Torch, _: u32| loss(torch, function, role, prediction, target)
+        };
+        assert_eq!(found(given("8", "8"), given("8, 1", "8")), ["shapes-broadcast"]);
+        assert_eq!(found(given("8, 2", "8, 2"), given("8, 1, 2", "8, 2")), ["shapes-broadcast"]);
+        // Another configuration: they were equal by chance, or only one of the two is broadcast.
+        for (prediction, target) in [("6, 1", "6, 1"), ("6", "8"), ("1", "8"), ("1, 8", "6, 8"), ("", "8")] {
+            assert!(found(given("8", "8"), given(prediction, target)).is_empty(), "{prediction} {target}");
+        }
+    }
+}
+
+#[test]
+fn one_call_that_broadcasts_is_an_accident() {
+    let given = |torch: &mut Torch, prediction| loss(torch, "__main__.huber", Role::User, prediction, "8");
+    let odd = |torch: &mut Torch, iteration: u32| {
+        given(torch, if iteration.is_multiple_of(3) { "8" } else { "8, 1" })
+    };
+    assert!(found(|torch, _| given(torch, "8"), odd).is_empty());
+}
+
 /// `generate(prompt, max_new_tokens)`.
 fn generate(torch: &mut Torch, prompt: u64, most: i64, gave: u64) {
     torch.record.enter("__main__.generate", Role::User, 0, 0);

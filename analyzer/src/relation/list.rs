@@ -36,6 +36,8 @@ macro_rules! relations {
             output Output,
             /// A property of a result is that of an argument.
             input_output InputOutput,
+            /// Two tensors that a call is given have the same shape.
+            broadcast Broadcast,
             /// A result stays within a bound that the call was given.
             threshold Threshold,
         }

@@ -19,6 +19,7 @@
 //! An observer turns trace events into windows and hands them to a sink: inference counts them, checking compares them
 //! with invariants. Claims know nothing of observers, so the claims of all relations can be put together in one type
 //! below them.
+pub mod broadcast;
 pub mod claim;
 pub mod consistent;
 pub mod contain;

@@ -36,6 +36,12 @@ impl<'a> Described<'a> {
         Some(Described { shape, dtype, device, requires_grad: false })
     }
 
+    /// All dimensions; `None`: they are not all numbers.
+    pub fn dimensions(&self) -> Option<Vec<u64>> {
+        let numbers = self.shape.split(", ").filter(|number| !number.is_empty());
+        numbers.map(|number| number.parse().ok()).collect()
+    }
+
     /// The first dimension.
     pub fn rows(&self) -> Option<u64> {
         self.shape.split(", ").next()?.parse().ok()
@@ -62,6 +68,7 @@ mod tests {
         assert_eq!((of.rows(), of.length(), of.dtype, of.device), (Some(8), Some(3), "float32", "cuda"));
         let scalar = Described::parse("[] int64 cpu").unwrap();
         assert_eq!((scalar.rows(), scalar.length(), scalar.is_float()), (None, None, false));
+        assert_eq!((of.dimensions(), scalar.dimensions()), (Some(vec![8, 3]), Some(vec![])));
         for text in ["", "[", "[8] float32", "type 99 device 20:0", "[8 float32 cpu"] {
             assert_eq!(Described::parse(text), None, "{text}");
         }

@@ -1,0 +1,146 @@
+//! Broadcast: two tensors that a call is given, and that always had the same shape, still have it.
+//!
+//! What is computed element by element of a prediction (B, 1) and a target (B) is computed of all B x B pairs, without a
+//! word. Shapes that are equal by chance may differ in another configuration; but then they cannot be broadcast against
+//! each other, or only to one of the two. Only where both grow is it the error.
+pub mod claim;
+
+use rustc_hash::FxHashMap;
+use traincheck_schema::record::{Argument, Role, flags};
+
+use crate::call::roles::Roles;
+use crate::relation::needs::Needs;
+use crate::relation::numbers::SubjectId;
+use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::sink::Window;
+use crate::relation::support::streak::Streak;
+use crate::relation::support::tensor::Described;
+use crate::scene::{Frame, Scene, TraceEvent};
+use crate::situation::NOTHING;
+use claim::{Outcome, Subject};
+
+/// See the module.
+pub const KIND: Kind =
+    Kind { observer: || Box::new(Broadcast::default()), structural: false, values_needed: 0, needs: NEEDS };
+
+const NEEDS: Needs = Needs {
+    calls: Roles::of(&[Role::ModuleCall, Role::User, Role::Other]),
+    arguments: Roles::of(&[Role::ModuleCall, Role::User, Role::Other]),
+    ..Needs::NOTHING
+};
+
+/// Tensors of one call that are compared with one another.
+const MOST_TENSORS: usize = 4;
+
+#[derive(Default)]
+struct Broadcast {
+    /// How many windows there were of a pair, and how many at the end in which it grew.
+    pairs: FxHashMap<SubjectId, (u32, Streak)>,
+}
+
+impl Observer for Broadcast {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        if let TraceEvent::Given(frame, arguments) = event
+            && is_asked(frame)
+        {
+            self.given(frame, arguments, cx);
+        }
+    }
+}
+
+/// Whether it may be a loss: a function of the script, a module, a function of PyTorch's.
+fn is_asked(frame: &Frame) -> bool {
+    match frame.target.role {
+        Role::ModuleCall => frame.flags & flags::OUTERMOST != 0,
+        Role::User => frame.counts,
+        Role::Other => true,
+        _ => false,
+    }
+}
+
+impl Broadcast {
+    fn given(&mut self, frame: &Frame, arguments: &[Argument], cx: &mut Context<'_>) {
+        let source = cx.source;
+        let shape = |argument: &Argument| {
+            let dimensions = Described::of(argument, source)?.dimensions()?;
+            (!dimensions.is_empty()).then_some((argument.name, dimensions))
+        };
+        let tensors: Vec<_> = arguments.iter().filter_map(shape).take(MOST_TENSORS).collect();
+        for (number, one) in tensors.iter().enumerate() {
+            for other in &tensors[number + 1..] {
+                self.pair(frame, one, other, cx);
+            }
+        }
+    }
+
+    fn pair(
+        &mut self,
+        frame: &Frame,
+        (one, one_shape): &(u32, Vec<u64>),
+        (other, other_shape): &(u32, Vec<u64>),
+        cx: &mut Context<'_>,
+    ) {
+        let name = |id: u32| cx.source.entry(id).map(|entry| entry.text.clone()).unwrap_or_default();
+        let (one, other) = (name(*one), name(*other));
+        let call = cx.numbers.calls.get(frame.target.plain).clone();
+        let subject = cx.numbers.subject(Subject::Pair { call, one, other });
+        let (ordinal, streak) = self.pairs.entry(subject).or_default();
+        *ordinal = ordinal.saturating_add(1);
+        let now = (frame.iteration, frame.step);
+        streak.add(both_grow(one_shape, other_shape), now);
+        let same_shape = [cx.numbers.outcome(Outcome::SameShape)];
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+        if one_shape == other_shape {
+            window.held = &same_shape;
+        } else if streak.is_accident() {
+            window.inconclusive = &same_shape;
+        }
+        window.began = streak.began();
+        window.cut = Scene::too_early(frame.iteration, *ordinal);
+        cx.window(&window);
+    }
+}
+
+/// Whether two shapes broadcast to one that has more elements than either.
+fn both_grow(one: &[u64], other: &[u64]) -> bool {
+    let dimensions = one.len().max(other.len());
+    let at = |shape: &[u64], from_last: usize| {
+        shape.len().checked_sub(from_last + 1).map_or(1, |index| shape[index])
+    };
+    let (mut one_grows, mut other_grows) = (false, false);
+    for from_last in 0..dimensions {
+        match (at(one, from_last), at(other, from_last)) {
+            (one, other) if one == other => {}
+            (1, other) if other > 1 => one_grows = true,
+            (one, 1) if one > 1 => other_grows = true,
+            // They are not computed with element by element, or there are none.
+            _ => return false,
+        }
+    }
+    one_grows && other_grows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::both_grow;
+
+    #[test]
+    fn shapes_broadcast_to_more_than_either_only_where_each_has_what_the_other_lacks() {
+        assert!(both_grow(&[8, 1], &[8]) && both_grow(&[8], &[8, 1]) && both_grow(&[8, 1, 4], &[8, 4]));
+        let others: [(&[u64], &[u64]); 10] = [
+            (&[8], &[8]),
+            (&[8, 1], &[8, 1]),
+            (&[1], &[1, 1]),
+            (&[1, 1], &[1]),
+            (&[8, 3], &[3]),
+            (&[1, 3], &[8, 3]),
+            (&[64], &[32]),
+            (&[8, 3], &[3, 8]),
+            (&[0, 1], &[8]),
+            (&[], &[8]),
+        ];
+        for (one, other) in others {
+            assert!(!both_grow(one, other), "{one:?} {other:?}");
+        }
+    }
+}
