@@ -100,6 +100,7 @@ fn everything() -> MemoryTrace {
             t.schedule(scheduler, optimizer, 0.1 / f64::from(iteration));
             t.eval(model);
             t.no_grad(|t| t.within("validate", |t| t.forward(average, 30)));
+            t.evaluate(model, 31, [seed, seed]);
             t.train(model);
             t.save();
         }

@@ -202,6 +202,8 @@ pub enum ObservationPoint {
     PassBegins,
     /// Return of what seeds random numbers.
     AfterSeeding,
+    /// Entry and return of an evaluation.
+    Evaluation,
 }
 
 impl Word for ObservationPoint {
@@ -268,6 +270,12 @@ impl Word for ObservationPoint {
         ("batch", ObservationPoint::Batch, "tensors and arrays of what is returned"),
         ("pass_begins", ObservationPoint::PassBegins, "the streams of random numbers, at the entry"),
         ("after_seeding", ObservationPoint::AfterSeeding, "the streams of random numbers, at the return"),
+        (
+            "evaluation",
+            ObservationPoint::Evaluation,
+            "PyTorch's stream of random numbers, at the entry and the return of the outermost call of a module in \
+             evaluation mode without gradients, of those whose arguments are recorded",
+        ),
     ];
 }
 

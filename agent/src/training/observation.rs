@@ -4,20 +4,28 @@
 
 use super::call::Function;
 use super::calls::Calls;
+use super::functions::Recorded;
 use super::points::{
     ATTRIBUTES, Around, BATCH, CONTENTS, ITERATION_BEGINS, ITERATION_ENDS, LOSS, OPTIMIZER_STATE, Rows,
-    SEEDED, STREAMS, WORKER, When,
+    SEEDED, STREAMS, TORCH_STREAM, WORKER, When,
 };
 use super::{budget, iterations};
 use crate::interpreter::api::{Object, Python};
 use crate::sink;
 use crate::state::{batch, look, loss, rng};
-use traincheck_schema::record::{Event, EventKind, ObjectKind, VariableKind, look as bits};
+use traincheck_schema::record::{Event, EventKind, ObjectKind, VariableKind, flags, look as bits};
 use traincheck_settings::Counter;
 
 /// What is to be looked at of `rows`, at the entry or return of the call `event`.
 #[inline]
-unsafe fn what_of(rows: Rows, python: &Python, event: &Event, outermost: bool, calls: &Calls) -> u64 {
+unsafe fn what_of(
+    rows: Rows,
+    python: &Python,
+    event: &Event,
+    recorded: Recorded,
+    outermost: bool,
+    calls: &Calls,
+) -> u64 {
     let mut what = 0;
     for row in rows.each() {
         let is_point = match row.around {
@@ -28,16 +36,16 @@ unsafe fn what_of(rows: Rows, python: &Python, event: &Event, outermost: bool, c
             Around::Iterations => iterations::iteration() >= event.iteration + 2,
         };
         // SAFETY: the callers hold the GIL.
-        if is_point && unsafe { is_now(row.when, python, event.object) } {
+        if is_point && unsafe { is_now(row.when, python, event, recorded) } {
             what |= row.what;
         }
     }
-    if budget::looks_now() { what } else { what & !CONTENTS }
+    if what == 0 || budget::looks_now() { what } else { what & !CONTENTS }
 }
 
-/// Whether it is looked at now, so often; `object` is the optimizer, if it is one that is called.
+/// Whether it is looked at now, so often, at the call `event`, of whose arguments and results so much is recorded.
 #[inline]
-unsafe fn is_now(when: When, python: &Python, object: u32) -> bool {
+unsafe fn is_now(when: When, python: &Python, event: &Event, recorded: Recorded) -> bool {
     let sampled = iterations::is_sampled();
     // SAFETY: the callers hold the GIL.
     unsafe {
@@ -46,8 +54,12 @@ unsafe fn is_now(when: When, python: &Python, object: u32) -> bool {
             When::Sampled => sampled,
             When::SampledOrSmall => sampled || look::is_small(),
             // Asked in any case: the first step is to be known for one.
-            When::SampledOrFirstStep => look::optimizer_stepped(object) || sampled,
+            When::SampledOrFirstStep => look::optimizer_stepped(event.object) || sampled,
             When::SampledOrNoOptimizer => sampled || look::no_optimizer_lives(python),
+            When::SampledEvaluation => {
+                let mode = event.flags & (flags::MODULE_EVAL | flags::GRAD);
+                mode == flags::MODULE_EVAL && recorded != Recorded::NOTHING
+            }
         }
     }
 }
@@ -62,6 +74,7 @@ pub unsafe fn at_entry(
     function: &Function,
     event: &Event,
     this: Object,
+    recorded: Recorded,
     outermost: bool,
     calls: &Calls,
 ) {
@@ -70,7 +83,7 @@ pub unsafe fn at_entry(
     }
     // SAFETY: the caller's word.
     unsafe {
-        let what = what_of(function.at_entry, python, event, outermost, calls);
+        let what = what_of(function.at_entry, python, event, recorded, outermost, calls);
         if what & CONTENTS != 0 {
             look::look(python, event, what & CONTENTS | bits::AT_ENTRY, calls.innermost().call);
         }
@@ -82,6 +95,9 @@ pub unsafe fn at_entry(
         }
         if what & WORKER != 0 {
             batch::expect(python, this);
+        }
+        if what & TORCH_STREAM != 0 {
+            rng::look_at_torch(python, event);
         }
     }
 }
@@ -97,6 +113,7 @@ pub unsafe fn at_return(
     function: &Function,
     begun: &Event,
     (this, result): (Object, Object),
+    recorded: Recorded,
     outermost: bool,
     calls: &Calls,
 ) {
@@ -105,7 +122,7 @@ pub unsafe fn at_return(
     }
     // SAFETY: the caller's word.
     unsafe {
-        let what = what_of(function.at_return, python, begun, outermost, calls);
+        let what = what_of(function.at_return, python, begun, recorded, outermost, calls);
         if what & ATTRIBUTES != 0
             && let Some(kind) = function.means.object.and_then(|object| attributes_of(object.kind()))
         {
@@ -113,6 +130,9 @@ pub unsafe fn at_return(
         }
         if what & SEEDED != 0 {
             rng::seeded(python, begun);
+        }
+        if what & TORCH_STREAM != 0 {
+            rng::look_at_torch(python, begun);
         }
         if !sink::is_started() {
             return;
@@ -148,7 +168,7 @@ pub unsafe fn iteration_ends(python: &Python, calls: &Calls) {
     let (when, what) = ITERATION_ENDS;
     // SAFETY: the caller's word.
     unsafe {
-        if look::is_backward_pending() && sink::is_started() && is_now(when, python, 0) {
+        if look::is_backward_pending() && sink::is_started() && is_now(when, python, &Event::EMPTY, Recorded::NOTHING) {
             let enclosing = calls.innermost().call;
             let point = Event { call: enclosing, parent: enclosing, ..iterations::event(EventKind::Look) };
             look::look(python, &point, what, enclosing);
@@ -164,7 +184,7 @@ pub unsafe fn iteration_begins(python: &Python, calls: &Calls) {
     let (when, what) = ITERATION_BEGINS;
     // SAFETY: the caller's word.
     unsafe {
-        if what & STREAMS != 0 && sink::is_started() && is_now(when, python, 0) {
+        if what & STREAMS != 0 && sink::is_started() && is_now(when, python, &Event::EMPTY, Recorded::NOTHING) {
             rng::look(python, &Event { call: calls.innermost().call, ..Event::EMPTY });
         }
     }

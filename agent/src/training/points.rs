@@ -42,6 +42,8 @@ pub enum When {
     /// In sampled iterations; always where no optimizer looks after the parameters: what a loop of the user's own does
     /// to them would go unseen.
     SampledOrNoOptimizer,
+    /// Of a module in evaluation mode that is called without gradients, if the call's arguments are recorded.
+    SampledEvaluation,
 }
 
 /// One kind of look.
@@ -71,6 +73,8 @@ pub const BATCH: u64 = 1 << 20;
 pub const STREAMS: u64 = 1 << 21;
 /// All streams of random numbers, of the first calls in an iteration.
 pub const SEEDED: u64 = 1 << 22;
+/// PyTorch's stream of random numbers alone.
+pub const TORCH_STREAM: u64 = 1 << 23;
 /// What is thinned out to fit a budget: whole contents.
 pub const CONTENTS: u64 = bits::PARAMETERS | bits::BUFFERS | bits::GRADIENTS;
 
@@ -106,6 +110,8 @@ const POINTS: &[Row] = &[
     row(Point::Batch, At::Return, Around::Anything, When::Always, BATCH),
     row(Point::PassBegins, At::Entry, Around::Anything, When::Always, STREAMS),
     row(Point::AfterSeeding, At::Return, Around::Anything, When::Always, SEEDED),
+    row(Point::Evaluation, At::Entry, Around::Outermost, When::SampledEvaluation, TORCH_STREAM),
+    row(Point::Evaluation, At::Return, Around::Outermost, When::SampledEvaluation, TORCH_STREAM),
 ];
 
 /// A point between calls: where an iteration ends after a backward.

@@ -2,7 +2,7 @@
 
 use super::call::Function;
 use super::calls::Calls;
-use super::functions::Signal;
+use super::functions::{Recorded, Signal};
 use super::{budget, capture, iterations, observation};
 use crate::interpreter::api::{Object, Python};
 use crate::libtorch::proven;
@@ -68,6 +68,7 @@ pub unsafe fn entered(
     function: &Function,
     this: Object,
     event: &Event,
+    recorded: Recorded,
     outermost: bool,
     calls: &Calls,
 ) {
@@ -78,7 +79,7 @@ pub unsafe fn entered(
             Some(Signal::ModuleCall) if outermost => budget::pause_if_due(python, calls),
             _ => {}
         }
-        observation::at_entry(python, function, event, this, outermost, calls);
+        observation::at_entry(python, function, event, this, recorded, outermost, calls);
     }
 }
 
@@ -90,9 +91,9 @@ pub unsafe fn returned(
     python: &Python,
     begun: &Event,
     function: &Function,
-    this: Object,
+    (this, result): (Object, Object),
+    recorded: Recorded,
     outermost: bool,
-    result: Object,
     calls: &Calls,
 ) {
     // SAFETY: the caller's word.
@@ -118,7 +119,7 @@ pub unsafe fn returned(
             objects::constructed(python, this, object.kind(), calls.innermost().call);
             point.object = objects::id_of(python, this);
         }
-        observation::at_return(python, function, &point, (this, result), outermost, calls);
+        observation::at_return(python, function, &point, (this, result), recorded, outermost, calls);
     }
 }
 

@@ -264,11 +264,11 @@ fn is_followed(kind: VariableKind) -> bool {
         | VariableKind::Mode
         | VariableKind::Loss
         | VariableKind::Batch
-        | VariableKind::Worker => true,
+        | VariableKind::Worker
+        | VariableKind::Rng => true,
         VariableKind::OptimizerState
         | VariableKind::SchedulerState
         | VariableKind::ScalerState
-        | VariableKind::Rng
         | VariableKind::ParameterAttribute => false,
     }
 }

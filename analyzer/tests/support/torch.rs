@@ -368,6 +368,21 @@ impl Torch {
         self.record.exit(false);
     }
 
+    /// `model(x)` without gradients, with PyTorch's stream of random numbers at its entry and its return.
+    pub fn evaluate(&mut self, model: Model, line: u32, streams: [u64; 2]) {
+        let stream = self.record.variable("torch.default_generator", VariableKind::Rng, 0);
+        self.no_grad(|torch| {
+            let state = &torch.models[model.0];
+            let mode = if state.training { flags::MODULE_TRAIN } else { flags::MODULE_EVAL };
+            let (name, object) = (format!("__main__.{}.__call__", state.class), state.object);
+            torch.record.at(line).enter(&name, Role::ModuleCall, object, mode | flags::OUTERMOST);
+            for words in streams {
+                torch.record.state(stream, Attribute::Data, Value::Tensor(words));
+            }
+            torch.record.exit(false);
+        });
+    }
+
     /// `loss.backward()` through these models.
     pub fn backward(&mut self, models: &[Model]) {
         self.backward_since = true;

@@ -102,7 +102,7 @@ pub unsafe fn enter(
         if keeps {
             (python.inc_ref)(this);
         }
-        roles::entered(python, function, this, &event, outermost, calls);
+        roles::entered(python, function, this, &event, recorded, outermost, calls);
         calls.busy.set(false);
         let timed = timer.is_some();
         if let Some(timer) = timer {
@@ -266,7 +266,7 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
     // SAFETY: `leave`'s contract: no exception is set; `this` is kept alive by `enter`.
     unsafe {
         follow_parameters(python, function, result);
-        roles::returned(python, &begun, function, this, outermost, result, calls);
+        roles::returned(python, &begun, function, (this, result), recorded, outermost, calls);
     }
     calls.busy.set(false);
 }

@@ -8,6 +8,7 @@ mod numpy;
 mod python;
 mod torch;
 
+use super::fingerprint::Fingerprint;
 use super::known::{Key, Name, with};
 use super::objects;
 use super::point::Point;
@@ -121,15 +122,34 @@ pub unsafe fn look(python: &Python, call: &Event) {
         });
         let Some([torch, random]) = found else { return };
         let point = Point::now(call);
-        let found =
-            [("torch.default_generator", torch), ("random", random), ("numpy.random", numpy.read(python))];
-        for (number, (stream, found)) in found.into_iter().enumerate() {
-            if found.is_some() {
-                let text = || stream.to_owned();
-                let name = Name { kind: VariableKind::Rng, owner: 0, text: &text };
-                let key = Key::of(VariableKind::Rng, 0).with(number as u64);
-                with(|known| known.contents(&point, key, &name, found));
-            }
+        for (stream, found) in NAMES.into_iter().zip([torch, random, numpy.read(python)]) {
+            say(&point, stream, found);
         }
+    }
+}
+
+/// The streams that everybody draws from.
+const NAMES: [&str; 3] = ["torch.default_generator", "random", "numpy.random"];
+
+/// Looks at PyTorch's stream alone, which is what models draw from.
+///
+/// # Safety
+/// As [`look`].
+pub unsafe fn look_at_torch(python: &Python, call: &Event) {
+    // SAFETY: the caller's word.
+    unsafe {
+        let found = STREAMS.with(|streams| streams.as_ref()?.torch.as_ref()?.read_default(python));
+        say(&Point::now(call), NAMES[0], found);
+    }
+}
+
+/// Says what was found of the stream of this name; `None`: it is not read.
+unsafe fn say(point: &Point, stream: &'static str, found: Option<Fingerprint>) {
+    if found.is_some() {
+        let text = || stream.to_owned();
+        let name = Name { kind: VariableKind::Rng, owner: 0, text: &text };
+        let key = Key::of(VariableKind::Rng, 0).named(stream);
+        // SAFETY: `look`'s contract: the GIL is held; nothing in here runs Python code.
+        unsafe { with(|known| known.contents(point, key, &name, found)) };
     }
 }

@@ -14,6 +14,11 @@ pub enum Subject {
         /// Full class name.
         class: String,
     },
+    /// An outermost call, without gradients, of a module in evaluation mode.
+    Evaluation {
+        /// Full class name.
+        class: String,
+    },
     /// A variable.
     Variable {
         /// Its name.
@@ -33,6 +38,8 @@ pub enum Outcome {
     ParametersStay,
     /// No buffer changes.
     BuffersStay,
+    /// PyTorch's stream of random numbers does not change.
+    DrawsNothing,
 }
 
 /// In every window of the subject the outcome holds.
@@ -44,6 +51,7 @@ impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
             Subject::Root { class } => format!("in `{}`", class_name(class)),
+            Subject::Evaluation { class } => format!("while a `{}` is evaluated", class_name(class)),
             Subject::Variable { name } => format!("in every training step, `{name}`"),
         };
         let outcome = match self.outcome {
@@ -51,13 +59,17 @@ impl Says for Claim {
             Outcome::StaysConstant => "a buffer, does not change",
             Outcome::ParametersStay => "no parameter changes during evaluation",
             Outcome::BuffersStay => "no buffer changes during evaluation",
+            Outcome::DrawsNothing => "no random numbers are drawn",
         };
         format!("{subject}, {outcome}")
     }
 
     fn is_critical(&self) -> bool {
         match self.outcome {
-            Outcome::StaysFrozen | Outcome::ParametersStay | Outcome::BuffersStay => true,
+            Outcome::StaysFrozen
+            | Outcome::ParametersStay
+            | Outcome::BuffersStay
+            | Outcome::DrawsNothing => true,
             Outcome::StaysConstant => false,
         }
     }
@@ -65,7 +77,7 @@ impl Says for Claim {
     fn step_of_a_variable(&self) -> Option<(&str, bool)> {
         match &self.subject {
             Subject::Variable { name } => Some((name, false)),
-            Subject::Root { .. } => None,
+            Subject::Root { .. } | Subject::Evaluation { .. } => None,
         }
     }
 }

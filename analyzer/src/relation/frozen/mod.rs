@@ -1,8 +1,10 @@
-//! Frozen: what does not change over training steps, and that nothing changes during evaluation.
+//! Frozen: what does not change over training steps, and that nothing changes during evaluation, streams of random numbers
+//! included.
 //!
 //! A variable that never changed in the references may only have had no time to: what counts against a run is one
 //! that changes from its first steps on.
 pub mod claim;
+mod draws;
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
@@ -17,13 +19,20 @@ use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
+use draws::Draws;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Frozen::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::Backward, Role::OptimizerStep, Role::LoadState, Role::ModeChange]),
+    calls: Roles::of(&[
+        Role::Backward,
+        Role::OptimizerStep,
+        Role::LoadState,
+        Role::ModeChange,
+        Role::ModuleCall,
+    ]),
     variables: &[
         States {
             attribute: Attribute::Data,
@@ -36,6 +45,7 @@ const NEEDS: Needs = Needs {
             at: &[],
         },
         States { attribute: Attribute::Training, of: &[VariableKind::Mode], at: &[] },
+        States { attribute: Attribute::Data, of: &[VariableKind::Rng], at: &[] },
         States::HOLDERS,
     ],
     ..Needs::NOTHING
@@ -53,6 +63,7 @@ struct Frozen {
     frozen: Option<OutcomeId>,
     evaluations: FxHashMap<u32, Evaluation>,
     ended: FxHashMap<u32, u32>,
+    draws: Draws,
 }
 
 /// What was found when a root module was put into evaluation mode.
@@ -66,6 +77,7 @@ impl Observer for Frozen {
         if let Some(change) = self.steps.observe(event, cx.scene) {
             self.example(&change, cx);
         }
+        self.draws.observe(event, cx);
         match event {
             // Whoever trains or loads while in evaluation mode does change variables.
             TraceEvent::Enter(frame)

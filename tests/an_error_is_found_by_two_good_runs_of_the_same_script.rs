@@ -1,0 +1,54 @@
+//! Two good runs of a script teach; a run with the error raises an alarm with its cause among the first three, and a good
+//! run of another configuration none.
+
+use serde_json::Value;
+use std::path::Path;
+use traincheck_tests::{Finished, finish, folder, preloaded, script, traincheck};
+
+/// A script of `tests/scripts` that takes SEED, the variable that makes the error, one that makes another configuration, and
+/// the cause.
+const CASES: &[(&str, (&str, &str), (&str, &str), &str)] = &[
+    ("dropout_by_hand.py", ("ALWAYS", "1"), ("ROWS", "12"), "random-numbers-in-evaluation"),
+];
+
+/// A variable that no script looks at.
+const GOOD: (&str, &str) = ("GOOD", "1");
+
+fn record(run: &Path, name: &str, seed: &str, (variable, value): (&str, &str)) {
+    finish(preloaded(run).env("SEED", seed).env(variable, value).arg(script(name))).exited(0);
+}
+
+fn check(invariants: &Path, run: &Path) -> (Finished, Vec<String>) {
+    let mut command = traincheck();
+    command.arg("check").arg("-i").arg(invariants).args(["--format", "json"]).arg(run);
+    let checked = finish(&mut command);
+    let report: Value = serde_json::from_str(&checked.stdout).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings").iter();
+    let alarms = findings.filter(|finding| finding["level"] == "alarm");
+    let causes = alarms.map(|finding| finding["cause"].as_str().unwrap_or_default().to_owned());
+    let causes = causes.collect();
+    (checked, causes)
+}
+
+#[test]
+fn with_its_cause_among_the_first_three() {
+    for (name, error, configuration, cause) in CASES {
+        let temporary = folder();
+        let path = |file: &str| temporary.path().join(file);
+        record(&path("one"), name, "1", GOOD);
+        record(&path("two"), name, "2", GOOD);
+        let invariants = path("invariants.json");
+        let mut command = traincheck();
+        finish(command.arg("infer").arg(path("one")).arg(path("two")).arg("-o").arg(&invariants)).exited(0);
+
+        record(&path("wrong"), name, "3", *error);
+        let (checked, found) = check(&invariants, &path("wrong"));
+        checked.exited(1);
+        assert!(found.iter().take(3).any(|found| found == cause), "{name}: {cause} is not in {found:?}");
+
+        record(&path("good"), name, "3", *configuration);
+        let (checked, found) = check(&invariants, &path("good"));
+        assert!(found.is_empty(), "{name}: {found:?}");
+        checked.exited(0);
+    }
+}
