@@ -8,6 +8,7 @@ use traincheck_tests::{Finished, finish, folder, preloaded, script, traincheck};
 /// A script of `tests/scripts` that takes SEED, the variable that makes the error, one that makes another configuration, and
 /// the cause.
 const CASES: &[(&str, (&str, &str), (&str, &str), &str)] = &[
+    ("layers_kept_aside.py", ("LIST", "1"), ("ROWS", "12"), "module-not-registered"),
     ("dropout_by_hand.py", ("ALWAYS", "1"), ("ROWS", "12"), "random-numbers-in-evaluation"),
 ];
 

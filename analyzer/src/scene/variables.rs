@@ -133,7 +133,7 @@ impl Variables {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (VarId, &Variable)> + Clone {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (VarId, &Variable)> + Clone {
         self.all.iter().enumerate().map(|(id, variable)| (id as VarId, variable))
     }
 

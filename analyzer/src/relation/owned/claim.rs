@@ -14,6 +14,13 @@ pub enum Subject {
         /// Full class name.
         class: String,
     },
+    /// A module that another one calls, both by class.
+    Inside {
+        /// Full class name of the outermost module.
+        root: String,
+        /// And of that one.
+        class: String,
+    },
     /// An optimizer, by class.
     Optimizer {
         /// Full class name.
@@ -31,6 +38,8 @@ pub enum Outcome {
     HeldOnce,
     /// Every parameter that is held belongs to a module that ran.
     Reached,
+    /// It is part of a root module.
+    Part,
 }
 
 /// In every window of the subject the outcome holds.
@@ -42,12 +51,16 @@ impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
             Subject::Root { class } => format!("in `{}`", class_name(class)),
+            Subject::Inside { root, class } => {
+                format!("whenever a `{}` is called inside a `{}`", class_name(class), class_name(root))
+            }
             Subject::Optimizer { class } => format!("in every step of `{}`", class_name(class)),
         };
         let outcome = match self.outcome {
             Outcome::Held => "every parameter that got a gradient is held by an optimizer",
             Outcome::HeldOnce => "every parameter that got a gradient is held by no more than one optimizer",
             Outcome::Reached => "every parameter it holds belongs to a module that ran",
+            Outcome::Part => "it is part of a model",
         };
         format!("{subject}, {outcome}")
     }

@@ -1,12 +1,14 @@
 //! Owned: parameters, optimizers and modules belong together.
 //!
 //! Every parameter that got a gradient is held by an optimizer, and by one only; every parameter that a stepping
-//! optimizer holds belongs to a module that ran. Decided at the end of each training iteration with a step.
+//! optimizer holds belongs to a module that ran. Decided at the end of each training iteration with a step. What a module calls
+//! is part of it.
 //!
 //! Scripts that train a copy in full precision of a model in half precision give the copy its gradients and write
 //! the parameters back by hand. Neither is at fault: what nobody holds and yet changes, and what no module reaches
 //! and yet has a gradient, is left out.
 pub mod claim;
+mod inside;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
@@ -19,6 +21,7 @@ use crate::scene::variables::VarId;
 use crate::scene::{Cut, Iteration, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
+use inside::Inside;
 
 /// See the module.
 pub const KIND: Kind =
@@ -45,10 +48,12 @@ struct Owned {
     iterations: u32,
     /// Since when a root module or optimizer has been at fault.
     since: FxHashMap<u32, (u32, u32)>,
+    inside: Inside,
 }
 
 impl Observer for Owned {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        self.inside.observe(event, cx);
         match event {
             TraceEvent::State(change, Some(look))
                 if change.attribute == Attribute::Grad
