@@ -9,6 +9,7 @@ use traincheck_analyzer::relation::claim::Outcome;
 use traincheck_analyzer::relation::consistent;
 use traincheck_analyzer::relation::distinct::claim::Outcome::{BatchDiffers, GradientDiffers, WorkersDiffer};
 use traincheck_analyzer::source::MemoryTrace;
+use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 const NAMES: &[&str] = &["embedding.weight", "hidden.weight", "head.weight"];
 
@@ -431,4 +432,33 @@ fn what_is_not_looked_at_is_not_spoken_of() {
     };
     let invariants = learned(run);
     assert_eq!(claims(&invariants, |o| *o == BatchDiffers.into() || *o == WorkersDiffer.into()), 0);
+}
+
+/// A loader whose workers are looked at in every fourth iteration; `shared`: whether both draw from one stream there.
+fn drawing(seed: u64, iterations: u32, shared: impl Fn(u32) -> bool) -> MemoryTrace {
+    let mut torch = Torch::new(seed);
+    let t = &mut torch;
+    let model = t.model("Net", NAMES);
+    let optimizer = t.optimizer("SGD", &[model]);
+    let loader = t.loader();
+    let name = "DataLoader.worker[1].numpy.random";
+    let stream = t.record.variable(name, VariableKind::Worker, loader.id());
+    for iteration in 0..iterations {
+        t.record.at(20).enter("torch.utils.data._Iter.__next__", Role::LoaderNext, loader.id(), 0);
+        if iteration % 4 == 3 {
+            t.record.state(stream, Attribute::Value, Value::Int(i64::from(!shared(iteration / 4))));
+        }
+        t.record.exit(false);
+        iterate(t, model, optimizer);
+    }
+    torch.finish()
+}
+
+#[test]
+fn workers_that_draw_from_one_stream_are_found() {
+    let invariants = learned(|seed| drawing(seed, 40, |_| false));
+    let found = |shared: fn(u32) -> bool| alarms(&invariants, &drawing(3, 32, shared));
+    assert_eq!(found(|_| true), ["workers-give-the-same-data"]);
+    assert!(found(|_| false).is_empty());
+    assert!(found(|look| look % 3 != 0).is_empty(), "never three times in a row");
 }

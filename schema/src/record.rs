@@ -470,7 +470,8 @@ pub enum VariableKind {
     Loss = 9,
     /// A tensor or array of what a loader gave: `DataLoader.batch[0]`, `DataLoader.batch['x']`.
     Batch = 10,
-    /// The worker that made a batch, `DataLoader.worker`, and its seed, `DataLoader.worker[1].seed`.
+    /// The worker that made a batch, `DataLoader.worker`, its seed, `DataLoader.worker[1].seed`, and the worker whose stream
+    /// of random numbers it draws from, `DataLoader.worker[1].numpy.random`.
     Worker = 11,
     /// An attribute that somebody set on a parameter: `Net.conv1.weight.tensor_model_parallel`.
     ParameterAttribute = 12,

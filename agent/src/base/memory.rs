@@ -45,11 +45,27 @@ pub fn can_be_copied() -> bool {
 
 /// `None`: the kernel has not tried, for the process may not ask it (a container's filter of system calls), or it cannot.
 fn copy_by_call(address: usize, buffer: &mut [u8]) -> Option<bool> {
+    // SAFETY: no arguments, cannot fail.
+    copy_of_process(unsafe { libc::getpid() }, address, buffer)
+}
+
+/// The same of another process, which this one may look into: a child of its own.
+pub fn copy_of_child(process: libc::pid_t, address: usize, buffer: &mut [u8]) -> bool {
+    // SAFETY: as in `copy`.
+    unsafe {
+        let errno = *libc::__errno_location();
+        let copied = copy_of_process(process, address, buffer);
+        *libc::__errno_location() = errno;
+        copied == Some(true)
+    }
+}
+
+fn copy_of_process(process: libc::pid_t, address: usize, buffer: &mut [u8]) -> Option<bool> {
     let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: buffer.len() };
     // SAFETY: the first describes the buffer, which is borrowed for this; the second is only ever read, by the kernel.
     unsafe {
-        let copied = libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0);
+        let copied = libc::process_vm_readv(process, &raw const local, 1, &raw const remote, 1, 0);
         let is_refused = copied < 0 && *libc::__errno_location() != libc::EFAULT;
         (!is_refused).then(|| usize::try_from(copied) == Ok(buffer.len()))
     }

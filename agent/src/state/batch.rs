@@ -7,7 +7,7 @@ use super::known::{Key, Name, Reader, When, with};
 use super::point::Point;
 use super::position;
 use super::value::Value;
-use super::{objects, variables};
+use super::{objects, rng, variables};
 use crate::base::gil::Gil;
 use crate::interpreter::api::{Buffer, Object, Python};
 use crate::interpreter::names;
@@ -308,6 +308,7 @@ pub unsafe fn came(python: &Python, next: &Event, iterator: Object) {
         let text = || format!("{}.worker", objects::name(next.object));
         let name = Name { kind: VariableKind::Worker, owner: next.object, text: &text };
         with(|known| known.value(&point, key, &name, Value::Int(worker), When::Always));
+        rng::compare_workers(python, next, iterator, number);
         let base = python.instance_attribute(iterator, c"_base_seed");
         if base.is_null() || !python.is_int(base) {
             return;

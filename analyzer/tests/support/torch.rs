@@ -14,6 +14,13 @@ pub struct Scheduler(u32, &'static str);
 #[derive(Clone, Copy)]
 pub struct Loader(u32);
 
+impl Loader {
+    /// Its dictionary id.
+    pub fn id(self) -> u32 {
+        self.0
+    }
+}
+
 /// What gradients become.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Grads {

@@ -7,6 +7,7 @@ mod collect;
 mod numpy;
 mod python;
 mod torch;
+mod workers;
 
 use super::fingerprint::Fingerprint;
 use super::known::{Key, Name, with};
@@ -15,6 +16,8 @@ use super::point::Point;
 use crate::base::gil::Gil;
 use crate::interpreter::api::{Object, Python};
 pub use numpy::tell_of_numpy;
+pub use workers::compare as compare_workers;
+use workers::Twister;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, VariableKind};
 
@@ -110,12 +113,9 @@ pub unsafe fn seeded(python: &Python, call: &Event) {
 pub unsafe fn look(python: &Python, call: &Event) {
     // SAFETY: the caller's word.
     unsafe {
-        let numpy = STREAMS.with(|streams| Some(streams.get_or_insert_default().numpy));
-        let Some(numpy) = numpy else { return };
-        let numpy = numpy.found(python);
+        let numpy = numpy(python);
         let found = STREAMS.with(|streams| {
             let streams = streams.as_mut()?;
-            streams.numpy = numpy;
             let torch = streams.torch.as_ref().and_then(|stream| stream.read_default(python));
             let random = streams.python.as_ref().and_then(|stream| stream.read(python));
             Some([torch, random])
@@ -125,6 +125,32 @@ pub unsafe fn look(python: &Python, call: &Event) {
         for (stream, found) in NAMES.into_iter().zip([torch, random, numpy.read(python)]) {
             say(&point, stream, found);
         }
+    }
+}
+
+/// numpy's stream, if the program has imported it by now.
+unsafe fn numpy(python: &Python) -> numpy::Stream {
+    // SAFETY: `look`'s contract.
+    unsafe {
+        let known = STREAMS.with(|streams| Some(streams.get_or_insert_default().numpy));
+        let found = known.unwrap_or(numpy::Stream::Off).found(python);
+        STREAMS.with(|streams| streams.get_or_insert_default().numpy = found);
+        found
+    }
+}
+
+/// Where the streams lie, in the order of [`NAMES`].
+unsafe fn twisters(python: &Python) -> [Option<Twister>; 3] {
+    // SAFETY: `look`'s contract.
+    unsafe {
+        let numpy = numpy(python).twister(python);
+        let found = STREAMS.with(|streams| {
+            let streams = streams.as_ref()?;
+            let torch = streams.torch.as_ref().and_then(|stream| stream.twister(python));
+            Some([torch, streams.python.as_ref().map(python::Stream::twister)])
+        });
+        let [torch, random] = found.unwrap_or_default();
+        [torch, random, numpy]
     }
 }
 

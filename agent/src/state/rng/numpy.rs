@@ -5,6 +5,7 @@
 //! part of it.
 
 use super::collect::Collect;
+use super::workers::Twister;
 use crate::interpreter::api::{Buffer, Object, Python};
 use crate::interpreter::names;
 use crate::state::fingerprint::Fingerprint;
@@ -63,6 +64,17 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// Where it lies.
+    ///
+    /// # Safety
+    /// The GIL is held and no exception is set.
+    pub unsafe fn twister(self, python: &Python) -> Option<Twister> {
+        let Stream::Here(global, class) = self else { return None };
+        // SAFETY: the caller's word; the global `RandomState` is kept.
+        let words = unsafe { state(python, global, class) }? as usize;
+        Some(Twister { words, position: words + SIZE - 4 })
     }
 
     /// Its state.
@@ -158,6 +170,12 @@ unsafe fn generator_class(python: &Python, state: Object) -> Option<Object> {
 
 /// Words and position of a `RandomState` whose bit generator is of the type `class`.
 unsafe fn bytes(python: &Python, state: Object, class: Object) -> Option<[u8; SIZE]> {
+    // SAFETY: the callers': a live `RandomState`, which keeps what is read.
+    unsafe { self::state(python, state, class).map(|state| state.cast::<[u8; SIZE]>().read()) }
+}
+
+/// Where they lie.
+unsafe fn state(python: &Python, state: Object, class: Object) -> Option<*const u8> {
     // SAFETY: the callers': a live `RandomState`, the GIL held, no exception set. Both attributes are fields of types
     // in C; the `RandomState` keeps the bit generator, and that its state.
     unsafe {
@@ -173,7 +191,7 @@ unsafe fn bytes(python: &Python, state: Object, class: Object) -> Option<[u8; SI
                 let interface =
                     (python.capsule_pointer)(capsule, c"BitGenerator".as_ptr()).cast::<*const u8>();
                 if !interface.is_null() && !(*interface).is_null() {
-                    found = Some((*interface).cast::<[u8; SIZE]>().read());
+                    found = Some(*interface);
                 }
                 (python.dec_ref)(capsule);
             }

@@ -2,6 +2,7 @@
 //! index and 624 words, and a `gauss_next` in its instance dict.
 
 use super::collect::Collect;
+use super::workers::Twister;
 use crate::base::memory::Mapped;
 use crate::interpreter::api::{Object, Python};
 use crate::state::fingerprint::Fingerprint;
@@ -52,6 +53,12 @@ impl Stream {
                 Err("its state is not where it is expected".to_owned())
             }
         }
+    }
+
+    /// Where it lies.
+    pub fn twister(&self) -> Twister {
+        let position = self.instance as usize + INDEX;
+        Twister { words: position + 4, position }
     }
 
     /// Its state.

@@ -6,6 +6,7 @@
 //! itself has told.
 
 use super::collect::Collect;
+use super::workers::Twister;
 use crate::base::memory::Mapped;
 use crate::interpreter::api::{Object, Python};
 use crate::state::fingerprint::Fingerprint;
@@ -75,14 +76,20 @@ impl Stream {
         unsafe { self.read(python, self.default) }
     }
 
-    /// The state of any `torch.Generator` on the CPU; `None` for another object.
+    /// Where the default generator lies.
     ///
     /// # Safety
-    /// A live object; the GIL is held.
-    pub unsafe fn read(&self, python: &Python, generator: Object) -> Option<Fingerprint> {
-        // SAFETY: the caller's word: an object of the type of the default generator has an `at::Generator` at the
-        // proven place, and its class is compared before anything of it is read. Threads that draw without the GIL
-        // make what is read a mixture of two states; any bits are numbers.
+    /// The GIL is held.
+    pub unsafe fn twister(&self, python: &Python) -> Option<Twister> {
+        // SAFETY: the caller's word; the reference is the agent's.
+        let words = unsafe { self.words_of(python, self.default) }? as usize;
+        Some(Twister { words, position: words - NEXT })
+    }
+
+    /// The words of a `torch.Generator` on the CPU; `None` for another object.
+    unsafe fn words_of(&self, python: &Python, generator: Object) -> Option<*const u8> {
+        // SAFETY: the callers' word: an object of the type of the default generator has an `at::Generator` at the
+        // proven place, and its class is compared before anything of it is read.
         unsafe {
             if python.type_of(generator) != python.type_of(self.default) {
                 return None;
@@ -91,7 +98,19 @@ impl Stream {
             if object == 0 || (object as *const usize).read() != self.class {
                 return None;
             }
-            let words = (object + self.words) as *const u8;
+            Some((object + self.words) as *const u8)
+        }
+    }
+
+    /// The state of any `torch.Generator` on the CPU; `None` for another object.
+    ///
+    /// # Safety
+    /// A live object; the GIL is held.
+    pub unsafe fn read(&self, python: &Python, generator: Object) -> Option<Fingerprint> {
+        // SAFETY: the caller's word; what lies around the words was proven. Threads that draw without the GIL make what is
+        // read a mixture of two states; any bits are numbers.
+        unsafe {
+            let words = self.words_of(python, generator)?;
             let mut state = Collect::new();
             state.add(&words.sub(LEFT).cast::<[u8; 4]>().read());
             state.add(&words.sub(NEXT).cast::<[u8; 4]>().read());

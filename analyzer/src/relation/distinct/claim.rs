@@ -29,6 +29,13 @@ pub enum Subject {
         /// Name of the loader.
         loader: String,
     },
+    /// The streams of random numbers of its first two workers.
+    Streams {
+        /// Name of the loader.
+        loader: String,
+        /// Name of the stream.
+        stream: String,
+    },
 }
 
 /// What holds in a window, or does not.
@@ -56,6 +63,9 @@ impl Says for Claim {
             Subject::Root { class } => format!("in `{}`", class_name(class)),
             Subject::Variable { name } if self.outcome == Outcome::WorkersDiffer => {
                 return format!("`{name}` differs from worker to worker");
+            }
+            Subject::Streams { loader, stream } => {
+                return format!("each worker of `{loader}` draws from a stream `{stream}` of its own");
             }
             Subject::Variable { name } => format!("in every training step, `{name}`"),
             Subject::Loader { name: loader } | Subject::Workers { loader } => format!("of `{loader}`"),

@@ -1,11 +1,12 @@
-//! Distinct: what goes on to differ. Batches of a loader, what its workers give, gradients of successive steps, and the
-//! parameters of a model and of its copies.
+//! Distinct: what goes on to differ. Batches of a loader, what its workers give and draw, gradients of successive steps, and
+//! the parameters of a model and of its copies.
 //!
 //! One repetition says little. What counts against a run are three in a row.
 mod batches;
 pub mod claim;
 mod gradients;
 mod models;
+mod streams;
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
@@ -49,6 +50,7 @@ struct Distinct {
     batches: batches::Batches,
     gradients: gradients::Gradients,
     models: models::Models,
+    streams: streams::Streams,
 }
 
 impl Observer for Distinct {
@@ -56,5 +58,6 @@ impl Observer for Distinct {
         self.batches.observe(event, cx);
         self.gradients.observe(event, cx);
         self.models.observe(event, cx);
+        self.streams.observe(event, cx);
     }
 }
