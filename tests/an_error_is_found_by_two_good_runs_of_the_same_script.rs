@@ -9,6 +9,8 @@ use traincheck_tests::{Finished, finish, folder, preloaded, script, traincheck};
 /// the cause.
 const CASES: &[(&str, (&str, &str), (&str, &str), &str)] = &[
     ("layers_kept_aside.py", ("LIST", "1"), ("ROWS", "12"), "module-not-registered"),
+    ("initialised_by_all.py", ("ALL", "1"), ("DEPTH", "3"), "initialised-repeatedly"),
+    ("initialised_by_all.py", ("NONE", "1"), ("ROWS", "12"), "not-initialised"),
     ("drawing_workers.py", ("SAME", "1"), ("ROWS", "12"), "workers-give-the-same-data"),
     ("dropout_by_hand.py", ("ALWAYS", "1"), ("ROWS", "12"), "random-numbers-in-evaluation"),
 ];

@@ -19,6 +19,9 @@ const MAX_SUSPENDED: usize = 4096;
 /// Values of one end of a call that are told; the agent records fewer.
 const MAX_VALUES: usize = 1024;
 
+/// What the hook is called that sees what fills parameters.
+const INITIALISATION: &str = "initialisation";
+
 /// What a pass read.
 #[derive(Clone, Debug, Default)]
 pub struct Passed {
@@ -267,6 +270,7 @@ impl Engine<'_> {
             EventKind::HookOff => {
                 let why = source.entry(event.name).map_or("a hook is off", |entry| entry.text.as_str());
                 self.passed.hooks_off.push(why.to_owned());
+                self.scene.fills_lost |= why.starts_with(INITIALISATION);
                 if event.value != 0 {
                     self.gap(source);
                     self.scene.gaps += 1;
@@ -287,7 +291,8 @@ impl Engine<'_> {
                 let scaling = self.scene.inside(event.thread, Role::ScalerScale);
                 self.scene.roots.op(event, scaling, source);
             }
-            EventKind::Stage | EventKind::OpExit | EventKind::Filled => {}
+            EventKind::Filled => self.observe(&TraceEvent::Filled(event), source),
+            EventKind::Stage | EventKind::OpExit => {}
         }
     }
 

@@ -58,6 +58,7 @@ fn everything() -> MemoryTrace {
     let average = t.model("Net", NAMES);
     t.share((model, "head.bias"), (model, "norm.bias"));
     t.load_state(model);
+    t.initialise(model, "aten::normal_", "__main__.Net.__init__", 2);
     let optimizer = t.optimizer("AdamW", &[model]);
     let scheduler = t.scheduler("StepLR", optimizer);
     let loader = t.loader();
@@ -222,6 +223,9 @@ fn each_left_out(needs: &Needs, declared: &Needs) -> Vec<(String, Needs)> {
     }
     if declared.constructions {
         all.push(("constructions".to_owned(), Needs { constructions: false, ..*needs }));
+    }
+    if declared.fills {
+        all.push(("fills".to_owned(), Needs { fills: false, ..*needs }));
     }
     if declared.ops {
         all.push(("ops".to_owned(), Needs { ops: false, ..*needs }));

@@ -38,6 +38,8 @@ macro_rules! relations {
             input_output InputOutput,
             /// Two tensors that a call is given have the same shape.
             broadcast Broadcast,
+            /// Something initialises a parameter.
+            filled Filled,
             /// A result stays within a bound that the call was given.
             threshold Threshold,
         }

@@ -26,6 +26,7 @@ pub mod contain;
 pub mod count;
 pub mod cover;
 pub mod distinct;
+pub mod filled;
 pub mod frozen;
 pub mod input_output;
 pub mod lead;

@@ -21,6 +21,8 @@ pub struct Needs {
     pub constructions: bool,
     /// Whether it follows ops.
     pub ops: bool,
+    /// Whether it follows what fills parameters before the first iteration.
+    pub fills: bool,
     /// Of the contexts of calls, what its preconditions and claims speak of.
     pub contexts: Fields,
 }
@@ -83,6 +85,7 @@ impl Needs {
         variables: &[],
         constructions: false,
         ops: false,
+        fills: false,
         contexts: Fields::NONE,
     };
 }
@@ -121,10 +124,9 @@ pub fn table<'a>(relations: impl Iterator<Item = (&'a str, &'a Needs)>) -> Strin
             }
         }
         let variables: Vec<String> = needs.variables.iter().map(States::text).collect();
-        let also: Vec<&str> = [(needs.constructions, "constructions"), (needs.ops, "ops")]
-            .into_iter()
-            .filter_map(|(needed, what)| needed.then_some(what))
-            .collect();
+        let also = [(needs.constructions, "constructions"), (needs.ops, "ops"), (needs.fills, "fills")];
+        let also: Vec<&str> =
+            also.into_iter().filter_map(|(needed, what)| needed.then_some(what)).collect();
         let contexts: Vec<String> = needs.contexts.features().map(feature).collect();
         let cells = [
             word.to_owned(),

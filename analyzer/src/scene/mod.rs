@@ -152,6 +152,8 @@ pub enum TraceEvent<'a> {
     IterationEnded(&'a Iteration, Option<Cut>),
     /// An object was constructed: its dictionary id, that of the optimizer it works on or 0, and when.
     Created(u32, u32, u64),
+    /// Something filled a parameter before the first iteration: the record of it.
+    Filled(&'a Event),
     /// A look found something.
     State(&'a Change, Option<&'a Look>),
     /// Everything that a look found has been told.
@@ -249,6 +251,8 @@ pub struct Scene {
     pub passes: Passes,
     /// Where backward passes began.
     pub roots: Roots,
+    /// Not all that fills parameters was seen.
+    pub fills_lost: bool,
     pub(crate) resolved: Resolved,
     pub(crate) losses: u32,
     pub(crate) lossy: bool,

@@ -61,7 +61,12 @@ pub fn anything(seed: u64) -> MemoryTrace {
             of.iter().map(|(part, kind)| (record.variable(&format!("{name}{part}"), *kind, object), *kind));
         variables.extend(of);
     }
-    variables.push((record.variable("loss", VariableKind::Loss, 0), VariableKind::Loss));
+    for (name, kind) in [("loss", VariableKind::Loss), ("torch.default_generator", VariableKind::Rng)] {
+        variables.push((record.variable(name, kind, 0), kind));
+    }
+    for (variable, _) in variables.iter().filter(|(_, kind)| *kind == VariableKind::Parameter) {
+        record.filled(*variable, "aten::normal_", "__main__.Net.__init__");
+    }
     let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut made = Anything { record, random, rarely: 1, objects, variables };
     for _ in 0..CALLS[seed as usize % 2] {
@@ -85,6 +90,7 @@ const BATCH: &[(&str, VariableKind)] = &[
     (".batch[0]", VariableKind::Batch),
     (".batch[1]", VariableKind::Batch),
     (".worker", VariableKind::Worker),
+    (".worker[1].random", VariableKind::Worker),
 ];
 
 struct Anything {
@@ -193,7 +199,7 @@ impl Anything {
         for (variable, kind) in variables {
             let attribute = match kind {
                 VariableKind::Mode => Attribute::Training,
-                VariableKind::Batch => Attribute::Data,
+                VariableKind::Batch | VariableKind::Rng => Attribute::Data,
                 VariableKind::Hyperparameter | VariableKind::Loss | VariableKind::Worker => Attribute::Value,
                 _ if !self.one_in(4) => self.one_of(&[Attribute::Data, Attribute::Grad]),
                 _ => self.one_of(&[
@@ -250,6 +256,7 @@ impl Anything {
             1 => pass("model", Passed::Object(module)),
             _ => {
                 pass("x", Passed::Tensor(tensor, false));
+                pass("y", Passed::Tensor(tensor, false));
                 pass("max_new_tokens", Passed::Int(5));
                 pass("max_norm", Passed::Float(1000.0));
             }

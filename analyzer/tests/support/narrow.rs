@@ -83,6 +83,7 @@ impl<'a> Narrow<'a> {
                 wanted.then_some(Event { parent, ..event })
             }
             EventKind::Created => self.needs.constructions.then_some(event),
+            EventKind::Filled => self.needs.fills.then_some(event),
             EventKind::OpEnter | EventKind::OpExit => self.needs.ops.then_some(Event { parent, ..event }),
             EventKind::Thinned => self.wants_calls(self.role(event.name)).then_some(event),
             _ => Some(Event { parent, ..event }),

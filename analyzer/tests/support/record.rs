@@ -184,6 +184,14 @@ impl Recorder {
         self.event(EventKind::OpExit, self.calls, name, 0, 0, 0);
     }
 
+    /// Before the first iteration, the parameter was filled by an op in a call from this function of the script.
+    pub fn filled(&mut self, variable: u32, by: &str, from: &str) {
+        let by = self.entry(DictKind::Op, by, 0, 0, "", 0);
+        let site = self.entry(DictKind::Site, from, 0, 0, "", 7);
+        self.event(EventKind::Filled, 0, by, 0, 0, variable.into());
+        self.events.last_mut().expect("it").site = site;
+    }
+
     /// A look at variables at the entry or return of the innermost open call.
     pub fn look(&mut self, at_entry: bool) {
         let (call, name, object, ..) = *self.open.last().expect("a call is open");

@@ -480,6 +480,21 @@ impl Torch {
         self.record.exit(false);
     }
 
+    /// The parameters are filled by an op in so many calls from a function of the script.
+    pub fn initialise(&mut self, model: Model, by: &str, from: &str, times: usize) {
+        self.initialise_part(model, "", by, from, times);
+    }
+
+    /// The same of the parameters with this in their names.
+    pub fn initialise_part(&mut self, model: Model, part: &str, by: &str, from: &str, times: usize) {
+        let names = self.names(model);
+        let parameters = self.models[model.0].parameters.iter().zip(names);
+        let named = parameters.filter(|(parameter, name)| !parameter.buffer && name.contains(part));
+        for id in named.map(|(parameter, _)| parameter.id).collect::<Vec<_>>() {
+            (0..times).for_each(|_| self.record.filled(id, by, from));
+        }
+    }
+
     /// Something that is not recorded writes to the parameters.
     pub fn overwrite(&mut self, model: Model) {
         let value = self.random();
