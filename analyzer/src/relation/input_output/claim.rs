@@ -19,6 +19,15 @@ pub enum Subject {
         /// What is compared.
         property: Property,
     },
+    /// The first dimensions of two tensors that a call is given.
+    Rows {
+        /// The call.
+        call: Call,
+        /// The name of the first.
+        one: String,
+        /// And of the second.
+        other: String,
+    },
 }
 
 /// What of a tensor is compared.
@@ -35,7 +44,7 @@ pub enum Property {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Outcome {
-    /// The property of the result is that of the argument.
+    /// The property of the result, or of the second tensor, is that of the first tensor that is given.
     Kept,
     /// No claim of its own: that this value was seen makes others worth making.
     Saw {
@@ -55,26 +64,39 @@ impl Holds for Outcome {
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let Subject::Mapping { call, place, property } = &self.subject;
-        let what = match property {
-            Property::Rows => "the first dimension of",
-            Property::Dtype => "the type of",
+        let (subject, kept) = match &self.subject {
+            Subject::Mapping { call, place, property } => {
+                let what = match property {
+                    Property::Rows => "the first dimension of",
+                    Property::Dtype => "the type of",
+                };
+                let subject = format!("in every call of {call}, {what} its {place}");
+                (subject, "is that of the first tensor it is given".to_owned())
+            }
+            Subject::Rows { call, one, other } => {
+                let subject = format!("in every call of {call}, the first dimension of `{one}`");
+                (subject, format!("is that of `{other}`"))
+            }
         };
-        let subject = format!("in every call of {call}, {what} its {place}");
         match &self.outcome {
-            Outcome::Kept => format!("{subject} is that of the first tensor it is given"),
+            Outcome::Kept => format!("{subject} {kept}"),
             Outcome::Saw { value } => format!("{subject}: {value}"),
         }
     }
 
     /// A function of the script may leave rows out; a module that does has mixed them up.
     fn is_critical(&self) -> bool {
-        let Subject::Mapping { call, property, .. } = &self.subject;
-        self.outcome == Outcome::Kept && *property == Property::Rows && call.role == Role::ModuleCall
+        let is_critical = match &self.subject {
+            Subject::Mapping { call, property, .. } => {
+                *property == Property::Rows && call.role == Role::ModuleCall
+            }
+            Subject::Rows { .. } => true,
+        };
+        is_critical && self.outcome == Outcome::Kept
     }
 
     fn calls(&self) -> Vec<&Call> {
-        let Subject::Mapping { call, .. } = &self.subject;
+        let (Subject::Mapping { call, .. } | Subject::Rows { call, .. }) = &self.subject;
         vec![call]
     }
 }
