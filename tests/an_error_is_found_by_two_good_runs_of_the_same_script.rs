@@ -5,18 +5,22 @@ use serde_json::Value;
 use std::path::Path;
 use traincheck_tests::{Finished, finish, folder, preloaded, script, traincheck};
 
+/// A variable of the environment, and its value.
+type Variable = (&'static str, &'static str);
+
 /// A script of `tests/scripts` that takes SEED, the variable that makes the error, one that makes another configuration, and
 /// the cause.
-const CASES: &[(&str, (&str, &str), (&str, &str), &str)] = &[
+const CASES: &[(&str, Variable, Variable, &str)] = &[
     ("layers_kept_aside.py", ("LIST", "1"), ("ROWS", "12"), "module-not-registered"),
     ("initialised_by_all.py", ("ALL", "1"), ("DEPTH", "3"), "initialised-repeatedly"),
     ("initialised_by_all.py", ("NONE", "1"), ("ROWS", "12"), "not-initialised"),
     ("drawing_workers.py", ("SAME", "1"), ("ROWS", "12"), "workers-give-the-same-data"),
+    ("computed_again.py", ("FORGET", "1"), ("ROWS", "12"), "recomputed-with-other-random-numbers"),
     ("dropout_by_hand.py", ("ALWAYS", "1"), ("ROWS", "12"), "random-numbers-in-evaluation"),
 ];
 
 /// A variable that no script looks at.
-const GOOD: (&str, &str) = ("GOOD", "1");
+const GOOD: Variable = ("GOOD", "1");
 
 fn record(run: &Path, name: &str, seed: &str, (variable, value): (&str, &str)) {
     finish(preloaded(run).env("SEED", seed).env(variable, value).arg(script(name))).exited(0);

@@ -19,7 +19,7 @@ use traincheck_analyzer::relation::kind;
 use traincheck_analyzer::relation::needs::{EVERY_RELATION, Needs, States};
 use traincheck_analyzer::situation::{Feature, Fields};
 use traincheck_analyzer::source::MemoryTrace;
-use traincheck_schema::record::{Direction, ObjectKind, Role, flags};
+use traincheck_schema::record::{Attribute, Direction, ObjectKind, Role, VariableKind, flags};
 
 /// Runs with something for every relation.
 fn traces() -> Vec<MemoryTrace> {
@@ -87,6 +87,7 @@ fn everything() -> MemoryTrace {
         t.record.under("");
         t.forward(model, 21);
         t.scale();
+        recomputes(t);
         t.record.at(22);
         t.backward_through(&["MulBackward0", "NllLossBackward0"], &[model]);
         t.backward_from(1.0 / f64::from(iteration), &[model]);
@@ -121,6 +122,22 @@ fn generates(t: &mut Torch, iteration: u32) {
         "result",
         Passed::Tensor(&format!("[2, {length}] int64 cpu"), false),
     );
+}
+
+/// A module that is called, and called again in a backward.
+fn recomputes(t: &mut Torch) {
+    let stream = t.record.variable("torch.default_generator", VariableKind::Rng, 0);
+    let block = t.record.object("Net.block", ObjectKind::Module, "__main__.Block");
+    for outermost in [0, flags::OUTERMOST] {
+        if outermost != 0 {
+            t.record.enter("torch.Tensor.backward", Role::Backward, 0, 0);
+        }
+        let flags = flags::MODULE_TRAIN | outermost;
+        t.record.enter("__main__.Block.__call__", Role::ModuleCall, block, flags);
+        t.record.state(stream, Attribute::Data, Value::Tensor(5));
+        t.record.exit(false);
+    }
+    t.record.exit(false);
 }
 
 /// Losses of all kinds: a module, a function of the script, one of PyTorch's.

@@ -202,8 +202,8 @@ pub enum ObservationPoint {
     PassBegins,
     /// Return of what seeds random numbers.
     AfterSeeding,
-    /// Entry and return of an evaluation.
-    Evaluation,
+    /// Entry and return of a module that may draw random numbers.
+    Draws,
 }
 
 impl Word for ObservationPoint {
@@ -271,10 +271,10 @@ impl Word for ObservationPoint {
         ("pass_begins", ObservationPoint::PassBegins, "the streams of random numbers, at the entry"),
         ("after_seeding", ObservationPoint::AfterSeeding, "the streams of random numbers, at the return"),
         (
-            "evaluation",
-            ObservationPoint::Evaluation,
-            "PyTorch's stream of random numbers, at the entry and the return of the outermost call of a module in \
-             evaluation mode without gradients, of those whose arguments are recorded",
+            "draws",
+            ObservationPoint::Draws,
+            "PyTorch's stream of random numbers, of calls of modules whose arguments or results are recorded: in \
+             training mode at the entry, of outermost ones in evaluation mode without gradients at both ends",
         ),
     ];
 }

@@ -97,7 +97,7 @@ const BY_ROLE: [Meaning; Role::ALL.len()] = [
         role: Role::ModuleCall,
         counted: Some(Counter::ModuleCalls),
         signal: Some(Signal::ModuleCall),
-        looks: ObservationPoints::of(&[Point::Evaluation]),
+        looks: ObservationPoints::of(&[Point::Draws]),
         // What types and shapes the modules inside work with; what one is given, another one gave.
         arguments: RecordedArguments::BothOfOutermost,
         profile: Profile::Minimal,

@@ -60,6 +60,7 @@ unsafe fn is_now(when: When, python: &Python, event: &Event, recorded: Recorded)
                 let mode = event.flags & (flags::MODULE_EVAL | flags::GRAD);
                 mode == flags::MODULE_EVAL && recorded != Recorded::NOTHING
             }
+            When::SampledTraining => event.flags & flags::MODULE_TRAIN != 0 && recorded != Recorded::NOTHING,
         }
     }
 }
@@ -168,7 +169,10 @@ pub unsafe fn iteration_ends(python: &Python, calls: &Calls) {
     let (when, what) = ITERATION_ENDS;
     // SAFETY: the caller's word.
     unsafe {
-        if look::is_backward_pending() && sink::is_started() && is_now(when, python, &Event::EMPTY, Recorded::NOTHING) {
+        if look::is_backward_pending()
+            && sink::is_started()
+            && is_now(when, python, &Event::EMPTY, Recorded::NOTHING)
+        {
             let enclosing = calls.innermost().call;
             let point = Event { call: enclosing, parent: enclosing, ..iterations::event(EventKind::Look) };
             look::look(python, &point, what, enclosing);
@@ -184,7 +188,8 @@ pub unsafe fn iteration_begins(python: &Python, calls: &Calls) {
     let (when, what) = ITERATION_BEGINS;
     // SAFETY: the caller's word.
     unsafe {
-        if what & STREAMS != 0 && sink::is_started() && is_now(when, python, &Event::EMPTY, Recorded::NOTHING) {
+        if what & STREAMS != 0 && sink::is_started() && is_now(when, python, &Event::EMPTY, Recorded::NOTHING)
+        {
             rng::look(python, &Event { call: calls.innermost().call, ..Event::EMPTY });
         }
     }

@@ -42,8 +42,10 @@ pub enum When {
     /// In sampled iterations; always where no optimizer looks after the parameters: what a loop of the user's own does
     /// to them would go unseen.
     SampledOrNoOptimizer,
-    /// Of a module in evaluation mode that is called without gradients, if the call's arguments are recorded.
+    /// Of a module in evaluation mode that is called without gradients, if the call's arguments or results are recorded.
     SampledEvaluation,
+    /// Of a module in training mode, likewise.
+    SampledTraining,
 }
 
 /// One kind of look.
@@ -110,8 +112,10 @@ const POINTS: &[Row] = &[
     row(Point::Batch, At::Return, Around::Anything, When::Always, BATCH),
     row(Point::PassBegins, At::Entry, Around::Anything, When::Always, STREAMS),
     row(Point::AfterSeeding, At::Return, Around::Anything, When::Always, SEEDED),
-    row(Point::Evaluation, At::Entry, Around::Outermost, When::SampledEvaluation, TORCH_STREAM),
-    row(Point::Evaluation, At::Return, Around::Outermost, When::SampledEvaluation, TORCH_STREAM),
+    row(Point::Draws, At::Entry, Around::Outermost, When::SampledEvaluation, TORCH_STREAM),
+    row(Point::Draws, At::Return, Around::Outermost, When::SampledEvaluation, TORCH_STREAM),
+    // What is computed again in a backward pass has to begin as it did before.
+    row(Point::Draws, At::Entry, Around::Anything, When::SampledTraining, TORCH_STREAM),
 ];
 
 /// A point between calls: where an iteration ends after a backward.

@@ -125,8 +125,7 @@ pub fn table<'a>(relations: impl Iterator<Item = (&'a str, &'a Needs)>) -> Strin
         }
         let variables: Vec<String> = needs.variables.iter().map(States::text).collect();
         let also = [(needs.constructions, "constructions"), (needs.ops, "ops"), (needs.fills, "fills")];
-        let also: Vec<&str> =
-            also.into_iter().filter_map(|(needed, what)| needed.then_some(what)).collect();
+        let also: Vec<&str> = also.into_iter().filter_map(|(needed, what)| needed.then_some(what)).collect();
         let contexts: Vec<String> = needs.contexts.features().map(feature).collect();
         let cells = [
             word.to_owned(),

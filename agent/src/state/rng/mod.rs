@@ -16,10 +16,10 @@ use super::point::Point;
 use crate::base::gil::Gil;
 use crate::interpreter::api::{Object, Python};
 pub use numpy::tell_of_numpy;
-pub use workers::compare as compare_workers;
-use workers::Twister;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use traincheck_schema::record::{Event, VariableKind};
+use workers::Twister;
+pub use workers::compare as compare_workers;
 
 /// Calls that seed are looked at this often in one iteration: a dataset may seed for every sample.
 const SEEDS_PER_ITERATION: u32 = 4;

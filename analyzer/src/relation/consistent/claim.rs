@@ -14,6 +14,11 @@ pub enum Subject {
         /// Full class name.
         class: String,
     },
+    /// A module that is computed again in a backward pass.
+    Recomputation {
+        /// Full class name.
+        class: String,
+    },
     /// A variable.
     Variable {
         /// Its name.
@@ -32,6 +37,8 @@ pub enum Outcome {
     },
     /// A parameter that a loaded state set is as it was loaded.
     StaysLoaded,
+    /// PyTorch's stream of random numbers is in the state in which it was the first time.
+    DrawsTheSame,
 }
 
 /// In every window of the subject the outcome holds.
@@ -43,10 +50,14 @@ impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
             Subject::Root { class } => format!("in `{}`", class_name(class)),
+            Subject::Recomputation { class } => {
+                format!("whenever a `{}` is computed again in a backward pass", class_name(class))
+            }
             Subject::Variable { name } => format!("in every training step, `{name}`"),
         };
         match &self.outcome {
             Outcome::SharesStorage { with } => format!("{subject} is the same tensor as `{with}`"),
+            Outcome::DrawsTheSame => format!("{subject}, it draws the random numbers that it drew before"),
             Outcome::StaysLoaded => {
                 format!(
                     "{subject}, every parameter that `load_state_dict` set is still so at the step that follows"

@@ -1,8 +1,10 @@
-//! Consistent: what is the same tensor stays the same tensor, and what was loaded stays until it is trained.
+//! Consistent: what is the same tensor stays the same tensor, what was loaded stays until it is trained, and what is computed
+//! again draws the same random numbers.
 //!
 //! Two names are the same where they have one storage and one content at every look: views into one buffer (flattened
 //! parameters) share a storage and are no ties.
 pub mod claim;
+mod recomputed;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -20,13 +22,14 @@ use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
+use recomputed::Recomputed;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Consistent::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::OptimizerStep]),
+    calls: Roles::of(&[Role::OptimizerStep, Role::ModuleCall, Role::Backward]),
     variables: &[
         States {
             attribute: Attribute::Data,
@@ -39,6 +42,7 @@ const NEEDS: Needs = Needs {
         },
         States { attribute: Attribute::Storage, of: &[VariableKind::Parameter], at: &[] },
         States { attribute: Attribute::Shape, of: &[VariableKind::Parameter], at: &[] },
+        States { attribute: Attribute::Data, of: &[VariableKind::Rng], at: &[] },
     ],
     ..Needs::NOTHING
 };
@@ -50,6 +54,7 @@ const MOST_TIED: usize = 8;
 struct Consistent {
     ties: Ties,
     loaded: BTreeMap<VarId, Loaded>,
+    recomputed: Recomputed,
 }
 
 /// A parameter as it was when a state had been loaded.
@@ -63,6 +68,7 @@ struct Loaded {
 
 impl Observer for Consistent {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        self.recomputed.observe(event, cx);
         match event {
             TraceEvent::Looked(look) => match look.frame.target.role {
                 Role::LoadState if !look.at_entry => self.loaded(look, cx.scene),

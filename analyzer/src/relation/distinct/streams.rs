@@ -40,7 +40,8 @@ impl Streams {
             return;
         }
         let Some((loader, stream)) = variable.name.split_once(OF_SECOND) else { return };
-        let Some((frame, depth)) = self.next.get(&variable.owner).filter(|(frame, _)| frame.call == change.call)
+        let Some((frame, depth)) =
+            self.next.get(&variable.owner).filter(|(frame, _)| frame.call == change.call)
         else {
             return;
         };

@@ -66,10 +66,9 @@ impl Says for Claim {
 
     fn is_critical(&self) -> bool {
         match self.outcome {
-            Outcome::StaysFrozen
-            | Outcome::ParametersStay
-            | Outcome::BuffersStay
-            | Outcome::DrawsNothing => true,
+            Outcome::StaysFrozen | Outcome::ParametersStay | Outcome::BuffersStay | Outcome::DrawsNothing => {
+                true
+            }
             Outcome::StaysConstant => false,
         }
     }

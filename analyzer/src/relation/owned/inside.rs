@@ -60,7 +60,8 @@ impl Inside {
             return;
         }
         let outermost = self.outermost.get(&frame.thread).copied().filter(|module| *module != 0);
-        let Some(outermost) = outermost.filter(|_| frame.flags & (flags::GRAD | flags::IN_INIT) == flags::GRAD)
+        let Some(outermost) =
+            outermost.filter(|_| frame.flags & (flags::GRAD | flags::IN_INIT) == flags::GRAD)
         else {
             return;
         };
