@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::optional::OptionalPart;
 use crate::precondition::{MOST_CLAUSES, Precondition};
 use crate::relation::claim::{Claim, RelationName};
 use crate::whole_file;
@@ -62,6 +63,9 @@ pub struct ReferenceRun {
     pub records: u64,
     /// Whether some process was not sealed.
     pub torn: bool,
+    /// The arguments of the script, as far as they were recorded.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub arguments: Vec<String>,
 }
 
 /// A claim with what speaks for it.
@@ -254,7 +258,8 @@ impl Invariants {
     /// Learned from runs of one program, everything is meant for whatever is checked. Where the references are of
     /// several, an alarm that a single one speaks for may be a habit of that one: for other programs it is a
     /// notice. So is whatever speaks of functions of the script, which share no more than a name, or of what the same
-    /// function calls, which is a matter of how a script is cut into functions.
+    /// function calls, which is a matter of how a script is cut into functions, and that a part is there which a
+    /// training can do without.
     pub fn for_program(&self, program: Option<&str>) -> Cow<'_, Invariants> {
         let programs: BTreeSet<Option<&str>> = self.runs.iter().map(|run| run.program.as_deref()).collect();
         if programs.len() < 2 {
@@ -265,7 +270,8 @@ impl Invariants {
             let runs =
                 self.runs.iter().zip(&invariant.evidence).filter(|(_, evidence)| evidence.positive > 0);
             let speaking: BTreeSet<Option<&str>> = runs.map(|(run, _)| run.program.as_deref()).collect();
-            let of_a_script = invariant.claim.says().is_of_a_script();
+            let of_a_script =
+                invariant.claim.says().is_of_a_script() || OptionalPart::of(&invariant.claim).is_some();
             if !speaking.contains(&program) && (speaking.len() < 2 || of_a_script) {
                 invariant.level = Level::Notice;
             }

@@ -9,6 +9,8 @@ pub mod explain;
 pub mod infer;
 pub mod interner;
 pub mod invariants;
+pub mod optional;
+pub mod options;
 pub mod precondition;
 pub mod relation;
 pub mod report;

@@ -76,12 +76,40 @@ pub fn name(folder: &Path) -> String {
         .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
+/// The names of several runs: where folders are called alike, with as much of the way to them as tells them apart.
+pub fn names(folders: &[&Path]) -> Vec<String> {
+    let parts: Vec<Vec<String>> = folders
+        .iter()
+        .map(|folder| {
+            let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+            let parts = absolute.components().rev();
+            parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+        })
+        .collect();
+    let name = |number: usize| {
+        let own = &parts[number];
+        let shared = |other: &Vec<String>| own.iter().zip(other).take_while(|(one, two)| one == two).count();
+        let others = parts.iter().enumerate().filter(|(other, _)| *other != number);
+        let needed = others.map(|(_, other)| shared(other) + 1).max().unwrap_or(1).min(own.len());
+        let shown: Vec<&str> = own[..needed].iter().rev().map(String::as_str).collect();
+        if needed < 2 { name(folders[number]) } else { shown.join("/") }
+    };
+    (0..folders.len()).map(name).collect()
+}
+
 /// The script of a run, or the module that was run as one; none where that was not recorded.
 pub fn program(run: &Run) -> Option<&str> {
     let arguments = run.info.as_ref()?.command.get(1..)?;
     let module =
         || arguments.iter().position(|argument| argument == "-m").and_then(|at| arguments.get(at + 1));
     arguments.iter().find(|argument| argument.ends_with(".py")).or_else(module).map(String::as_str)
+}
+
+/// The arguments of the script of a run; none where they were not recorded.
+pub fn arguments(run: &Run) -> &[String] {
+    let command = run.info.as_ref().map_or(&[][..], |info| &info.command);
+    let script = program(run).and_then(|program| command.iter().position(|argument| argument == program));
+    script.map_or(&[], |script| &command[script + 1..])
 }
 
 fn process_name(process: &Process) -> String {
@@ -135,13 +163,15 @@ fn go_over<T: Send>(
 pub fn read_references(runs: &[Run], progress: &Progress) -> (Vec<Reference>, Vec<Damage>) {
     let processes = runs.iter().map(|run| run.processes.len()).sum();
     runs.iter().flat_map(|run| &run.processes).for_each(|process| progress.expect(process.size()));
+    let folders: Vec<&Path> = runs.iter().map(|run| run.folder.as_path()).collect();
+    let named: Vec<(&Run, String)> = runs.iter().zip(names(&folders)).collect();
     let read: Vec<(Reference, Vec<Damage>)> =
-        runs.par_iter().map(|run| read_reference(run, processes, progress)).collect();
+        named.into_par_iter().map(|(run, name)| read_reference(run, name, processes, progress)).collect();
     let (references, damage): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     (references, damage.into_iter().flatten().collect())
 }
 
-fn read_reference(run: &Run, in_all: usize, progress: &Progress) -> (Reference, Vec<Damage>) {
+fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -> (Reference, Vec<Damage>) {
     let processes: Vec<(RunEvidence, engine::Passed)> = run
         .processes
         .par_iter()
@@ -157,12 +187,13 @@ fn read_reference(run: &Run, in_all: usize, progress: &Progress) -> (Reference, 
         .collect();
     let mut reference = Reference {
         run: ReferenceRun {
-            name: name(&run.folder),
+            name,
             program: program(run).map(str::to_owned),
             processes: processes.len() as u64,
             iterations: 0,
             records: 0,
             torn: false,
+            arguments: arguments(run).to_vec(),
         },
         evidence: RunEvidence::default(),
     };

@@ -64,6 +64,7 @@ impl Run {
             iterations: 10,
             records: 100,
             torn: false,
+            arguments: Vec::new(),
         };
         Reference { run, evidence: self.0 }
     }

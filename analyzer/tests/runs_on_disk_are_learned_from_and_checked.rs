@@ -54,3 +54,19 @@ fn from_folders_to_exit_codes() {
     assert_eq!(code, Some(0));
     assert!(stderr.contains("one run only"), "{stderr}");
 }
+
+#[test]
+fn runs_in_folders_that_are_called_alike_have_names_that_tell_them_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (seed, name) in [(1, "one/run"), (2, "two/run"), (3, "other")] {
+        fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+        write(&Script { seed, ..Script::default() }.run().finish(), &at(name), true);
+    }
+    let infer = ["infer", "one/run", "two/run", "other", "-o", "out.json"];
+    assert_eq!(traincheck(&infer, folder.path(), "2").0, Some(0));
+    let learned: serde_json::Value = serde_json::from_slice(&fs::read(at("out.json")).unwrap()).unwrap();
+    let names: Vec<&str> =
+        learned["runs"].as_array().unwrap().iter().map(|run| run["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["one/run", "other", "two/run"]);
+}

@@ -124,6 +124,7 @@ fn learned() -> Invariants {
             iterations: 1,
             records: 1,
             torn: false,
+            arguments: Vec::new(),
         };
         Reference { run, evidence }
     });

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use traincheck_analyzer::cause::Causes;
 use traincheck_analyzer::invariants::Invariants;
-use traincheck_analyzer::report::{Report, json, text};
+use traincheck_analyzer::report::{Report, configured, json, text};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_analyzer::suppress::{FILE_NAME, Suppressions};
@@ -91,8 +91,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
         let bar = Bar::over(&progress);
         let checked = runs::check(run, &invariants, &progress);
         drop(bar);
+        let explained =
+            configured::explained(&invariants, &checked, runs::program(run), runs::arguments(run));
+        let invariants = configured::lowered(invariants, &explained);
         let judged = suppressions.as_ref().map(|suppressions| suppressions.judge(&invariants, &today));
-        let report = Report::judged(runs::name(&run.folder), &invariants, &checked, &causes, judged);
+        let mut report = Report::judged(runs::name(&run.folder), &invariants, &checked, &causes, judged);
+        report.explained = explained;
         match args.format {
             Format::Text => {
                 let mut page = String::new();

@@ -39,6 +39,7 @@ impl Reference {
             iterations: iterations.into(),
             records: passed.records,
             torn: passed.end.torn.is_some(),
+            arguments: Vec::new(),
         };
         Reference { run, evidence }
     }

@@ -81,6 +81,7 @@ fn finding(finding: &Finding<'_>, report: &Report<'_>) -> Value {
         "advice": finding.cause.map(|cause| &cause.advice),
         "link": finding.cause.and_then(|cause| cause.link.as_ref()),
         "concerned": finding.variables_text,
+        "options": report.options(finding),
         "process": first.process,
         "stage": first.stage,
         "first": {"iteration": first.iteration, "step": first.step, "monotonic_ns": first.time},

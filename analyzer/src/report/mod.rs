@@ -1,14 +1,18 @@
 //! What `check` says about a run.
+pub mod configured;
 pub mod finding;
 mod group;
 pub mod json;
 pub mod text;
+
+use std::collections::BTreeSet;
 
 use crate::cause::{self, Causes};
 use crate::check::{Checked, Status};
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::scene::Cut;
 use crate::suppress::Judged;
+use configured::Explained;
 use finding::Finding;
 
 /// The verdict on a run.
@@ -53,6 +57,8 @@ pub struct Report<'a> {
     pub checked: &'a Checked,
     /// What of it does not count.
     pub suppressed: Option<Judged<'a>>,
+    /// Options of the command line that explain violations.
+    pub explained: Explained,
     /// The gravest first.
     pub findings: Vec<Finding<'a>>,
     /// The verdict.
@@ -88,12 +94,19 @@ impl<'a> Report<'a> {
         causes: &'a Causes,
         suppressed: Option<Judged<'a>>,
     ) -> Report<'a> {
-        let mut report =
-            Report { run, invariants, checked, suppressed, findings: Vec::new(), verdict: Verdict::Clean };
+        let (explained, findings, verdict) = (Explained::new(), Vec::new(), Verdict::Clean);
+        let mut report = Report { run, invariants, checked, suppressed, explained, findings, verdict };
         let counts = |index| report.suppression(index).is_none();
         report.findings = group::findings(invariants, checked, causes, counts);
         report.verdict = report.judge();
         report
+    }
+
+    /// The options that explain what a finding is about, each once.
+    pub fn options(&self, finding: &Finding<'_>) -> Vec<&str> {
+        let of_it = finding.broken.iter().filter_map(|broken| self.explained.get(&broken.invariant.id));
+        let options: BTreeSet<&str> = of_it.flatten().map(String::as_str).collect();
+        options.into_iter().collect()
     }
 
     /// The entry that suppresses the invariant at `index`.

@@ -124,6 +124,11 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
     if !finding.variables.is_empty() {
         related(finding, out)?;
     }
+    let options = report.options(finding);
+    if !options.is_empty() {
+        let options = options.join(", ");
+        writeln!(out, "  The command line differs from that of every reference run: {options}.")?;
+    }
     if let Some(cause) = finding.cause {
         writeln!(out, "  Try: {}", cause.advice)?;
         if let Some(link) = &cause.link {

@@ -149,9 +149,13 @@ impl Says for Claim {
         }
     });
 
+    /// So is how many backward passes a step has.
     fn is_of_a_script(&self) -> bool {
-        matches!(self.subject, Subject::Before { level: Among::Same, .. })
-            || self.calls().iter().any(|call| call.role == Role::User)
+        let of_layout = match &self.subject {
+            Subject::Before { call, level, .. } => *level == Among::Same || call.role == Role::Backward,
+            Subject::Between { .. } => false,
+        };
+        of_layout || self.calls().iter().any(|call| call.role == Role::User)
     }
 
     fn implied_by(&self) -> Vec<(Claim, When)> {

@@ -69,6 +69,11 @@ impl Says for Claim {
         FIELDS
     }
 
+    /// What one function calls one after the other, another program may spread over several.
+    fn is_of_a_script(&self) -> bool {
+        true
+    }
+
     calls!(|subject, outcome| {
         let (Subject::After { call }, Outcome::Called { call: later }) = (subject, outcome);
         vec![call, later]
