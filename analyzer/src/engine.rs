@@ -27,7 +27,7 @@ const INITIALISATION: &str = "initialisation";
 pub struct Passed {
     /// Events and states.
     pub records: u64,
-    /// Records that the agent says it lost.
+    /// Records that the agent says it lost, after the recording had begun.
     pub lost: u64,
     /// The last iteration.
     pub iterations: u32,
@@ -64,14 +64,16 @@ pub fn pass(source: &mut dyn Source, part: Part, numbers: &mut Numbers, sink: &m
         sink,
         passed: Passed::default(),
         open_damage: 0,
+        has_lost: false,
         unnamed: Unnamed::default(),
     };
     while let Some(batch) = source.next_batch() {
         match batch {
             Ok(batch) => {
                 // What lies behind damage may be the rest of a block of which a part is missing.
-                let lossy = batch.lost > 0 || engine.is_after_damage();
+                let lossy = batch.lost > 0 || batch.before > 0 || engine.is_after_damage();
                 engine.passed.lost += batch.lost;
+                engine.has_lost |= lossy;
                 engine.scene.lossy = lossy;
                 engine.batch(&batch, source);
                 if lossy {
@@ -105,6 +107,8 @@ struct Engine<'a> {
     passed: Passed,
     /// How many of `passed.damage` have come to an end.
     open_damage: usize,
+    /// Whether anything is missing so far.
+    has_lost: bool,
     unnamed: Unnamed,
 }
 
@@ -320,7 +324,7 @@ impl Engine<'_> {
         if top == event.parent {
             return;
         }
-        let has_lost = self.passed.lost > 0 || !self.passed.damage.is_empty();
+        let has_lost = self.has_lost || !self.passed.damage.is_empty();
         if has_lost && event.parent != 0 && !self.scene.thread(event.thread).is_open(event.parent) {
             // Its entry was lost, and maybe the returns of calls that now seem to be open: what lies at which level is not
             // known, and no window that reaches over here is whole.

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use traincheck_schema::dictionary::Dictionary;
 use traincheck_schema::record::DictEntry;
 use traincheck_schema::run::{self as schema, Process, ProcessReader};
+use traincheck_schema::segment::DropReason;
 
 use crate::source::{Batch, End, Source};
 
@@ -125,9 +126,14 @@ impl Decoder {
         match next? {
             Ok(batch) => {
                 self.damage_in_a_row = 0;
-                let lost = batch.dropped.iter().map(|dropped| dropped.count).fold(0, u64::saturating_add);
+                let count = |which: fn(DropReason) -> bool| {
+                    let dropped = batch.dropped.iter().filter(|dropped| which(dropped.reason));
+                    dropped.map(|dropped| dropped.count).fold(0, u64::saturating_add)
+                };
+                let before = count(|reason| reason == DropReason::BeforeStart);
+                let lost = count(|reason| reason != DropReason::BeforeStart);
                 let schema::Batch { events, states, arguments, .. } = batch;
-                Some(Ok(Arc::new(Batch { events, states, arguments, lost })))
+                Some(Ok(Arc::new(Batch { events, states, arguments, lost, before })))
             }
             Err(damage) => {
                 self.damage_in_a_row += 1;

@@ -15,6 +15,8 @@ pub struct Batch {
     pub arguments: Vec<Argument>,
     /// How many records were lost since the batch before.
     pub lost: u64,
+    /// How many there were before the recording began that were not kept.
+    pub before: u64,
 }
 
 /// How the recording of a process ended.

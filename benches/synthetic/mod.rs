@@ -127,7 +127,7 @@ impl Synthetic {
         for Block { names, records } in self.blocks() {
             trace.dictionary.extend(names);
             let Batch { events, states, arguments, .. } = records;
-            trace.batches.push(source::Batch { events, states, arguments, lost: 0 });
+            trace.batches.push(source::Batch { events, states, arguments, lost: 0, before: 0 });
         }
         trace
     }
