@@ -77,6 +77,11 @@ fn the_trace_tells_them_apart() {
     // Wrappers leave no trace in names.
     assert_eq!(holders(&process, "Inner.fc.weight"), ["SGD#2", ""], "and the optimizer was gone");
     assert_eq!(holders(&process, "Outer.inner.fc.weight")[0], "SGD#3");
+    // Nor where the module was known before it was wrapped.
+    assert_eq!(holders(&process, "Known.fc.weight"), ["", "SGD#4"]);
+    // What is copied from is the first of its class, though what it is copied to is called before.
+    assert_eq!(holders(&process, "Value.fc.weight"), ["SGD#5"]);
+    assert_eq!(holders(&process, "Value#2.fc.weight"), [""]);
     let roots: BTreeSet<&str> =
         process.variables(VariableKind::Parameter).iter().filter_map(|name| name.split('.').next()).collect();
     let expected = [
@@ -84,10 +89,13 @@ fn the_trace_tells_them_apart() {
         "Discriminator",
         "Generator",
         "Inner",
+        "Known",
         "Outer",
         "Student",
         "Student#2",
         "Student#3",
+        "Value",
+        "Value#2",
     ];
     assert_eq!(roots, BTreeSet::from(expected));
 }

@@ -118,9 +118,48 @@ def wrapped():
     torch.distributed.destroy_process_group()
 
 
+def wrapped_later():
+    class Known(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.fc(x)
+
+    known = Known()
+    known.load_state_dict(known.state_dict())
+    model = nn.DataParallel(known)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+
+
+def copied():
+    class Value(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2, 1)
+
+        def forward(self, x):
+            return self.fc(x)
+
+    online, target = Value(), Value()
+    optimizer = torch.optim.SGD(online.parameters(), lr=0.1)
+    target.load_state_dict(online.state_dict())
+    for _ in range(2):
+        with torch.no_grad():
+            wanted = target(torch.ones(1, 2))
+        F.mse_loss(online(torch.ones(1, 2)), wanted + 1).backward()
+        optimizer.step()
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     gan()
     distil()
     wrapped()
+    wrapped_later()
+    copied()
     print(json.dumps({"done": True}))

@@ -252,19 +252,29 @@ pub unsafe fn add_root(python: &Python, module: Object) {
         if weak.is_null() {
             return;
         }
-        let (id, name) = objects::define(python, proper(python, module), ObjectKind::Module);
-        let mode = define(format!("{name}.training"), VariableKind::Mode, id);
-        let mut root = Root {
-            weak,
-            address: module as usize,
-            id,
-            name,
-            announced: false,
-            reached_from: sink::text(&id.to_string()),
-            slots: Vec::new(),
-            modules: Vec::new(),
-            ids: HashMap::new(),
-            mode: (mode, None),
+        let proper = proper(python, module);
+        let mut root = match take_root(proper) {
+            // It was known before it was wrapped, and goes on under its name.
+            Some(known) => {
+                (python.dec_ref)(known.weak);
+                Root { weak, address: module as usize, ..known }
+            }
+            None => {
+                let (id, name) = objects::define(python, python.type_of(proper), ObjectKind::Module);
+                let mode = define(format!("{name}.training"), VariableKind::Mode, id);
+                Root {
+                    weak,
+                    address: module as usize,
+                    id,
+                    name,
+                    announced: false,
+                    reached_from: sink::text(&id.to_string()),
+                    slots: Vec::new(),
+                    modules: Vec::new(),
+                    ids: HashMap::new(),
+                    mode: (mode, None),
+                }
+            }
         };
         with(|variables| {
             rebuild(python, &keys, variables, &mut root, module);
@@ -332,7 +342,18 @@ pub unsafe fn forget_names<'a>(variables: impl Iterator<Item = &'a u32>) {
     }
 }
 
-/// The type of the module proper, below wrappers.
+/// Takes the root at an address, which is alive, off the list.
+unsafe fn take_root(module: Object) -> Option<Root> {
+    // SAFETY: the callers hold the GIL.
+    unsafe {
+        with(|variables| {
+            let at = variables.roots.iter().position(|root| root.address == module as usize)?;
+            Some(variables.roots.remove(at))
+        })
+    }
+}
+
+/// The module proper, below wrappers.
 unsafe fn proper(python: &Python, module: Object) -> Object {
     // SAFETY: the callers': a live module, the GIL held. What a module's dict holds lives as long as the module.
     unsafe {
@@ -351,7 +372,7 @@ unsafe fn proper(python: &Python, module: Object) -> Object {
             }
             module = inner;
         }
-        python.type_of(module)
+        module
     }
 }
 

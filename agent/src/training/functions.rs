@@ -254,7 +254,8 @@ const BY_ROLE: [Meaning; Role::ALL.len()] = [
         profile: Profile::Minimal,
         ..PLAIN
     },
-    Meaning { role: Role::StateDict, ..PLAIN },
+    // What is copied from was there before what it is copied to.
+    Meaning { role: Role::StateDict, finds_root: true, ..PLAIN },
     Meaning {
         role: Role::Seed,
         looks: ObservationPoints::of(&[Point::AfterSeeding]),
