@@ -389,6 +389,9 @@ impl Engine<'_> {
                 let root = scene.resolved.object(frame.object, source);
                 let root = root.filter(|o| o.kind == ObjectKind::Module).map(|o| o.root);
                 scene.ran.extend(root);
+                if frame.counts {
+                    scene.outermost.insert(frame.target.plain);
+                }
                 if let Some(iteration) = iteration
                     && frame.counts
                     && frame.flags & flags::GRAD != 0
@@ -547,6 +550,6 @@ impl Engine<'_> {
             }
         }
         self.observe(&TraceEvent::End, source);
-        self.sink.end(&self.scene);
+        self.sink.end(&self.scene, self.numbers);
     }
 }

@@ -2,10 +2,10 @@
 mod support;
 
 use support::torch::{Model, Optimizer, Torch};
-use support::{Passed, alarms, learn};
+use support::{Passed, Value, alarms, learn};
 use traincheck_analyzer::invariants::{Invariants, Level};
 use traincheck_analyzer::source::MemoryTrace;
-use traincheck_schema::record::{Direction, ObjectKind, Role, flags};
+use traincheck_schema::record::{Attribute, Direction, ObjectKind, Role, VariableKind, flags};
 
 const AUTOCAST: &str = "autocast(cpu, bfloat16) matmul=high";
 
@@ -203,6 +203,32 @@ fn a_bound_that_is_ignored_is_found() {
 fn a_bound_that_is_never_reached_says_nothing() {
     let reference = |torch: &mut Torch, _| generate(torch, 7, 1000, 9);
     assert!(found(reference, |torch, _| generate(torch, 7, 10, 60)).is_empty());
+}
+
+/// `clip_grad_norm_(model.parameters(), 700.0)` leaves gradients of these norms, each of a parameter in this storage.
+fn clip(torch: &mut Torch, gradients: [(i64, u64); 2]) {
+    let object = torch.record.object("Tied", ObjectKind::Module, "__main__.Tied");
+    torch.record.enter("torch.nn.utils.clip_grad.clip_grad_norm_", Role::ClipGrad, 0, 0);
+    torch.record.argument(Direction::Argument, "max_norm", Passed::Float(700.0));
+    torch.record.look(false);
+    for (name, (storage, norm)) in ["Tied.embedding", "Tied.head"].into_iter().zip(gradients) {
+        let id = torch.record.variable(name, VariableKind::Parameter, object);
+        torch.record.state(id, Attribute::Storage, Value::Int(storage));
+        torch.record.state(id, Attribute::Grad, Value::Tensor(norm));
+    }
+    torch.record.exit(false);
+}
+
+#[test]
+fn the_gradient_of_tied_parameters_counts_once_in_the_norm() {
+    let untied = |torch: &mut Torch, _| clip(torch, [(1, 500), (2, 400)]);
+    let tied = |torch: &mut Torch, _| clip(torch, [(1, 650), (1, 650)]);
+    assert!(found(untied, tied).is_empty());
+    let too_much = |torch: &mut Torch, _| clip(torch, [(1, 800), (1, 800)]);
+    assert_eq!(found(tied, too_much), ["clipping-incomplete"]);
+    // Parts of one storage that have gradients of their own are no ties.
+    let parts = |torch: &mut Torch, _| clip(torch, [(1, 600), (1, 500)]);
+    assert_eq!(found(tied, parts), ["clipping-incomplete"]);
 }
 
 fn texts(invariants: &Invariants, level: Level) -> Vec<&str> {

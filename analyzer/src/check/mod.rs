@@ -1,7 +1,7 @@
 //! Compares the windows of a run with invariants.
 mod violation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use traincheck_schema::record::{Role, VariableKind};
 
@@ -223,6 +223,19 @@ fn is_done_otherwise(outcome: OutcomeId, window: &Window<'_>, numbers: &Numbers)
         && !numbers.calls.contains(&Call { object: None, ..call.clone() })
 }
 
+/// Whether an invariant says that a model is called which this process never called, or only from within another: the
+/// run is of another model, or of the same in a wrapper, and says nothing about it.
+fn names_another_model(invariant: &Invariant, outermost: &BTreeSet<&Call>) -> bool {
+    let outcome = invariant.claim.outcome();
+    outcome.call().is_some_and(|call| call.role == Role::ModuleCall && !outermost.contains(call))
+}
+
+/// Whether an invariant says that a method of a gradient scaler is called.
+fn is_of_a_scaler(invariant: &Invariant) -> bool {
+    let roles = [Role::ScalerScale, Role::ScalerUnscale, Role::ScalerStep, Role::ScalerUpdate];
+    invariant.claim.outcome().call().is_some_and(|call| roles.contains(&call.role))
+}
+
 impl Sink for Checker<'_> {
     fn wants(&self, subject: SubjectId) -> bool {
         self.rules.get(subject as usize).is_some_and(|rules| !rules.is_empty())
@@ -274,7 +287,15 @@ impl Sink for Checker<'_> {
         }
     }
 
-    fn end(&mut self, scene: &Scene) {
+    fn end(&mut self, scene: &Scene, numbers: &Numbers) {
+        let outermost: BTreeSet<&Call> = scene.outermost.iter().map(|&id| numbers.calls.get(id)).collect();
+        for (invariant, tally) in self.invariants.iter().zip(&mut self.tallies) {
+            if names_another_model(invariant, &outermost)
+                || scene.variables.scales_nothing() && is_of_a_scaler(invariant)
+            {
+                *tally = Tally::default();
+            }
+        }
         let tensors = scene.variables.iter().filter(|(_, variable)| {
             matches!(variable.kind, VariableKind::Parameter | VariableKind::Buffer | VariableKind::Unreached)
         });

@@ -96,7 +96,7 @@ pub trait Sink {
     /// Hears that a function is no longer recorded.
     fn thinned(&mut self, function: &str);
     /// Hears that there are no more records.
-    fn end(&mut self, scene: &Scene) {
-        let _ = scene;
+    fn end(&mut self, scene: &Scene, numbers: &Numbers) {
+        let _ = (scene, numbers);
     }
 }

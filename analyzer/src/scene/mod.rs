@@ -243,6 +243,8 @@ pub struct Scene {
     pub variables: Variables,
     /// Root modules (dictionary ids) of which a call was seen.
     pub ran: FxHashSet<u32>,
+    /// The functions by which modules were called that no other module call was around.
+    pub outermost: FxHashSet<CallId>,
     /// Optimizers (dictionary ids) that have stepped.
     pub stepped: FxHashSet<u32>,
     /// How often each optimizer has stepped, and under 0 all of them; of nested steps the outermost.

@@ -110,6 +110,8 @@ pub struct Variables {
     held: FxHashMap<u32, Vec<VarId>>,
     held_pairs: FxHashSet<(u32, VarId)>,
     modes: FxHashMap<u32, bool>,
+    /// Whether gradient scalers are switched on.
+    scalers: FxHashMap<u32, bool>,
     storages: u32,
 }
 
@@ -150,6 +152,11 @@ impl Variables {
     /// Whether a root module is in training mode, if that is known.
     pub fn mode(&self, root: u32) -> Option<bool> {
         self.modes.get(&root).copied()
+    }
+
+    /// Whether there are gradient scalers and all of them are switched off: their methods do nothing then.
+    pub fn scales_nothing(&self) -> bool {
+        !self.scalers.is_empty() && self.scalers.values().all(|on| !on)
     }
 
     /// The largest learning rate among the groups of an optimizer; `None`: not recorded.
@@ -197,11 +204,25 @@ impl Variables {
         number
     }
 
+    /// Takes in a flag of a gradient scaler.
+    fn scaler(&mut self, state: &State, source: &dyn Source) {
+        if let Some((name, VariableKind::ScalerState, owner)) = dictionary::variable(state.variable, source)
+            && name.ends_with("._enabled")
+        {
+            self.scalers.insert(owner, state.int != 0);
+        }
+    }
+
     /// Takes in one record.
     pub fn take(&mut self, state: &State, source: &dyn Source, resolved: &mut Resolved) -> Option<Change> {
         let attribute = Attribute::try_from(state.attribute).ok()?;
         let kind = ValueKind::try_from(state.value_kind).ok()?;
-        let id = self.intern(state.variable, source)?;
+        let Some(id) = self.intern(state.variable, source) else {
+            if kind == ValueKind::Bool && attribute == Attribute::Value {
+                self.scaler(state, source);
+            }
+            return None;
+        };
         let variable = &mut self.all[id as usize];
         let mut now = None;
         match attribute {

@@ -258,7 +258,7 @@ impl Anything {
                 pass("x", Passed::Tensor(tensor, false));
                 pass("y", Passed::Tensor(tensor, false));
                 pass("max_new_tokens", Passed::Int(5));
-                pass("max_norm", Passed::Float(1000.0));
+                pass("max_norm", Passed::Float(1.0));
             }
         }
     }

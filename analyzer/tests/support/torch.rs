@@ -52,6 +52,8 @@ struct ModelState {
     told: Option<bool>,
     mode: u32,
     alive: bool,
+    /// The class of the module that it calls.
+    calls: Option<String>,
 }
 
 struct OptimizerState {
@@ -151,8 +153,44 @@ impl Torch {
             told: None,
             mode,
             alive: true,
+            calls: None,
         });
         Model(self.models.len() - 1)
+    }
+
+    /// A module of class `class` around the model, whose parameters have other names from here on, and no others.
+    pub fn wrap(&mut self, model: Model, class: &str) -> Model {
+        let names: Vec<String> = self.names(model);
+        let below = names.iter().map(|name| format!("net.{}", name.split_once('.').expect("a dot").1));
+        let below: Vec<String> = below.collect();
+        let wrapper = self.model(class, &below.iter().map(String::as_str).collect::<Vec<_>>());
+        self.models[wrapper.0].calls = Some(self.models[model.0].class.clone());
+        self.rename(model, wrapper);
+        wrapper
+    }
+
+    /// The script no longer refers to the model, but its optimizer still holds its parameters.
+    pub fn orphan(&mut self, model: Model, optimizer: Optimizer) {
+        let owner = self.optimizers[optimizer.0].object;
+        let count = self.models[model.0].parameters.len();
+        let names: Vec<String> = (0..count).map(|n| format!("param_groups[0].params[{n}]")).collect();
+        let orphans = self.model("Gone", &names.iter().map(String::as_str).collect::<Vec<_>>());
+        self.models[orphans.0].alive = false;
+        for (parameter, name) in self.models[orphans.0].parameters.iter_mut().zip(&names) {
+            parameter.id = self.record.variable(name, VariableKind::Unreached, owner);
+        }
+        self.rename(model, orphans);
+        for (of, part) in &mut self.optimizers[optimizer.0].models {
+            (*of, *part) = (if *of == model.0 { orphans.0 } else { *of }, part.clone());
+        }
+    }
+
+    /// The tensors of one model go on under the names of another.
+    fn rename(&mut self, from: Model, to: Model) {
+        let old = std::mem::take(&mut self.models[from.0].parameters);
+        for (old, new) in old.into_iter().zip(&mut self.models[to.0].parameters) {
+            *new = Parameter { id: new.id, told: None, told_tensor: None, ..old };
+        }
     }
 
     /// `requires_grad_(False)` on the parameters whose name has this prefix.
@@ -366,6 +404,12 @@ impl Torch {
         let mode = if state.training { flags::MODULE_TRAIN } else { flags::MODULE_EVAL };
         let (name, object) = (format!("__main__.{}.__call__", state.class), state.object);
         self.record.enter(&name, Role::ModuleCall, object, mode | flags::OUTERMOST);
+        if let Some(class) = self.models[model.0].calls.clone() {
+            let name = format!("{}.net", self.record.name(object));
+            let inner = self.record.object(&name, ObjectKind::Module, &format!("__main__.{class}"));
+            self.record.enter(&format!("__main__.{class}.__call__"), Role::ModuleCall, inner, mode);
+            self.record.exit(false);
+        }
         if self.models[model.0].training {
             let value = self.random();
             for parameter in self.models[model.0].parameters.iter_mut().filter(|p| p.buffer) {

@@ -7,6 +7,7 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags}
 
 use crate::call::Call;
 use crate::call::roles::Roles;
+use crate::relation::claim as claims;
 use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
@@ -107,8 +108,44 @@ struct Contain {
     iteration: Option<(u16, Seen)>,
     iterations: u32,
     by_call: ByCall<CallNumbers>,
+    modes: Modes,
     entry: FxHashMap<VarId, (u64, Digest)>,
     changed: FxHashMap<u64, Changed>,
+}
+
+/// The outcomes that a module is called in training mode, each with the one that it is called at all.
+#[derive(Debug, Default)]
+struct Modes {
+    known: Vec<(OutcomeId, OutcomeId)>,
+    /// How many outcomes were looked through for them.
+    looked: usize,
+}
+
+impl Modes {
+    /// Those of modules that a window with these outcomes does not call: in which mode they would be it does not say.
+    fn not_called<'a>(
+        &'a mut self,
+        held: &'a [OutcomeId],
+        numbers: &mut Numbers,
+    ) -> impl Iterator<Item = OutcomeId> + 'a {
+        if self.looked < numbers.outcomes().len() {
+            let new = numbers.outcomes().iter().skip(self.looked);
+            let new: Vec<(OutcomeId, Call)> =
+                new.filter_map(|(id, outcome)| Some((id, in_training(outcome)?))).collect();
+            for (id, call) in new {
+                self.known.push((id, numbers.outcome(Outcome::Called { call })));
+            }
+            self.looked = numbers.outcomes().len();
+        }
+        self.known.iter().filter(|(_, called)| !held.contains(called)).map(|(id, _)| *id)
+    }
+}
+
+fn in_training(outcome: &claims::Outcome) -> Option<Call> {
+    match outcome {
+        claims::Outcome::Contain(Outcome::CalledInTraining { call }) => Some(call.clone()),
+        _ => None,
+    }
 }
 
 /// What two looks around one step have found.
@@ -235,6 +272,7 @@ impl Contain {
         } else {
             accumulation::excused(&seen.outcomes, cx.numbers)
         };
+        inconclusive.extend(self.modes.not_called(&seen.outcomes, cx.numbers));
         let begins_in_training = cx.numbers.outcome(Outcome::BeginsInTraining);
         match iteration.training_mode {
             Some(true) => seen.add(begins_in_training),

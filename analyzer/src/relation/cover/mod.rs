@@ -140,6 +140,7 @@ impl Cover {
             numbers.seen = numbers.seen.saturating_add(1);
         }
         let early = Scene::too_early(frame.iteration, numbers.seen);
+        let is_first = numbers.seen < 2 && early.is_none();
         let losses = match sequence.last(id) {
             Some(last) => last.losses,
             None => {
@@ -160,7 +161,10 @@ impl Cover {
             Among::Same => [Some(numbers.first), again.then_some(numbers.between)],
             Among::Thread => [None, again.then_some(numbers.thread)],
         };
-        for subject in subjects.into_iter().flatten() {
+        // A run may begin otherwise than it goes on: what is missing before the first one of it was not between two.
+        let begins = if is_first { cx.numbers.called(Role::ALL) } else { inconclusive.clone() };
+        for (subject, inconclusive) in subjects.into_iter().zip([begins, inconclusive]) {
+            let Some(subject) = subject else { continue };
             let mut window = Window::new(subject, situation, frame, cx.scene.depth(frame));
             window.held = &self.held;
             window.inconclusive = &inconclusive;

@@ -31,10 +31,19 @@ const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall, Role::Backward, Role::OptimizerStep]),
     variables: &[
         States::GRADIENTS,
-        States { attribute: Attribute::Data, of: &[VariableKind::Parameter], at: &[] },
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
         States::HOLDERS,
         States {
             attribute: Attribute::ReachedFrom,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+        States {
+            attribute: Attribute::Storage,
             of: &[VariableKind::Parameter, VariableKind::Unreached],
             at: &[],
         },
@@ -143,11 +152,16 @@ impl Owned {
         let Some(object) = cx.scene.object(optimizer) else { return };
         let class = object.class.clone();
         let (mut known, mut unreached) = (false, Vec::new());
-        for &id in cx.scene.variables.held_by(optimizer) {
-            if !cx.scene.variables.get(id).is_held_by(optimizer) {
-                continue;
-            }
-            if let Some(reached) = is_reached(id, cx.scene) {
+        let held = || held_by(optimizer, cx.scene);
+        // Maybe by another name: a module that was known before what wraps it was called has left its own behind.
+        let mut others: Option<FxHashMap<i64, u64>> = None;
+        for id in held() {
+            if let Some(mut reached) = is_reached(id, cx.scene) {
+                if !reached {
+                    let others = others.get_or_insert_with(|| reached_storages(held(), cx.scene));
+                    let variable = cx.scene.variables.get(id);
+                    reached = others.get(&variable.storage).is_some_and(|looked| *looked >= variable.looked);
+                }
                 if !reached && has_gradient(id, iteration.number, cx.scene) {
                     continue;
                 }
@@ -189,7 +203,26 @@ fn has_gradient(id: VarId, iteration: u32, scene: &Scene) -> bool {
         && variable.grad.is_some_and(|grad| grad.kind == ValueKind::Tensor && !grad.all_zero())
 }
 
-/// Whether a module that ran reaches the parameter; `None`: cannot be said.
+/// What the optimizer holds.
+fn held_by(optimizer: u32, scene: &Scene) -> impl Iterator<Item = VarId> {
+    let variables = &scene.variables;
+    variables.held_by(optimizer).iter().copied().filter(move |&id| variables.get(id).is_held_by(optimizer))
+}
+
+/// Which storages modules that ran reach by these names, and when that was seen last.
+fn reached_storages(names: impl Iterator<Item = VarId>, scene: &Scene) -> FxHashMap<i64, u64> {
+    let mut storages = FxHashMap::default();
+    for variable in names.filter(|&id| is_reached(id, scene) == Some(true)).map(|id| scene.variables.get(id))
+    {
+        if variable.storage != 0 && variable.looked != 0 {
+            let looked = storages.entry(variable.storage).or_default();
+            *looked = variable.looked.max(*looked);
+        }
+    }
+    storages
+}
+
+/// Whether a module that ran reaches the parameter under this name; `None`: cannot be said.
 fn is_reached(id: VarId, scene: &Scene) -> Option<bool> {
     let variable = scene.variables.get(id);
     match (&variable.reached_from, variable.kind) {

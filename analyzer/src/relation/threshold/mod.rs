@@ -5,7 +5,7 @@
 //! that was never nearly reached in the references says nothing.
 pub mod claim;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
@@ -26,11 +26,18 @@ const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ClipGrad, Role::User]),
     arguments: Roles::of(&[Role::ClipGrad, Role::User]),
     results: Roles::of(&[Role::User]),
-    variables: &[States {
-        attribute: Attribute::Grad,
-        of: &[VariableKind::Parameter, VariableKind::Unreached],
-        at: &[Point::Return(Role::ClipGrad)],
-    }],
+    variables: &[
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Return(Role::ClipGrad)],
+        },
+        States {
+            attribute: Attribute::Storage,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+    ],
     ..Needs::NOTHING
 };
 
@@ -48,6 +55,8 @@ struct Threshold {
     given: FxHashMap<u64, Bounds>,
     /// Sum of squares of the gradients that the look that is going on finds; `None`: some are no numbers.
     norm: Option<f64>,
+    /// The gradients in it, each with the storage of its parameter: what has two names has one gradient.
+    summed: FxHashSet<(i64, (u64, u64), u64)>,
     ordinals: FxHashMap<SubjectId, u32>,
 }
 
@@ -80,7 +89,10 @@ impl Observer for Threshold {
                     let known = now.kind == ValueKind::Tensor && now.non_finite == 0;
                     known.then_some(f64::from(now.l2) * f64::from(now.l2))
                 };
-                if let Some(now) = found {
+                let storage = cx.scene.variables.get(change.variable).storage;
+                if let Some(now) = found
+                    && (storage == 0 || self.summed.insert((storage, now.hash, now.elements)))
+                {
                     self.norm = self.norm.zip(square(now)).map(|(sum, square)| sum + square);
                 }
             }
@@ -102,6 +114,7 @@ impl Threshold {
     fn clips(&mut self, frame: &Frame, arguments: &[Argument], cx: &Context<'_>) {
         let of = |name: &str| arguments.iter().find(|a| name_of(a, cx) == Some(name)).and_then(number);
         self.norm = Some(0.0);
+        self.summed.clear();
         // Only the Euclidean norm is known.
         let euclidean = of("norm_type").is_none_or(|kind| kind == 2.0) && self.given.len() < MOST_OPEN;
         if let Some(bound) = of("max_norm").filter(|_| euclidean) {
