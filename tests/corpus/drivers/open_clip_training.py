@@ -17,6 +17,7 @@ config = {
     "text_cfg": tower | {"context_length": 16, "vocab_size": 49408, "heads": 2},
 }
 if args.coca:
+    config["custom_text"] = True
     config["multimodal_cfg"] = tower | {"context_length": 16, "vocab_size": 49408, "heads": 2}
     config["text_cfg"] |= {"embed_cls": True, "output_tokens": True}
     config["vision_cfg"] |= {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}

@@ -5,10 +5,13 @@ from pykeen.pipeline import pipeline
 from driver import options
 
 args = options(
-    model="TransE", loop="slcwa", optimizer="Adam", lr=0.01, schedule="", stopper="", model_options={}, training={}, negatives={}
-)
+    model="TransE", loop="slcwa", loss="", optimizer="Adam", lr=0.01, schedule="", stopper="", model_options={}, training={},
+    negatives={},
+)  # fmt: skip
 settings = {"num_epochs": 15, "batch_size": 256, "use_tqdm": False} | args.training
 more = {}
+if args.loss:
+    more["loss"] = args.loss
 if args.schedule:
     more |= {"lr_scheduler": args.schedule, "lr_scheduler_kwargs": {"gamma": 0.95}}
 if args.stopper:
