@@ -29,9 +29,9 @@ def volumes(count, size=16):
 monai.utils.set_determinism(args.seed)
 augmented = [RandFlipd(["image", "label"], 0.5), RandGaussianNoised("image", 0.5)] if args.augment else []
 train = monai.data.DataLoader(
-    monai.data.CacheDataset(volumes(args.samples), Compose(augmented), progress=False), args.batch_size, shuffle=True
+    monai.data.CacheDataset(volumes(args.samples), Compose(augmented), progress=False), batch_size=args.batch_size, shuffle=True
 )
-held = monai.data.DataLoader(monai.data.Dataset(volumes(8)), 4)
+held = monai.data.DataLoader(monai.data.Dataset(volumes(8)), batch_size=4)
 channels = (args.width, 2 * args.width, 4 * args.width)
 if args.network == "UNet":
     network = monai.networks.nets.UNet(3, 1, 1, channels, (2, 2), num_res_units=1, dropout=args.dropout)
