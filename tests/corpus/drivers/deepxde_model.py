@@ -1,5 +1,7 @@
 """The Model of DeepXDE: a differential equation, or a function from samples."""
 
+from pathlib import Path
+
 import deepxde as dde
 import numpy
 import torch
@@ -31,7 +33,7 @@ model.compile(args.optimizer, lr=args.lr, metrics=["l2 relative error"], **decay
 model.train(
     iterations=args.iterations,
     display_every=50,
-    model_restore_path=f"kept-{args.iterations}.pt" if args.resume else None,
+    model_restore_path=str(next(Path().glob("kept-*.pt"))) if args.resume else None,
     model_save_path="kept" if args.save else None,
 )
 if args.then:
