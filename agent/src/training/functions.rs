@@ -23,6 +23,8 @@ pub enum Signal {
     Gradients,
     /// It is the step of an iteration.
     Step,
+    /// It clears gradients.
+    Clear,
     /// It is checkpointing as long as it runs.
     Save,
     /// The process trains.
@@ -143,6 +145,7 @@ const BY_ROLE: [Meaning; Role::ALL.len()] = [
     },
     Meaning {
         role: Role::ZeroGrad,
+        signal: Some(Signal::Clear),
         finds_root: true,
         looks: ObservationPoints::of(&[Point::AfterZeroGrad]),
         arguments: RecordedArguments::Given,

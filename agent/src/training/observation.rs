@@ -61,6 +61,7 @@ unsafe fn is_now(when: When, python: &Python, event: &Event, recorded: Recorded)
                 mode == flags::MODULE_EVAL && recorded != Recorded::NOTHING
             }
             When::SampledTraining => event.flags & flags::MODULE_TRAIN != 0 && recorded != Recorded::NOTHING,
+            When::Uncleared => look::are_gradients_left() && (sampled || look::is_small()),
         }
     }
 }

@@ -46,6 +46,9 @@ pub enum When {
     SampledEvaluation,
     /// Of a module in training mode, likewise.
     SampledTraining,
+    /// Where gradients that a step has used were cleared by no call since: in sampled iterations; of a small model
+    /// always. Whether the script has cleared them by hand shows in them alone.
+    Uncleared,
 }
 
 /// One kind of look.
@@ -108,6 +111,7 @@ const POINTS: &[Row] = &[
     ),
     row(Point::AfterLoop, At::Return, Around::Iterations, When::Always, MODEL),
     row(Point::Loss, At::Entry, Around::Outermost, When::Always, LOSS),
+    row(Point::Loss, At::Entry, Around::Outermost, When::Uncleared, bits::GRADIENTS),
     row(Point::Batch, At::Entry, Around::Anything, When::Always, WORKER),
     row(Point::Batch, At::Return, Around::Anything, When::Always, BATCH),
     row(Point::PassBegins, At::Entry, Around::Anything, When::Always, STREAMS),

@@ -76,6 +76,7 @@ pub unsafe fn entered(
     unsafe {
         match function.means.signal {
             Some(Signal::Save) => iterations::save_begins(calls),
+            Some(Signal::Clear) => look::gradients_are_left(false),
             Some(Signal::ModuleCall) if outermost => budget::pause_if_due(python, calls),
             _ => {}
         }
@@ -104,7 +105,10 @@ pub unsafe fn returned(
                 look::backward_returned();
             }
             Some(Signal::Gradients) if iterations::gradients_returned(calls) => look::backward_returned(),
-            Some(Signal::Step) if outermost => iterations::optimizer_stepped(calls),
+            Some(Signal::Step) if outermost => {
+                iterations::optimizer_stepped(calls);
+                look::gradients_are_left(true);
+            }
             Some(Signal::ModeChange) if outermost && variables::is_root(this) => {
                 iterations::mode_changed(variables::is_training(python, this), calls);
             }
