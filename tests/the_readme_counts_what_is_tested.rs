@@ -1,5 +1,5 @@
 //! The numbers of errors, pipelines and clean runs in the README are those of the folders that scripts/zoo.py and
-//! scripts/precision.py go through.
+//! scripts/precision.py go through; those of the library are what it says of itself.
 
 use std::fs;
 
@@ -36,4 +36,19 @@ fn clean_runs() {
     let checks = table.values().map(|pipeline| variants(pipeline) + 1).sum::<usize>();
     assert_says(&format!("[{} pipelines](tests/pipelines/variants.toml)", table.len()));
     assert_says(&format!("{checks} checks of clean runs"));
+}
+
+#[test]
+fn alarms_of_the_library() {
+    let file = repository().join("analyzer/library/general.json");
+    let library: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(file).expect("the library")).expect("JSON");
+    let measured = |what: &str| &library["measured"][what];
+    let programs = library["programs"].as_array().map_or(0, Vec::len);
+    let percent = measured("upper_bound").as_f64().unwrap_or(1.0) * 100.0;
+    assert_says(&format!(
+        "{} of {} clean runs of {programs} programs raise an alarm, at most {percent:.1} %",
+        measured("alarms"),
+        measured("runs")
+    ));
 }

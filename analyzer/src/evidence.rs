@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
-use crate::relation::claim::{Outcome, Subject};
+use crate::relation::claim::{Claim, Outcome, Subject};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::sink::{Sink, Window};
 use crate::scene::Scene;
@@ -23,7 +23,29 @@ pub struct Counter {
     /// The last iteration of the first half.
     split: u32,
     subjects: Vec<Counts>,
+    /// By number of the subject.
+    general: Vec<Trials>,
     thinned: BTreeSet<String>,
+    /// Outcomes of the window at hand, each once.
+    seen: Vec<OutcomeId>,
+}
+
+/// Windows of a subject that names nothing of a program.
+#[derive(Debug, Default)]
+struct Trials {
+    total: u64,
+    /// How many of them speak for an outcome, and how many neither for nor against it. There are few.
+    outcomes: Vec<(OutcomeId, [u64; 2])>,
+}
+
+impl Trials {
+    fn of(&mut self, outcome: OutcomeId) -> &mut [u64; 2] {
+        let at = self.outcomes.iter().position(|(known, _)| *known == outcome).unwrap_or_else(|| {
+            self.outcomes.push((outcome, [0; 2]));
+            self.outcomes.len() - 1
+        });
+        &mut self.outcomes[at].1
+    }
 }
 
 #[derive(Debug, Default)]
@@ -71,16 +93,24 @@ impl Counter {
             let key = numbers.subjects.get(id as u32).clone();
             evidence.subjects.insert(key, SubjectEvidence { total, held, undecided, too_many });
         }
+        for (subject, trials) in (0..).zip(self.general).filter(|(_, trials)| trials.total > 0) {
+            let outcomes = trials.outcomes.into_iter();
+            let outcomes =
+                outcomes.map(|(id, counts)| (numbers.outcomes().get(id).clone(), counts)).collect();
+            let subject = numbers.subjects.get(subject).clone();
+            evidence.general.insert(subject, GeneralEvidence { total: trials.total, outcomes });
+        }
         evidence
     }
 }
 
 impl Sink for Counter {
-    fn wants(&self, _: SubjectId) -> bool {
+    fn wants(&self, _: SubjectId, _: &mut Numbers) -> bool {
         true
     }
 
-    fn window(&mut self, window: &Window<'_>, _: &Scene, _: &Numbers, _: &dyn Source) {
+    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &mut Numbers, source: &dyn Source) {
+        self.general(window, scene, numbers, source);
         let subject = window.subject as usize;
         if subject >= self.subjects.len() {
             self.subjects.resize_with(subject + 1, Counts::default);
@@ -106,9 +136,55 @@ impl Sink for Counter {
         }
     }
 
+    fn general(&mut self, window: &Window<'_>, _: &Scene, numbers: &mut Numbers, _: &dyn Source) {
+        let Some(subject) = numbers.general(window.subject).filter(|_| window.cut.is_none()) else { return };
+        if subject as usize >= self.general.len() {
+            self.general.resize_with(subject as usize + 1, Trials::default);
+        }
+        let trials = &mut self.general[subject as usize];
+        trials.total += 1;
+        self.seen.clear();
+        // What one function does, others may do as well: an outcome that is seen by two of them is one.
+        for (which, outcomes) in [window.held, window.inconclusive].into_iter().enumerate() {
+            for &outcome in outcomes {
+                let Some(outcome) = numbers.general_outcome(outcome) else { continue };
+                if !self.seen.contains(&outcome) {
+                    self.seen.push(outcome);
+                    trials.of(outcome)[which] += 1;
+                }
+            }
+        }
+    }
+
     fn thinned(&mut self, function: &str) {
         self.thinned.insert(function.to_owned());
     }
+}
+
+/// What a run says about a subject that names nothing of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct GeneralEvidence {
+    /// Windows with a verdict.
+    pub total: u64,
+    /// How many of them speak for an outcome, and how many neither for nor against it.
+    pub outcomes: BTreeMap<Outcome, [u64; 2]>,
+}
+
+impl GeneralEvidence {
+    /// How the claim that an outcome holds fared.
+    pub fn trial(&self, outcome: &Outcome) -> Trial {
+        let [held, neither] = self.outcomes.get(outcome).copied().unwrap_or_default();
+        Trial { held, violated: self.total - held - neither }
+    }
+}
+
+/// How a claim that names nothing of a program fared, by the rules of checking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Trial {
+    /// Windows in which it held.
+    pub held: u64,
+    /// Windows in which it did not.
+    pub violated: u64,
 }
 
 /// What a run says about one subject.
@@ -129,14 +205,33 @@ pub struct SubjectEvidence {
 pub struct RunEvidence {
     /// By subject.
     pub subjects: BTreeMap<Subject, SubjectEvidence>,
+    /// What it says about subjects that name nothing of a program.
+    pub general: BTreeMap<Subject, GeneralEvidence>,
     /// Functions that were not recorded to the end.
     pub thinned: BTreeSet<String>,
 }
 
 impl RunEvidence {
+    /// How a claim that names nothing of a program fared in it.
+    pub fn trial(&self, claim: &Claim) -> Trial {
+        self.general
+            .get(&claim.subject())
+            .map(|evidence| evidence.trial(&claim.outcome()))
+            .unwrap_or_default()
+    }
+
     /// Adds what another process of the same run says.
     pub fn merge(&mut self, other: RunEvidence) {
         self.thinned.extend(other.thinned);
+        for (subject, theirs) in other.general {
+            let ours = self.general.entry(subject).or_default();
+            ours.total += theirs.total;
+            for (outcome, theirs) in theirs.outcomes {
+                let [held, neither] = ours.outcomes.entry(outcome).or_default();
+                *held += theirs[0];
+                *neither += theirs[1];
+            }
+        }
         for (key, theirs) in other.subjects {
             let ours = self.subjects.entry(key).or_default();
             add(&mut ours.total, &theirs.total);

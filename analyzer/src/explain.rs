@@ -39,6 +39,16 @@ pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
     let held: Vec<u64> =
         invariant.evidence.iter().map(|run| run.positive).filter(|&count| count > 0).collect();
     match invariant.level {
+        Level::Alarm if invariant.tried.is_some() => {
+            "alarm: it names nothing of a program, and false alarms on programs that it was not made from are within \
+             the budget of the library"
+                .into()
+        }
+        Level::Notice if invariant.tried.is_some() => {
+            "notice: it names nothing of a program, and as an alarm it would raise more false ones than the library's \
+             budget allows"
+                .into()
+        }
         Level::Alarm if kind.structural => {
             "alarm: it follows from how training works, and held wherever it came up".into()
         }

@@ -1,7 +1,7 @@
 //! The file of invariants: JSON, versioned, the same bytes for the same references.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,8 @@ pub enum Level {
     Notice,
 }
 
-/// Everything that was learned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Everything that was learned. The default: nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Invariants {
     /// [`FORMAT`].
@@ -42,8 +42,23 @@ pub struct Invariants {
     pub version: u64,
     /// The runs it was learned from.
     pub runs: Vec<ReferenceRun>,
+    /// Invariants of the library that one of the runs breaks: for its program they do not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excused: Vec<Excuse>,
     /// In order of id.
     pub invariants: Vec<Invariant>,
+}
+
+/// An invariant of the library that does not count, since runs that are known to be good break it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Excuse {
+    /// Its id.
+    pub id: String,
+    /// In words.
+    pub text: String,
+    /// The programs that break it; `None`: one whose name was not recorded.
+    pub programs: BTreeSet<Option<String>>,
 }
 
 /// A run that was learned from.
@@ -88,6 +103,24 @@ pub struct Invariant {
     /// 0.666 after one example towards 1.
     #[serde(default)]
     pub confidence: f64,
+    /// How it was tried, where it was not learned from these runs but is the library's: it names nothing of a program.
+    #[serde(skip)]
+    pub tried: Option<Tried>,
+}
+
+/// On which programs a claim that names nothing of a program was tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tried {
+    /// Programs in which it came up.
+    pub programs: u64,
+    /// Runs of them in which it did.
+    pub runs: u64,
+    /// Windows with a verdict in these.
+    pub windows: u64,
+    /// In how many runs of which program it did not always hold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub broken: BTreeMap<String, u64>,
 }
 
 /// What one run says about a claim.
@@ -112,7 +145,7 @@ impl Invariant {
         }
         let text = capitalised(&text);
         let confidence = confidence(evidence.iter().map(|run| run.positive).sum());
-        Invariant { id, text, level, claim, precondition, evidence, confidence }
+        Invariant { id, text, level, claim, precondition, evidence, confidence, tried: None }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod infer;
 pub mod interner;
 pub mod invariants;
+pub mod library;
 pub mod optional;
 pub mod options;
 pub mod precondition;

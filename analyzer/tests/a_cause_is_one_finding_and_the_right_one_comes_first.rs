@@ -70,8 +70,13 @@ fn found(failed: &[(Claim, Level, u32, Why)], causes: &Causes) -> Vec<(String, u
         .collect();
     pairs.sort_by(|a, b| a.0.id.cmp(&b.0.id));
     let (all, tallies): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    let invariants =
-        Invariants { format: FORMAT.into(), version: VERSION, runs: Vec::new(), invariants: all };
+    let invariants = Invariants {
+        format: FORMAT.into(),
+        version: VERSION,
+        runs: Vec::new(),
+        excused: Vec::new(),
+        invariants: all,
+    };
     let checked = Checked { tallies, ..Checked::default() };
     let report = Report::judged("run".into(), &invariants, &checked, causes, None);
     let name = |cause: Option<&cause::Cause>, title: &str| cause.map_or(title.to_owned(), |c| c.id.clone());
@@ -176,7 +181,7 @@ fn a_notice_proves_no_cause_for_an_alarm() {
 }
 
 fn check(folder: &Path, more: &[&str]) -> (Option<i32>, String, String) {
-    traincheck(&[&["check", "bad"][..], more].concat(), folder, "1")
+    traincheck(&[&["check", "bad", "-i", "invariants.json"][..], more].concat(), folder, "1")
 }
 
 #[test]

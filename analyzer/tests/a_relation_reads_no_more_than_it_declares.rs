@@ -196,7 +196,7 @@ fn what_it_declares_is_enough() {
 #[test]
 fn what_it_does_not_declare_it_does_not_get() {
     let traces = traces();
-    // These need nothing that not every relation needs.
+    // Nothing in the models of these does otherwise in training mode.
     let content = [RelationName::Mode];
     for &relation in RelationName::ALL.iter().filter(|relation| !content.contains(relation)) {
         let differs = traces.iter().any(|trace| {

@@ -18,8 +18,13 @@ fn precondition() -> Precondition {
 /// Whether a file may have it as an alarm.
 fn can_be_an_alarm(claim: &Claim) -> bool {
     let invariant = Invariant::new(claim.clone(), Precondition::default(), Level::Alarm, Vec::new());
-    let file =
-        Invariants { format: FORMAT.into(), version: VERSION, runs: Vec::new(), invariants: vec![invariant] };
+    let file = Invariants {
+        format: FORMAT.into(),
+        version: VERSION,
+        runs: Vec::new(),
+        excused: Vec::new(),
+        invariants: vec![invariant],
+    };
     match Invariants::parse(file.to_json().as_bytes(), Path::new("file")) {
         Ok(read) => {
             assert_eq!(read, file);

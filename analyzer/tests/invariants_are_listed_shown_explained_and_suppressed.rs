@@ -24,7 +24,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn invariants(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    traincheck(&[&["invariants"][..], arguments].concat(), folder, "1")
+    traincheck(&[&["invariants"][..], arguments, &["-i", "invariants.json"]].concat(), folder, "1")
 }
 
 /// The one with this text.
@@ -113,7 +113,7 @@ fn ids_that_name_none_or_several_are_refused() {
             assert!(stderr.contains(says) && stderr.contains("invariants.json"), "{stderr}");
         }
     }
-    let (code, _, stderr) = invariants(folder.path(), &["list", "-i", "missing.json"]);
+    let (code, _, stderr) = traincheck(&["invariants", "list", "-i", "missing.json"], folder.path(), "1");
     assert_eq!(code, Some(2));
     assert!(stderr.contains("missing.json"), "{stderr}");
 }
@@ -121,7 +121,9 @@ fn ids_that_name_none_or_several_are_refused() {
 #[test]
 fn what_is_suppressed_is_no_alarm_and_is_still_reported() {
     let folder = folder();
-    let check = |more: &[&str]| traincheck(&[&["check", "bad"][..], more].concat(), folder.path(), "1");
+    let check = |more: &[&str]| {
+        traincheck(&[&["check", "bad", "-i", "invariants.json"][..], more].concat(), folder.path(), "1")
+    };
     assert_eq!(check(&[]).0, Some(1));
 
     // One of several: the others are alarms still.
@@ -161,7 +163,7 @@ fn what_is_suppressed_is_no_alarm_and_is_still_reported() {
     fs::write(folder.path().join("none.toml"), "").unwrap();
     assert_eq!(check(&["--suppressions", "none.toml"]).0, Some(1));
     // What holds is not touched.
-    assert_eq!(traincheck(&["check", "clean"], folder.path(), "1").0, Some(0));
+    assert_eq!(traincheck(&["check", "clean", "-i", "invariants.json"], folder.path(), "1").0, Some(0));
 }
 
 #[test]
@@ -171,7 +173,8 @@ fn an_expired_suppression_counts_again_and_one_that_fits_nothing_is_said() {
                 [[suppress]]\nvariable = \"Decoder.*\"\nreason = \"old name\"\n\n\
                 [[suppress]]\nid = \"contain-0000\"\nreason = \"gone\"\n";
     fs::write(folder.path().join("s.toml"), file).unwrap();
-    let (code, stdout, _) = traincheck(&["check", "bad", "-s", "s.toml"], folder.path(), "1");
+    let (code, stdout, _) =
+        traincheck(&["check", "bad", "-i", "invariants.json", "-s", "s.toml"], folder.path(), "1");
     assert_eq!(code, Some(1), "{stdout}");
     assert!(stdout.contains("ALARM: Gradients are not cleared"), "{stdout}");
     let says = [
@@ -223,7 +226,8 @@ fn bad_suppressions_are_refused_with_file_and_line() {
     ];
     for (text, says) in cases {
         fs::write(folder.path().join("s.toml"), text).unwrap();
-        let (code, stdout, stderr) = traincheck(&["check", "bad", "-s", "s.toml"], folder.path(), "1");
+        let (code, stdout, stderr) =
+            traincheck(&["check", "bad", "-i", "invariants.json", "-s", "s.toml"], folder.path(), "1");
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{text}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.contains(says), "{says} in {stderr}");

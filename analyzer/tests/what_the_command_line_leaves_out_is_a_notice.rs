@@ -2,8 +2,6 @@
 //! told the same as the references, or something else, is an alarm.
 mod support;
 
-use std::borrow::Cow;
-
 use support::torch::Torch;
 use support::{checked, learn};
 use traincheck_analyzer::invariants::{Invariants, Level};
@@ -63,7 +61,7 @@ fn learned(lines: [&str; 2]) -> Invariants {
 fn report(invariants: &Invariants, run: Run, program: &str, line: &str) -> (Vec<String>, String) {
     let checked = checked(invariants, &run.trace());
     let explained = configured::explained(invariants, &checked, Some(program), &arguments(line));
-    let invariants = configured::lowered(Cow::Borrowed(invariants), &explained);
+    let invariants = configured::lowered(invariants.clone(), &explained);
     let mut report = Report::new("run".into(), &invariants, &checked);
     report.explained = explained;
     let alarms = report.findings.iter().filter(|finding| finding.level == Level::Alarm);

@@ -11,6 +11,9 @@ use traincheck_schema::record::Role;
 /// Number of a [`Call`].
 pub type CallId = u32;
 
+/// Stands for any function, class or variable in claims that name nothing of a program.
+pub const ANY: &str = "*";
+
 /// A function, and where it matters which, the object it is called on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,8 +28,35 @@ pub struct Call {
     pub object: Option<String>,
 }
 
+impl Call {
+    /// Any function that does the same, on whatever object; `None`: what it does says too little.
+    pub fn general(&self) -> Option<Call> {
+        let says_nothing = matches!(self.role, Role::User | Role::Other | Role::ModuleCall);
+        (!says_nothing).then(|| Call { function: ANY.into(), role: self.role, object: None })
+    }
+}
+
+/// A function that is told by what it does alone.
+fn any_function(role: Role) -> &'static str {
+    match role {
+        Role::OptimizerStep => "`step` of an optimizer",
+        Role::ScalerStep => "`step` of a gradient scaler",
+        Role::SchedulerStep => "`step` of a scheduler",
+        Role::Backward => "`backward`",
+        Role::ZeroGrad => "`zero_grad`",
+        Role::ClipGrad => "clipping of gradients",
+        Role::ScalerUnscale => "`unscale_`",
+        Role::ScalerUpdate => "`update` of a gradient scaler",
+        Role::ScalerScale => "`scale` of a gradient scaler",
+        role => role_word::word(role),
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.function == ANY {
+            return f.write_str(any_function(self.role));
+        }
         match &self.object {
             None => write!(f, "`{}`", short(&self.function)),
             Some(object) => write!(f, "`{}` of `{object}`", short(&self.function)),
@@ -48,4 +78,14 @@ pub fn short(function: &str) -> &str {
 /// The class alone: `torch.optim.adamw.AdamW` is `AdamW`.
 pub fn class_name(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or(class)
+}
+
+/// A class as claims speak of it: its name, or `any` for [`ANY`].
+pub fn named(class: &str, any: &str) -> String {
+    variable(class_name(class), any)
+}
+
+/// The same of a variable or another object that has a name of its own.
+pub fn variable(name: &str, any: &str) -> String {
+    if name == ANY { any.to_owned() } else { format!("`{name}`") }
 }

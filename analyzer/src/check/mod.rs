@@ -13,7 +13,7 @@ use crate::relation::Part;
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::sink::{Sink, Window};
 use crate::scene::{Cut, Scene};
-use crate::situation::{SituationId, TOO_MANY};
+use crate::situation::{NOTHING, SituationId, TOO_MANY};
 use crate::source::Source;
 pub use violation::{Contents, Gradient, StackEntry, VariableNote, Violation};
 
@@ -177,7 +177,13 @@ impl Condition<'_> {
 struct Checker<'a> {
     invariants: &'a [Invariant],
     process: &'a str,
+    /// What was learned of programs, by what it is about.
     rules: Vec<Vec<Rule>>,
+    /// What the library says of all programs, likewise.
+    general: Vec<Vec<Rule>>,
+    /// Outcomes of the window at hand that name nothing of a program.
+    held: Vec<OutcomeId>,
+    inconclusive: Vec<OutcomeId>,
     conditions: Vec<Condition<'a>>,
     tallies: Vec<Tally>,
     closed: Vec<bool>,
@@ -186,12 +192,13 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn new(invariants: &'a [Invariant], process: &'a str, numbers: &mut Numbers) -> Checker<'a> {
-        let mut rules: Vec<Vec<Rule>> = Vec::new();
+        let (mut rules, mut general): (Vec<Vec<Rule>>, Vec<Vec<Rule>>) = (Vec::new(), Vec::new());
         let mut conditions: Vec<Condition<'_>> = Vec::new();
         let mut known: BTreeMap<&Precondition, usize> = BTreeMap::new();
         for (index, invariant) in invariants.iter().enumerate() {
             let claim = &invariant.claim;
             let subject = numbers.subject(claim.subject()) as usize;
+            let rules = if invariant.tried.is_some() { &mut general } else { &mut rules };
             rules.resize_with(rules.len().max(subject + 1), Vec::new);
             let outcome = numbers.outcome(claim.outcome());
             let precondition = &invariant.precondition;
@@ -205,6 +212,9 @@ impl<'a> Checker<'a> {
             invariants,
             process,
             rules,
+            general,
+            held: Vec::new(),
+            inconclusive: Vec::new(),
             conditions,
             tallies: vec![Tally::default(); invariants.len()],
             closed: vec![false; invariants.len()],
@@ -236,49 +246,89 @@ fn is_of_a_scaler(invariant: &Invariant) -> bool {
     invariant.claim.outcome().call().is_some_and(|call| roles.contains(&call.role))
 }
 
-impl Sink for Checker<'_> {
-    fn wants(&self, subject: SubjectId) -> bool {
-        self.rules.get(subject as usize).is_some_and(|rules| !rules.is_empty())
-    }
+fn rules_of(rules: &[Vec<Rule>], subject: SubjectId) -> &[Rule] {
+    rules.get(subject as usize).map_or(&[], Vec::as_slice)
+}
 
-    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &Numbers, source: &dyn Source) {
-        let Some(rules) = self.rules.get(window.subject as usize) else { return };
-        for rule in rules {
-            let applies = self.conditions[rule.condition].holds(window.situation, numbers);
-            if applies == Some(false) {
-                continue;
+impl Checker<'_> {
+    /// Tells a rule about one of its windows.
+    fn judge(
+        &mut self,
+        rule: Rule,
+        window: &Window<'_>,
+        scene: &Scene,
+        numbers: &Numbers,
+        source: &dyn Source,
+    ) {
+        let applies = self.conditions[rule.condition].holds(window.situation, numbers);
+        if applies == Some(false) {
+            return;
+        }
+        let tally = &mut self.tallies[rule.index];
+        let held = window.held.contains(&rule.outcome);
+        let inconclusive = !held
+            && (window.inconclusive.contains(&rule.outcome)
+                || is_done_otherwise(rule.outcome, window, numbers));
+        let closed = self.closed[rule.index].then_some(Cut::Thinned);
+        let cut = window.cut.or(closed).or(applies.is_none().then_some(Cut::Unclear));
+        match cut {
+            Some(cut) => {
+                *tally.undecided.entry(cut).or_default() += 1;
+                if cut == Cut::First && !held && !inconclusive {
+                    tally.early.get_or_insert(window.began.unwrap_or(window.now));
+                }
             }
-            let tally = &mut self.tallies[rule.index];
-            let held = window.held.contains(&rule.outcome);
-            let inconclusive = !held
-                && (window.inconclusive.contains(&rule.outcome)
-                    || is_done_otherwise(rule.outcome, window, numbers));
-            let closed = self.closed[rule.index].then_some(Cut::Thinned);
-            let cut = window.cut.or(closed).or(applies.is_none().then_some(Cut::Unclear));
-            match cut {
-                Some(cut) => {
-                    *tally.undecided.entry(cut).or_default() += 1;
-                    if cut == Cut::First && !held && !inconclusive {
-                        tally.early.get_or_insert(window.began.unwrap_or(window.now));
-                    }
-                }
-                None if held => {
-                    tally.held += 1;
-                    tally.early = None;
-                }
-                None if inconclusive => *tally.undecided.entry(Cut::Unclear).or_default() += 1,
-                None => {
-                    tally.violated += 1;
-                    tally.last = window.now;
-                    if tally.first.is_none() {
-                        let mut violation =
-                            Violation::describe(window, rule.outcome, self.process, scene, numbers, source);
-                        violation.began = violation.began.or(tally.early);
-                        tally.first = Some(violation);
-                    }
+            None if held => {
+                tally.held += 1;
+                tally.early = None;
+            }
+            None if inconclusive => *tally.undecided.entry(Cut::Unclear).or_default() += 1,
+            None => {
+                tally.violated += 1;
+                tally.last = window.now;
+                if tally.first.is_none() {
+                    let mut violation =
+                        Violation::describe(window, rule.outcome, self.process, scene, numbers, source);
+                    violation.began = violation.began.or(tally.early);
+                    tally.first = Some(violation);
                 }
             }
         }
+    }
+}
+
+impl Sink for Checker<'_> {
+    fn wants(&self, subject: SubjectId, numbers: &mut Numbers) -> bool {
+        !rules_of(&self.rules, subject).is_empty()
+            || numbers.general(subject).is_some_and(|general| !rules_of(&self.general, general).is_empty())
+    }
+
+    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &mut Numbers, source: &dyn Source) {
+        for at in 0..rules_of(&self.rules, window.subject).len() {
+            self.judge(self.rules[window.subject as usize][at], window, scene, numbers, source);
+        }
+        self.general(window, scene, numbers, source);
+    }
+
+    fn general(&mut self, window: &Window<'_>, scene: &Scene, numbers: &mut Numbers, source: &dyn Source) {
+        let Some(subject) = numbers.general(window.subject) else { return };
+        let rules = rules_of(&self.general, subject).len();
+        if rules == 0 {
+            return;
+        }
+        let mut general = |into: &mut Vec<OutcomeId>, outcomes: &[OutcomeId]| {
+            into.clear();
+            into.extend(outcomes.iter().filter_map(|&outcome| numbers.general_outcome(outcome)));
+            std::mem::take(into)
+        };
+        let held = general(&mut self.held, window.held);
+        let inconclusive = general(&mut self.inconclusive, window.inconclusive);
+        let general =
+            Window { subject, situation: NOTHING, held: &held, inconclusive: &inconclusive, ..*window };
+        for at in 0..rules {
+            self.judge(self.general[subject as usize][at], &general, scene, numbers, source);
+        }
+        (self.held, self.inconclusive) = (held, inconclusive);
     }
 
     fn thinned(&mut self, function: &str) {

@@ -1,13 +1,15 @@
 //! `traincheck check`: checks a finished run and says what is wrong with it.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use traincheck_analyzer::cause::Causes;
 use traincheck_analyzer::invariants::Invariants;
+use traincheck_analyzer::library;
 use traincheck_analyzer::report::{Report, configured, json, text};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
@@ -30,10 +32,20 @@ const EXIT_BAD_INPUT: u8 = 2;
 pub struct Args {
     /// Folder of the run to check
     run: PathBuf,
-    /// File of invariants, as `traincheck infer` writes it
-    #[arg(short, long, value_name = "FILE", default_value = "invariants.json")]
-    invariants: PathBuf,
-    /// File of suppressions [default: traincheck-suppressions.toml beside the invariants, if there is one]
+    #[command(flatten)]
+    by: By,
+}
+
+/// What to check by, and how to print what is found.
+#[derive(clap::Args)]
+pub struct By {
+    /// File of invariants, as `traincheck infer` writes it, in addition to those of the library
+    #[arg(short, long, value_name = "FILE")]
+    invariants: Option<PathBuf>,
+    /// Check by the file of invariants alone
+    #[arg(long, requires = "invariants")]
+    no_library: bool,
+    /// File of suppressions [default: traincheck-suppressions.toml beside the invariants, or here, if there is one]
     #[arg(short, long, value_name = "FILE")]
     suppressions: Option<PathBuf>,
     /// File of causes in addition to the built-in ones, in the form of analyzer/src/causes.toml
@@ -67,9 +79,18 @@ enum Format {
 /// # Errors
 /// If the report cannot be printed.
 pub fn run(args: Args) -> Result<ExitCode> {
+    check(&args.run, args.by)
+}
+
+/// Checks a run; the exit code is the verdict.
+///
+/// # Errors
+/// If the report cannot be printed.
+pub(super) fn check(run: &Path, args: By) -> Result<ExitCode> {
     runs::set_threads(args.threads);
-    let invariants = Invariants::read(&args.invariants).map_err(|error| vec![error.to_string()]);
-    let opened = runs::open_all(std::slice::from_ref(&args.run));
+    let invariants = args.invariants.as_deref().map(Invariants::read).transpose();
+    let invariants = invariants.map_err(|error| vec![error.to_string()]);
+    let opened = runs::open_all(&[run.to_owned()]);
     let suppressions = suppressions(&args).map_err(|error| vec![error.to_string()]);
     let causes = Causes::read(args.causes.as_deref()).map_err(|error| vec![error.to_string()]);
     let (invariants, opened, suppressions, causes) = match (invariants, opened, suppressions, causes) {
@@ -86,7 +107,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut code = 0;
     let mut out = io::BufWriter::new(io::stdout().lock());
     for run in &opened {
-        let invariants = invariants.for_program(runs::program(run));
+        let program = runs::program(run);
+        let learned = invariants.as_ref().map(|learned| learned.for_program(program));
+        let mut invariants = learned.map(Cow::into_owned).unwrap_or_default();
+        if !args.no_library {
+            library::built_in().join(&mut invariants, program);
+        }
         let progress = Progress::default();
         let bar = Bar::over(&progress);
         let checked = runs::check(run, &invariants, &progress);
@@ -119,8 +145,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 /// Those of the file that is named, else of the one that lies beside the invariants, if there is one.
-fn suppressions(args: &Args) -> Result<Option<Suppressions>, ReadTableError> {
-    let beside = args.invariants.with_file_name(FILE_NAME);
+fn suppressions(args: &By) -> Result<Option<Suppressions>, ReadTableError> {
+    let beside = args.invariants.as_deref().unwrap_or(Path::new("")).with_file_name(FILE_NAME);
     match &args.suppressions {
         Some(path) => Suppressions::read(path).map(Some),
         None if beside.exists() => Suppressions::read(&beside).map(Some),

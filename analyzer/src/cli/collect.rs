@@ -51,12 +51,29 @@ pub struct Args {
 
 /// Runs the command; the exit code is the child's.
 pub fn run(args: Args) -> ExitCode {
+    let Recorded { code, .. } = record(args);
+    code
+}
+
+/// What has become of a command.
+pub(super) struct Recorded {
+    /// The exit code.
+    pub code: ExitCode,
+    /// Whether the command itself ended with success.
+    pub succeeded: bool,
+    /// The folder in which something was recorded.
+    pub run: Option<PathBuf>,
+}
+
+/// Runs the command and records it.
+pub(super) fn record(args: Args) -> Recorded {
+    let failed = |code: u8| Recorded { code: ExitCode::from(code), succeeded: false, run: None };
     let settings = args.settings.load();
     if !settings.problems.is_empty() {
         for problem in settings.problems {
             complain(&problem.into());
         }
-        return ExitCode::from(EXIT_TROUBLE);
+        return failed(EXIT_TROUBLE);
     }
     let variables = args.settings.variables(settings.file);
     let started = find_agent()
@@ -66,7 +83,7 @@ pub fn run(args: Args) -> ExitCode {
         Ok(started) => started,
         Err(error) => {
             complain(&error);
-            return ExitCode::from(EXIT_NOT_STARTED);
+            return failed(EXIT_NOT_STARTED);
         }
     };
     let code = match wait(&mut child) {
@@ -78,14 +95,16 @@ pub fn run(args: Args) -> ExitCode {
     };
     // If it was killed, what it recorded last is in memory.
     rescue_rings(folder.path());
-    say_where(&folder);
-    ExitCode::from(code)
+    let became = folder.became();
+    say_where(&folder, &became);
+    let run = matches!(became, Became::Recorded).then(|| folder.path().to_owned());
+    Recorded { code: ExitCode::from(code), succeeded: code == 0, run }
 }
 
 /// Says where the run is, and whose recording was stopped, a line each.
-fn say_where(folder: &RunFolder) {
+fn say_where(folder: &RunFolder, became: &Became) {
     let path = folder.path().display();
-    let line = match folder.became() {
+    let line = match became {
         Became::Recorded => format!("recorded in {path}{}", stopped(folder.path())),
         Became::Empty => {
             "nothing was recorded: nothing trained, or nothing could be hooked (traincheck doctor says which)"

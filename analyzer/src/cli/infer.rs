@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use traincheck_analyzer::infer::{Learned, learn, reasons};
 use traincheck_analyzer::invariants::count_by_relation;
+use traincheck_analyzer::library;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_analyzer::whole_file;
@@ -77,7 +78,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         );
         return Ok(ExitCode::from(EXIT_BAD_INPUT));
     }
-    let learned = learn(references);
+    let excused = library::built_in().excused_by(&references);
+    let mut learned = learn(references);
+    learned.invariants.excused = excused;
     let invariants = &learned.invariants;
     for run in invariants.runs.iter().filter(|run| run.iterations == 0) {
         eprintln!("traincheck: {}: nothing was trained in this run", printable(&run.name));

@@ -5,7 +5,9 @@ mod doctor;
 mod infer;
 mod inspect;
 mod invariants;
+mod library;
 mod progress;
+mod run;
 mod run_folder;
 mod settings;
 
@@ -31,6 +33,8 @@ struct Cli {
 /// The subcommands. Each has a file of its own with its arguments and a function `run`.
 #[derive(Subcommand)]
 enum Command {
+    /// Run a command, record what its training does, and say what is wrong with it
+    Run(run::Args),
     /// Run a command and record what its training does
     Collect(collect::Args),
     /// Show what can be recorded of a Python installation or a program, and why the rest cannot
@@ -43,17 +47,21 @@ enum Command {
     Check(check::Args),
     /// List, show, explain and suppress what was learned
     Invariants(invariants::Args),
+    /// Make a library of invariants that hold for any program, from a corpus of programs
+    Library(library::Args),
 }
 
 /// Runs the command that the arguments of the process name.
 pub fn run() -> ExitCode {
     let result = match parse().command {
         Command::Collect(args) => return collect::run(args),
+        Command::Run(args) => run::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Infer(args) => infer::run(args),
         Command::Check(args) => check::run(args),
         Command::Invariants(args) => invariants::run(args),
+        Command::Library(args) => library::run(args),
     };
     result.unwrap_or_else(|error| {
         // Whoever closed the pipe has seen enough: `traincheck inspect RUN | head` is no failure.
@@ -68,7 +76,9 @@ pub fn run() -> ExitCode {
 /// What the arguments of the process say; ends it if they are wrong.
 fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|mut error| {
-        let runs_commands = env::args_os().nth(1).is_some_and(|name| name == "collect" || name == "doctor");
+        let runs_commands = env::args_os()
+            .nth(1)
+            .is_some_and(|name| ["run", "collect", "doctor"].iter().any(|runs| name == *runs));
         let is_name = |argument: &ContextValue| match argument {
             ContextValue::String(argument) => !argument.starts_with('-'),
             _ => false,

@@ -115,7 +115,9 @@ pub fn learn(mut references: Vec<Reference>) -> Learned {
     let mut invariants: Vec<Invariant> = verdicts.iter().filter_map(Verdict::invariant).cloned().collect();
     invariants.sort_by(|a, b| a.id.cmp(&b.id));
     let runs = references.into_iter().map(|reference| reference.run).collect();
-    Learned { invariants: Invariants { format: FORMAT.into(), version: VERSION, runs, invariants }, verdicts }
+    let invariants =
+        Invariants { format: FORMAT.into(), version: VERSION, runs, excused: Vec::new(), invariants };
+    Learned { invariants, verdicts }
 }
 
 fn fingerprint(evidence: &RunEvidence) -> u64 {

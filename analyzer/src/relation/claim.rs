@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::list::relations;
-use super::statement::{Holds, Literal, Says, Statement, When};
+use super::statement::{About, Holds, Literal, Says, Statement, When};
 use crate::call::Call;
 use crate::situation::Fields;
 
@@ -108,12 +108,26 @@ macro_rules! claims {
                     $(Subject::$Name(_) => RelationName::$Name,)*
                 }
             }
+
+            /// The same with nothing of a program named, see [`About::general`].
+            pub fn general(&self) -> Option<Subject> {
+                match self {
+                    $(Subject::$Name(subject) => subject.general().map(Subject::$Name),)*
+                }
+            }
         }
 
         impl Outcome {
             fn holds(&self) -> &dyn Holds {
                 match self {
                     $(Outcome::$Name(outcome) => outcome,)*
+                }
+            }
+
+            /// The same with nothing of a program named, see [`Holds::general`].
+            pub fn general(&self) -> Option<Outcome> {
+                match self {
+                    $(Outcome::$Name(outcome) => outcome.general().map(Outcome::$Name),)*
                 }
             }
 
@@ -297,6 +311,12 @@ impl Claim {
     /// The calls that it names.
     pub fn calls(&self) -> Vec<&Call> {
         self.says().calls()
+    }
+
+    /// Whether it names nothing of a program.
+    pub fn is_general(&self) -> bool {
+        self.subject().general().as_ref() == Some(&self.subject())
+            && self.outcome().general().as_ref() == Some(&self.outcome())
     }
 
     /// What it says with another outcome of the same relation.

@@ -24,6 +24,10 @@ pub struct Numbers {
     outcomes: Interner<Outcome>,
     /// Of the outcomes those that say that a function is called, by its role.
     called: [Vec<OutcomeId>; Role::ALL.len()],
+    /// By number of a subject, that of the one that names nothing of a program, once it was asked for.
+    general: Vec<Option<Option<SubjectId>>>,
+    /// The same of outcomes.
+    general_outcomes: Vec<Option<Option<OutcomeId>>>,
 }
 
 impl Numbers {
@@ -44,6 +48,22 @@ impl Numbers {
         id
     }
 
+    /// The number of the subject that is the same with nothing of a program named.
+    pub fn general(&mut self, subject: SubjectId) -> Option<SubjectId> {
+        known(&mut self.general, subject).unwrap_or_else(|| {
+            let general = self.subjects.get(subject).general().map(|general| self.subject(general));
+            *known(&mut self.general, subject).insert(general)
+        })
+    }
+
+    /// The number of the outcome that is the same with nothing of a program named.
+    pub fn general_outcome(&mut self, outcome: OutcomeId) -> Option<OutcomeId> {
+        known(&mut self.general_outcomes, outcome).unwrap_or_else(|| {
+            let general = self.outcomes.get(outcome).general().map(|general| self.outcome(general));
+            *known(&mut self.general_outcomes, outcome).insert(general)
+        })
+    }
+
     /// What may happen in a window, by number.
     pub fn outcomes(&self) -> &Interner<Outcome> {
         &self.outcomes
@@ -59,4 +79,12 @@ impl Numbers {
     pub fn is_call(&self, outcome: OutcomeId, roles: &[Role]) -> bool {
         self.outcomes.get(outcome).called().is_some_and(|call| roles.contains(&call.role))
     }
+}
+
+fn known(table: &mut Vec<Option<Option<u32>>>, id: u32) -> &mut Option<Option<u32>> {
+    let at = id as usize;
+    if at >= table.len() {
+        table.resize(at + 1, None);
+    }
+    &mut table[at]
 }

@@ -1,7 +1,7 @@
 //! What follows a trace for one relation, and what it works with.
 
 use super::needs::Needs;
-use super::numbers::Numbers;
+use super::numbers::{Numbers, SubjectId};
 use super::sink::{Sink, Window};
 use crate::scene::{Frame, Scene, TraceEvent};
 #[cfg(doc)]
@@ -22,9 +22,19 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Whether anything would be done with windows of this subject.
+    pub fn wants(&mut self, subject: SubjectId) -> bool {
+        self.sink.wants(subject, self.numbers)
+    }
+
     /// Hands a window to the sink.
     pub fn window(&mut self, window: &Window<'_>) {
         self.sink.window(window, self.scene, self.numbers, self.source);
+    }
+
+    /// Hands over a window that any program has, and of which no claim about one program is to be learned.
+    pub fn general(&mut self, window: &Window<'_>) {
+        self.sink.general(window, self.scene, self.numbers, self.source);
     }
 
     /// The situation of a window that is about the call `frame`, as far as `fields` says: give those that the claim's

@@ -90,9 +90,11 @@ impl<'a> Window<'a> {
 /// Takes windows in.
 pub trait Sink {
     /// Whether anything would be done with windows of this subject.
-    fn wants(&self, subject: SubjectId) -> bool;
+    fn wants(&self, subject: SubjectId, numbers: &mut Numbers) -> bool;
     /// Takes one.
-    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &Numbers, source: &dyn Source);
+    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &mut Numbers, source: &dyn Source);
+    /// Takes one that is of use for general claims only.
+    fn general(&mut self, window: &Window<'_>, scene: &Scene, numbers: &mut Numbers, source: &dyn Source);
     /// Hears that a function is no longer recorded.
     fn thinned(&mut self, function: &str);
     /// Hears that there are no more records.

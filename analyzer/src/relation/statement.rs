@@ -36,6 +36,17 @@ macro_rules! calls {
 
 pub(super) use calls;
 
+/// What windows are of.
+pub trait About: Sized {
+    /// The same with nothing of a program named: for [`ANY`](crate::call::ANY) class, function or variable. A window of
+    /// the one is a window of the other. `None`: nothing can be said of whichever there is.
+    ///
+    /// A subject that names nothing to begin with, and of which something can be said in any program, is its own.
+    fn general(&self) -> Option<Self> {
+        None
+    }
+}
+
 /// What a claim says, and what follows from it.
 pub trait Says {
     /// In words, without the precondition.
@@ -110,6 +121,14 @@ pub trait Says {
 
 /// What an outcome says without its subject.
 pub trait Holds {
+    /// The same with nothing of a program named; `None`: it says nothing then.
+    fn general(&self) -> Option<Self>
+    where
+        Self: Sized + Clone,
+    {
+        Some(self.clone())
+    }
+
     /// The literal thing that it speaks of, if it does. A number that is expressed through another quantity of the same
     /// run (its parameters, its world size, its first learning rate) is none.
     fn literal(&self) -> Option<Literal> {

@@ -1,6 +1,5 @@
 //! What a run leaves out because its command line says so.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::check::{Checked, Tally};
@@ -46,13 +45,9 @@ fn part_left_out(invariant: &Invariant, tally: &Tally) -> Option<OptionalPart> {
 }
 
 /// The invariants with those that are explained as notices.
-pub fn lowered<'a>(invariants: Cow<'a, Invariants>, explained: &Explained) -> Cow<'a, Invariants> {
-    if explained.is_empty() {
-        return invariants;
-    }
-    let mut invariants = invariants.into_owned();
+pub fn lowered(mut invariants: Invariants, explained: &Explained) -> Invariants {
     for invariant in invariants.invariants.iter_mut().filter(|one| explained.contains_key(&one.id)) {
         invariant.level = Level::Notice;
     }
-    Cow::Owned(invariants)
+    invariants
 }

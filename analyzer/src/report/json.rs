@@ -37,10 +37,17 @@ pub fn value(report: &Report<'_>) -> Value {
         "exit_code": report.verdict.exit_code(),
         "references": report.invariants.runs,
         "counts": {"alarm": of_level(Level::Alarm), "notice": of_level(Level::Notice)},
+        "tested": tested(report),
         "findings": report.findings.iter().map(|f| finding(f, report)).collect::<Vec<_>>(),
         "suppressions": suppressions(report),
         "invariants": invariants.map(|(index, (i, tally))| status(index, i, tally, report)).collect::<Vec<_>>(),
     })
+}
+
+fn tested(report: &Report<'_>) -> Value {
+    let [library, learned] =
+        report.tested().map(|tested| json!({"decided": tested.decided, "of": tested.of}));
+    json!({"library": library, "learned": learned})
 }
 
 fn run(report: &Report<'_>) -> Value {
@@ -147,6 +154,7 @@ fn broken(broken: &Broken<'_>, report: &Report<'_>) -> Value {
             "monotonic_ns": broken.first.time,
         },
         "references": references,
+        "library": broken.invariant.tried,
     })
 }
 
@@ -203,6 +211,7 @@ fn status(index: usize, invariant: &Invariant, tally: &Tally, report: &Report<'_
         "id": invariant.id,
         "level": invariant.level,
         "text": invariant.text,
+        "library": invariant.tried.is_some(),
         "status": status_word(status),
         "suppressed": report.suppression(index).is_some(),
         "reason": reason,

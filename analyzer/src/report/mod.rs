@@ -80,6 +80,15 @@ pub struct Counts {
     pub not_triggered: usize,
 }
 
+/// How much of what may raise an alarm was tested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tested {
+    /// Invariants that held, or did not, at least once.
+    pub decided: usize,
+    /// All of them.
+    pub of: usize,
+}
+
 impl<'a> Report<'a> {
     /// Sums up how a run fared, by the causes that are built in.
     pub fn new(run: String, invariants: &'a Invariants, checked: &'a Checked) -> Report<'a> {
@@ -135,6 +144,19 @@ impl<'a> Report<'a> {
             }
         }
         counts
+    }
+
+    /// How many of the alarm-level invariants were tested: of the library's, and of those that were learned.
+    pub fn tested(&self) -> [Tested; 2] {
+        let mut tested = [Tested::default(); 2];
+        for (invariant, tally) in self.invariants.invariants.iter().zip(&self.checked.tallies) {
+            if invariant.level == Level::Alarm {
+                let tested = &mut tested[usize::from(invariant.tried.is_none())];
+                tested.of += 1;
+                tested.decided += usize::from(tally.held + tally.violated > 0);
+            }
+        }
+        tested
     }
 
     fn judge(&self) -> Verdict {

@@ -3,10 +3,10 @@
 use std::fmt::{self, Write};
 
 use super::finding::{Finding, Related};
-use super::{Counts, Report, Verdict, status_word};
+use super::{Counts, Report, Tested, Verdict, status_word};
 use crate::call::short;
 use crate::check::{Gradient, StackEntry, Status, VariableNote};
-use crate::invariants::{Invariant, Invariants, Level};
+use crate::invariants::{Invariant, Invariants, Level, Tried};
 use crate::suppress::Suppression;
 use crate::words::{plural, printable, uncapitalised};
 
@@ -176,6 +176,9 @@ fn related(finding: &Finding<'_>, out: &mut impl Write) -> fmt::Result {
 
 /// What held in the reference runs: `Held 23 times in good-1 and 22 in good-2`.
 pub fn references(invariant: &Invariant, invariants: &Invariants) -> String {
+    if let Some(tried) = &invariant.tried {
+        return of_library(tried);
+    }
     let runs = || invariants.runs.iter().zip(&invariant.evidence);
     let held: Vec<u64> = runs().map(|(_, evidence)| evidence.positive).filter(|&count| count > 0).collect();
     let (Some(&least), Some(&most)) = (held.iter().min(), held.iter().max()) else {
@@ -201,6 +204,13 @@ pub fn references(invariant: &Invariant, invariants: &Invariants) -> String {
         .collect();
     let last = parts.pop().unwrap_or_default();
     if parts.is_empty() { format!("Held {last}") } else { format!("Held {} and {last}", parts.join(", ")) }
+}
+
+/// On what an invariant of the library was tried: `Held in 285 of 287 runs of 41 programs (library)`.
+fn of_library(tried: &Tried) -> String {
+    let broken: u64 = tried.broken.values().sum();
+    let of = if broken == 0 { "all".to_owned() } else { format!("{} of", tried.runs - broken) };
+    format!("Held in {of} {} runs of {} programs (library)", tried.runs, tried.programs)
 }
 
 fn times(count: u64) -> String {
@@ -296,6 +306,15 @@ fn foot(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
             write!(out, "{suppressed} suppressed, ")?;
         }
         writeln!(out, "{held} held, {undecided} undecided, {not_triggered} not triggered.")?;
+    }
+    let [library, learned] = report.tested();
+    if library.of > 0 {
+        let of = |Tested { decided, of }, which: &str| format!("{decided} of the {of} {which}");
+        write!(out, "Tested: {}", of(library, "of the library"))?;
+        match learned.of {
+            0 => writeln!(out, "; nothing was learned of this program (traincheck infer).")?,
+            _ => writeln!(out, ", {} at alarm level.", of(learned, "that were learned"))?,
+        }
     }
     match report.verdict {
         Verdict::Clean if report.counts(Level::Alarm).suppressed > 0 => {

@@ -57,6 +57,10 @@ pub fn anything(seed: u64) -> MemoryTrace {
     ] {
         let object = record.object(name, kind, class);
         objects.push((object, kind));
+        if kind == ObjectKind::Module {
+            let class = "torch.nn.modules.dropout.Dropout";
+            objects.push((record.module_below(object, &format!("{name}.drop"), class), kind));
+        }
         let of =
             of.iter().map(|(part, kind)| (record.variable(&format!("{name}{part}"), *kind, object), *kind));
         variables.extend(of);

@@ -86,6 +86,11 @@ impl Recorder {
         self.entry(DictKind::Object, name, kind as u16, 0, class, 0)
     }
 
+    /// A module in the root module `root`: of those that are defined right behind it.
+    pub fn module_below(&mut self, root: u32, name: &str, class: &str) -> u32 {
+        self.entry(DictKind::Object, name, ObjectKind::Module as u16, root, class, 0)
+    }
+
     pub fn variable(&mut self, name: &str, kind: VariableKind, owner: u32) -> u32 {
         self.entry(DictKind::Variable, name, kind as u16, owner, "", 0)
     }

@@ -13,11 +13,11 @@ use traincheck_analyzer::source::Source;
 struct Writer(Vec<String>);
 
 impl Sink for Writer {
-    fn wants(&self, _: SubjectId) -> bool {
+    fn wants(&self, _: SubjectId, _: &mut Numbers) -> bool {
         true
     }
 
-    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &Numbers, _: &dyn Source) {
+    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &mut Numbers, _: &dyn Source) {
         let outcomes = |ids: &[u32]| {
             let mut outcomes: Vec<_> = ids.iter().map(|&id| numbers.outcomes().get(id)).collect();
             outcomes.sort();
@@ -41,6 +41,10 @@ impl Sink for Writer {
             window.why,
             window.before,
         ));
+    }
+
+    fn general(&mut self, window: &Window<'_>, scene: &Scene, numbers: &mut Numbers, source: &dyn Source) {
+        self.window(window, scene, numbers, source);
     }
 
     fn thinned(&mut self, function: &str) {

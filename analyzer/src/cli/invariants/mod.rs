@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::{Subcommand, ValueEnum};
 use traincheck_analyzer::invariants::{Invariant, Invariants, Level};
+use traincheck_analyzer::library;
 use traincheck_analyzer::select::by_id;
 
 /// The arguments of `traincheck invariants`.
@@ -49,23 +50,27 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// The file that invariants are read from.
 #[derive(clap::Args)]
 struct From {
-    /// File of invariants, as `traincheck infer` writes it
-    #[arg(short, long, value_name = "FILE", default_value = "invariants.json")]
-    invariants: PathBuf,
+    /// File of invariants, as `traincheck infer` writes it, in addition to those of the library
+    #[arg(short, long, value_name = "FILE")]
+    invariants: Option<PathBuf>,
 }
 
 impl From {
+    /// What the file has, and what the library adds to it.
     fn read(&self) -> Result<Invariants> {
-        Ok(Invariants::read(&self.invariants)?)
+        let mut invariants =
+            self.invariants.as_deref().map(Invariants::read).transpose()?.unwrap_or_default();
+        library::built_in().join(&mut invariants, None);
+        Ok(invariants)
     }
 
     fn path(&self) -> &Path {
-        &self.invariants
+        self.invariants.as_deref().unwrap_or(Path::new("library"))
     }
 
     /// The invariant that `id` names, in full or by its beginning.
     fn one<'a>(&self, invariants: &'a Invariants, id: &str) -> Result<&'a Invariant> {
-        by_id(&invariants.invariants, id).map_err(|what| anyhow!("{}: {what}", self.invariants.display()))
+        by_id(&invariants.invariants, id).map_err(|what| anyhow!("{}: {what}", self.path().display()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::Result;
 use traincheck_analyzer::explain;
 use traincheck_analyzer::invariants::{Evidence, Invariant, Invariants};
+use traincheck_analyzer::report::text::references;
 use traincheck_analyzer::words::printable;
 
 use super::{Format, From};
@@ -52,6 +53,9 @@ fn text(invariant: &Invariant, invariants: &Invariants, out: &mut impl Write) ->
         Some(condition) => writeln!(out, "Precondition: {condition}")?,
     }
     writeln!(out, "Level: {}", explain::level_text(invariant, invariants))?;
+    if invariant.tried.is_some() {
+        return writeln!(out, "\n{}.", references(invariant, invariants));
+    }
     writeln!(out, "\nIn the reference runs:")?;
     for (run, evidence) in invariants.runs.iter().zip(&invariant.evidence) {
         let Evidence { positive, negative, undecided, .. } = evidence;

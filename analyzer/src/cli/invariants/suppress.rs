@@ -1,6 +1,6 @@
 //! `traincheck invariants suppress`: writes into a file what `check` is not to count.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use traincheck_analyzer::invariants::Invariant;
@@ -42,7 +42,7 @@ pub struct Args {
     text: Option<String>,
     #[command(flatten)]
     from: From,
-    /// File to write into [default: traincheck-suppressions.toml beside the invariants]
+    /// File to write into [default: traincheck-suppressions.toml beside the invariants, or here]
     #[arg(short, long, value_name = "FILE")]
     suppressions: Option<PathBuf>,
 }
@@ -89,7 +89,8 @@ pub fn run(args: Args) -> Result<()> {
             args.from.path().display()
         );
     }
-    let file = args.suppressions.unwrap_or_else(|| args.from.path().with_file_name(FILE_NAME));
+    let beside = args.from.invariants.as_deref().unwrap_or(Path::new(""));
+    let file = args.suppressions.unwrap_or_else(|| beside.with_file_name(FILE_NAME));
     let again = suppress::add(&file, &suppression)?;
     let done = if again { "changed" } else { "added" };
     let of = if concerned.len() == 1 { "invariant" } else { "invariants" };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +30,14 @@ pub enum Outcome {
 
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
+
+impl About for Subject {
+    /// What PyTorch's own functions are given has the same meaning in any program.
+    fn general(&self) -> Option<Subject> {
+        let Subject::Pair { call, .. } = self;
+        call.function.starts_with("torch.").then(|| self.clone())
+    }
+}
 
 impl Holds for Outcome {}
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::class_name;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::call::{ANY, named};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,14 +44,24 @@ pub enum Outcome {
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            Subject::Root { .. } => Some(Subject::Root { class: ANY.into() }),
+            Subject::Recomputation { .. } => Some(Subject::Recomputation { class: ANY.into() }),
+            Subject::Variable { .. } => None,
+        }
+    }
+}
+
 impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
-            Subject::Root { class } => format!("in `{}`", class_name(class)),
+            Subject::Root { class } => format!("in {}", named(class, "every model")),
             Subject::Recomputation { class } => {
-                format!("whenever a `{}` is computed again in a backward pass", class_name(class))
+                format!("whenever a {} is computed again in a backward pass", named(class, "module"))
             }
             Subject::Variable { name } => format!("in every training step, `{name}`"),
         };

@@ -172,7 +172,7 @@ impl Ties {
         let cut = self.storages.cut(look, cx.scene);
         for Tied { id, subject, partners } in &self.tied {
             let tied = cx.scene.variables.get(*id);
-            if tied.looked != look.time || !cx.sink.wants(*subject) {
+            if tied.looked != look.time || !cx.wants(*subject) {
                 continue;
             }
             let (mut held, mut inconclusive) = (Vec::new(), self.absent.clone());
@@ -195,7 +195,7 @@ impl Ties {
             return;
         }
         for (id, subject) in &self.single {
-            if cx.scene.variables.get(*id).looked == look.time && cx.sink.wants(*subject) {
+            if cx.scene.variables.get(*id).looked == look.time && cx.wants(*subject) {
                 let mut window = window(*subject, look, cx.scene);
                 (window.inconclusive, window.cut) = (&self.absent, cut);
                 window.began = Some(self.storages.changed);

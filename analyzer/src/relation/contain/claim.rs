@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
 use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement, calls};
+use crate::relation::statement::{About, Holds, Says, Statement, calls};
 use crate::situation::Fields;
 
 /// What a window is of.
@@ -63,7 +63,25 @@ impl Subject {
     }
 }
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            Subject::Iteration => Some(Subject::Iteration),
+            Subject::Call { .. } | Subject::Update { .. } => None,
+        }
+    }
+}
+
 impl Holds for Outcome {
+    fn general(&self) -> Option<Outcome> {
+        match self {
+            Outcome::Called { call } => Some(Outcome::Called { call: call.general()? }),
+            // A module's call is told by its class; and who fine-tunes may leave it in evaluation mode on purpose.
+            Outcome::CalledInTraining { .. } | Outcome::BeginsInTraining => None,
+            Outcome::ParameterChanges => Some(self.clone()),
+        }
+    }
+
     fn call(&self) -> Option<&Call> {
         match self {
             Outcome::Called { call } | Outcome::CalledInTraining { call } => Some(call),

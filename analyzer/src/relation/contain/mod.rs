@@ -244,7 +244,7 @@ impl Contain {
             let (subject, fields) = (numbers.subject, numbers.fields);
             numbers.closings = numbers.closings.saturating_add(1);
             let early = Scene::too_early(iteration, numbers.closings);
-            if !cx.sink.wants(subject) {
+            if !cx.wants(subject) {
                 continue;
             }
             let situation = cx.situation(frame, fields);

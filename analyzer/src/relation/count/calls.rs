@@ -250,7 +250,7 @@ impl Calls {
         for &(call, subject) in &known.calls {
             // What ends a stretch comes once in it.
             let ends_it = *per == Stretch::Step && call == at.target.plain;
-            if ends_it || !cx.sink.wants(subject) {
+            if ends_it || !cx.wants(subject) {
                 continue;
             }
             let mut held = Vec::new();

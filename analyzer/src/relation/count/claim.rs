@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::times::Times;
-use crate::call::{Call, class_name};
-use crate::relation::statement::{Holds, Literal, Says, Statement, When};
+use crate::call::{ANY, Call, named, variable};
+use crate::relation::statement::{About, Holds, Literal, Says, Statement, When};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,6 +75,19 @@ pub enum Outcome {
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            Subject::Iteration => Some(Subject::Iteration),
+            Subject::Accumulation { .. } => Some(Subject::Accumulation { model: ANY.into() }),
+            Subject::AccumulatedLoss { .. } => {
+                Some(Subject::AccumulatedLoss { model: ANY.into(), node: ANY.into() })
+            }
+            Subject::Calls { .. } | Subject::Scheduler { .. } => None,
+        }
+    }
+}
+
 impl Holds for Outcome {
     fn literal(&self) -> Option<Literal> {
         match self {
@@ -97,15 +110,18 @@ impl Says for Claim {
                 format!("in every {per}, {call}")
             }
             Subject::Scheduler { class, model } => {
-                format!("in the training of a `{}`, the `{}`", class_name(model), class_name(class))
+                format!("in the training of a {}, the {}", named(model, "model"), named(class, "scheduler"))
             }
             Subject::Accumulation { model } => {
-                format!("where gradients of a `{}` are accumulated over several batches", class_name(model))
+                let model = named(model, "model");
+                format!("where gradients of a {model} are accumulated over several batches")
             }
-            Subject::AccumulatedLoss { model, node } => format!(
-                "where gradients of the loss (`{node}`) of a `{}` are accumulated over several batches",
-                class_name(model)
-            ),
+            Subject::AccumulatedLoss { model, node } => {
+                let (model, node) = (named(model, "model"), variable(node, "whatever it ends in"));
+                format!(
+                    "where gradients of the loss ({node}) of a {model} are accumulated over several batches"
+                )
+            }
         };
         match &self.outcome {
             Outcome::Happens { times } => match self.subject {

@@ -260,7 +260,7 @@ fn is_same_kind(one: &Frame, other: &Frame) -> bool {
 
 /// Whether the earlier call concerns what the later one is made on. Calls on no optimizer or scaler concern all of them,
 /// but for a module's `zero_grad`: that clears the gradients of the optimizers that hold its parameters.
-fn concerns(earlier: &Frame, later: &Frame, scene: &Scene) -> bool {
+pub(super) fn concerns(earlier: &Frame, later: &Frame, scene: &Scene) -> bool {
     if earlier.object == later.object {
         return true;
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
-use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement, When, calls};
+use crate::call::{ANY, Call};
+use crate::relation::statement::{About, Holds, Says, Statement, When, calls};
 use crate::situation::Fields;
 
 /// What a window is of.
@@ -27,6 +27,8 @@ pub enum Subject {
         /// The call that ends it.
         later: Call,
     },
+    /// What came between two steps of one optimizer, a backward among it.
+    Steps,
 }
 
 /// Among which calls neighbours are looked for.
@@ -48,6 +50,8 @@ pub enum Outcome {
         /// Which.
         call: Call,
     },
+    /// Gradients that the first step has used are cleared, by whatever clears them.
+    Cleared,
 }
 
 /// In every window of the subject the outcome holds.
@@ -76,10 +80,39 @@ pub fn is_ordered(earlier: Role, later: Role, inner: Role) -> bool {
     ORDER.contains(&(earlier, later, inner))
 }
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            // Of one scheduler or scaler: what comes between the steps of two is no cycle of either. Of optimizers
+            // `Steps` speaks, which knows more than one way to clear gradients.
+            Subject::Before { call, level: Among::Thread, first } => {
+                let is_one =
+                    (call.object.is_some() || call.function == ANY) && call.role != Role::OptimizerStep;
+                let call = call.general().filter(|_| is_one)?;
+                Some(Subject::Before { call, level: Among::Thread, first: *first })
+            }
+            Subject::Before { level: Among::Same, .. } => None,
+            Subject::Between { earlier, later } => {
+                Some(Subject::Between { earlier: earlier.general()?, later: later.general()? })
+            }
+            Subject::Steps => Some(Subject::Steps),
+        }
+    }
+}
+
 impl Holds for Outcome {
+    fn general(&self) -> Option<Outcome> {
+        match self {
+            Outcome::Called { call } => Some(Outcome::Called { call: call.general()? }),
+            Outcome::Cleared => Some(Outcome::Cleared),
+        }
+    }
+
     fn call(&self) -> Option<&Call> {
-        let Outcome::Called { call } = self;
-        Some(call)
+        match self {
+            Outcome::Called { call } => Some(call),
+            Outcome::Cleared => None,
+        }
     }
 
     fn called(&self) -> Option<&Call> {
@@ -89,31 +122,36 @@ impl Holds for Outcome {
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let Outcome::Called { call: inner } = &self.outcome;
+        let inner = match &self.outcome {
+            Outcome::Called { call } => format!("{call} is called"),
+            Outcome::Cleared => "the gradients that the first has used are cleared".into(),
+        };
         match &self.subject {
+            Subject::Steps => {
+                format!("between two steps of an optimizer with a backward between them, {inner}")
+            }
             Subject::Before { call, level, first } => {
                 let place = match level {
                     Among::Same => " at the same level",
                     Among::Thread => "",
                 };
                 if *first {
-                    format!(
-                        "before every {call}{place}, since the one before it or the start, {inner} is called"
-                    )
+                    format!("before every {call}{place}, since the one before it or the start, {inner}")
                 } else {
-                    format!("between every two successive {call}{place}, {inner} is called")
+                    format!("between every two successive {call}{place}, {inner}")
                 }
             }
             Subject::Between { earlier, later } => {
-                format!("between every {later} and the last {earlier} before it, {inner} is called")
+                format!("between every {later} and the last {earlier} before it, {inner}")
             }
         }
     }
 
     /// A missing A before B is an error of training only in these pairs; that a zero_grad had nothing to clear is none.
     fn is_critical(&self) -> bool {
-        let Outcome::Called { call: earlier } = &self.outcome;
+        let Outcome::Called { call: earlier } = &self.outcome else { return true };
         let later = match &self.subject {
+            Subject::Steps => return true,
             Subject::Before { call, .. } => call,
             Subject::Between { earlier: first, later } => {
                 return is_ordered(first.role, later.role, earlier.role);
@@ -142,16 +180,22 @@ impl Says for Claim {
     }
 
     calls!(|subject, outcome| {
-        let Outcome::Called { call: inner } = outcome;
-        match subject {
-            Subject::Before { call, .. } => vec![call, inner],
-            Subject::Between { earlier, later } => vec![earlier, later, inner],
+        let mut calls = match subject {
+            Subject::Before { call, .. } => vec![call],
+            Subject::Between { earlier, later } => vec![earlier, later],
+            Subject::Steps => Vec::new(),
+        };
+        match outcome {
+            Outcome::Called { call } => calls.push(call),
+            Outcome::Cleared => {}
         }
+        calls
     });
 
     /// So is how many backward passes a step has.
     fn is_of_a_script(&self) -> bool {
         let of_layout = match &self.subject {
+            Subject::Steps => false,
             Subject::Before { call, level, .. } => *level == Among::Same || call.role == Role::Backward,
             Subject::Between { .. } => false,
         };

@@ -6,13 +6,14 @@
 //! within a window.
 mod between;
 pub mod claim;
+mod cleared;
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::call::{Call, CallId};
-use crate::relation::needs::{Needs, States};
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
@@ -22,6 +23,7 @@ use crate::relation::support::sequence::{self, CRITICAL, Levels, NEIGHBOURS, Seq
 use crate::scene::{Frame, Scene, TraceEvent};
 use between::Between;
 use claim::{Among, FIELDS, Outcome, Subject};
+use cleared::Cleared;
 
 /// See the module.
 pub const KIND: Kind =
@@ -30,7 +32,11 @@ pub const KIND: Kind =
 const NEEDS: Needs = Needs {
     calls: NEIGHBOURS.and(Roles::of(&[Role::AutogradGrad, Role::ModeChange, Role::LoaderIter])),
     variables: &[
-        States::GRADIENTS,
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Entry(Role::Backward), Point::Return(Role::Backward)],
+        },
         States { attribute: Attribute::HeldBy, of: &[VariableKind::Parameter], at: &[] },
     ],
     contexts: claim::FIELDS,
@@ -71,6 +77,7 @@ struct Cover {
     plain: World,
     specific: World,
     between: Between,
+    cleared: Cleared,
     by_call: ByCall<CallNumbers>,
     held: Vec<OutcomeId>,
 }
@@ -78,6 +85,7 @@ struct Cover {
 impl Observer for Cover {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         self.between.observe(event, cx);
+        self.cleared.observe(event, cx.scene);
         match event {
             TraceEvent::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
             TraceEvent::Leave(frame, _) => {
@@ -110,6 +118,10 @@ impl Cover {
                 let thread = world.threads.entry(frame.thread).or_default();
                 if counted {
                     self.examples(thread, id, frame, Among::Thread, cx);
+                    if on_object && frame.target.role == Role::OptimizerStep && id == specific {
+                        let losses = thread.last(id).map_or(0, |last| last.losses);
+                        self.cleared.step(frame, thread, losses, cx);
+                    }
                 }
                 thread.push(id, frame);
             }

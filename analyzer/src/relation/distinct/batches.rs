@@ -175,7 +175,7 @@ impl Workers {
         found: &Found<'_>,
         cx: &mut Context<'_>,
     ) {
-        if !cx.sink.wants(subject) {
+        if !cx.wants(subject) {
             return;
         }
         // A batch of another size, the last one, has other contents for that alone.
@@ -227,7 +227,7 @@ impl Loader {
         let Some(object) = cx.scene.object(id) else { return };
         let name = || Subject::Loader { name: object.name.clone() };
         let subject = *self.subject.get_or_insert_with(|| cx.numbers.subject(name()));
-        if !cx.sink.wants(subject) {
+        if !cx.wants(subject) {
             return;
         }
         self.ordinal = self.ordinal.saturating_add(1);

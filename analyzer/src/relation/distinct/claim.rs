@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::class_name;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::call::{ANY, named, variable};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,20 +55,40 @@ pub enum Outcome {
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        Some(match self {
+            Subject::Root { .. } => Subject::Root { class: ANY.into() },
+            Subject::Variable { .. } => Subject::Variable { name: ANY.into() },
+            Subject::Loader { .. } => Subject::Loader { name: ANY.into() },
+            Subject::Workers { .. } => Subject::Workers { loader: ANY.into() },
+            Subject::Streams { stream, .. } => {
+                Subject::Streams { loader: ANY.into(), stream: stream.clone() }
+            }
+        })
+    }
+}
+
 impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
-            Subject::Root { class } => format!("in `{}`", class_name(class)),
+            Subject::Root { class } => format!("in {}", named(class, "every model")),
             Subject::Variable { name } if self.outcome == Outcome::WorkersDiffer => {
-                return format!("`{name}` differs from worker to worker");
+                let part = variable(name, "what is drawn at random in a batch");
+                return format!("{part} differs from worker to worker");
+            }
+            Subject::Variable { name } => {
+                format!("in every training step, {}", variable(name, "each parameter"))
+            }
+            Subject::Loader { name: loader } | Subject::Workers { loader } => {
+                format!("of {}", variable(loader, "every loader"))
             }
             Subject::Streams { loader, stream } => {
-                return format!("each worker of `{loader}` draws from a stream `{stream}` of its own");
+                let loader = variable(loader, "every loader");
+                return format!("each worker of {loader} draws from a stream `{stream}` of its own");
             }
-            Subject::Variable { name } => format!("in every training step, `{name}`"),
-            Subject::Loader { name: loader } | Subject::Workers { loader } => format!("of `{loader}`"),
         };
         match self.outcome {
             Outcome::SharesNothing => format!("{subject}, no parameter is also that of another model"),

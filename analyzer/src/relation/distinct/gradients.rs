@@ -78,7 +78,7 @@ impl Gradients {
             self.last.insert(change.variable, now);
             return;
         };
-        if last.step == look.step || !cx.sink.wants(last.subject) {
+        if last.step == look.step || !cx.wants(last.subject) {
             return;
         }
         (now.subject, now.streak) = (last.subject, last.streak);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::short;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{About, Holds, Says, Statement};
 use crate::words::plural;
 
 /// What a window is of.
@@ -36,6 +36,8 @@ pub enum Outcome {
 
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
+
+impl About for Subject {}
 
 impl Holds for Outcome {}
 

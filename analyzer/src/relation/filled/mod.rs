@@ -108,7 +108,7 @@ impl Filled {
                     let is_constant = CONSTANT.iter().any(|constant| by.ends_with(constant));
                     let subject = Subject::Parameter { name: name.clone(), by, from };
                     let subject = cx.numbers.subject(subject);
-                    if !cx.sink.wants(subject) {
+                    if !cx.wants(subject) {
                         continue;
                     }
                     let so_often = usize::try_from(times.min(MOST_TIMES)).unwrap_or_default();

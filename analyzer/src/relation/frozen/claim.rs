@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::class_name;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::call::{ANY, named};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,13 +45,24 @@ pub enum Outcome {
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            Subject::Root { .. } => Some(Subject::Root { class: ANY.into() }),
+            Subject::Evaluation { .. } => Some(Subject::Evaluation { class: ANY.into() }),
+            // Whether a variable is meant to change only its program can say.
+            Subject::Variable { .. } => None,
+        }
+    }
+}
+
 impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
-            Subject::Root { class } => format!("in `{}`", class_name(class)),
-            Subject::Evaluation { class } => format!("while a `{}` is evaluated", class_name(class)),
+            Subject::Root { class } => format!("in {}", named(class, "every model")),
+            Subject::Evaluation { class } => format!("while a {} is evaluated", named(class, "model")),
             Subject::Variable { name } => format!("in every training step, `{name}`"),
         };
         let outcome = match self.outcome {

@@ -99,7 +99,7 @@ impl Frozen {
             let name = cx.scene.variables.get(change.id).name.clone();
             cx.numbers.subject(Subject::Variable { name })
         });
-        if !cx.sink.wants(subject) {
+        if !cx.wants(subject) {
             return;
         }
         let changed = self.changed.entry(change.id).or_default();

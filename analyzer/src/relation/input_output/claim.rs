@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
 use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ pub enum Outcome {
 
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
+
+impl About for Subject {}
 
 impl Holds for Outcome {
     fn is_support(&self) -> bool {

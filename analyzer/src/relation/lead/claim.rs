@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
 use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement, calls};
+use crate::relation::statement::{About, Holds, Says, Statement, calls};
 use crate::situation::Fields;
 
 /// What a window is of.
@@ -34,6 +34,8 @@ pub type Claim = Statement<Subject, Outcome>;
 
 /// What its preconditions may speak of.
 pub const FIELDS: Fields = Fields::STAGE_AND_GRAD;
+
+impl About for Subject {}
 
 impl Holds for Outcome {
     fn call(&self) -> Option<&Call> {

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::class_name;
-use crate::relation::statement::{Holds, Says, Statement, When};
+use crate::call::{ANY, class_name};
+use crate::relation::statement::{About, Holds, Says, Statement, When};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub enum Subject {
     },
 }
 
+/// Within so many iterations with a backward any program's optimizer is to step: more than gradients are accumulated.
+const LONG: u32 = 64;
+
 /// What kind of tracked object is to get its method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,6 +35,17 @@ pub enum TrackedKind {
     Scaler,
     /// A root module with spectral norm, whose singular vectors are random until calls in training mode improve them.
     SpectralNorm,
+}
+
+impl TrackedKind {
+    fn noun(self) -> &'static str {
+        match self {
+            TrackedKind::Scheduler => "a scheduler",
+            TrackedKind::Optimizer => "an optimizer",
+            TrackedKind::Scaler => "a gradient scaler",
+            TrackedKind::SpectralNorm => "a model",
+        }
+    }
 }
 
 /// How often an object is to get its method.
@@ -49,6 +63,8 @@ pub enum Cadence {
         /// How many.
         steps: u32,
     },
+    /// At least once, by the end of the run.
+    Ever,
     /// Before the first step of, or for, an optimizer whose model has been given a saved state.
     Resumed,
     /// Before the first call in evaluation mode.
@@ -80,29 +96,51 @@ impl Claim {
     }
 }
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        let Subject::Object { kind, class, cadence } = self;
+        // A phase of training has its own optimizer, and a pass may be longer than a scheduler waits.
+        let is_said = match (kind, cadence) {
+            (TrackedKind::Optimizer, Cadence::Within { steps }) => *steps == LONG,
+            (TrackedKind::Optimizer, Cadence::Once | Cadence::Pass) => false,
+            (_, Cadence::Within { .. }) => false,
+            _ => true,
+        };
+        (is_said && needs_no_metric(class)).then(|| Subject::Object {
+            kind: *kind,
+            class: ANY.into(),
+            cadence: *cadence,
+        })
+    }
+}
+
 impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
         let Subject::Object { kind, class, cadence } = &self.subject;
-        let class = class_name(class);
+        let class = match class.as_str() {
+            ANY => kind.noun().to_owned(),
+            class => format!("a `{}`", class_name(class)),
+        };
         let subject = match cadence {
-            Cadence::OptimizerStep => format!("between every two steps of the optimizer of a `{class}`"),
-            Cadence::Pass => format!("in every pass over the training data, for a `{class}`"),
-            Cadence::Once => format!("before the second pass over the training data, for a `{class}`"),
+            Cadence::Ever => format!("by the end of the run, for {class}"),
+            Cadence::OptimizerStep => format!("between every two steps of the optimizer of {class}"),
+            Cadence::Pass => format!("in every pass over the training data, for {class}"),
+            Cadence::Once => format!("before the second pass over the training data, for {class}"),
             Cadence::Resumed if *kind == TrackedKind::Optimizer => {
-                format!("before the first step of a `{class}` whose model's state was loaded")
+                format!("before the first step of {class} whose model's state was loaded")
             }
             Cadence::Resumed => {
-                format!("before the first step of a `{class}` whose model's or optimizer's state was loaded")
+                format!("before the first step of {class} whose model's or optimizer's state was loaded")
             }
             Cadence::Evaluated => {
-                format!("before the first call of a `{class}` with spectral norm in evaluation mode")
+                format!("before the first call of {class} with spectral norm in evaluation mode")
             }
             Cadence::Within { steps } if *kind == TrackedKind::Optimizer => {
-                format!("within {steps} iterations with a backward, for a `{class}`")
+                format!("within {steps} iterations with a backward, for {class}")
             }
-            Cadence::Within { steps } => format!("within {steps} steps of the optimizer of a `{class}`"),
+            Cadence::Within { steps } => format!("within {steps} steps of the optimizer of {class}"),
         };
         let outcome = match self.outcome {
             Outcome::Stepped => "`step` is called",
@@ -116,9 +154,8 @@ impl Says for Claim {
         let Subject::Object { kind, class, cadence } = &self.subject;
         match (cadence, kind) {
             (Cadence::Resumed | Cadence::Evaluated, _) => true,
-            // ReduceLROnPlateau needs a metric: it does not step where evaluation is switched off. That a scaler is idle
-            // shows in the iterations that lack its step.
-            (_, TrackedKind::Scheduler) => !class.ends_with("ReduceLROnPlateau"),
+            // That a scaler is idle shows in the iterations that lack its step.
+            (_, TrackedKind::Scheduler) => needs_no_metric(class),
             (_, TrackedKind::Optimizer) => true,
             (_, TrackedKind::Scaler | TrackedKind::SpectralNorm) => false,
         }
@@ -128,7 +165,7 @@ impl Says for Claim {
     fn implied_by(&self) -> Vec<(Claim, When)> {
         let Subject::Object { cadence, .. } = self.subject;
         let stronger: &[Cadence] = match cadence {
-            Cadence::OptimizerStep | Cadence::Resumed | Cadence::Evaluated => &[],
+            Cadence::OptimizerStep | Cadence::Resumed | Cadence::Evaluated | Cadence::Ever => &[],
             Cadence::Pass => &[Cadence::OptimizerStep],
             Cadence::Once => &[Cadence::OptimizerStep, Cadence::Pass],
             Cadence::Within { .. } => &[Cadence::OptimizerStep, Cadence::Pass, Cadence::Once],
@@ -151,4 +188,9 @@ impl Says for Claim {
             Subject::Object { .. } => None,
         }
     }
+}
+
+/// ReduceLROnPlateau does: it does not step where evaluation is switched off.
+fn needs_no_metric(class: &str) -> bool {
+    !class.ends_with("ReduceLROnPlateau")
 }

@@ -49,6 +49,8 @@ const NEEDS: Needs = Needs {
 const LONGEST: u32 = 20;
 /// The shortest.
 const SHORTEST: u32 = 2;
+/// Steps of its optimizer after which a scheduler is to have stepped by the end of the run.
+const A_RUN: u32 = 20;
 /// The shortest stretch of iterations for a first step of an optimizer: a run may accumulate over more batches than
 /// the references.
 const SHORTEST_OF_OPTIMIZERS: u32 = 4;
@@ -66,6 +68,8 @@ struct TrackedObject {
     /// Steps of its optimizer; of an optimizer itself, iterations that had a backward.
     steps: u32,
     last_step: Option<Mark>,
+    /// The last step of its optimizer.
+    at: Option<Frame>,
     first_pass: Option<u32>,
     once_decided: bool,
     undecided_within: u32,
@@ -95,6 +99,7 @@ impl Observer for Lifecycle {
             TraceEvent::IterationEnded(iteration, _) if iteration.backward => {
                 self.iterated(&iteration.frame, cx)
             }
+            TraceEvent::End => self.ended(cx),
             _ => {}
         }
     }
@@ -118,6 +123,7 @@ impl Lifecycle {
             last_call: None,
             steps: 0,
             last_step: None,
+            at: None,
             first_pass: None,
             once_decided: false,
             undecided_within: if kind == TrackedKind::Optimizer { SHORTEST_OF_OPTIMIZERS } else { SHORTEST },
@@ -143,6 +149,28 @@ impl Lifecycle {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Nothing more will come. Of a run that broke off it is not known what would have.
+    fn ended(&mut self, cx: &mut Context<'_>) {
+        let end = cx.source.end();
+        let broken_off = end.torn.is_some() || end.stopped.is_some();
+        let schedulers = || self.objects.iter().filter(|object| object.kind == TrackedKind::Scheduler);
+        for object in schedulers() {
+            // Those that another one is made of wait for their turn.
+            let stepped =
+                schedulers().any(|one| one.optimizer == object.optimizer && one.last_call.is_some());
+            let Some(frame) = object.at.filter(|_| object.steps >= A_RUN) else { continue };
+            let cut = cx.scene.lost_since(object.created.losses).or(broken_off.then_some(Cut::End));
+            let subject =
+                Subject::Object { kind: object.kind, class: object.class.clone(), cadence: Cadence::Ever };
+            let subject = cx.numbers.subject(subject);
+            let outcome = [cx.numbers.outcome(Outcome::Stepped)];
+            let mut window = Window::new(subject, NOTHING, &frame, 0);
+            window.held = if stepped { &outcome } else { &[] };
+            window.cut = cut;
+            cx.general(&window);
         }
     }
 
@@ -172,6 +200,7 @@ impl Lifecycle {
                 window(object, Cadence::OptimizerStep, held, cut, frame, cx);
             }
             object.last_step = Some(Mark { time: frame.time, losses: cx.scene.losses });
+            object.at = Some(*frame);
             object.has_waited(frame, cx);
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, class_name};
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub enum Subject {
         /// Full class name of the module.
         class: String,
     },
+    /// An outermost call, without gradients and in the stage of evaluation, of a model that the run trains and that
+    /// does otherwise in training mode.
+    Evaluation,
 }
 
 /// What holds in a window, or does not.
@@ -30,20 +33,35 @@ pub enum Outcome {
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            // What is called without gradients need not be evaluated.
+            Subject::Inference { .. } => None,
+            Subject::Evaluation => Some(Subject::Evaluation),
+        }
+    }
+}
+
 impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let Subject::Inference { caller, class } = &self.subject;
-        let class = class_name(class);
-        match caller {
-            Some(caller) => {
+        match &self.subject {
+            Subject::Inference { caller: Some(caller), class } => {
+                let class = class_name(class);
                 format!(
                     "whenever {caller} calls a `{class}` without gradients, the module is in evaluation mode"
                 )
             }
-            None => {
+            Subject::Inference { caller: None, class } => {
+                let class = class_name(class);
                 format!("whenever a `{class}` is called without gradients, the module is in evaluation mode")
+            }
+            Subject::Evaluation => {
+                "whenever a model that is trained and has dropout or batch norm is evaluated, it is \
+                                    in evaluation mode"
+                    .into()
             }
         }
     }
@@ -53,7 +71,9 @@ impl Says for Claim {
     }
 
     fn calls(&self) -> Vec<&Call> {
-        let Subject::Inference { caller, .. } = &self.subject;
-        caller.iter().collect()
+        match &self.subject {
+            Subject::Inference { caller, .. } => caller.iter().collect(),
+            Subject::Evaluation => Vec::new(),
+        }
     }
 }

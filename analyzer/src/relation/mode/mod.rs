@@ -4,31 +4,44 @@
 //! does so in training mode.
 pub mod claim;
 
-use rustc_hash::FxHashMap;
-use traincheck_schema::record::{Role, flags};
+use rustc_hash::{FxHashMap, FxHashSet};
+use traincheck_schema::record::{Attribute, Role, Stage, VariableKind, flags};
 
-use crate::call::CallId;
 use crate::call::roles::Roles;
-use crate::relation::needs::Needs;
+use crate::call::{CallId, class_name};
+use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
+use crate::scene::dictionary::classes_below;
 use crate::scene::{Frame, Scene, TraceEvent};
-use crate::situation::NOTHING;
+use crate::situation::{Feature, Fields, NOTHING};
 use claim::{Outcome, Subject};
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Mode::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs { calls: Roles::of(&[Role::ModuleCall, Role::User]), ..Needs::NOTHING };
+const NEEDS: Needs = Needs {
+    calls: Roles::of(&[Role::ModuleCall, Role::ModeChange, Role::OptimizerStep, Role::User]),
+    variables: &[States { attribute: Attribute::HeldBy, of: &[VariableKind::Parameter], at: &[] }],
+    contexts: Fields::of(&[Feature::Stage]),
+    ..Needs::NOTHING
+};
 
 #[derive(Default)]
 struct Mode {
     /// By the function that calls and the module: what windows are about, and how many there were.
     known: FxHashMap<(Option<CallId>, u32), (SubjectId, u32)>,
     in_evaluation: Option<OutcomeId>,
+    /// Root modules (dictionary ids) of which a part was switched by itself: their own mode says little.
+    in_parts: FxHashSet<u32>,
+    /// By root module (dictionary id): whether something in it does otherwise in training mode.
+    depends_on_mode: FxHashMap<u32, bool>,
 }
+
+/// Parts of the names of classes that do otherwise in training mode.
+const DEPENDS_ON_MODE: [&str; 4] = ["Dropout", "BatchNorm", "DropPath", "StochasticDepth"];
 
 impl Observer for Mode {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
@@ -38,6 +51,13 @@ impl Observer for Mode {
             && frame.flags & flags::GRAD == 0
         {
             self.called(frame, cx);
+        }
+        if let TraceEvent::Enter(frame) = event
+            && frame.counts
+            && frame.target.role == Role::ModeChange
+            && let Some(object) = cx.scene.object(frame.object).filter(|object| object.root != frame.object)
+        {
+            self.in_parts.insert(object.root);
         }
     }
 }
@@ -65,5 +85,24 @@ impl Mode {
         window.held = if frame.flags & flags::MODULE_EVAL != 0 { &in_evaluation } else { &[] };
         window.cut = Scene::too_early(frame.iteration, *ordinal);
         cx.window(&window);
+        let general = cx.numbers.subject(Subject::Evaluation);
+        if cx.wants(general) && frame.stage == Stage::Evaluation as u8 && self.depends_on_mode(frame, cx) {
+            let window = Window { subject: general, ..window };
+            cx.general(&window);
+        }
+    }
+
+    /// Whether it is a call of a model that the run trains, and that does otherwise in training mode.
+    fn depends_on_mode(&mut self, frame: &Frame, cx: &Context<'_>) -> bool {
+        let Some(root) = cx.scene.object(frame.object).map(|object| object.root) else { return false };
+        if self.in_parts.contains(&root) {
+            return false;
+        }
+        let variables = cx.scene.variables.of_owner(root).iter().map(|&id| cx.scene.variables.get(id));
+        let is_trained = |holders: &Vec<u32>| holders.iter().any(|one| cx.scene.stepped.contains(one));
+        *self.depends_on_mode.entry(root).or_insert_with(|| {
+            classes_below(root, cx.source)
+                .any(|class| DEPENDS_ON_MODE.iter().any(|part| class_name(class).contains(part)))
+        }) && variables.filter_map(|variable| variable.held_by.as_ref()).any(is_trained)
     }
 }

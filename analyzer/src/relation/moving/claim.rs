@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+    /// A parameter, once at the end of the run: one that an optimizer holds, with gradients that are not zero and a
+    /// rate above zero.
+    Trained,
 }
 
 /// What holds in a window, or does not.
@@ -26,12 +29,27 @@ pub enum Outcome {
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            Subject::Variable { .. } => None,
+            Subject::Trained => Some(Subject::Trained),
+        }
+    }
+}
+
 impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let Subject::Variable { name } = &self.subject;
-        format!("in every training step, `{name}` changes")
+        match &self.subject {
+            Subject::Variable { name } => format!("in every training step, `{name}` changes"),
+            Subject::Trained => {
+                "every parameter that an optimizer holds, with a gradient that is not zero and a rate \
+                                 above zero, changes in some step"
+                    .into()
+            }
+        }
     }
 
     fn is_critical(&self) -> bool {
@@ -39,7 +57,9 @@ impl Says for Claim {
     }
 
     fn step_of_a_variable(&self) -> Option<(&str, bool)> {
-        let Subject::Variable { name } = &self.subject;
-        Some((name, true))
+        match &self.subject {
+            Subject::Variable { name } => Some((name, true)),
+            Subject::Trained => None,
+        }
     }
 }

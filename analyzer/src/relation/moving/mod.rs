@@ -4,6 +4,7 @@
 //! against a run are three in a row that are explained: no gradient, none required, held by no optimizer, or, for a
 //! buffer, a module in evaluation mode.
 pub mod claim;
+mod trained;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
@@ -19,6 +20,7 @@ use crate::scene::variables::VarId;
 use crate::scene::{Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
+use trained::Trained;
 
 /// See the module.
 pub const KIND: Kind =
@@ -35,6 +37,16 @@ const NEEDS: Needs = Needs {
         States::GRADIENTS,
         States { attribute: Attribute::RequiresGrad, of: &[VariableKind::Parameter], at: &[] },
         States::HOLDERS,
+        States {
+            attribute: Attribute::Value,
+            of: &[VariableKind::Hyperparameter],
+            at: &[
+                Point::Entry(Role::OptimizerStep),
+                Point::Return(Role::OptimizerStep),
+                Point::Return(Role::SchedulerStep),
+                Point::Return(Role::LoadState),
+            ],
+        },
     ],
     ..Needs::NOTHING
 };
@@ -47,12 +59,17 @@ struct Moving {
     /// Root modules of which parameters change that no optimizer holds: the script updates them itself.
     by_hand: FxHashSet<u32>,
     moves: Option<OutcomeId>,
+    trained: Trained,
 }
 
 impl Observer for Moving {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         if let Some(change) = self.steps.observe(event, cx.scene) {
+            self.trained.step(&change, cx);
             self.example(&change, cx);
+        }
+        if let TraceEvent::End = event {
+            self.trained.end(cx);
         }
     }
 }
@@ -93,10 +110,10 @@ impl Moving {
             let first = first_of_its_class(&name).map(|name| cx.numbers.subject(Subject::Variable { name }));
             (cx.numbers.subject(Subject::Variable { name }), first)
         });
-        if cx.sink.wants(own) {
+        if cx.wants(own) {
             return Some(own);
         }
-        first.filter(|&first| why == Why::HeldByNone && cx.sink.wants(first))
+        first.filter(|&first| why == Why::HeldByNone && cx.wants(first))
     }
 }
 

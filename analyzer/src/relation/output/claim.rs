@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub type Claim = Statement<Subject, Outcome>;
 pub fn is_of(under: &str, dtype: &str) -> bool {
     under.contains(&format!(", {dtype})"))
 }
+
+impl About for Subject {}
 
 impl Holds for Outcome {}
 

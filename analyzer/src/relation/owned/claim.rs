@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::class_name;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::call::{ANY, named};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,16 +45,26 @@ pub enum Outcome {
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        Some(match self {
+            Subject::Root { .. } => Subject::Root { class: ANY.into() },
+            Subject::Inside { .. } => Subject::Inside { root: ANY.into(), class: ANY.into() },
+            Subject::Optimizer { .. } => Subject::Optimizer { class: ANY.into() },
+        })
+    }
+}
+
 impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
-            Subject::Root { class } => format!("in `{}`", class_name(class)),
+            Subject::Root { class } => format!("in {}", named(class, "every model")),
             Subject::Inside { root, class } => {
-                format!("whenever a `{}` is called inside a `{}`", class_name(class), class_name(root))
+                format!("whenever a {} is called inside a {}", named(class, "module"), named(root, "model"))
             }
-            Subject::Optimizer { class } => format!("in every step of `{}`", class_name(class)),
+            Subject::Optimizer { class } => format!("in every step of {}", named(class, "an optimizer")),
         };
         let outcome = match self.outcome {
             Outcome::Held => "every parameter that got a gradient is held by an optimizer",

@@ -93,6 +93,8 @@ impl Observer for Owned {
 #[derive(Default)]
 struct Holding {
     known: bool,
+    /// Some that nobody holds have changed: the script updates them itself, this time or another.
+    by_hand: bool,
     by_none: Vec<VarId>,
     by_many: Vec<VarId>,
 }
@@ -107,9 +109,8 @@ impl Owned {
             let Some(holders) = &variable.held_by else { continue };
             let holding = roots.entry(variable.owner).or_default();
             if holders.is_empty() {
-                if variable.changed == iteration.number {
-                    continue;
-                }
+                // Since the first iteration began.
+                holding.by_hand |= variable.changed > 0;
                 holding.by_none.push(id);
             } else if !holders.iter().any(|holder| cx.scene.stepped.contains(holder)) {
                 // Its optimizer may still come.
@@ -121,7 +122,10 @@ impl Owned {
         }
         let mut roots: Vec<(u32, Holding)> = roots.into_iter().filter(|(_, holding)| holding.known).collect();
         roots.sort_unstable_by_key(|(root, _)| *root);
-        for (root, holding) in roots {
+        for (root, mut holding) in roots {
+            if holding.by_hand {
+                holding.by_none.clear();
+            }
             let Some(object) = cx.scene.object(root) else { continue };
             let subject = Subject::Root { class: object.class.clone() };
             let subject = cx.numbers.subject(subject);
@@ -196,11 +200,10 @@ impl Owned {
     }
 }
 
-/// Whether the parameter had a gradient in `iteration` that is not exactly zero.
+/// Whether the parameter had a gradient in `iteration`, be it zero: that of a copy may be too small for its type.
 fn has_gradient(id: VarId, iteration: u32, scene: &Scene) -> bool {
     let variable = scene.variables.get(id);
-    variable.grad_iteration == iteration
-        && variable.grad.is_some_and(|grad| grad.kind == ValueKind::Tensor && !grad.all_zero())
+    variable.grad_iteration == iteration && variable.grad.is_some_and(|grad| grad.kind == ValueKind::Tensor)
 }
 
 /// What the optimizer holds.

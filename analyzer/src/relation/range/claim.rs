@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::class_name;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::call::{ANY, named};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,12 +38,22 @@ pub enum Outcome {
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
 
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            Subject::Optimizer { .. } => Some(Subject::Optimizer { class: ANY.into() }),
+            // A unit may be dead, and a head of no use in what is trained now.
+            Subject::Gradient { .. } => None,
+        }
+    }
+}
+
 impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
-            Subject::Optimizer { class } => format!("in every step of `{}`", class_name(class)),
+            Subject::Optimizer { class } => format!("in every step of {}", named(class, "an optimizer")),
             Subject::Gradient { name } => format!("whenever a backward returns, the gradient of `{name}`"),
         };
         match self.outcome {

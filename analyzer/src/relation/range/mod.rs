@@ -153,7 +153,7 @@ impl Range {
             return;
         }
         let history = *history;
-        if !cx.sink.wants(history.subject) {
+        if !cx.wants(history.subject) {
             return;
         }
         let outcome = [cx.numbers.outcome(Outcome::GradientLives)];

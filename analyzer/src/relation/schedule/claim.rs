@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::class_name;
-use crate::relation::statement::{Holds, Literal, Says, Statement};
+use crate::call::{ANY, named};
+use crate::relation::statement::{About, Holds, Literal, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub enum Subject {
         /// How many.
         steps: u32,
     },
+    /// The first steps of an optimizer.
+    FirstSteps,
 }
 
 /// What holds in a window, or does not.
@@ -50,10 +52,22 @@ pub enum Outcome {
     ByScheduler,
     /// It does not change.
     Stays,
+    /// Some learning rate of it is not exactly zero.
+    AboveZero,
 }
 
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
+
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            Subject::Scheduler { .. } => Some(Subject::Scheduler { class: ANY.into(), model: ANY.into() }),
+            Subject::FirstSteps => Some(Subject::FirstSteps),
+            Subject::RateChange { .. } | Subject::RateInPass { .. } | Subject::Scheduled { .. } => None,
+        }
+    }
+}
 
 impl Holds for Outcome {
     fn literal(&self) -> Option<Literal> {
@@ -65,11 +79,12 @@ impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
             Subject::Scheduler { class, model } => {
-                format!("in the training of a `{}`, the `{}`", class_name(model), class_name(class))
+                format!("in the training of a {}, the {}", named(model, "model"), named(class, "scheduler"))
             }
             Subject::RateChange { name } => format!("where `{name}` changes"),
             Subject::RateInPass { name } => format!("within a pass over the training data, `{name}`"),
             Subject::Scheduled { name, steps: 1 } => format!("after the first step of schedulers, `{name}`"),
+            Subject::FirstSteps => "in the first steps of an optimizer".into(),
             Subject::Scheduled { name, steps } => format!("after {steps} steps of schedulers, `{name}`"),
         };
         match self.outcome {
@@ -81,10 +96,11 @@ impl Says for Claim {
             }
             Outcome::ByScheduler => format!("{subject}, a step of a scheduler does it"),
             Outcome::Stays => format!("{subject} does not change"),
+            Outcome::AboveZero => format!("{subject}, some learning rate of it is not exactly zero"),
         }
     }
 
     fn is_critical(&self) -> bool {
-        self.outcome == Outcome::WorksOnWhatSteps
+        matches!(self.outcome, Outcome::WorksOnWhatSteps | Outcome::AboveZero)
     }
 }

@@ -3,6 +3,7 @@
 //! Rates, epochs and steps differ from run to run, so what a rate is after so many steps is worth a notice at most.
 //! That a scheduler steps while its optimizer does not, and another one does, is an error.
 pub mod claim;
+mod idle;
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
@@ -16,6 +17,7 @@ use crate::scene::variables::VarId;
 use crate::scene::{Cut, Frame, Look, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
+use idle::Idle;
 
 /// See the module.
 pub const KIND: Kind =
@@ -45,6 +47,7 @@ struct Schedule {
     losses: u32,
     /// The root module that was trained last (dictionary id).
     model: Option<u32>,
+    idle: Idle,
 }
 
 /// A learning rate.
@@ -93,12 +96,11 @@ impl Observer for Schedule {
             TraceEvent::State(change, Some(look)) if change.attribute == Attribute::Value => {
                 self.value(change.variable, look, cx);
             }
-            TraceEvent::Looked(look)
-                if !look.at_entry
-                    && look.frame.target.role == Role::OptimizerStep
-                    && !self.in_pass.contains(&look.frame.object) =>
-            {
-                self.in_pass.push(look.frame.object);
+            TraceEvent::Looked(look) if !look.at_entry && look.frame.target.role == Role::OptimizerStep => {
+                self.idle.stepped(look, cx);
+                if !self.in_pass.contains(&look.frame.object) {
+                    self.in_pass.push(look.frame.object);
+                }
             }
             _ => {}
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
 use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +37,15 @@ pub type Claim = Statement<Subject, Outcome>;
 
 /// What bounds of how much a result grows begin with.
 pub const OF_NEW: &str = "max_new";
+
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        let Subject::Bound { call, argument } = self;
+        // What the arguments of a script's functions bound only the script can say.
+        let call = call.general().filter(|call| call.role == Role::ClipGrad)?;
+        Some(Subject::Bound { call, argument: argument.clone() })
+    }
+}
 
 impl Holds for Outcome {
     fn is_support(&self) -> bool {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
-use crate::relation::statement::{Holds, Says, Statement};
+use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub enum Outcome {
 
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
+
+impl About for Subject {}
 
 impl Holds for Outcome {}
 

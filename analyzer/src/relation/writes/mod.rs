@@ -180,7 +180,7 @@ impl Writes {
             writers.iter().map(|(frame, _)| cx.numbers.calls.get(frame.target.plain).clone()).collect();
         calls.sort();
         let subject = cx.numbers.subject(Subject::Around { calls });
-        if !cx.sink.wants(subject) {
+        if !cx.wants(subject) {
             return;
         }
         let history = self.histories.entry(subject).or_default();

@@ -1,0 +1,125 @@
+//! `traincheck library`: makes a library of invariants that name nothing of a program.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use traincheck_analyzer::invariants::Level;
+use traincheck_analyzer::library::measure::{Tryout, library};
+use traincheck_analyzer::run_source::Progress;
+use traincheck_analyzer::runs;
+use traincheck_analyzer::words::printable;
+
+use super::EXIT_TROUBLE;
+use super::progress::Bar;
+
+/// The arguments of `traincheck library`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "A corpus is a folder with a folder for each program, and in that one for each of its runs: other \
+                        configurations, other seeds. All of them have to be known to be good."
+)]
+pub struct Args {
+    /// Folders of corpora
+    #[arg(required = true, value_name = "CORPUS")]
+    corpora: Vec<PathBuf>,
+    /// File to write the library to
+    #[arg(short, long, value_name = "FILE", default_value = "general.json")]
+    output: PathBuf,
+    /// The share of runs that may have a false alarm
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    alarm_budget: f64,
+    /// Number of threads, of which no more than four per core are used; 0 uses one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+/// Reads the runs, writes the file and prints how the library fared.
+///
+/// # Errors
+/// If a folder or run cannot be read, or the file cannot be written.
+pub fn run(args: Args) -> Result<ExitCode> {
+    runs::set_threads(args.threads);
+    let mut tryouts = Vec::new();
+    let progress = Progress::default();
+    let bar = Bar::over(&progress);
+    for corpus in &args.corpora {
+        for program in folders(corpus)? {
+            let runs = folders(&program)?;
+            let opened = match runs::open_all(&runs) {
+                Ok(opened) => opened,
+                Err(bad) => {
+                    bad.iter().for_each(|line| eprintln!("traincheck: {line}"));
+                    return Ok(ExitCode::from(EXIT_TROUBLE));
+                }
+            };
+            for run in &opened {
+                let (references, damage) = runs::read_references(std::slice::from_ref(run), &progress);
+                if let Some(damage) = damage.first() {
+                    bail!("{}: {damage}", run.folder.display());
+                }
+                for mut reference in references {
+                    reference.evidence.subjects.clear();
+                    tryouts.push(Tryout {
+                        program: last(&program),
+                        run: last(&run.folder),
+                        iterations: reference.run.iterations,
+                        evidence: reference.evidence,
+                    });
+                }
+            }
+        }
+    }
+    drop(bar);
+    let (library, false_alarms) = library(tryouts, args.alarm_budget);
+    library
+        .write(&args.output)
+        .with_context(|| format!("{}: cannot write the library", args.output.display()))?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for entry in &library.claims {
+        let level = if entry.level == Level::Alarm { "alarm" } else { "notice" };
+        let tried = &entry.tried;
+        let broken: Vec<String> =
+            tried.broken.iter().map(|(program, runs)| format!("{} ({runs})", printable(program))).collect();
+        let broken =
+            if broken.is_empty() { String::new() } else { format!("; broken by {}", broken.join(", ")) };
+        writeln!(
+            out,
+            "{level:6}  {} runs of {} programs{broken}  {}",
+            tried.runs, tried.programs, entry.text
+        )?;
+    }
+    writeln!(out, "\nEach program by what the others bear out:")?;
+    for (run, claims) in &false_alarms {
+        for claim in claims {
+            writeln!(out, "  {}: {}", printable(run), claim.text())?;
+        }
+    }
+    let measured = &library.measured;
+    writeln!(
+        out,
+        "{} of {} runs of {} programs raise an alarm; at most {:.1} % (95 %).",
+        measured.alarms,
+        measured.runs,
+        library.programs.len(),
+        measured.upper_bound * 100.0
+    )?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The last part of a path as it was given: a link is not followed.
+fn last(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The folders in a folder, by name.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        folder.read_dir().with_context(|| format!("{}: cannot read the corpus", folder.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+    let mut folders: Vec<PathBuf> = paths.into_iter().filter(|path| path.is_dir()).collect();
+    folders.sort();
+    Ok(folders)
+}

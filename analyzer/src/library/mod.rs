@@ -1,0 +1,169 @@
+//! The library: invariants that name nothing of a program, tried on programs that nobody here wrote, with levels that were
+//! measured on them. It ships with the program; [`measure`] makes it.
+mod bound;
+pub mod measure;
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::infer::Reference;
+use crate::invariants::{Excuse, Invariant, Invariants, Level, Tried};
+use crate::precondition::Precondition;
+use crate::relation::claim::Claim;
+use crate::whole_file;
+
+/// What the field `format` says.
+pub const FORMAT: &str = "traincheck-library";
+/// The version that is written and read.
+pub const VERSION: u64 = 1;
+
+/// The library that ships.
+const BUILT_IN: &str = include_str!("../../library/general.json");
+
+/// Invariants of any program, and what they were tried on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Library {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u64,
+    /// How often its alarms are false on programs that it was not made from.
+    pub measured: Measured,
+    /// The programs, in order of name.
+    pub programs: Vec<Program>,
+    /// In order of id.
+    pub claims: Vec<Entry>,
+}
+
+/// Each program checked by what the others bear out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// The share of runs that may have a false alarm.
+    pub budget: f64,
+    /// Runs that are known to be good.
+    pub runs: u64,
+    /// How many of them raised an alarm.
+    pub alarms: u64,
+    /// An upper bound of the rate, of 95 % confidence if runs were independent.
+    pub upper_bound: f64,
+}
+
+/// A program that was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// Its name in the corpus.
+    pub name: String,
+    /// How many runs, each of another configuration or seed.
+    pub runs: u64,
+    /// Iterations of all of them.
+    pub iterations: u64,
+}
+
+/// A claim and how it fared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// That of the invariant that it makes.
+    pub id: String,
+    /// In words.
+    pub text: String,
+    /// What a violation means.
+    pub level: Level,
+    /// What is claimed.
+    pub claim: Claim,
+    /// On what it was tried.
+    pub tried: Tried,
+}
+
+/// The library that ships with this program.
+pub fn built_in() -> &'static Library {
+    // A test sees to it that it is right.
+    static LIBRARY: LazyLock<Library> = LazyLock::new(|| serde_json::from_str(BUILT_IN).unwrap_or_default());
+    &LIBRARY
+}
+
+impl Entry {
+    /// A claim that was tried.
+    fn new(claim: Claim, level: Level, tried: Tried) -> Entry {
+        let Invariant { id, text, .. } =
+            Invariant::new(claim.clone(), Precondition::default(), level, Vec::new());
+        Entry { id, text, level, claim, tried }
+    }
+
+    fn invariant(&self) -> Invariant {
+        let mut invariant =
+            Invariant::new(self.claim.clone(), Precondition::default(), self.level, Vec::new());
+        invariant.tried = Some(self.tried.clone());
+        invariant
+    }
+}
+
+impl Library {
+    /// Adds its invariants to what was learned of `program`, but for those that are excused, and those that were
+    /// learned of it as well.
+    pub fn join(&self, learned: &mut Invariants, program: Option<&str>) {
+        let program = program.map(str::to_owned);
+        let excused = |entry: &Entry| {
+            learned.excused.iter().any(|one| one.id == entry.id && one.programs.contains(&program))
+        };
+        let is_known = |entry: &Entry| {
+            learned.invariants.iter().any(|one| one.id == entry.id && one.level <= entry.level)
+        };
+        let added: Vec<Invariant> = self
+            .claims
+            .iter()
+            .filter(|entry| !excused(entry) && !is_known(entry))
+            .map(Entry::invariant)
+            .collect();
+        learned.invariants.extend(added);
+    }
+
+    /// Those of its invariants that references break.
+    pub fn excused_by(&self, references: &[Reference]) -> Vec<Excuse> {
+        let excuse = |entry: &Entry| {
+            let breaking =
+                references.iter().filter(|reference| reference.evidence.trial(&entry.claim).violated > 0);
+            let programs = breaking.map(|reference| reference.run.program.clone()).collect();
+            Excuse { id: entry.id.clone(), text: entry.text.clone(), programs }
+        };
+        self.claims.iter().map(excuse).filter(|excuse| !excuse.programs.is_empty()).collect()
+    }
+
+    /// As the bytes of a file.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Writes the file as a whole or not at all.
+    ///
+    /// # Errors
+    /// If the system does not let it.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        whole_file::write(path, self.to_json().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_that_ships_is_right() {
+        let library: Library = serde_json::from_str(BUILT_IN).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((library.format.as_str(), library.version), (FORMAT, VERSION));
+        for entry in &library.claims {
+            let Entry { id, text, level, claim, tried } = entry;
+            assert_eq!(*entry, Entry::new(claim.clone(), *level, tried.clone()), "{id}: {text}");
+            assert!(claim.is_general(), "{id} names something: {text}");
+        }
+        assert!(library.claims.is_sorted_by_key(|entry| &entry.id));
+        assert_eq!(library.to_json(), BUILT_IN, "make it anew with `traincheck library`");
+    }
+}

@@ -1,0 +1,52 @@
+//! `traincheck run` records a program of which nothing was learned and says what is wrong with it, by the library alone.
+
+use traincheck_tests::{Finished, finish, folder, python, script, traincheck};
+
+/// Runs `first_run.py` in a way; `traincheck run` prints its report behind what the script prints.
+fn first_run(way: &str) -> Finished {
+    let temporary = folder();
+    let mut command = traincheck();
+    command.arg("run").arg("-o").arg(temporary.path().join("run")).arg("--").arg(python());
+    command.arg(script("first_run.py")).arg(way).env("OMP_NUM_THREADS", "1");
+    finish(&mut command)
+}
+
+#[track_caller]
+fn assert_alarm(way: &str, title: &str) {
+    let report = first_run(way).exited(1).stdout;
+    assert!(report.contains(&format!("ALARM: {title}")), "{way}: {report}");
+}
+
+#[test]
+fn what_is_right_is_clean_and_says_how_much_was_tested() {
+    for way in ["right", "set to none by hand", "zeroed by hand"] {
+        let report = first_run(way).exited(0).stdout;
+        assert!(report.contains("Verdict: clean."), "{way}: {report}");
+        assert!(report.contains("of the library; nothing was learned of this program"), "{way}: {report}");
+    }
+}
+
+#[test]
+fn gradients_that_nothing_clears() {
+    assert_alarm("never cleared", "Gradients are not cleared");
+}
+
+#[test]
+fn an_optimizer_of_a_model_that_was_replaced() {
+    assert_alarm("stale optimizer", "The optimizer holds the parameters of a model that does not run");
+}
+
+#[test]
+fn a_learning_rate_of_zero() {
+    assert_alarm("rate of zero", "The learning rate is exactly zero");
+}
+
+#[test]
+fn updates_that_are_written_to_a_copy() {
+    assert_alarm("updates lost", "Parameters with gradients never change");
+}
+
+#[test]
+fn a_scheduler_that_never_steps() {
+    assert_alarm("idle scheduler", "A learning-rate scheduler was constructed and does not step");
+}
