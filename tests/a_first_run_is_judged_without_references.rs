@@ -19,7 +19,7 @@ fn assert_alarm(way: &str, title: &str) {
 
 #[test]
 fn what_is_right_is_clean_and_says_how_much_was_tested() {
-    for way in ["right", "set to none by hand", "zeroed by hand"] {
+    for way in ["right", "set to none by hand", "zeroed by hand", "rate run out"] {
         let report = first_run(way).exited(0).stdout;
         assert!(report.contains("Verdict: clean."), "{way}: {report}");
         assert!(report.contains("of the library; nothing was learned of this program"), "{way}: {report}");

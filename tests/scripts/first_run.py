@@ -34,7 +34,10 @@ def main():
     way = sys.argv[1]
     torch.manual_seed(3)
     model = Net()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0 if way == "rate of zero" else 1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0 if way in ("rate of zero", "rate run out") else 1e-2)
+    if way == "rate run out":
+        # What a run has saved whose schedule had come to its end.
+        optimizer.load_state_dict(optimizer.state_dict())
     if way == "stale optimizer":
         model = Net()
     if way == "updates lost":

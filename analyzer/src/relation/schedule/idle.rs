@@ -18,6 +18,11 @@ pub(super) struct Idle {
 }
 
 impl Idle {
+    /// The optimizer is given a saved state, or its scheduler is: its next steps are not its first ones.
+    pub(super) fn resumed(&mut self, optimizer: u32) {
+        self.optimizers.insert(optimizer, None);
+    }
+
     pub(super) fn stepped(&mut self, look: &Look, cx: &mut Context<'_>) {
         let frame = &look.frame;
         let Some(rate) = cx.scene.variables.learning_rate(frame.object) else { return };

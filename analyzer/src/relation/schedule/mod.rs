@@ -24,7 +24,7 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Schedule::default()), structural: true, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::Backward, Role::OptimizerStep, Role::SchedulerStep]),
+    calls: Roles::of(&[Role::Backward, Role::LoadState, Role::OptimizerStep, Role::SchedulerStep]),
     variables: &[States::RATES],
     constructions: true,
     ..Needs::NOTHING
@@ -91,6 +91,10 @@ impl Observer for Schedule {
                 // What a scheduler has made of the rates is seen once there has been time to look.
                 Role::OptimizerStep => self.due(frame.object, frame, cx),
                 Role::SchedulerStep => self.scheduler(frame, cx),
+                Role::LoadState => {
+                    let scheduler = self.schedulers.get(&frame.object);
+                    self.idle.resumed(scheduler.map_or(frame.object, |scheduler| scheduler.optimizer));
+                }
                 _ => {}
             },
             TraceEvent::State(change, Some(look)) if change.attribute == Attribute::Value => {
