@@ -23,22 +23,49 @@ pub struct Counter {
     /// The last iteration of the first half.
     split: u32,
     subjects: Vec<Counts>,
-    /// By number of the subject.
-    general: Vec<Trials>,
+    trials: Trials,
     thinned: BTreeSet<String>,
+}
+
+/// Windows of subjects that name nothing of a program, by number of the subject.
+#[derive(Debug, Default)]
+struct Trials {
+    of: Vec<Windows>,
     /// Outcomes of the window at hand, each once.
     seen: Vec<OutcomeId>,
 }
 
-/// Windows of a subject that names nothing of a program.
+impl Trials {
+    /// Counts a window of `subject` with a verdict.
+    fn count(&mut self, subject: SubjectId, window: &Window<'_>, numbers: &mut Numbers) {
+        if subject as usize >= self.of.len() {
+            self.of.resize_with(subject as usize + 1, Windows::default);
+        }
+        let windows = &mut self.of[subject as usize];
+        windows.total += 1;
+        self.seen.clear();
+        // What one function does, others may do as well: an outcome that is seen by two of them is one.
+        for (which, outcomes) in [window.held, window.inconclusive].into_iter().enumerate() {
+            for &outcome in outcomes {
+                let Some(outcome) = numbers.general_outcome(outcome) else { continue };
+                if !self.seen.contains(&outcome) {
+                    self.seen.push(outcome);
+                    windows.of(outcome)[which] += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Those of one subject.
 #[derive(Debug, Default)]
-struct Trials {
+struct Windows {
     total: u64,
     /// How many of them speak for an outcome, and how many neither for nor against it. There are few.
     outcomes: Vec<(OutcomeId, [u64; 2])>,
 }
 
-impl Trials {
+impl Windows {
     fn of(&mut self, outcome: OutcomeId) -> &mut [u64; 2] {
         let at = self.outcomes.iter().position(|(known, _)| *known == outcome).unwrap_or_else(|| {
             self.outcomes.push((outcome, [0; 2]));
@@ -54,6 +81,8 @@ struct Counts {
     held: FxHashMap<(OutcomeId, SituationId), [u64; 2]>,
     undecided: u64,
     too_many: bool,
+    /// The subject that names nothing of a program, if there is one; asked for once.
+    general: Option<Option<SubjectId>>,
 }
 
 impl Counts {
@@ -93,12 +122,12 @@ impl Counter {
             let key = numbers.subjects.get(id as u32).clone();
             evidence.subjects.insert(key, SubjectEvidence { total, held, undecided, too_many });
         }
-        for (subject, trials) in (0..).zip(self.general).filter(|(_, trials)| trials.total > 0) {
-            let outcomes = trials.outcomes.into_iter();
+        for (subject, windows) in (0..).zip(self.trials.of).filter(|(_, windows)| windows.total > 0) {
+            let outcomes = windows.outcomes.into_iter();
             let outcomes =
                 outcomes.map(|(id, counts)| (numbers.outcomes().get(id).clone(), counts)).collect();
             let subject = numbers.subjects.get(subject).clone();
-            evidence.general.insert(subject, GeneralEvidence { total: trials.total, outcomes });
+            evidence.general.insert(subject, GeneralEvidence { total: windows.total, outcomes });
         }
         evidence
     }
@@ -109,8 +138,7 @@ impl Sink for Counter {
         true
     }
 
-    fn window(&mut self, window: &Window<'_>, scene: &Scene, numbers: &mut Numbers, source: &dyn Source) {
-        self.general(window, scene, numbers, source);
+    fn window(&mut self, window: &Window<'_>, _: &Scene, numbers: &mut Numbers, _: &dyn Source) {
         let subject = window.subject as usize;
         if subject >= self.subjects.len() {
             self.subjects.resize_with(subject + 1, Counts::default);
@@ -119,6 +147,9 @@ impl Sink for Counter {
         if window.cut.is_some() {
             counts.undecided += 1;
             return;
+        }
+        if let Some(general) = *counts.general.get_or_insert_with(|| numbers.general(window.subject)) {
+            self.trials.count(general, window, numbers);
         }
         let half = usize::from(window.now.0 > self.split);
         let mut situation = window.situation;
@@ -137,22 +168,8 @@ impl Sink for Counter {
     }
 
     fn general(&mut self, window: &Window<'_>, _: &Scene, numbers: &mut Numbers, _: &dyn Source) {
-        let Some(subject) = numbers.general(window.subject).filter(|_| window.cut.is_none()) else { return };
-        if subject as usize >= self.general.len() {
-            self.general.resize_with(subject as usize + 1, Trials::default);
-        }
-        let trials = &mut self.general[subject as usize];
-        trials.total += 1;
-        self.seen.clear();
-        // What one function does, others may do as well: an outcome that is seen by two of them is one.
-        for (which, outcomes) in [window.held, window.inconclusive].into_iter().enumerate() {
-            for &outcome in outcomes {
-                let Some(outcome) = numbers.general_outcome(outcome) else { continue };
-                if !self.seen.contains(&outcome) {
-                    self.seen.push(outcome);
-                    trials.of(outcome)[which] += 1;
-                }
-            }
+        if let Some(subject) = numbers.general(window.subject).filter(|_| window.cut.is_none()) {
+            self.trials.count(subject, window, numbers);
         }
     }
 

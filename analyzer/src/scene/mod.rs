@@ -305,6 +305,11 @@ impl Scene {
         self.steps.get(&optimizer).copied().unwrap_or_default()
     }
 
+    /// The call with this number, if it is open or was the last to be left in its thread.
+    pub fn call(&self, call: u64) -> Option<&Frame> {
+        self.threads.iter().find_map(|thread| thread.find(call))
+    }
+
     /// Whether a call with this role is open in the thread.
     pub fn inside(&self, thread: u16, role: Role) -> bool {
         self.threads.get(usize::from(thread)).is_some_and(|thread| thread.role_depth[role as usize] > 0)

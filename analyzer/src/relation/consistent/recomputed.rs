@@ -15,8 +15,6 @@ use crate::situation::NOTHING;
 
 #[derive(Default)]
 pub(super) struct Recomputed {
-    /// The module call that was entered last, by thread, and whether in a backward pass.
-    entered: FxHashMap<u16, (Frame, bool)>,
     /// The stream at the entry of each module in this iteration; `None`: it was called more than once.
     forward: FxHashMap<u32, Option<Digest>>,
     /// What windows are about, how many there were, and in how many at the end the stream was another.
@@ -26,14 +24,6 @@ pub(super) struct Recomputed {
 impl Recomputed {
     pub(super) fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         match event {
-            TraceEvent::Enter(frame)
-                if frame.target.role == Role::ModuleCall
-                    && frame.object != 0
-                    && frame.flags & flags::MODULE_TRAIN != 0 =>
-            {
-                let again = cx.scene.inside(frame.thread, Role::Backward);
-                self.entered.insert(frame.thread, (**frame, again));
-            }
             TraceEvent::IterationBegan(_) => self.forward.clear(),
             TraceEvent::State(change, _) if change.attribute == Attribute::Data => self.state(change, cx),
             _ => {}
@@ -46,9 +36,13 @@ impl Recomputed {
         if variable.kind != VariableKind::Rng || !variable.name.starts_with("torch.") {
             return;
         }
-        let entered = self.entered.values().find(|(frame, _)| frame.call == change.call);
-        let Some((frame, again)) = entered.copied() else { return };
-        if !again {
+        let in_training = |frame: &&Frame| {
+            frame.target.role == Role::ModuleCall
+                && frame.object != 0
+                && frame.flags & flags::MODULE_TRAIN != 0
+        };
+        let Some(frame) = cx.scene.call(change.call).filter(in_training).copied() else { return };
+        if !cx.scene.inside(frame.thread, Role::Backward) {
             self.forward.entry(frame.object).and_modify(|known| *known = None).or_insert(Some(now));
         } else if frame.flags & flags::OUTERMOST != 0
             && let Some(Some(before)) = self.forward.get(&frame.object)

@@ -10,14 +10,14 @@ use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
 use crate::scene::variables::{Change, Digest};
-use crate::scene::{Cut, Frame, Scene, TraceEvent};
+use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 
 /// What modules in evaluation mode draw.
 #[derive(Default)]
 pub struct Draws {
-    /// Evaluations that are open, or were just left, with the stream at their entry.
-    open: FxHashMap<u64, (Frame, Option<Digest>)>,
+    /// Evaluations that are open, or were just left, with the stream at their entry: those of which it was told.
+    open: FxHashMap<u64, (Frame, Digest)>,
     /// By module: what windows are about, how many there were, and in how many at the end something was drawn.
     modules: FxHashMap<u32, (SubjectId, u32, Streak)>,
 }
@@ -26,17 +26,6 @@ impl Draws {
     /// Follows one event.
     pub fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         match event {
-            TraceEvent::Enter(frame) if is_evaluation(frame) => {
-                self.open.insert(frame.call, (**frame, None));
-            }
-            // What the stream is at the return is told after it.
-            TraceEvent::Leave(frame, cut) if is_evaluation(frame) => {
-                let looked_at = |(_, before): &(Frame, Option<Digest>)| before.is_some();
-                let goes_on = *cut != Some(Cut::Raised) && self.open.get(&frame.call).is_some_and(looked_at);
-                if !goes_on {
-                    self.open.remove(&frame.call);
-                }
-            }
             TraceEvent::IterationBegan(_) => self.open.retain(|call, _| cx.scene.is_open(*call)),
             TraceEvent::State(change, _) if change.attribute == Attribute::Data => self.state(change, cx),
             _ => {}
@@ -46,19 +35,16 @@ impl Draws {
     fn state(&mut self, change: &Change, cx: &mut Context<'_>) {
         let Some(now) = change.now else { return };
         let variable = cx.scene.variables.get(change.variable);
-        let Some((frame, before)) = self.open.get_mut(&change.call) else { return };
         if variable.kind != VariableKind::Rng || !variable.name.starts_with("torch.") {
             return;
         }
-        match before {
-            None => *before = Some(now),
-            Some(before) => {
-                let (frame, same) = (*frame, now.same(before));
-                self.open.remove(&change.call);
-                if let Some(same) = same {
-                    self.evaluated(&frame, !same, cx);
-                }
+        // What the stream is at the return is told after it.
+        if let Some((frame, before)) = self.open.remove(&change.call) {
+            if let Some(same) = now.same(&before) {
+                self.evaluated(&frame, !same, cx);
             }
+        } else if let Some(frame) = cx.scene.call(change.call).filter(|frame| is_evaluation(frame)) {
+            self.open.insert(change.call, (*frame, now));
         }
     }
 

@@ -16,59 +16,55 @@ use crate::situation::NOTHING;
 /// An update smaller than this share of the largest element is lost in rounding of single precision (2^-24).
 const ROUNDING: f64 = 5.96e-8;
 
-/// What became of each parameter so far; one that has changed is done with.
+/// What became of each parameter so far.
 #[derive(Default)]
 pub(super) struct Trained {
-    parameters: BTreeMap<VarId, Parameter>,
+    /// By number of the variable: whether it has changed, and is done with.
+    changed: Vec<bool>,
+    /// Those that should have changed and did not.
+    standing: BTreeMap<VarId, Standing>,
 }
 
+/// A parameter that stands still.
 #[derive(Clone, Copy)]
-enum Parameter {
-    Changed,
-    /// Steps in which it should have changed and did not.
-    Stands {
-        steps: u32,
-        began: (u32, u32),
-        last: (Frame, u32, u32),
-        contents: Digest,
-    },
+struct Standing {
+    /// Steps in which it should have changed.
+    steps: u32,
+    began: (u32, u32),
+    last: (Frame, u32, u32),
+    contents: Digest,
 }
 
 impl Trained {
     pub(super) fn step(&mut self, change: &Change<'_>, cx: &mut Context<'_>) {
-        if let Some(Parameter::Changed) = self.parameters.get(&change.id) {
+        let at = change.id as usize;
+        if self.changed.get(at) == Some(&true) {
             return;
         }
         let look = change.look;
         let now = (look.iteration, look.step);
         let trained = should_change(change, cx.scene);
         if !change.same {
-            self.parameters.insert(change.id, Parameter::Changed);
+            self.changed.resize(self.changed.len().max(at + 1), false);
+            self.changed[at] = true;
+            self.standing.remove(&change.id);
             if trained {
                 window(change.id, true, &look.frame, now, now, change.before, cx);
             }
-            return;
-        }
-        if !trained {
-            return;
-        }
-        let stands = self.parameters.entry(change.id).or_insert(Parameter::Stands {
-            steps: 0,
-            began: now,
-            last: (look.frame, now.0, now.1),
-            contents: change.before,
-        });
-        if let Parameter::Stands { steps, last, .. } = stands {
-            *steps = steps.saturating_add(1);
-            *last = (look.frame, now.0, now.1);
+        } else if trained {
+            let last = (look.frame, now.0, now.1);
+            let contents = change.before;
+            let standing =
+                self.standing.entry(change.id).or_insert(Standing { steps: 0, began: now, last, contents });
+            standing.steps = standing.steps.saturating_add(1);
+            standing.last = last;
         }
     }
 
     pub(super) fn end(&mut self, cx: &mut Context<'_>) {
-        for (id, parameter) in std::mem::take(&mut self.parameters) {
-            if let Parameter::Stands { steps, began, last: (frame, iteration, step), contents } = parameter
-                && steps >= PERSISTENT
-            {
+        for (id, standing) in std::mem::take(&mut self.standing) {
+            let Standing { steps, began, last: (frame, iteration, step), contents } = standing;
+            if steps >= PERSISTENT {
                 window(id, false, &frame, (iteration, step), began, contents, cx);
             }
         }
