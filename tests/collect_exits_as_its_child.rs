@@ -110,7 +110,10 @@ fn what_cannot_be_started_is_125() {
 
 #[test]
 fn usage_errors_are_2() {
-    finish(traincheck().arg("collect")).exited(2);
+    for arguments in [&["collect"][..], &["run"], &["run", "--"]] {
+        let stderr = finish(traincheck().args(arguments)).exited(2).stderr;
+        assert!(stderr.contains("the command comes behind `--`"), "{stderr}");
+    }
     let stderr = finish(traincheck().args(["collect", "python", "train.py"])).exited(2).stderr;
     assert!(stderr.contains("put `--` before the command"), "{stderr}");
     finish(traincheck().arg("no-such-subcommand")).exited(2);

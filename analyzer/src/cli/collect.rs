@@ -1,29 +1,28 @@
 //! `traincheck collect`: runs a command with the agent preloaded.
 //!
-//! It only sets variables of the environment and stands aside: stdin, stdout and stderr are the child's,
-//! signals reach it, and its exit code is ours.
+//! It only sets variables of the environment and stands aside: stdin, stdout and stderr are the child's, and what its
+//! [`Job`] does with signals and exit codes.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use traincheck_schema::run::{Process, Run, rescue_rings};
 
+use super::job::Job;
 use super::run_folder::{Became, RunFolder};
 use super::settings::Options;
 use super::{EXIT_TROUBLE, complain};
 use crate::calendar;
 
 /// Exit code if the agent or the command could not be started; no exit code of the command itself.
-const EXIT_NOT_STARTED: u8 = 125;
+pub(super) const EXIT_NOT_STARTED: u8 = 125;
 /// Names the agent to preload.
 const AGENT_VARIABLE: &str = "TRAINCHECK_AGENT";
 /// Names the folder of the run; the agent reads it.
@@ -35,6 +34,7 @@ const RUNS_FOLDER: &str = "traincheck-runs";
 
 /// The arguments of `traincheck collect`.
 #[derive(clap::Args)]
+#[group(id = "collect")]
 #[command(
     after_help = "Exits as the command does (128 + n if signal n ended it), with 125 if the agent or the \
                         command could not be started, or with 2 if a setting is wrong.\n\nThe agent is the file that TRAINCHECK_AGENT names, else \
@@ -79,14 +79,14 @@ pub(super) fn record(args: Args) -> Recorded {
     let started = find_agent()
         .and_then(|agent| Ok((agent, RunFolder::make(run_folder(args.settings.path("run_dir"))?)?)))
         .and_then(|(agent, folder)| Ok((start(&args.command, &agent, folder.path(), variables)?, folder)));
-    let (mut child, folder) = match started {
+    let (mut job, folder) = match started {
         Ok(started) => started,
         Err(error) => {
             complain(&error);
             return failed(EXIT_NOT_STARTED);
         }
     };
-    let code = match wait(&mut child) {
+    let code = match job.wait() {
         Ok(code) => code,
         Err(error) => {
             complain(&anyhow::Error::new(error).context("lost sight of the command"));
@@ -95,6 +95,8 @@ pub(super) fn record(args: Args) -> Recorded {
     };
     // If it was killed, what it recorded last is in memory.
     rescue_rings(folder.path());
+    // From here on signals are for us.
+    drop(job);
     let became = folder.became();
     say_where(&folder, &became);
     let run = matches!(became, Became::Recorded).then(|| folder.path().to_owned());
@@ -221,17 +223,12 @@ fn new_name() -> String {
 }
 
 /// Starts the command with the agent preloaded.
-fn start(
-    command: &[OsString],
-    agent: &Path,
-    folder: &Path,
-    variables: Vec<(&str, OsString)>,
-) -> Result<Child> {
+fn start(command: &[OsString], agent: &Path, folder: &Path, variables: Vec<(&str, OsString)>) -> Result<Job> {
     // clap has seen to it that there is at least one.
     let program = &command[0];
     let mut child = Command::new(program);
     child.args(&command[1..]).env("LD_PRELOAD", preload(agent)).env(RUN_DIR_VARIABLE, folder).envs(variables);
-    spawn(&mut child)
+    Job::start(&mut child)
 }
 
 /// The value of `LD_PRELOAD` that adds the agent.
@@ -242,75 +239,4 @@ pub(super) fn preload(agent: &Path) -> OsString {
         preload.push(others);
     }
     preload
-}
-
-/// Starts a child for [`wait`], which from here on deals with signals.
-pub(super) fn spawn(child: &mut Command) -> Result<Child> {
-    let mask = block_signals();
-    // SAFETY: between fork and exec it makes one call, which is async-signal-safe, with a set that is initialised.
-    unsafe {
-        child.pre_exec(move || match libc::sigprocmask(libc::SIG_SETMASK, &mask, std::ptr::null_mut()) {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        });
-    }
-    child.spawn().with_context(|| format!("cannot start {}", child.get_program().display()))
-}
-
-/// Signals that ask a job to end, or to save what it has.
-const FORWARDED: [libc::c_int; 6] =
-    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
-
-/// The signals that [`wait`] deals with.
-fn signals() -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initialises the set, and sigaddset is given an initialised one and valid numbers.
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        for signal in FORWARDED.into_iter().chain([libc::SIGCHLD]) {
-            libc::sigaddset(set.as_mut_ptr(), signal);
-        }
-        set.assume_init()
-    }
-}
-
-/// From here on signals wait until [`wait`] takes them. Returns the mask that we were started with, which the
-/// child must get back.
-fn block_signals() -> libc::sigset_t {
-    let mut before = MaybeUninit::uninit();
-    // SAFETY: the disposition is one that the system defines, both sets are initialised, and a call with valid
-    // arguments, as this one is, fills in `before`. A SIGCHLD that is ignored, as some launchers leave it, would
-    // make the kernel throw the child's exit code away.
-    unsafe {
-        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
-        libc::sigemptyset(before.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_BLOCK, &signals(), before.as_mut_ptr());
-        before.assume_init()
-    }
-}
-
-/// Waits for the end of the child and passes signals on to it.
-///
-/// A signal from the terminal has gone to the child already, as to everybody in the foreground: only those sent
-/// to this process alone are passed on. Ours is the exit code of the child, or 128 and the signal that ended it.
-pub(super) fn wait(child: &mut Child) -> io::Result<u8> {
-    let set = signals();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-            return Ok(code.map_or(EXIT_NOT_STARTED, |code| code as u8));
-        }
-        let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
-        // SAFETY: the set is initialised, and the place for the answer is ours.
-        let signal = unsafe { libc::sigwaitinfo(&set, info.as_mut_ptr()) };
-        if signal < 0 {
-            continue;
-        }
-        // SAFETY: sigwaitinfo returned a signal, so it has filled in `info`.
-        let from_process = unsafe { info.assume_init() }.si_code <= 0;
-        if signal != libc::SIGCHLD && from_process {
-            // SAFETY: the child was not waited for to the end yet, so its id is still its own.
-            unsafe { libc::kill(child.id() as libc::pid_t, signal) };
-        }
-    }
 }

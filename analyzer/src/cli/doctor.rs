@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 use traincheck_schema::run::REPORT_VARIABLE;
 
+use super::job::Job;
 use super::{EXIT_TROUBLE, collect, in_one_line};
 use crate::doctor::{Agent, Examination, Facts, PROBE, Python, find, last_line, text};
 
@@ -126,8 +127,8 @@ fn try_program(examination: &mut Examination, agent: &Path, command: &[OsString]
     let mut child = Command::new(&command[0]);
     // Stdout is for the report.
     child.args(&command[1..]).stdout(io::stderr());
-    let mut child = collect::spawn(preload(&mut child, agent, folder.path()))?;
-    let code = collect::wait(&mut child).context("lost sight of the command")?;
+    let mut job = Job::start(preload(&mut child, agent, folder.path()))?;
+    let code = job.wait().context("lost sight of the command")?;
     examination.of_program(command, code, folder.path());
     Ok(())
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod infer;
 mod inspect;
 mod invariants;
+mod job;
 mod library;
 mod progress;
 mod run;
@@ -79,14 +80,21 @@ fn parse() -> Cli {
         let runs_commands = env::args_os()
             .nth(1)
             .is_some_and(|name| ["run", "collect", "doctor"].iter().any(|runs| name == *runs));
-        let is_name = |argument: &ContextValue| match argument {
-            ContextValue::String(argument) => !argument.starts_with('-'),
-            _ => false,
+        let tip = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+            (ErrorKind::UnknownArgument, Some(ContextValue::String(argument)))
+                if !argument.starts_with('-') =>
+            {
+                "put `--` before the command"
+            }
+            (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing)))
+                if missing.iter().any(|argument| argument.starts_with("<CMD>")) =>
+            {
+                "the command comes behind `--`, as in `-- python train.py`"
+            }
+            _ => "",
         };
-        let begins_command = error.get(ContextKind::InvalidArg).is_some_and(is_name);
-        if error.kind() == ErrorKind::UnknownArgument && runs_commands && begins_command {
-            let tip = "put `--` before the command".to_owned().into();
-            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+        if runs_commands && !tip.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.to_owned().into()]));
         }
         error.exit()
     })
