@@ -9,8 +9,9 @@ use crate::relation::statement::Literal;
 /// The guide to the relations.
 const GUIDE: &str = include_str!("../../docs/relations.md");
 
-/// What the guide says about a relation: its first paragraphs, and what of a violation is no error. Markdown.
-pub fn relation_text(relation: RelationName) -> Vec<String> {
+/// What the guide says about the relation of an invariant: its first paragraphs, and what of a violation is no error; of
+/// one that was learned also what makes an alarm of it. Markdown.
+pub fn relation_text(relation: RelationName, is_of_library: bool) -> Vec<String> {
     let heading = format!("## {}", relation.word());
     let section = GUIDE.lines().skip_while(|line| line.trim_end() != heading).skip(1);
     let section: Vec<&str> = section.take_while(|line| !line.starts_with("## ")).collect();
@@ -25,9 +26,11 @@ pub fn relation_text(relation: RelationName) -> Vec<String> {
         }
         open = !line.trim().is_empty();
     }
-    let is_wanted = |part: &String| {
-        !part.starts_with("- ")
-            || ["- Alarms:", "- No error:", "- Superficial:"].iter().any(|b| part.starts_with(b))
+    let is_wanted = |part: &String| match part.strip_prefix("- ") {
+        // Of the library's levels the references say nothing.
+        Some(item) if item.starts_with("Alarms:") => !is_of_library,
+        Some(item) => item.starts_with("No error:") || item.starts_with("Superficial:"),
+        None => true,
     };
     parts.into_iter().filter(is_wanted).collect()
 }
@@ -85,7 +88,7 @@ mod tests {
     #[test]
     fn the_guide_has_a_section_on_every_relation() {
         for &relation in RelationName::ALL {
-            let text = relation_text(relation);
+            let text = relation_text(relation, false);
             assert!(text.first().is_some_and(|first| first.len() > 20), "docs/relations.md: {:?}", relation);
         }
     }

@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_is_right_for_the_library_too() {
+        for Cause { id, title, advice, .. } in built_in().iter() {
+            for text in [title, advice] {
+                assert!(!text.contains("reference"), "{id}: {text}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_row_is_said_with_its_line() {
         let of = |rows: &str| {
             let text =

@@ -124,9 +124,11 @@ pub(super) fn finding<'a>(
 
 /// What is wrong where no cause is known.
 fn title(invariant: &Invariant) -> String {
-    match invariant.claim.holds().called() {
-        Some(call) => format!("{call} is not called where it was in the reference runs"),
-        None => format!("This no longer holds: {}", invariant.text),
+    match (invariant.claim.holds().called(), &invariant.tried) {
+        (Some(call), None) => format!("{call} is not called where it was in the reference runs"),
+        (Some(call), Some(_)) => format!("{call} is not called where it should be"),
+        (None, None) => format!("This no longer holds: {}", invariant.text),
+        (None, Some(_)) => format!("This does not hold: {}", invariant.text),
     }
 }
 

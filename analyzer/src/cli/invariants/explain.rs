@@ -68,8 +68,15 @@ fn text(
     if !others.is_empty() {
         writeln!(out, "It may also come of: {}.", others.join(", "))?;
     }
-    writeln!(out, "\nThe relation `{}`:", invariant.claim.relation().word())?;
-    for part in explain::relation_text(invariant.claim.relation()) {
+    let (relation, is_of_library) = (invariant.claim.relation(), invariant.tried.is_some());
+    // The guide speaks of what is learned.
+    let how = if is_of_library {
+        ", as it is learned of classes and functions; the library says it of any"
+    } else {
+        ""
+    };
+    writeln!(out, "\nThe relation `{}`{how}:", relation.word())?;
+    for part in explain::relation_text(relation, is_of_library) {
         writeln!(out, "  {part}")?;
     }
     Ok(())
