@@ -1,5 +1,7 @@
 //! `traincheck run` records a program of which nothing was learned and says what is wrong with it, by the library alone.
 
+use std::fs;
+
 use traincheck_tests::{Finished, finish, folder, python, script, traincheck};
 
 /// Runs `first_run.py` in a way; `traincheck run` prints its report behind what the script prints.
@@ -24,6 +26,44 @@ fn what_is_right_is_clean_and_says_how_much_was_tested() {
         assert!(report.contains("Verdict: clean."), "{way}: {report}");
         assert!(report.contains("of the library; nothing was learned of this program"), "{way}: {report}");
     }
+}
+
+#[test]
+fn a_report_in_a_file_leaves_stdout_to_the_job() {
+    let temporary = folder();
+    let report = temporary.path().join("report.json");
+    let run = |options: &[&str]| {
+        let mut command = traincheck();
+        command
+            .arg("run")
+            .arg("-o")
+            .arg(temporary.path().join("run"))
+            .arg("--report")
+            .arg(&report)
+            .args(options);
+        command.arg("--").arg(python());
+        finish(command.arg(script("first_run.py")).arg("stale optimizer"))
+    };
+    let finished = run(&["--format", "json"]).exited(1);
+    let of_the_job = finished.stdout.lines().filter(|line| line.starts_with("epoch ")).count();
+    assert_eq!(of_the_job, finished.stdout.lines().count(), "{}", finished.stdout);
+    assert!(finished.stderr.contains("Verdict: 1 alarm."), "{}", finished.stderr);
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    assert_eq!(report["findings"][0]["cause"], "stale-optimizer");
+}
+
+#[test]
+fn where_nothing_trains_there_is_no_verdict() {
+    let temporary = folder();
+    let run = |code: &str| {
+        let mut command = traincheck();
+        command.current_dir(temporary.path()).args(["run", "--"]).arg(python()).args(["-c", code]);
+        finish(&mut command).exited(2)
+    };
+    let finished = run("import torch; torch.ones(2) @ torch.ones(2)");
+    assert!(finished.stderr.contains("nothing was recorded: nothing trained"), "{}", finished.stderr);
+    let finished = run("import torch; torch.nn.Linear(2, 2)(torch.ones(1, 2))");
+    assert!(finished.stdout.contains("No verdict: no backward pass was seen"), "{}", finished.stdout);
 }
 
 #[test]

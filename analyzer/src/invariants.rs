@@ -42,7 +42,8 @@ pub struct Invariants {
     pub version: u64,
     /// The runs it was learned from.
     pub runs: Vec<ReferenceRun>,
-    /// Invariants of the library that one of the runs breaks: for its program they do not count.
+    /// Invariants of the library that one of the runs breaks: they do not count, with references of several programs for
+    /// those that break them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excused: Vec<Excuse>,
     /// In order of id.
@@ -104,7 +105,8 @@ pub struct Invariant {
     #[serde(default)]
     pub confidence: f64,
     /// How it was tried, where it was not learned from these runs but is the library's: it names nothing of a program.
-    #[serde(skip)]
+    /// No file of invariants has such.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub tried: Option<Tried>,
 }
 
@@ -232,12 +234,13 @@ pub enum ReadInvariantsError {
     },
 }
 
+/// What a file of ours says before all else.
 #[derive(Deserialize)]
-struct Envelope {
+pub(crate) struct Envelope {
     #[serde(default)]
-    format: Option<String>,
+    pub format: Option<String>,
     #[serde(default)]
-    version: Option<u64>,
+    pub version: Option<u64>,
 }
 
 impl Invariants {
@@ -294,8 +297,7 @@ impl Invariants {
     /// function calls, which is a matter of how a script is cut into functions, and that a part is there which a
     /// training can do without.
     pub fn for_program(&self, program: Option<&str>) -> Cow<'_, Invariants> {
-        let programs: BTreeSet<Option<&str>> = self.runs.iter().map(|run| run.program.as_deref()).collect();
-        if programs.len() < 2 {
+        if self.is_of_one_program() {
             return Cow::Borrowed(self);
         }
         let mut invariants = self.clone();
@@ -310,6 +312,13 @@ impl Invariants {
             }
         }
         Cow::Owned(invariants)
+    }
+
+    /// Whether all references are of one program.
+    pub fn is_of_one_program(&self) -> bool {
+        let mut programs = self.runs.iter().map(|run| &run.program);
+        let first = programs.next();
+        programs.all(|program| Some(program) == first)
     }
 
     /// As the bytes of a file.

@@ -16,7 +16,7 @@ const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 static UNFINISHED: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
 /// Writes `bytes` beside `path` and renames, so that no reader ever sees half of it. A signal that ends the program
-/// meanwhile leaves neither the half nor a trace of it.
+/// meanwhile leaves neither the half nor a trace of it. A link stays one, and pipes and devices are written into.
 ///
 /// # Errors
 /// If the system does not let it. What was there before is there still.
@@ -24,6 +24,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // There is one handler and it knows one file.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let target = path.canonicalize();
+    let path = target.as_deref().unwrap_or(path);
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return File::options().write(true).open(path)?.write_all(bytes);
+    }
     let name =
         path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
     let mut beside = OsString::from(".");
@@ -94,5 +99,29 @@ extern "C" fn remove_and_end(signal: c_int) {
         }
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn links_and_devices_stay_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "before").unwrap();
+        symlink(&file, &link).unwrap();
+        write(&link, b"after").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"after");
+
+        let device = folder.path().join("device");
+        symlink("/dev/null", &device).unwrap();
+        write(&device, b"nothing").unwrap();
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing is left beside them");
     }
 }

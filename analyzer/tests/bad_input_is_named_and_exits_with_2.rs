@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use support::scripts::Script;
 use traincheck_analyzer::invariants::{Invariants, ReadInvariantsError};
+use traincheck_analyzer::library::{self, Library, ReadLibraryError};
 
 fn traincheck(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_traincheck"))
@@ -54,9 +55,84 @@ fn a_bad_run_and_bad_invariants_are_both_named() {
 }
 
 #[test]
+fn what_a_run_is_to_be_checked_by_is_read_before_it_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("junk"), "junk").unwrap();
+    for (option, file, says) in [
+        ("-i", "missing.json", "cannot read the invariants"),
+        ("-i", "junk", "not a file of invariants"),
+        ("--library", "missing.json", "cannot read the library"),
+        ("--library", "junk", "not a library"),
+        ("-s", "missing.toml", "missing.toml"),
+        ("--causes", "junk", "junk"),
+        ("--report", "no/such/folder", "cannot write the report"),
+        ("--report", ".", "it is a folder"),
+    ] {
+        let (code, stdout, stderr) =
+            traincheck(&["run", option, file, "--", "touch", "started"], folder.path());
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{option} {file}: {stderr}");
+        assert!(stderr.contains(file) && stderr.contains(says), "{option} {file}: {stderr}");
+        assert!(!folder.path().join("started").exists(), "{option} {file}");
+    }
+    let all =
+        ["run", "-i", "a", "--library", "b", "-s", "c", "--causes", "d", "--report", "e/f", "--", "true"];
+    let (_, _, stderr) = traincheck(&all, folder.path());
+    assert_eq!(stderr.lines().count(), 5, "{stderr}");
+}
+
+#[test]
+fn a_corpus_without_runs_and_a_budget_that_is_no_share_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("corpus/program")).unwrap();
+    let (code, stdout, stderr) = traincheck(&["library", "corpus"], folder.path());
+    assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+    assert!(stderr.contains("corpus: no run in this corpus"), "{stderr}");
+    for budget in ["0", "1", "-0.1", "2", "NaN", "inf", "much"] {
+        let option = format!("--alarm-budget={budget}");
+        let (code, _, stderr) = traincheck(&["library", "corpus", &option], folder.path());
+        assert_eq!(code, Some(2), "{budget}");
+        assert!(stderr.contains("a share between 0 and 1"), "{budget}: {stderr}");
+    }
+    assert!(!folder.path().join("general.json").exists());
+}
+
+#[test]
+fn hostile_libraries_give_clear_errors() {
+    let good = library::built_in().to_json();
+    let edited = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1)
+    };
+    let parse = |bytes: &str| Library::parse(bytes.as_bytes(), Path::new("x.json"));
+    assert_eq!(parse(&good).expect("it is one"), *library::built_in());
+    for (bytes, says) in [
+        ("", "not a library"),
+        ("[]", "not a library"),
+        ("{}", "lacks"),
+        (&*learned().to_json(), "give what `traincheck infer` wrote with -i"),
+        (&*edited("\"version\": 1", "\"version\": 2"), "a library of version 2"),
+        (&*edited("\"claims\"", "\"claim\""), "not a library"),
+        (&*good[..good.len() / 2].to_owned(), "not a library"),
+        (&*edited("\"is\": \"held\"", "\"is\": \"held_once\""), "the id is not that of the claim"),
+        (&*edited("\"text\": \"", "\"text\": \"Not so: "), "the text is not that of the claim"),
+        (&*edited("\"windows\": ", "\"windows\": 0"), "not a library"),
+        (&*edited("\"programs\": 10,", "\"programs\": 10000,"), "does not add up"),
+    ] {
+        let error = parse(bytes).expect_err(says).to_string();
+        assert!(error.contains(says) && error.contains("x.json"), "{error}, wanted: {says}");
+    }
+    let twice = good.replace("cover-", "count-");
+    let error = parse(&twice).expect_err("other ids");
+    assert!(matches!(error, ReadLibraryError::Inconsistent { .. }), "{error}");
+}
+
+#[test]
 fn usage_errors_exit_with_2() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["infer"][..], &["check"], &["check", "a", "--format", "xml"]] {
+    let both = ["check", "a", "-i", "b", "--library", "c", "--no-library"];
+    for arguments in
+        [&["infer"][..], &["check"], &["check", "a", "--format", "xml"], &["run"], &["run", "--"], &both]
+    {
         assert_eq!(traincheck(arguments, folder.path()).0, Some(2), "{arguments:?}");
     }
 }

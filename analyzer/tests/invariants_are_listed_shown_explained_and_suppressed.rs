@@ -102,6 +102,26 @@ fn one_is_shown_and_explained() {
 }
 
 #[test]
+fn what_is_the_librarys_is_shown_with_how_it_was_tried_and_speaks_of_no_references() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |arguments: &[&str]| traincheck(&[&["invariants"][..], arguments].concat(), folder.path(), "1");
+    let (_, stdout, _) = of(&["list", "--format", "json"]);
+    let all: Vec<Value> = serde_json::from_str(&stdout).unwrap();
+    assert!(all.len() > 20);
+    for one in all {
+        let id = one["id"].as_str().unwrap();
+        let (_, stdout, _) = of(&["show", id, "--format", "json"]);
+        assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap(), one);
+        let count = |what: &str| one["tried"][what].as_u64().unwrap_or_default();
+        assert!(count("programs") >= 5 && count("runs") >= count("programs"), "{stdout}");
+        let (_, stdout, _) = of(&["explain", id]);
+        let (said, guide) = stdout.split_once("\nThe relation `").expect("the guide's part");
+        assert!(!said.contains("reference") && said.contains("(library)"), "{said}");
+        assert!(!guide.contains("- Alarms:"), "{guide}");
+    }
+}
+
+#[test]
 fn ids_that_name_none_or_several_are_refused() {
     let folder = folder();
     for (id, says) in

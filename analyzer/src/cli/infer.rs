@@ -6,17 +6,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use traincheck_analyzer::infer::{Learned, learn, reasons};
-use traincheck_analyzer::invariants::count_by_relation;
-use traincheck_analyzer::library;
+use traincheck_analyzer::invariants::{Excuse, Invariants, count_by_relation};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_analyzer::whole_file;
-use traincheck_analyzer::words::printable;
+use traincheck_analyzer::words::{plural, printable};
 
+use super::library_file::LibraryFile;
 use super::progress::Bar;
-
-/// Exit code for bad input.
-const EXIT_BAD_INPUT: u8 = 2;
+use super::{EXIT_TROUBLE, complain_of};
 
 /// The arguments of `traincheck infer`.
 #[derive(clap::Args)]
@@ -31,6 +29,8 @@ pub struct Args {
     /// File to write the invariants to
     #[arg(short, long, value_name = "FILE", default_value = "invariants.json")]
     output: PathBuf,
+    #[command(flatten)]
+    library: LibraryFile,
     /// Learn from runs that are damaged, too: from what of them is whole
     #[arg(long)]
     damaged: bool,
@@ -49,17 +49,18 @@ pub struct Args {
 /// If the file cannot be written.
 pub fn run(args: Args) -> Result<ExitCode> {
     runs::set_threads(args.threads);
-    let opened = match runs::open_all(&args.runs) {
-        Ok(opened) => opened,
-        Err(bad) => {
-            bad.iter().for_each(|line| eprintln!("traincheck: {line}"));
-            return Ok(ExitCode::from(EXIT_BAD_INPUT));
+    let library = args.library.read().map_err(|error| vec![error.to_string()]);
+    let (opened, library) = match (runs::open_all(&args.runs), library) {
+        (Ok(opened), Ok(library)) => (opened, library),
+        (opened, library) => {
+            complain_of([opened.err(), library.err()].into_iter().flatten().flatten());
+            return Ok(ExitCode::from(EXIT_TROUBLE));
         }
     };
     let twice = runs::given_twice(&opened);
     if !twice.is_empty() {
-        twice.iter().for_each(|line| eprintln!("traincheck: {line}"));
-        return Ok(ExitCode::from(EXIT_BAD_INPUT));
+        complain_of(twice);
+        return Ok(ExitCode::from(EXIT_TROUBLE));
     }
     if opened.len() == 1 {
         eprintln!(
@@ -76,9 +77,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
             "traincheck: nothing was learned, because a run is damaged or ends before its job; leave it out, restore it, \
              or learn from what of it is whole with --damaged"
         );
-        return Ok(ExitCode::from(EXIT_BAD_INPUT));
+        return Ok(ExitCode::from(EXIT_TROUBLE));
     }
-    let excused = library::built_in().excused_by(&references);
+    let excused = library.excused_by(&references);
     let mut learned = learn(references);
     learned.invariants.excused = excused;
     let invariants = &learned.invariants;
@@ -97,17 +98,39 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(file) = &args.explain {
         write_explanation(&learned, file)?;
     }
+    sum_up(invariants, &args.output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How much was learned, and what of the library will not count.
+fn sum_up(invariants: &Invariants, file: &Path) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     let counts = count_by_relation(&invariants.invariants);
     let alarms: usize = counts.iter().map(|(_, alarms, _)| alarms).sum();
     let notices: usize = counts.iter().map(|(_, _, notices)| notices).sum();
     writeln!(
-        io::stdout(),
+        out,
         "{}: {alarms} alarm-level and {notices} notice-level invariants from {} {}",
-        args.output.display(),
+        file.display(),
         invariants.runs.len(),
         if invariants.runs.len() == 1 { "run" } else { "runs" },
     )?;
-    Ok(ExitCode::SUCCESS)
+    let excused = &invariants.excused;
+    if !excused.is_empty() {
+        let count = plural(excused.len() as u64, "invariant");
+        writeln!(
+            out,
+            "These runs break {count} of the library, which therefore will not count with this file:"
+        )?;
+    }
+    let of_one = invariants.is_of_one_program();
+    for Excuse { id, text, programs } in excused {
+        let names = programs.iter().map(|program| program.as_deref().unwrap_or("a program without a name"));
+        let names: Vec<String> = names.map(printable).collect();
+        let of = if of_one { String::new() } else { format!(" (for {})", names.join(", ")) };
+        writeln!(out, "  {id}  {text}{of}")?;
+    }
+    Ok(())
 }
 
 fn write_explanation(learned: &Learned, file: &Path) -> Result<()> {

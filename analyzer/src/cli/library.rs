@@ -11,8 +11,8 @@ use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_analyzer::words::printable;
 
-use super::EXIT_TROUBLE;
 use super::progress::Bar;
+use super::{EXIT_TROUBLE, complain_of};
 
 /// The arguments of `traincheck library`.
 #[derive(clap::Args)]
@@ -28,11 +28,19 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE", default_value = "general.json")]
     output: PathBuf,
     /// The share of runs that may have a false alarm
-    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
     alarm_budget: f64,
     /// Number of threads, of which no more than four per core are used; 0 uses one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+}
+
+/// A share that is neither nothing nor all.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("a share between 0 and 1, neither included, is expected: 0.02 for one run in 50".into()),
+    }
 }
 
 /// Reads the runs, writes the file and prints how the library fared.
@@ -45,12 +53,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let progress = Progress::default();
     let bar = Bar::over(&progress);
     for corpus in &args.corpora {
+        let before = tryouts.len();
         for program in folders(corpus)? {
             let runs = folders(&program)?;
             let opened = match runs::open_all(&runs) {
                 Ok(opened) => opened,
                 Err(bad) => {
-                    bad.iter().for_each(|line| eprintln!("traincheck: {line}"));
+                    complain_of(bad);
                     return Ok(ExitCode::from(EXIT_TROUBLE));
                 }
             };
@@ -69,6 +78,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
                     });
                 }
             }
+        }
+        if tryouts.len() == before {
+            bail!(
+                "{}: no run in this corpus; it needs a folder for each program, and in that one for each of its runs",
+                corpus.display()
+            );
         }
     }
     drop(bar);

@@ -1,4 +1,5 @@
 //! The command line: one table of subcommands, and what all of them do alike with errors.
+mod by;
 mod check;
 mod collect;
 mod doctor;
@@ -7,6 +8,7 @@ mod inspect;
 mod invariants;
 mod job;
 mod library;
+mod library_file;
 mod progress;
 mod run;
 mod run_folder;
@@ -103,6 +105,11 @@ fn parse() -> Cli {
 /// Says on stderr what went wrong, with all its causes, in one line.
 fn complain(error: &anyhow::Error) {
     eprintln!("traincheck: {}", in_one_line(error));
+}
+
+/// Says on stderr what is wrong with several things, a line each.
+fn complain_of(bad: impl IntoIterator<Item = String>) {
+    bad.into_iter().for_each(|line| eprintln!("traincheck: {line}"));
 }
 
 /// What went wrong and why. Errors of libraries are printed without their causes elsewhere, so they name them: what has

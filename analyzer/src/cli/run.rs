@@ -3,33 +3,51 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use traincheck_schema::run::Run;
 
-use super::{check, collect};
+use super::by::By;
+use super::{EXIT_TROUBLE, check, collect, complain, complain_of};
 
 /// The arguments of `traincheck run`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exits as the command does if that fails. Else with 0 if its run is clean, 1 if it raises alarms, and 2 \
-                        if there is no verdict, or nothing trained; 125 if the agent or the command could not be started."
+    after_help = "Example: traincheck run -- python train.py\n\nExits as the command does if that fails. Else with 0 if \
+                        its run is clean, 1 if it raises alarms, and 2 if there is no verdict, or nothing trained; with \
+                        2 before the command starts if a file or setting is wrong, and with 125 if the agent or the \
+                        command could not be started."
 )]
 pub struct Args {
-    #[command(flatten)]
-    by: check::By,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "What to check by")]
+    by: By,
+    #[command(flatten, next_help_heading = "What to record")]
     collect: collect::Args,
 }
 
 /// Records the command and checks the run.
 ///
 /// # Errors
-/// If the report cannot be printed.
+/// If the report of a command that succeeded cannot be printed.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let recorded = collect::record(args.collect);
-    let Some(run) = recorded.run else {
-        let code = if recorded.succeeded { ExitCode::from(super::EXIT_TROUBLE) } else { recorded.code };
-        return Ok(code);
+    let basis = match args.by.read() {
+        Ok(basis) => basis,
+        Err(bad) => {
+            complain_of(bad);
+            return Ok(ExitCode::from(EXIT_TROUBLE));
+        }
     };
-    let verdict = check::check(&run, args.by)?;
+    let recorded = collect::record(args.collect);
+    let verdict = match &recorded.run {
+        Some(folder) => {
+            Run::open(folder).map_err(Into::into).and_then(|run| check::check(&run, &args.by, &basis))
+        }
+        None => Ok(ExitCode::from(EXIT_TROUBLE)),
+    };
     // A job that failed may have failed for what was found; its own exit code says more to whoever waits for it.
-    Ok(if recorded.succeeded { verdict } else { recorded.code })
+    if recorded.succeeded {
+        return verdict;
+    }
+    if let Err(error) = verdict {
+        complain(&error);
+    }
+    Ok(recorded.code)
 }

@@ -2,6 +2,7 @@
 //! measured on them. It ships with the program; [`measure`] makes it.
 mod bound;
 pub mod measure;
+mod read;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -13,6 +14,7 @@ use crate::invariants::{Excuse, Invariant, Invariants, Level, Tried};
 use crate::precondition::Precondition;
 use crate::relation::claim::Claim;
 use crate::whole_file;
+pub use read::ReadLibraryError;
 
 /// What the field `format` says.
 pub const FORMAT: &str = "traincheck-library";
@@ -104,13 +106,16 @@ impl Entry {
 }
 
 impl Library {
-    /// Adds its invariants to what was learned of `program`, but for those that are excused, and those that were
-    /// learned of it as well.
+    /// Adds its invariants to what was learned, as it applies to a run of `program`, but for those that are excused, and
+    /// those that were learned as well. What is left of `excused` are those that were left out for it.
     pub fn join(&self, learned: &mut Invariants, program: Option<&str>) {
         let program = program.map(str::to_owned);
-        let excused = |entry: &Entry| {
-            learned.excused.iter().any(|one| one.id == entry.id && one.programs.contains(&program))
-        };
+        // One program has many names (`train.py`, `./train.py`): what was learned of one is meant for whatever is checked.
+        let of_one = learned.is_of_one_program();
+        learned.excused.retain(|one| {
+            (of_one || one.programs.contains(&program)) && self.claims.iter().any(|entry| entry.id == one.id)
+        });
+        let excused = |entry: &Entry| learned.excused.iter().any(|one| one.id == entry.id);
         let is_known = |entry: &Entry| {
             learned.invariants.iter().any(|one| one.id == entry.id && one.level <= entry.level)
         };
@@ -152,18 +157,49 @@ impl Library {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::invariants::ReferenceRun;
 
     #[test]
     fn the_library_that_ships_is_right() {
-        let library: Library = serde_json::from_str(BUILT_IN).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!((library.format.as_str(), library.version), (FORMAT, VERSION));
-        for entry in &library.claims {
-            let Entry { id, text, level, claim, tried } = entry;
-            assert_eq!(*entry, Entry::new(claim.clone(), *level, tried.clone()), "{id}: {text}");
-            assert!(claim.is_general(), "{id} names something: {text}");
-        }
-        assert!(library.claims.is_sorted_by_key(|entry| &entry.id));
+        let library = Library::parse(BUILT_IN.as_bytes(), Path::new("general.json"));
+        let library = library.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(library.to_json(), BUILT_IN, "make it anew with `traincheck library`");
+    }
+
+    /// How many of the library are left out for a run of `program`, with references of these programs; the first breaks one.
+    fn left_out(references: &[&str], program: Option<&str>) -> usize {
+        let run = |program: &&str| ReferenceRun {
+            name: "run".into(),
+            program: Some((*program).into()),
+            processes: 1,
+            iterations: 1,
+            records: 1,
+            torn: false,
+            arguments: Vec::new(),
+        };
+        let Entry { id, text, .. } = built_in().claims[0].clone();
+        let programs = BTreeSet::from([Some(references[0].into())]);
+        let unknown = Excuse { id: "unknown".into(), text: text.clone(), programs: programs.clone() };
+        let mut learned = Invariants {
+            runs: references.iter().map(run).collect(),
+            excused: vec![Excuse { id, text, programs }, unknown],
+            ..Invariants::default()
+        };
+        built_in().join(&mut learned, program);
+        let (joined, of) = (learned.invariants.len(), built_in().claims.len());
+        assert_eq!(learned.excused.len(), of - joined);
+        of - joined
+    }
+
+    #[test]
+    fn references_of_one_program_excuse_whatever_is_checked() {
+        for program in [Some("train.py"), Some("./train.py"), Some("/home/you/train.py"), None] {
+            assert_eq!(left_out(&["train.py", "train.py"], program), 1, "{program:?}");
+        }
+        assert_eq!(left_out(&["train.py", "other.py"], Some("train.py")), 1);
+        assert_eq!(left_out(&["train.py", "other.py"], Some("other.py")), 0);
     }
 }

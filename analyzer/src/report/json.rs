@@ -38,6 +38,7 @@ pub fn value(report: &Report<'_>) -> Value {
         "references": report.invariants.runs,
         "counts": {"alarm": of_level(Level::Alarm), "notice": of_level(Level::Notice)},
         "tested": tested(report),
+        "excused": report.invariants.excused.iter().map(|one| json!({"id": one.id, "text": one.text})).collect::<Vec<_>>(),
         "findings": report.findings.iter().map(|f| finding(f, report)).collect::<Vec<_>>(),
         "suppressions": suppressions(report),
         "invariants": invariants.map(|(index, (i, tally))| status(index, i, tally, report)).collect::<Vec<_>>(),

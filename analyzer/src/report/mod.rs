@@ -51,6 +51,8 @@ impl Verdict {
 pub struct Report<'a> {
     /// Name of the run's folder.
     pub run: String,
+    /// Options that name the files that the invariants are from, for the commands that it proposes.
+    pub from: String,
     /// What was learned.
     pub invariants: &'a Invariants,
     /// How the run fared.
@@ -103,8 +105,9 @@ impl<'a> Report<'a> {
         causes: &'a Causes,
         suppressed: Option<Judged<'a>>,
     ) -> Report<'a> {
-        let (explained, findings, verdict) = (Explained::new(), Vec::new(), Verdict::Clean);
-        let mut report = Report { run, invariants, checked, suppressed, explained, findings, verdict };
+        let (from, explained, findings) = (String::new(), Explained::new(), Vec::new());
+        let verdict = Verdict::Clean;
+        let mut report = Report { run, from, invariants, checked, suppressed, explained, findings, verdict };
         let counts = |index| report.suppression(index).is_none();
         report.findings = group::findings(invariants, checked, causes, counts);
         report.verdict = report.judge();
@@ -171,7 +174,12 @@ impl<'a> Report<'a> {
         }
         let triggered = alarms(|status| status != Status::NotTriggered);
         if triggered == 0 {
-            return Verdict::NoVerdict("no alarm-level invariant was triggered in this run");
+            let trained = self.checked.processes.iter().any(|process| process.passed.backward);
+            return Verdict::NoVerdict(if trained {
+                "no alarm-level invariant was triggered in this run"
+            } else {
+                "no backward pass was seen in this run: nothing was trained, or not where it can be recorded"
+            });
         }
         let short = alarms(|status| matches!(status, Status::Undecided(Cut::First | Cut::End)));
         let unseen = alarms(|status| status == Status::Undecided(Cut::Loss));

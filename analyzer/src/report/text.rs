@@ -136,7 +136,7 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
         }
     }
     if let Some(shown) = finding.broken.first() {
-        writeln!(out, "  More: traincheck invariants explain {}", shown.invariant.id)?;
+        writeln!(out, "  More: traincheck invariants explain {}{}", shown.invariant.id, report.from)?;
     }
     Ok(())
 }
@@ -316,13 +316,26 @@ fn foot(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
             _ => writeln!(out, ", {} at alarm level.", of(learned, "that were learned"))?,
         }
     }
+    let excused = report.invariants.excused.len() as u64;
+    if excused > 0 {
+        writeln!(
+            out,
+            "Not counted: {} of the library that the references break.",
+            plural(excused, "invariant")
+        )?;
+    }
+    writeln!(out, "{}", verdict(report))
+}
+
+/// The verdict in a sentence.
+pub fn verdict(report: &Report<'_>) -> String {
     match report.verdict {
         Verdict::Clean if report.counts(Level::Alarm).suppressed > 0 => {
-            writeln!(out, "Verdict: clean, apart from what is suppressed.")
+            "Verdict: clean, apart from what is suppressed.".into()
         }
-        Verdict::Clean => writeln!(out, "Verdict: clean."),
-        Verdict::Alarms => writeln!(out, "Verdict: {}.", plural(alarms(report) as u64, "alarm")),
-        Verdict::NoVerdict(why) => writeln!(out, "No verdict: {why}."),
+        Verdict::Clean => "Verdict: clean.".into(),
+        Verdict::Alarms => format!("Verdict: {}.", plural(alarms(report) as u64, "alarm")),
+        Verdict::NoVerdict(why) => format!("No verdict: {why}."),
     }
 }
 

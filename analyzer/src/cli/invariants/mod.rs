@@ -4,14 +4,15 @@ mod list;
 mod show;
 mod suppress;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::{Subcommand, ValueEnum};
 use traincheck_analyzer::invariants::{Invariant, Invariants, Level};
-use traincheck_analyzer::library;
 use traincheck_analyzer::select::by_id;
+
+use super::library_file::LibraryFile;
 
 /// The arguments of `traincheck invariants`.
 #[derive(clap::Args)]
@@ -53,24 +54,26 @@ struct From {
     /// File of invariants, as `traincheck infer` writes it, in addition to those of the library
     #[arg(short, long, value_name = "FILE")]
     invariants: Option<PathBuf>,
+    #[command(flatten)]
+    library: LibraryFile,
 }
 
 impl From {
-    /// What the file has, and what the library adds to it.
+    /// What the file has, and what the library adds to it, excused or not: it can be asked for.
     fn read(&self) -> Result<Invariants> {
         let mut invariants =
             self.invariants.as_deref().map(Invariants::read).transpose()?.unwrap_or_default();
-        library::built_in().join(&mut invariants, None);
+        invariants.excused.clear();
+        self.library.read()?.join(&mut invariants, None);
         Ok(invariants)
-    }
-
-    fn path(&self) -> &Path {
-        self.invariants.as_deref().unwrap_or(Path::new("library"))
     }
 
     /// The invariant that `id` names, in full or by its beginning.
     fn one<'a>(&self, invariants: &'a Invariants, id: &str) -> Result<&'a Invariant> {
-        by_id(&invariants.invariants, id).map_err(|what| anyhow!("{}: {what}", self.path().display()))
+        by_id(&invariants.invariants, id).map_err(|what| match &self.invariants {
+            Some(file) => anyhow!("{}: {what}", file.display()),
+            None => anyhow!("library: {what}; -i FILE names what was learned"),
+        })
     }
 }
 
@@ -79,7 +82,7 @@ impl From {
 enum Format {
     /// For people
     Text,
-    /// For programs: as the file of invariants has them
+    /// For programs: as the file of invariants has them; of the library with how they were tried
     Json,
 }
 

@@ -85,8 +85,7 @@ pub fn run(args: Args) -> Result<()> {
         .collect();
     if concerned.is_empty() {
         bail!(
-            "{}: no invariant fits {suppression}; `traincheck invariants list` shows what there is",
-            args.from.path().display()
+            "no invariant fits {suppression}; `traincheck invariants list` with the same -i shows what there is"
         );
     }
     let beside = args.from.invariants.as_deref().unwrap_or(Path::new(""));
