@@ -1,4 +1,5 @@
-"""Records two good runs of tests/pipelines/digits.py, learns from them, and checks six others.
+"""Has `traincheck run` find an error in tests/pipelines/digits.py by what holds in any training and shows its report. Then it
+records two good runs, learns from them, and checks six others.
 
 Five of the six have one silent error each, and each must be caught by a finding that names its cause; the sixth
 is good, with another seed and batch size, and must be clean. Prints a table; exits with 1 if a row is not as it
@@ -14,6 +15,10 @@ import sys
 from tool import Failed, check, infer, print_table
 
 PIPELINE = pathlib.Path(__file__).resolve().parent.parent / "tests" / "pipelines" / "digits.py"
+
+# What `traincheck run` is shown first, and the cause that it must name.
+FIRST = ["--bug", "stale-optimizer"]
+FIRST_TITLE = "ALARM: The optimizer holds the parameters of a model that does not run."
 
 REFERENCES = {"good-1": ["--seed", "1"], "good-2": ["--seed", "2"]}
 
@@ -32,6 +37,21 @@ def run(command, log):
     """Runs a command with its output in a file; returns its exit code."""
     with open(log, "w") as out:
         return subprocess.run([str(part) for part in command], stdout=out, stderr=subprocess.STDOUT).returncode
+
+
+def first_run(args):
+    """Records and checks one run, without references, and prints the report."""
+    report = args.out / "reports" / "first.txt"
+    log = args.out / "logs" / "first.txt"
+    print(f"  traincheck run --report first.txt -- python {PIPELINE.name} {' '.join(FIRST)}\n", file=sys.stderr, flush=True)
+    command = [args.bin / "traincheck", "run", "-o", args.out / "runs" / "first", "--report", report, "--"]
+    code = run(command + [sys.executable, PIPELINE] + FIRST, log)
+    if code != 1:
+        raise Failed(f"the first run raised no alarm: exit code {code}; what was said is in {log}")
+    page = report.read_text()
+    print(page, flush=True)
+    if FIRST_TITLE not in page:
+        raise Failed(f"another alarm was expected of the first run: {FIRST_TITLE}")
 
 
 def record(args, name, arguments):
@@ -69,6 +89,7 @@ def main():
     for folder in ["runs", "logs", "checkpoints", "reports"]:
         os.makedirs(args.out / folder, exist_ok=True)
 
+    first_run(args)
     references = [record(args, name, arguments) for name, arguments in REFERENCES.items()]
     invariants = args.out / "invariants.json"
     infer(args.bin, references, invariants)
