@@ -17,6 +17,9 @@ const CASES: &[(&str, Variable, Variable, &str)] = &[
     ("drawing_workers.py", ("SAME", "1"), ("ROWS", "12"), "workers-give-the-same-data"),
     ("computed_again.py", ("FORGET", "1"), ("ROWS", "12"), "recomputed-with-other-random-numbers"),
     ("dropout_by_hand.py", ("ALWAYS", "1"), ("ROWS", "12"), "random-numbers-in-evaluation"),
+    ("modes_of_parts.py", ("NORM", "eval"), ("ROWS", "12"), "part-in-evaluation-mode"),
+    ("modes_of_parts.py", ("INNER", "eval"), ("ROWS", "6"), "part-in-evaluation-mode"),
+    ("modes_of_parts.py", ("DROP", "train"), ("ROWS", "16"), "part-evaluated-in-training-mode"),
 ];
 
 /// A variable that no script looks at.

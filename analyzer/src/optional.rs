@@ -4,7 +4,7 @@ use traincheck_schema::record::Role;
 
 use crate::relation::claim::Claim;
 use crate::relation::sink::Why;
-use crate::relation::{frozen, lifecycle, moving};
+use crate::relation::{frozen, lifecycle, mode, moving};
 
 /// A part of a training that a configuration may leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +34,18 @@ impl OptionalPart {
             Claim::Frozen(claim) if claim.outcome == frozen::claim::Outcome::StaysFrozen => {
                 Some(OptionalPart::Freezing)
             }
-            Claim::Lifecycle(claim) => {
-                let lifecycle::claim::Subject::Object { kind, .. } = &claim.subject;
-                (*kind == lifecycle::claim::TrackedKind::Scheduler).then_some(OptionalPart::Schedule)
+            // A frozen part may be in evaluation mode.
+            Claim::Mode(claim) if claim.outcome == mode::claim::Outcome::InTraining => {
+                Some(OptionalPart::Freezing)
             }
+            Claim::Lifecycle(claim) => match &claim.subject {
+                lifecycle::claim::Subject::Object { kind, .. }
+                    if *kind == lifecycle::claim::TrackedKind::Scheduler =>
+                {
+                    Some(OptionalPart::Schedule)
+                }
+                _ => None,
+            },
             _ => None,
         })
     }

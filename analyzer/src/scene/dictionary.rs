@@ -93,13 +93,13 @@ fn object(id: u32, source: &dyn Source) -> Option<Object> {
 /// So many entries behind that of a root its modules are looked for.
 const MOST_BEHIND_A_ROOT: usize = 1 << 14;
 
-/// The classes of the modules below a root. They are defined behind it, when it is first seen.
-pub fn classes_below(root: u32, source: &dyn Source) -> impl Iterator<Item = &str> {
+/// The modules below a root. They are defined behind it, when it is first seen.
+pub fn modules_below(root: u32, source: &dyn Source) -> impl Iterator<Item = &DictEntry> {
     let behind = (root + 1..).map_while(|id| source.entry(id)).take(MOST_BEHIND_A_ROOT);
     let is_module = move |entry: &&DictEntry| {
         (entry.kind, entry.detail, entry.owner) == (DictKind::Object as u8, ObjectKind::Module as u16, root)
     };
-    behind.filter(is_module).map(|entry| entry.type_name.as_str())
+    behind.filter(is_module)
 }
 
 /// Name and kind of a variable, and the object whose it is.

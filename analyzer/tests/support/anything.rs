@@ -83,6 +83,7 @@ pub fn anything(seed: u64) -> MemoryTrace {
 const PARTS: &[(&str, VariableKind)] = &[
     (".weight_orig", VariableKind::Parameter),
     (".bias", VariableKind::Parameter),
+    (".drop.scale", VariableKind::Parameter),
     (".weight_u", VariableKind::Buffer),
     (".training", VariableKind::Mode),
 ];

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, class_name};
+use crate::call::{ANY, Call, class_name, variable};
 use crate::relation::statement::{About, Holds, Says, Statement};
 
 /// What a window is of.
@@ -20,6 +20,16 @@ pub enum Subject {
     /// An outermost call, without gradients and in the stage of evaluation, of a model that the run trains and that
     /// does otherwise in training mode.
     Evaluation,
+    /// A module inside a root module that one in training mode calls with gradients, before a backward.
+    TrainedPart {
+        /// Its name.
+        name: String,
+    },
+    /// A module inside a root module that one in evaluation mode calls without gradients.
+    EvaluatedPart {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What holds in a window, or does not.
@@ -28,6 +38,8 @@ pub enum Subject {
 pub enum Outcome {
     /// The module is in evaluation mode.
     InEvaluation,
+    /// The module is in training mode.
+    InTraining,
 }
 
 /// In every window of the subject the outcome holds.
@@ -39,6 +51,8 @@ impl About for Subject {
             // What is called without gradients need not be evaluated.
             Subject::Inference { .. } => None,
             Subject::Evaluation => Some(Subject::Evaluation),
+            Subject::TrainedPart { .. } => Some(Subject::TrainedPart { name: ANY.into() }),
+            Subject::EvaluatedPart { .. } => Some(Subject::EvaluatedPart { name: ANY.into() }),
         }
     }
 }
@@ -63,6 +77,16 @@ impl Says for Claim {
                                     in evaluation mode"
                     .into()
             }
+            Subject::TrainedPart { name } => {
+                let name = variable(name, "a module with dropout or batch norm");
+                format!(
+                    "whenever {name} is called with gradients by a module in training mode, it is in training mode"
+                )
+            }
+            Subject::EvaluatedPart { name } => {
+                let name = variable(name, "a module with dropout or batch norm");
+                format!("whenever {name} is called by a module in evaluation mode, it is in evaluation mode")
+            }
         }
     }
 
@@ -73,7 +97,7 @@ impl Says for Claim {
     fn calls(&self) -> Vec<&Call> {
         match &self.subject {
             Subject::Inference { caller, .. } => caller.iter().collect(),
-            Subject::Evaluation => Vec::new(),
+            Subject::Evaluation | Subject::TrainedPart { .. } | Subject::EvaluatedPart { .. } => Vec::new(),
         }
     }
 }

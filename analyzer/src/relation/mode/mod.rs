@@ -1,8 +1,10 @@
-//! Mode: the modules that a function of the script calls without gradients are in evaluation mode.
+//! Mode: the modules that a function of the script calls without gradients are in evaluation mode, and the parts of a
+//! model in the mode of the module that calls them.
 //!
 //! What calls a module without gradients is learned, not assumed: an agent that acts without gradients while it learns
 //! does so in training mode.
 pub mod claim;
+mod parts;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, Stage, VariableKind, flags};
@@ -13,10 +15,11 @@ use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
-use crate::scene::dictionary::classes_below;
+use crate::scene::dictionary::modules_below;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::{Feature, Fields, NOTHING};
 use claim::{Outcome, Subject};
+use parts::Parts;
 
 /// See the module.
 pub const KIND: Kind =
@@ -24,7 +27,10 @@ pub const KIND: Kind =
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall, Role::ModeChange, Role::OptimizerStep, Role::User]),
-    variables: &[States { attribute: Attribute::HeldBy, of: &[VariableKind::Parameter], at: &[] }],
+    variables: &[
+        States { attribute: Attribute::HeldBy, of: &[VariableKind::Parameter], at: &[] },
+        States { attribute: Attribute::RequiresGrad, of: &[VariableKind::Parameter], at: &[] },
+    ],
     contexts: Fields::of(&[Feature::Stage]),
     ..Needs::NOTHING
 };
@@ -38,13 +44,19 @@ struct Mode {
     in_parts: FxHashSet<u32>,
     /// By root module (dictionary id): whether something in it does otherwise in training mode.
     depends_on_mode: FxHashMap<u32, bool>,
+    parts: Parts,
 }
 
 /// Parts of the names of classes that do otherwise in training mode.
 const DEPENDS_ON_MODE: [&str; 4] = ["Dropout", "BatchNorm", "DropPath", "StochasticDepth"];
 
+fn depends_on_mode(class: &str) -> bool {
+    DEPENDS_ON_MODE.iter().any(|part| class_name(class).contains(part))
+}
+
 impl Observer for Mode {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        self.parts.observe(event, cx);
         if let TraceEvent::Enter(frame) = event
             && frame.counts
             && frame.target.role == Role::ModuleCall
@@ -101,8 +113,7 @@ impl Mode {
         let variables = cx.scene.variables.of_owner(root).iter().map(|&id| cx.scene.variables.get(id));
         let is_trained = |holders: &Vec<u32>| holders.iter().any(|one| cx.scene.stepped.contains(one));
         *self.depends_on_mode.entry(root).or_insert_with(|| {
-            classes_below(root, cx.source)
-                .any(|class| DEPENDS_ON_MODE.iter().any(|part| class_name(class).contains(part)))
+            modules_below(root, cx.source).any(|module| depends_on_mode(&module.type_name))
         }) && variables.filter_map(|variable| variable.held_by.as_ref()).any(is_trained)
     }
 }

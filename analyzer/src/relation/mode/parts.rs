@@ -1,0 +1,150 @@
+//! Parts of a model, in the mode of the module that calls them.
+//!
+//! Of a part that was switched by itself only the topmost module is told: what is below it has the mode of its caller.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use traincheck_schema::record::{Role, VariableKind, flags};
+
+use super::claim::{Outcome, Subject};
+use super::depends_on_mode;
+use crate::relation::numbers::SubjectId;
+use crate::relation::observer::Context;
+use crate::relation::sink::Window;
+use crate::relation::support::streak::Streak;
+use crate::scene::dictionary::modules_below;
+use crate::scene::{Cut, Frame, Scene, TraceEvent};
+use crate::situation::NOTHING;
+use crate::source::Source;
+
+/// A module (dictionary id), and whether the one that calls it is in training mode.
+type Key = (u32, bool);
+
+#[derive(Default)]
+pub(super) struct Parts {
+    /// What windows are about, how many there were, and in how many at the end the mode was another; `None`: the mode
+    /// makes no difference.
+    known: FxHashMap<Key, Option<(SubjectId, u32, Streak)>>,
+    /// By root (dictionary id), the names of modules that do otherwise in training mode, and of those around them.
+    dependent: FxHashMap<u32, FxHashSet<String>>,
+    /// Since the iteration, or the evaluation, began.
+    called: BTreeMap<Key, Called>,
+}
+
+/// A module that was called.
+struct Called {
+    /// The first such call, and how many calls are around the outermost module call around it.
+    frame: Frame,
+    depth: usize,
+    /// Whether it was in the mode of its caller at least once.
+    as_caller: bool,
+}
+
+impl Parts {
+    pub(super) fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            // What was called with gradients and without a backward was evaluated.
+            TraceEvent::IterationBegan(_) => self.called.retain(|(_, training), _| !training),
+            TraceEvent::Enter(frame) if frame.target.role == Role::ModuleCall => self.called(frame, cx),
+            TraceEvent::Enter(frame) if frame.target.role == Role::Backward && frame.counts => {
+                self.decide(true, None, cx.scene.depth(frame), cx);
+            }
+            TraceEvent::Leave(frame, cut)
+                if frame.target.role == Role::ModuleCall
+                    && frame.counts
+                    && frame.flags & flags::GRAD == 0 =>
+            {
+                self.decide(false, *cut, cx.scene.depth(frame), cx);
+            }
+            _ => {}
+        }
+    }
+
+    fn called(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        let scene = cx.scene;
+        let around = scene.stack(frame.thread, scene.depth(frame));
+        let is_module = |frame: &&Frame| frame.target.role == Role::ModuleCall;
+        let Some(caller) = around.iter().rev().find(is_module) else { return };
+        let root = |frame: &Frame| scene.object(frame.object).map(|object| object.root);
+        let training = caller.flags & flags::MODULE_TRAIN != 0;
+        let computes_gradients = frame.flags & flags::GRAD != 0;
+        if root(frame).is_none()
+            || root(frame) != root(caller)
+            || training != computes_gradients
+            || training && scene.inside(frame.thread, Role::Backward)
+        {
+            return;
+        }
+        let key = (frame.object, training);
+        if !self.known.contains_key(&key) {
+            let known = self.subject(key, cx).map(|subject| (subject, 0, Streak::default()));
+            self.known.insert(key, known);
+        }
+        if !matches!(self.known.get(&key), Some(Some(_))) {
+            return;
+        }
+        let as_caller = (frame.flags & flags::MODULE_TRAIN != 0) == training;
+        let depth = around.iter().position(|frame| is_module(&frame)).unwrap_or(around.len());
+        let called = self.called.entry(key).or_insert(Called { frame: *frame, depth, as_caller });
+        called.as_caller |= as_caller;
+    }
+
+    fn subject(&mut self, (module, training): Key, cx: &mut Context<'_>) -> Option<SubjectId> {
+        let object = cx.scene.object(module)?;
+        let dependent =
+            self.dependent.entry(object.root).or_insert_with(|| dependent(object.root, cx.source));
+        let name = dependent.contains(&object.name).then(|| object.name.clone())?;
+        let subject = if training { Subject::TrainedPart { name } } else { Subject::EvaluatedPart { name } };
+        Some(cx.numbers.subject(subject))
+    }
+
+    /// A training or evaluation of what was called has come to its end, with so many calls around it.
+    fn decide(&mut self, training: bool, cut: Option<Cut>, depth: usize, cx: &mut Context<'_>) {
+        if self.called.is_empty() {
+            return;
+        }
+        let (of_it, others): (BTreeMap<Key, Called>, BTreeMap<Key, Called>) =
+            std::mem::take(&mut self.called).into_iter().partition(|((_, mode), _)| *mode == training);
+        self.called = others;
+        let outcome =
+            [cx.numbers.outcome(if training { Outcome::InTraining } else { Outcome::InEvaluation })];
+        for (key, called) in of_it {
+            let Some(Some((subject, ordinal, streak))) = self.known.get_mut(&key) else { continue };
+            *ordinal = ordinal.saturating_add(1);
+            streak.add(!called.as_caller, cx.scene.now);
+            let on_purpose = !called.as_caller && training && is_frozen(key.0, cx.scene);
+            let mut window = Window::new(*subject, NOTHING, &called.frame, called.depth.min(depth));
+            window.held = if called.as_caller { &outcome } else { &[] };
+            window.inconclusive = if streak.is_accident() || on_purpose { &outcome } else { &[] };
+            window.cut = cut
+                .or(cx.scene.lost_since(called.frame.losses))
+                .or(Scene::too_early(called.frame.iteration, *ordinal));
+            window.now = cx.scene.now;
+            window.began = streak.began();
+            cx.window(&window);
+        }
+    }
+}
+
+/// The names of modules below a root that do otherwise in training mode, and of all that contain one.
+fn dependent(root: u32, source: &dyn Source) -> FxHashSet<String> {
+    let mut names = FxHashSet::default();
+    for module in modules_below(root, source).filter(|module| depends_on_mode(&module.type_name)) {
+        let name = module.text.as_str();
+        let around = name.match_indices('.').map(|(at, _)| &name[..at]);
+        names.extend(around.chain([name]).map(str::to_owned));
+    }
+    names
+}
+
+/// Whether none of its parameters is to learn: its mode is part of that.
+fn is_frozen(module: u32, scene: &Scene) -> bool {
+    let Some(object) = scene.object(module) else { return false };
+    let variables = scene.variables.of_owner(object.root).iter().map(|&id| scene.variables.get(id));
+    let mut below = variables
+        .filter(|variable| variable.kind == VariableKind::Parameter)
+        .filter(|variable| variable.name.strip_prefix(&object.name).is_some_and(|rest| rest.starts_with('.')))
+        .peekable();
+    below.peek().is_some() && below.all(|variable| variable.requires_grad == Some(false))
+}
