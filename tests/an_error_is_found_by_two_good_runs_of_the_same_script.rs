@@ -20,6 +20,10 @@ const CASES: &[(&str, Variable, Variable, &str)] = &[
     ("modes_of_parts.py", ("NORM", "eval"), ("ROWS", "12"), "part-in-evaluation-mode"),
     ("modes_of_parts.py", ("INNER", "eval"), ("ROWS", "6"), "part-in-evaluation-mode"),
     ("modes_of_parts.py", ("DROP", "train"), ("ROWS", "16"), "part-evaluated-in-training-mode"),
+    ("follows_a_model.py", ("NEVER", "1"), ("EVERY", "8"), "copy-never-updated"),
+    ("follows_a_model.py", ("ITSELF", "1"), ("ROWS", "12"), "own-state-loaded"),
+    ("follows_a_model.py", ("SAME", "1"), ("EVERY", "1"), "copy-is-the-model"),
+    ("follows_a_model.py", ("KEPT", "1"), ("EVERY", "29"), "own-state-loaded"),
 ];
 
 /// A variable that no script looks at.

@@ -254,11 +254,15 @@ impl Anything {
         let tensor = self.one_of(&["[4, 3] float32 cpu", "[8, 3] bfloat16 cpu", "[4, 9] int64 cuda:1"]);
         let module = self.object(&[ObjectKind::Module]);
         let what = self.below(4);
+        let storage = self.below(3) as u32 + 1;
         let mut pass = |name, value| self.record.argument(direction, name, value);
         match what {
             0 => {}
             _ if direction == Direction::Result => pass("result", Passed::Tensor(tensor, true)),
-            1 => pass("model", Passed::Object(module)),
+            1 => {
+                pass("model", Passed::Object(module));
+                pass("state", Passed::Stored(storage));
+            }
             _ => {
                 pass("x", Passed::Tensor(tensor, false));
                 pass("y", Passed::Tensor(tensor, false));

@@ -284,6 +284,10 @@ impl Recorder {
                 argument.value = float.to_bits();
                 ArgumentKind::Float
             }
+            Passed::Stored(storage) => {
+                argument.storage = storage;
+                ArgumentKind::Tensor
+            }
             Passed::Tensor(text, requires_grad) => {
                 argument.text = self.text(text);
                 argument.flags = if requires_grad { tensor::REQUIRES_GRAD } else { 0 };
@@ -329,6 +333,8 @@ pub enum Passed<'a> {
     Float(f64),
     /// As the agent describes it, and whether it requires a gradient.
     Tensor(&'a str, bool),
+    /// A tensor in the storage with this number.
+    Stored(u32),
 }
 
 /// A value that a look finds.

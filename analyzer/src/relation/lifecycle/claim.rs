@@ -18,6 +18,11 @@ pub enum Subject {
         /// How often.
         cadence: Cadence,
     },
+    /// A module that a state is loaded into, by class.
+    Loading {
+        /// Full class name.
+        class: String,
+    },
 }
 
 /// Within so many iterations with a backward any program's optimizer is to step: more than gradients are accumulated.
@@ -35,6 +40,8 @@ pub enum TrackedKind {
     Scaler,
     /// A root module with spectral norm, whose singular vectors are random until calls in training mode improve them.
     SpectralNorm,
+    /// A root module that no optimizer trains.
+    Copy,
 }
 
 impl TrackedKind {
@@ -43,7 +50,7 @@ impl TrackedKind {
             TrackedKind::Scheduler => "a scheduler",
             TrackedKind::Optimizer => "an optimizer",
             TrackedKind::Scaler => "a gradient scaler",
-            TrackedKind::SpectralNorm => "a model",
+            TrackedKind::SpectralNorm | TrackedKind::Copy => "a model",
         }
     }
 }
@@ -58,7 +65,8 @@ pub enum Cadence {
     Pass,
     /// Before the second pass over the data begins.
     Once,
-    /// Within so many steps of its optimizer (an optimizer itself: iterations), where no pass over data is known.
+    /// Within so many steps of its optimizer (an optimizer itself: iterations; a copy: of any), where no pass over data
+    /// is known.
     Within {
         /// How many.
         steps: u32,
@@ -81,6 +89,10 @@ pub enum Outcome {
     Loaded,
     /// It is called in training mode.
     RanInTraining,
+    /// A parameter of it changes.
+    Changes,
+    /// The state is not made of its own tensors.
+    GivenAnother,
 }
 
 /// In every window of the subject the outcome holds.
@@ -88,17 +100,18 @@ pub type Claim = Statement<Subject, Outcome>;
 
 impl Claim {
     fn with_cadence(&self, cadence: Cadence) -> Claim {
-        let Subject::Object { kind, class, .. } = &self.subject;
-        Claim {
-            subject: Subject::Object { kind: *kind, class: class.clone(), cadence },
-            outcome: self.outcome,
+        let mut claim = self.clone();
+        if let Subject::Object { cadence: of, .. } = &mut claim.subject {
+            *of = cadence;
         }
+        claim
     }
 }
 
 impl About for Subject {
     fn general(&self) -> Option<Subject> {
-        let Subject::Object { kind, class, cadence } = self;
+        // Who loads a model's own state loses nothing by it.
+        let Subject::Object { kind, class, cadence } = self else { return None };
         // A phase of training has its own optimizer, and a pass may be longer than a scheduler waits.
         let is_said = match (kind, cadence) {
             (TrackedKind::Optimizer, Cadence::Within { steps }) => *steps == LONG,
@@ -118,7 +131,13 @@ impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let Subject::Object { kind, class, cadence } = &self.subject;
+        let (kind, class, cadence) = match &self.subject {
+            Subject::Object { kind, class, cadence } => (kind, class, cadence),
+            Subject::Loading { class } => {
+                let class = class_name(class);
+                return format!("whenever a state is loaded into a `{class}`, it is not the module's own");
+            }
+        };
         let class = match class.as_str() {
             ANY => kind.noun().to_owned(),
             class => format!("a `{}`", class_name(class)),
@@ -140,30 +159,37 @@ impl Says for Claim {
             Cadence::Within { steps } if *kind == TrackedKind::Optimizer => {
                 format!("within {steps} iterations with a backward, for {class}")
             }
+            Cadence::Within { steps } if *kind == TrackedKind::Copy => {
+                return format!(
+                    "within {steps} steps, a parameter of {class} that no optimizer trains changes"
+                );
+            }
             Cadence::Within { steps } => format!("within {steps} steps of the optimizer of {class}"),
         };
         let outcome = match self.outcome {
             Outcome::Stepped => "`step` is called",
             Outcome::Loaded => "`load_state_dict` is called",
             Outcome::RanInTraining => "it is called in training mode",
+            Outcome::Changes => "a parameter of it changes",
+            Outcome::GivenAnother => "the state is another's",
         };
         format!("{subject}, {outcome}")
     }
 
     fn is_critical(&self) -> bool {
-        let Subject::Object { kind, class, cadence } = &self.subject;
+        let Subject::Object { kind, class, cadence } = &self.subject else { return true };
         match (cadence, kind) {
             (Cadence::Resumed | Cadence::Evaluated, _) => true,
             // That a scaler is idle shows in the iterations that lack its step.
             (_, TrackedKind::Scheduler) => needs_no_metric(class),
-            (_, TrackedKind::Optimizer) => true,
+            (_, TrackedKind::Optimizer | TrackedKind::Copy) => true,
             (_, TrackedKind::Scaler | TrackedKind::SpectralNorm) => false,
         }
     }
 
     /// The strongest cadence is kept.
     fn implied_by(&self) -> Vec<(Claim, When)> {
-        let Subject::Object { cadence, .. } = self.subject;
+        let Subject::Object { cadence, .. } = self.subject else { return Vec::new() };
         let stronger: &[Cadence] = match cadence {
             Cadence::OptimizerStep | Cadence::Resumed | Cadence::Evaluated | Cadence::Ever => &[],
             Cadence::Pass => &[Cadence::OptimizerStep],
@@ -176,8 +202,8 @@ impl Says for Claim {
     /// A scheduler that steps once in a pass of one step: which of the two it follows cannot be seen, so the weaker one
     /// is the one to rely on.
     fn ambiguous_with(&self) -> Option<Claim> {
-        let Subject::Object { cadence, .. } = self.subject;
-        (cadence == Cadence::OptimizerStep).then(|| self.with_cadence(Cadence::Pass))
+        let is_each = matches!(self.subject, Subject::Object { cadence: Cadence::OptimizerStep, .. });
+        is_each.then(|| self.with_cadence(Cadence::Pass))
     }
 
     fn within_steps(&self) -> Option<(u32, Claim)> {
@@ -185,7 +211,7 @@ impl Says for Claim {
             Subject::Object { cadence: Cadence::Within { steps }, .. } => {
                 Some((steps, self.with_cadence(Cadence::Within { steps: 0 })))
             }
-            Subject::Object { .. } => None,
+            Subject::Object { .. } | Subject::Loading { .. } => None,
         }
     }
 }

@@ -8,7 +8,11 @@
 //! An optimizer counts against a run only while none at all has stepped: one that is constructed and put aside for
 //! another is no error. This says what no other relation can where gradients are accumulated in a loop without a
 //! function around it: there most iterations lack a step.
+//!
+//! [`copies`] has the models that change though no optimizer trains them, [`loading`] what is loaded into models.
 pub mod claim;
+mod copies;
+mod loading;
 mod resumed;
 
 use rustc_hash::FxHashMap;
@@ -21,6 +25,7 @@ use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Cadence, Outcome, Subject, TrackedKind};
+use copies::Copies;
 use resumed::Resumed;
 
 /// See the module.
@@ -37,9 +42,15 @@ const NEEDS: Needs = Needs {
         Role::Load,
         Role::LoadState,
     ]),
+    arguments: Roles::of(&[Role::LoadState]),
     variables: &[
         States { attribute: Attribute::Data, of: &[VariableKind::Parameter, VariableKind::Buffer], at: &[] },
         States::HOLDERS,
+        States {
+            attribute: Attribute::Storage,
+            of: &[VariableKind::Parameter, VariableKind::Buffer],
+            at: &[],
+        },
     ],
     constructions: true,
     ..Needs::NOTHING
@@ -86,6 +97,7 @@ struct Mark {
 struct Lifecycle {
     objects: Vec<TrackedObject>,
     resumed: Resumed,
+    copies: Copies,
     /// When the last training pass that came from a place in the code began.
     begun: FxHashMap<u32, Mark>,
 }
@@ -93,6 +105,8 @@ struct Lifecycle {
 impl Observer for Lifecycle {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         self.resumed.observe(event, cx);
+        self.copies.observe(event, cx);
+        loading::observe(event, cx);
         match event {
             TraceEvent::Created(object, of, time) => self.created(*object, *of, *time, cx),
             TraceEvent::Enter(frame) => self.enter(frame, cx),

@@ -40,6 +40,8 @@ pub enum Outcome {
     InEvaluation,
     /// The module is in training mode.
     InTraining,
+    /// No optimizer holds a parameter of it: it is a copy of a model, or a teacher.
+    Untrained,
 }
 
 /// In every window of the subject the outcome holds.
@@ -61,16 +63,19 @@ impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
+        let outcome = match self.outcome {
+            Outcome::InEvaluation => "the module is in evaluation mode",
+            Outcome::InTraining => "the module is in training mode",
+            Outcome::Untrained => "no optimizer trains the module",
+        };
         match &self.subject {
             Subject::Inference { caller: Some(caller), class } => {
                 let class = class_name(class);
-                format!(
-                    "whenever {caller} calls a `{class}` without gradients, the module is in evaluation mode"
-                )
+                format!("whenever {caller} calls a `{class}` without gradients, {outcome}")
             }
             Subject::Inference { caller: None, class } => {
                 let class = class_name(class);
-                format!("whenever a `{class}` is called without gradients, the module is in evaluation mode")
+                format!("whenever a `{class}` is called without gradients, {outcome}")
             }
             Subject::Evaluation => {
                 "whenever a model that is trained and has dropout or batch norm is evaluated, it is \

@@ -1,9 +1,10 @@
 //! Mode: the modules that a function of the script calls without gradients are in evaluation mode, and the parts of a
-//! model in the mode of the module that calls them.
+//! model in the mode of the module that calls them. [`copies`]: where a copy of a model is called, it is none that is trained.
 //!
 //! What calls a module without gradients is learned, not assumed: an agent that acts without gradients while it learns
 //! does so in training mode.
 pub mod claim;
+mod copies;
 mod parts;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -19,6 +20,7 @@ use crate::scene::dictionary::modules_below;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::{Feature, Fields, NOTHING};
 use claim::{Outcome, Subject};
+use copies::Copies;
 use parts::Parts;
 
 /// See the module.
@@ -45,6 +47,7 @@ struct Mode {
     /// By root module (dictionary id): whether something in it does otherwise in training mode.
     depends_on_mode: FxHashMap<u32, bool>,
     parts: Parts,
+    copies: Copies,
 }
 
 /// Parts of the names of classes that do otherwise in training mode.
@@ -96,7 +99,7 @@ impl Mode {
         let mut window = Window::new(*subject, NOTHING, frame, depth);
         window.held = if frame.flags & flags::MODULE_EVAL != 0 { &in_evaluation } else { &[] };
         window.cut = Scene::too_early(frame.iteration, *ordinal);
-        cx.window(&window);
+        self.copies.called(&window, cx);
         let general = cx.numbers.subject(Subject::Evaluation);
         if cx.wants(general) && frame.stage == Stage::Evaluation as u8 && self.depends_on_mode(frame, cx) {
             let window = Window { subject: general, ..window };
