@@ -21,7 +21,7 @@ fn assert_alarm(way: &str, title: &str) {
 
 #[test]
 fn what_is_right_is_clean_and_says_how_much_was_tested() {
-    for way in ["right", "set to none by hand", "zeroed by hand", "rate run out"] {
+    for way in ["right", "set to none by hand", "zeroed by hand", "zeroed at once", "rate run out"] {
         let report = first_run(way).exited(0).stdout;
         assert!(report.contains("Verdict: clean."), "{way}: {report}");
         assert!(report.contains("of the library; nothing was learned of this program"), "{way}: {report}");
@@ -69,6 +69,12 @@ fn where_nothing_trains_there_is_no_verdict() {
 #[test]
 fn gradients_that_nothing_clears() {
     assert_alarm("never cleared", "Gradients are not cleared");
+}
+
+#[test]
+fn gradients_of_another_model_that_are_cleared() {
+    assert_alarm("another model's cleared", "Gradients are not cleared");
+    assert_alarm("another optimizer's cleared", "Gradients are not cleared");
 }
 
 #[test]

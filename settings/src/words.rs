@@ -212,7 +212,8 @@ impl Word for ObservationPoint {
         (
             "before_step",
             ObservationPoint::BeforeStep,
-            "parameters, at the entry of the outermost step; in sampled iterations, and always of small models",
+            "parameters, at the entry of the outermost step; in sampled iterations, and always of small models. Gradients, \
+             of the first steps and of those in sampled iterations",
         ),
         (
             "after_step",
@@ -265,7 +266,9 @@ impl Word for ObservationPoint {
         (
             "loss",
             ObservationPoint::Loss,
-            "the first argument, which the backward pass begins at, at the entry of the outermost backward pass",
+            "the first argument, which the backward pass begins at, at the entry of the outermost backward pass; after \
+             the first steps and those in sampled iterations also gradients, and those of small models where no \
+             call has cleared any since the last step",
         ),
         ("batch", ObservationPoint::Batch, "tensors and arrays of what is returned"),
         ("pass_begins", ObservationPoint::PassBegins, "the streams of random numbers, at the entry"),

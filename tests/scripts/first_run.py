@@ -43,6 +43,9 @@ def main():
     if way == "updates lost":
         model.body.weight.data = model.body.weight.data.T.contiguous().T
         optimizer = WritesToACopy(model.parameters(), lr=0.1)
+    if way.startswith("another"):
+        teacher = Net()
+        of_teacher = torch.optim.SGD(teacher.parameters(), lr=0.1)
     if way == "idle scheduler":
         _ = torch.optim.lr_scheduler.StepLR(optimizer, 10)
     for epoch in range(2):
@@ -57,6 +60,14 @@ def main():
                 for parameter in model.parameters():
                     if parameter.grad is not None:
                         parameter.grad.zero_()
+            elif way == "zeroed at once":
+                gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+                if gradients:
+                    torch._foreach_zero_(gradients)
+            elif way == "another model's cleared":
+                teacher.zero_grad()
+            elif way == "another optimizer's cleared":
+                of_teacher.zero_grad()
             elif way != "never cleared":
                 optimizer.zero_grad()
             loss.backward()

@@ -29,9 +29,6 @@ static ELEMENTS: AtomicUsize = AtomicUsize::new(0);
 /// A backward has run since parameters were last looked at.
 static BACKWARD_PENDING: AtomicBool = AtomicBool::new(false);
 
-/// A step has used the gradients, and no call has cleared them since.
-static GRADIENTS_LEFT: AtomicBool = AtomicBool::new(false);
-
 static OWNERSHIP: Gil<Option<Ownership>> = Gil::new(None);
 
 /// Whether the model is so small that a look at its parameters costs next to nothing.
@@ -56,16 +53,6 @@ pub unsafe fn no_optimizer_lives(python: &Python) -> bool {
 /// Notes that parameters may be about to change.
 pub fn backward_returned() {
     BACKWARD_PENDING.store(true, Ordering::Relaxed);
-}
-
-/// Whether a step has used the gradients, and no call has cleared them since.
-pub fn are_gradients_left() -> bool {
-    GRADIENTS_LEFT.load(Ordering::Relaxed)
-}
-
-/// Notes that a step has used the gradients, or that a call is about to clear them.
-pub fn gradients_are_left(left: bool) {
-    GRADIENTS_LEFT.store(left, Ordering::Relaxed);
 }
 
 /// Looks at `what` (bits of [`traincheck_schema::record::look`]) at the entry or the return of the call `point`;

@@ -17,5 +17,6 @@ pub mod point;
 pub mod position;
 pub mod rng;
 pub mod storages;
+pub mod used;
 pub mod value;
 pub mod variables;

@@ -12,7 +12,7 @@ use super::points::{
 use super::{budget, iterations};
 use crate::interpreter::api::{Object, Python};
 use crate::sink;
-use crate::state::{batch, look, loss, rng};
+use crate::state::{batch, look, loss, rng, used};
 use traincheck_schema::record::{Event, EventKind, ObjectKind, VariableKind, flags, look as bits};
 use traincheck_settings::Counter;
 
@@ -61,7 +61,8 @@ unsafe fn is_now(when: When, python: &Python, event: &Event, recorded: Recorded)
                 mode == flags::MODULE_EVAL && recorded != Recorded::NOTHING
             }
             When::SampledTraining => event.flags & flags::MODULE_TRAIN != 0 && recorded != Recorded::NOTHING,
-            When::Uncleared => look::are_gradients_left() && (sampled || look::is_small()),
+            When::Followed => used::are_followed(),
+            When::FollowedOrUncleared => used::are_followed() || used::are_uncleared() && look::is_small(),
         }
     }
 }

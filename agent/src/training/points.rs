@@ -46,9 +46,11 @@ pub enum When {
     SampledEvaluation,
     /// Of a module in training mode, likewise.
     SampledTraining,
-    /// Where gradients that a step has used were cleared by no call since: in sampled iterations; of a small model
-    /// always. Whether the script has cleared them by hand shows in them alone.
-    Uncleared,
+    /// Where the gradients that a step uses are followed: from the first steps and those in sampled iterations, each
+    /// to the next.
+    Followed,
+    /// Likewise; of a small model also where no call has cleared gradients since the last step.
+    FollowedOrUncleared,
 }
 
 /// One kind of look.
@@ -93,6 +95,7 @@ const MODEL_AND_RATES: u64 = MODEL | bits::HYPERPARAMETERS;
 /// The points at calls.
 const POINTS: &[Row] = &[
     row(Point::BeforeStep, At::Entry, Around::Outermost, When::SampledOrSmall, bits::PARAMETERS),
+    row(Point::BeforeStep, At::Entry, Around::Outermost, When::Followed, bits::GRADIENTS),
     row(Point::AfterStep, At::Return, Around::Outermost, When::Always, MODEL_AND_RATES),
     row(Point::AfterStep, At::Return, Around::Outermost, When::SampledOrFirstStep, OPTIMIZER_STATE),
     row(Point::AfterBackward, At::Return, Around::Outermost, When::Always, bits::GRADIENTS),
@@ -111,7 +114,7 @@ const POINTS: &[Row] = &[
     ),
     row(Point::AfterLoop, At::Return, Around::Iterations, When::Always, MODEL),
     row(Point::Loss, At::Entry, Around::Outermost, When::Always, LOSS),
-    row(Point::Loss, At::Entry, Around::Outermost, When::Uncleared, bits::GRADIENTS),
+    row(Point::Loss, At::Entry, Around::Outermost, When::FollowedOrUncleared, bits::GRADIENTS),
     row(Point::Batch, At::Entry, Around::Anything, When::Always, WORKER),
     row(Point::Batch, At::Return, Around::Anything, When::Always, BATCH),
     row(Point::PassBegins, At::Entry, Around::Anything, When::Always, STREAMS),
@@ -175,7 +178,7 @@ mod tests {
     #[test]
     fn a_function_has_the_rows_of_its_points_at_each_end() {
         let points = ObservationPoints::of(&[Point::BeforeStep, Point::AfterStep]);
-        assert_eq!(Rows::of(points, At::Entry).0.count_ones(), 1);
+        assert_eq!(Rows::of(points, At::Entry).0.count_ones(), 2);
         assert_eq!(Rows::of(points, At::Return).0.count_ones(), 2);
         assert!(!Rows::of(points, At::Return).need_self());
         assert!(Rows::of(ObservationPoints::of(&[Point::Attributes]), At::Return).need_self());

@@ -7,7 +7,7 @@ use super::{budget, capture, iterations, observation};
 use crate::interpreter::api::{Object, Python};
 use crate::libtorch::proven;
 use crate::sink;
-use crate::state::{fills, look, objects, variables};
+use crate::state::{fills, look, objects, used, variables};
 use traincheck_schema::record::{Event, flags};
 use traincheck_settings::{Counter, Receiver};
 
@@ -76,7 +76,8 @@ pub unsafe fn entered(
     unsafe {
         match function.means.signal {
             Some(Signal::Save) => iterations::save_begins(calls),
-            Some(Signal::Clear) => look::gradients_are_left(false),
+            Some(Signal::Clear) => used::clearing(),
+            Some(Signal::Step) if outermost => used::step_begins(iterations::is_sampled()),
             Some(Signal::ModuleCall) if outermost => budget::pause_if_due(python, calls),
             _ => {}
         }
@@ -107,7 +108,7 @@ pub unsafe fn returned(
             Some(Signal::Gradients) if iterations::gradients_returned(calls) => look::backward_returned(),
             Some(Signal::Step) if outermost => {
                 iterations::optimizer_stepped(calls);
-                look::gradients_are_left(true);
+                used::step_returned();
             }
             Some(Signal::ModeChange) if outermost && variables::is_root(this) => {
                 iterations::mode_changed(variables::is_training(python, this), calls);

@@ -35,9 +35,13 @@ const NEEDS: Needs = Needs {
         States {
             attribute: Attribute::Grad,
             of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[Point::Entry(Role::Backward), Point::Return(Role::Backward)],
+            at: &[
+                Point::Entry(Role::Backward),
+                Point::Return(Role::Backward),
+                Point::Entry(Role::OptimizerStep),
+            ],
         },
-        States { attribute: Attribute::HeldBy, of: &[VariableKind::Parameter], at: &[] },
+        States::HOLDERS,
     ],
     contexts: claim::FIELDS,
     ..Needs::NOTHING
@@ -85,7 +89,7 @@ struct Cover {
 impl Observer for Cover {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         self.between.observe(event, cx);
-        self.cleared.observe(event, cx.scene);
+        self.cleared.observe(event, cx);
         match event {
             TraceEvent::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
             TraceEvent::Leave(frame, _) => {
@@ -118,10 +122,6 @@ impl Cover {
                 let thread = world.threads.entry(frame.thread).or_default();
                 if counted {
                     self.examples(thread, id, frame, Among::Thread, cx);
-                    if on_object && frame.target.role == Role::OptimizerStep && id == specific {
-                        let losses = thread.last(id).map_or(0, |last| last.losses);
-                        self.cleared.step(frame, thread, losses, cx);
-                    }
                 }
                 thread.push(id, frame);
             }

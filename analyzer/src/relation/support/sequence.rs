@@ -24,13 +24,6 @@ impl Sequence {
         }
     }
 
-    /// The last occurrences of what came since the call that `frame` repeats.
-    pub fn since_last(&self, frame: &Frame) -> impl Iterator<Item = &Frame> {
-        let (since, again) = self.since(frame.target.specific.unwrap_or(frame.target.plain));
-        let since = if again { since } else { &[] };
-        since.iter().filter_map(|call| self.frames.get(call))
-    }
-
     /// The last occurrence of `call`.
     pub fn last(&self, call: CallId) -> Option<&Frame> {
         self.frames.get(&call)
