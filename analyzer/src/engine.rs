@@ -5,8 +5,9 @@ use traincheck_schema::record::{
 };
 
 use crate::damage::Damage;
+use crate::relation::listener::Listeners;
 use crate::relation::numbers::Numbers;
-use crate::relation::observer::{Context, Observer};
+use crate::relation::observer::Context;
 use crate::relation::sink::Sink;
 use crate::relation::{self, Part};
 use crate::scene::dictionary::Target;
@@ -101,7 +102,7 @@ pub fn pass(source: &mut dyn Source, part: Part, numbers: &mut Numbers, sink: &m
 
 struct Engine<'a> {
     scene: Scene,
-    observers: Vec<Box<dyn Observer>>,
+    observers: Listeners,
     numbers: &'a mut Numbers,
     sink: &'a mut dyn Sink,
     passed: Passed,
@@ -157,9 +158,7 @@ impl Engine<'_> {
 
     fn observe(&mut self, event: &TraceEvent<'_>, source: &dyn Source) {
         let mut cx = Context { scene: &self.scene, numbers: self.numbers, sink: self.sink, source };
-        for observer in &mut self.observers {
-            observer.observe(event, &mut cx);
-        }
+        self.observers.tell(event, &mut cx);
     }
 
     /// Merges the streams of a batch. The states of a look come after its event and before anything that happened

@@ -1,8 +1,10 @@
 //! What a run says for and against every claim that could be made of it: counts per situation and half of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 
-use rustc_hash::FxHashMap;
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 
 use crate::relation::claim::{Claim, Outcome, Subject};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
@@ -75,10 +77,40 @@ impl Windows {
     }
 }
 
+/// Counts by key, and there by half of the run. Windows that follow one another mostly ask for the same keys in the same
+/// order: the one behind the key that was asked for last is tried first.
+#[derive(Debug)]
+struct Halves<K> {
+    counts: IndexMap<K, [u64; 2], FxBuildHasher>,
+    next: usize,
+}
+
+impl<K> Default for Halves<K> {
+    fn default() -> Self {
+        Halves { counts: IndexMap::default(), next: 0 }
+    }
+}
+
+impl<K: Hash + Eq> Halves<K> {
+    fn of(&mut self, key: K) -> &mut [u64; 2] {
+        let at = match self.counts.get_index(self.next) {
+            Some((known, _)) if *known == key => self.next,
+            _ => {
+                let entry = self.counts.entry(key);
+                let at = entry.index();
+                entry.or_default();
+                at
+            }
+        };
+        self.next = if at + 1 < self.counts.len() { at + 1 } else { 0 };
+        &mut self.counts[at]
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
-    total: FxHashMap<SituationId, [u64; 2]>,
-    held: FxHashMap<(OutcomeId, SituationId), [u64; 2]>,
+    total: Halves<SituationId>,
+    held: Halves<(OutcomeId, SituationId)>,
     undecided: u64,
     too_many: bool,
     /// The subject that names nothing of a program, if there is one; asked for once.
@@ -89,11 +121,11 @@ impl Counts {
     /// From here on situations are not told apart any more.
     fn give_up(&mut self) {
         let sum = |into: &mut [u64; 2], from: [u64; 2]| *into = [into[0] + from[0], into[1] + from[1]];
-        for (_, count) in std::mem::take(&mut self.total) {
-            sum(self.total.entry(NOTHING).or_default(), count);
+        for (_, count) in std::mem::take(&mut self.total).counts {
+            sum(self.total.of(NOTHING), count);
         }
-        for ((outcome, _), count) in std::mem::take(&mut self.held) {
-            sum(self.held.entry((outcome, NOTHING)).or_default(), count);
+        for ((outcome, _), count) in std::mem::take(&mut self.held).counts {
+            sum(self.held.of((outcome, NOTHING)), count);
         }
         self.too_many = true;
     }
@@ -109,15 +141,15 @@ impl Counter {
     pub fn finish(self, numbers: &Numbers) -> RunEvidence {
         let mut evidence = RunEvidence { thinned: self.thinned, ..RunEvidence::default() };
         for (id, counts) in self.subjects.into_iter().enumerate() {
-            if counts.total.is_empty() && counts.undecided == 0 {
+            if counts.total.counts.is_empty() && counts.undecided == 0 {
                 continue;
             }
             let mut held: BTreeMap<Outcome, Cells> = BTreeMap::new();
             let situation = |id| numbers.situations.get(id).clone();
-            for ((outcome, id), count) in counts.held {
+            for ((outcome, id), count) in counts.held.counts {
                 held.entry(numbers.outcomes().get(outcome).clone()).or_default().insert(situation(id), count);
             }
-            let total = counts.total.into_iter().map(|(id, count)| (situation(id), count)).collect();
+            let total = counts.total.counts.into_iter().map(|(id, count)| (situation(id), count)).collect();
             let (undecided, too_many) = (counts.undecided, counts.too_many);
             let key = numbers.subjects.get(id as u32).clone();
             evidence.subjects.insert(key, SubjectEvidence { total, held, undecided, too_many });
@@ -154,16 +186,16 @@ impl Sink for Counter {
         let half = usize::from(window.now.0 > self.split);
         let mut situation = window.situation;
         if situation == TOO_MANY
-            || counts.total.len() >= MOST_SITUATIONS && !counts.total.contains_key(&situation)
+            || counts.total.counts.len() >= MOST_SITUATIONS && !counts.total.counts.contains_key(&situation)
         {
             counts.give_up();
         }
         if counts.too_many {
             situation = NOTHING;
         }
-        counts.total.entry(situation).or_default()[half] += 1;
+        counts.total.of(situation)[half] += 1;
         for &outcome in window.held {
-            counts.held.entry((outcome, situation)).or_default()[half] += 1;
+            counts.held.of((outcome, situation))[half] += 1;
         }
     }
 

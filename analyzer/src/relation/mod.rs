@@ -8,6 +8,7 @@
 //! sink.rs        windows, and where they go
 //! needs.rs       what a relation reads of a trace
 //! observer.rs    what follows a trace for one relation
+//! listener.rs    which events it is told
 //! support/       what several observers share
 //!
 //! contain/       claim.rs: what it claims    mod.rs: how it is observed
@@ -32,6 +33,7 @@ pub mod input_output;
 pub mod lead;
 pub mod lifecycle;
 mod list;
+pub mod listener;
 pub mod mode;
 pub mod moving;
 pub mod needs;
@@ -49,7 +51,8 @@ pub mod writes;
 
 use claim::RelationName;
 use list::relations;
-use observer::{Kind, Observer};
+use listener::Listeners;
+use observer::Kind;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $module:ident $Name:ident,)*) => {
@@ -85,9 +88,9 @@ impl Part {
 }
 
 /// An observer for each relation in this part.
-pub fn observers(part: Part) -> Vec<Box<dyn Observer>> {
+pub fn observers(part: Part) -> Listeners {
     let names = RelationName::ALL.iter().skip(part.number).step_by(part.of.max(1));
-    names.map(|name| (kind(*name).observer)()).collect()
+    Listeners::new(&names.map(|name| kind(*name)).collect::<Vec<_>>())
 }
 
 /// What relations read of a trace, as the table in `docs/relations.md`.

@@ -23,16 +23,19 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// Whether anything would be done with windows of this subject.
+    #[inline]
     pub fn wants(&mut self, subject: SubjectId) -> bool {
         self.sink.wants(subject, self.numbers)
     }
 
     /// Hands a window to the sink.
+    #[inline]
     pub fn window(&mut self, window: &Window<'_>) {
         self.sink.window(window, self.scene, self.numbers, self.source);
     }
 
     /// Hands over a window that any program has, and of which no claim about one program is to be learned.
+    #[inline]
     pub fn general(&mut self, window: &Window<'_>) {
         self.sink.general(window, self.scene, self.numbers, self.source);
     }

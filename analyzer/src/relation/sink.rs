@@ -69,6 +69,7 @@ pub struct Window<'a> {
 
 impl<'a> Window<'a> {
     /// A window with no more than what every window has.
+    #[inline]
     pub fn new(subject: SubjectId, situation: SituationId, at: &'a Frame, depth: usize) -> Window<'a> {
         Window {
             subject,

@@ -263,6 +263,7 @@ pub struct Scene {
 }
 
 impl Scene {
+    #[inline]
     pub(crate) fn thread(&mut self, number: u16) -> &mut Thread {
         let number = usize::from(number);
         if number >= self.threads.len() {

@@ -45,6 +45,7 @@ impl Digest {
     }
 
     /// Whether both were read and are the same; `None`: cannot be said.
+    #[inline]
     pub fn same(&self, other: &Digest) -> Option<bool> {
         (self.kind == ValueKind::Tensor && other.kind == ValueKind::Tensor)
             .then(|| self.hash == other.hash && self.elements == other.elements)
@@ -130,6 +131,7 @@ pub struct Change {
 
 impl Variables {
     /// The variable with this number.
+    #[inline]
     pub fn get(&self, id: VarId) -> &Variable {
         &self.all[id as usize]
     }

@@ -31,11 +31,11 @@ impl Recomputed {
     }
 
     fn state(&mut self, change: &Change, cx: &mut Context<'_>) {
-        let Some(now) = change.now else { return };
         let variable = cx.scene.variables.get(change.variable);
         if variable.kind != VariableKind::Rng || !variable.name.starts_with("torch.") {
             return;
         }
+        let Some(now) = change.now else { return };
         let in_training = |frame: &&Frame| {
             frame.target.role == Role::ModuleCall
                 && frame.object != 0

@@ -6,7 +6,7 @@ use traincheck_schema::record::{Role, VariableKind};
 use super::claim::{Outcome, Stretch, Subject};
 use super::times::Times;
 use crate::call::CallId;
-use crate::relation::numbers::SubjectId;
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::open::OpenCalls;
@@ -85,11 +85,14 @@ impl Tally {
         at.map_or(0, |at| self.calls[at].1)
     }
 
-    /// What explains that a call with this role came `count` times.
-    fn explain(&self, count: u32, role: Role, per: &Stretch, scene: &Scene) -> Vec<Times> {
+    /// Tells what explains that a call with this role came `count` times.
+    fn explain(&self, count: u32, role: Role, per: &Stretch, scene: &Scene, mut tell: impl FnMut(Times)) {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let mut times = Vec::new();
-        let mut explains = |what: Times, value: u32| times.extend((value == count).then_some(what));
+        let mut explains = |what: Times, value: u32| {
+            if value == count {
+                tell(what);
+            }
+        };
         explains(Times::Never, 0);
         explains(Times::Once, 1);
         explains(Times::Optimizers, number(self.stepped.len()));
@@ -114,7 +117,6 @@ impl Tally {
                 explains(Times::Number(count), count);
             }
         }
-        times
     }
 }
 
@@ -143,6 +145,8 @@ pub struct Calls {
     in_iterations: Known,
     between_steps: Known,
     in_calls: FxHashMap<CallId, Known>,
+    happens: FxHashMap<Times, OutcomeId>,
+    held: Vec<OutcomeId>,
 }
 
 impl Calls {
@@ -253,13 +257,14 @@ impl Calls {
             if ends_it || !cx.wants(subject) {
                 continue;
             }
-            let mut held = Vec::new();
+            self.held.clear();
             let role = cx.numbers.calls.get(call).role;
-            for times in tally.explain(tally.count(call), role, per, cx.scene) {
-                held.push(cx.numbers.outcome(Outcome::Happens { times }));
-            }
+            tally.explain(tally.count(call), role, per, cx.scene, |times| {
+                let outcome = || cx.numbers.outcome(Outcome::Happens { times });
+                self.held.push(*self.happens.entry(times).or_insert_with(outcome));
+            });
             let mut window = Window::new(subject, NOTHING, at, depth);
-            window.held = &held;
+            window.held = &self.held;
             window.cut = cut;
             window.now = (iteration, window.now.1);
             cx.window(&window);

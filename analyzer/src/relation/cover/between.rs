@@ -78,7 +78,8 @@ impl OfCall for Called {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Between {
-    threads: FxHashMap<u16, Thread>,
+    /// By number.
+    threads: Vec<Thread>,
     clock: u64,
     subjects: FxHashMap<(CallId, CallId), SubjectId>,
     called: ByCall<Called>,
@@ -97,7 +98,8 @@ impl Between {
             }
             TraceEvent::Enter(frame) if frame.counts && frame.target.role == Role::ModeChange => {
                 self.clock += 1;
-                self.threads.entry(frame.thread).or_default().mode_changed = self.clock;
+                let clock = self.clock;
+                self.thread(frame.thread).mode_changed = clock;
             }
             TraceEvent::Leave(frame, _) if frame.counts => match frame.target.role {
                 // A function in which several iterations began is a loop.
@@ -113,20 +115,30 @@ impl Between {
 
     fn boundary(&mut self, thread: u16) {
         self.clock += 1;
-        self.threads.entry(thread).or_default().boundary = self.clock;
+        let clock = self.clock;
+        self.thread(thread).boundary = clock;
+    }
+
+    fn thread(&mut self, number: u16) -> &mut Thread {
+        let at = usize::from(number);
+        if at >= self.threads.len() {
+            self.threads.resize_with(at + 1, Thread::default);
+        }
+        &mut self.threads[at]
     }
 
     fn leave(&mut self, frame: &Frame) {
         self.clock += 1;
-        let thread = self.threads.entry(frame.thread).or_default();
+        let clock = self.clock;
+        let thread = self.thread(frame.thread);
         if let Some(last) = thread.calls.iter_mut().find(|last| is_same_kind(&last.frame, frame)) {
-            last.left = self.clock;
+            last.left = clock;
         }
     }
 
     fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
         self.clock += 1;
-        let mut thread = self.threads.remove(&frame.thread).unwrap_or_default();
+        let mut thread = std::mem::take(self.thread(frame.thread));
         let at = thread.calls.iter().position(|last| is_same_kind(&last.frame, frame)).or_else(|| {
             thread.overflowed |= thread.calls.len() >= MOST;
             let new = Last { frame: *frame, entered: 0, left: 0, seen: 0, discards: Discards::default() };
@@ -140,7 +152,7 @@ impl Between {
             thread.calls[at].frame = *frame;
             thread.calls[at].entered = self.clock;
         }
-        self.threads.insert(frame.thread, thread);
+        *self.thread(frame.thread) = thread;
     }
 
     /// Looks back from `frame`, whose last occurrence is number `at`.

@@ -43,6 +43,7 @@ const NEEDS: Needs = Needs {
         },
         States::HOLDERS,
     ],
+    all_returns: true,
     contexts: claim::FIELDS,
     ..Needs::NOTHING
 };

@@ -33,11 +33,11 @@ impl Draws {
     }
 
     fn state(&mut self, change: &Change, cx: &mut Context<'_>) {
-        let Some(now) = change.now else { return };
         let variable = cx.scene.variables.get(change.variable);
         if variable.kind != VariableKind::Rng || !variable.name.starts_with("torch.") {
             return;
         }
+        let Some(now) = change.now else { return };
         // What the stream is at the return is told after it.
         if let Some((frame, before)) = self.open.remove(&change.call) {
             if let Some(same) = now.same(&before) {

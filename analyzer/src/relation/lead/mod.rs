@@ -18,7 +18,8 @@ use claim::{FIELDS, Outcome, Subject};
 pub const KIND: Kind =
     Kind { observer: || Box::new(Lead::default()), structural: false, values_needed: 0, needs: NEEDS };
 
-const NEEDS: Needs = Needs { calls: NEIGHBOURS, contexts: claim::FIELDS, ..Needs::NOTHING };
+const NEEDS: Needs =
+    Needs { calls: NEIGHBOURS, all_returns: true, contexts: claim::FIELDS, ..Needs::NOTHING };
 
 #[derive(Clone, Copy, Debug)]
 struct CallNumbers {

@@ -28,7 +28,7 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Mode::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::ModuleCall, Role::ModeChange, Role::OptimizerStep, Role::User]),
+    calls: Roles::of(&[Role::ModuleCall, Role::Backward, Role::ModeChange, Role::OptimizerStep, Role::User]),
     variables: &[
         States { attribute: Attribute::HeldBy, of: &[VariableKind::Parameter], at: &[] },
         States { attribute: Attribute::RequiresGrad, of: &[VariableKind::Parameter], at: &[] },

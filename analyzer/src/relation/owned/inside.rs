@@ -6,7 +6,7 @@ use traincheck_schema::record::{Role, VariableKind, flags};
 
 use super::claim::{Outcome, Subject};
 use crate::call::CallId;
-use crate::relation::numbers::SubjectId;
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
@@ -27,6 +27,7 @@ pub struct Inside {
     modules: FxHashMap<u32, (usize, bool)>,
     /// What windows are about, how many there were, and in how many at the end a module was no part.
     pairs: FxHashMap<Key, (SubjectId, u32, Streak)>,
+    part: Option<OutcomeId>,
 }
 
 /// A module that is called by no other, and the function that calls one inside.
@@ -105,7 +106,7 @@ impl Inside {
         };
         *ordinal = ordinal.saturating_add(1);
         streak.add(called.stray.is_some(), (iteration.number, iteration.frame.step));
-        let part = [cx.numbers.outcome(Outcome::Part)];
+        let part = [*self.part.get_or_insert_with(|| cx.numbers.outcome(Outcome::Part))];
         let stray = called.stray.as_ref().map(|(frame, depth)| (frame, *depth));
         let (frame, depth) = stray.unwrap_or((&iteration.frame, iteration.depth));
         let mut window = Window::new(*subject, NOTHING, frame, depth);

@@ -1,6 +1,5 @@
 //! How a variable differs from one optimizer step to the next.
 
-use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 use crate::scene::variables::{Digest, VarId, Variable};
@@ -24,7 +23,8 @@ pub struct Change<'a> {
 /// Remembers the last look at every variable.
 #[derive(Debug, Default)]
 pub struct Steps {
-    last: FxHashMap<VarId, (Digest, u32, u32)>,
+    /// By number of the variable.
+    last: Vec<Option<(Digest, u32, u32)>>,
 }
 
 impl Steps {
@@ -43,8 +43,12 @@ impl Steps {
         }
         let now = change.now?;
         let losses = scene.losses;
-        let Some((last, lost, ordinal)) = self.last.get_mut(&change.variable) else {
-            self.last.insert(change.variable, (now, losses, 0));
+        let at = change.variable as usize;
+        if at >= self.last.len() {
+            self.last.resize(at + 1, None);
+        }
+        let Some((last, lost, ordinal)) = &mut self.last[at] else {
+            self.last[at] = Some((now, losses, 0));
             return None;
         };
         let before = std::mem::replace(last, now);
