@@ -88,6 +88,8 @@ pub struct Variable {
     pub looked: u64,
     /// The iteration of the last look that found other contents than the one before; 0: none has.
     pub changed: u32,
+    /// The iteration of the first look at its contents.
+    pub first_looked: u32,
 }
 
 impl Variable {
@@ -199,6 +201,7 @@ impl Variables {
                 shape: 0,
                 looked: 0,
                 changed: 0,
+                first_looked: 0,
             });
             number
         });
@@ -230,8 +233,10 @@ impl Variables {
         match attribute {
             Attribute::Data => {
                 let digest = Digest::of(state, kind);
-                if variable.data.is_some_and(|before| before.same(&digest) == Some(false)) {
-                    variable.changed = state.iteration;
+                match variable.data {
+                    None => variable.first_looked = state.iteration,
+                    Some(before) if before.same(&digest) == Some(false) => variable.changed = state.iteration,
+                    Some(_) => {}
                 }
                 now = Some(digest);
                 variable.data = now;

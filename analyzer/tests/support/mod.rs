@@ -12,6 +12,7 @@ use traincheck_analyzer::check::{Checked, check};
 use traincheck_analyzer::engine::count_iterations;
 use traincheck_analyzer::infer::{Reference, infer, read};
 use traincheck_analyzer::invariants::{Invariants, ReferenceRun};
+use traincheck_analyzer::library;
 use traincheck_analyzer::report::Report;
 use traincheck_analyzer::source::MemoryTrace;
 
@@ -20,6 +21,12 @@ pub use record::{Passed, Recorder, Value};
 /// Learns from traces.
 pub fn learn(traces: &[MemoryTrace]) -> Invariants {
     infer(references(traces))
+}
+
+/// The library, as a run of `program` is checked by it beside what was learned.
+pub fn with_library(mut learned: Invariants, program: Option<&str>) -> Invariants {
+    library::built_in().join(&mut learned, program);
+    learned
 }
 
 /// What traces say.

@@ -169,8 +169,8 @@ impl Torch {
         wrapper
     }
 
-    /// The script no longer refers to the model, but its optimizer still holds its parameters.
-    pub fn orphan(&mut self, model: Model, optimizer: Optimizer) {
+    /// The script no longer refers to the model, but its optimizer still holds its parameters: as which model.
+    pub fn orphan(&mut self, model: Model, optimizer: Optimizer) -> Model {
         let owner = self.optimizers[optimizer.0].object;
         let count = self.models[model.0].parameters.len();
         let names: Vec<String> = (0..count).map(|n| format!("param_groups[0].params[{n}]")).collect();
@@ -183,6 +183,7 @@ impl Torch {
         for (of, part) in &mut self.optimizers[optimizer.0].models {
             (*of, *part) = (if *of == model.0 { orphans.0 } else { *of }, part.clone());
         }
+        orphans
     }
 
     /// The tensors of one model go on under the names of another.
@@ -456,6 +457,14 @@ impl Torch {
         self.record.look(false);
         self.tell(|_| true, Attribute::Grad);
         self.record.exit(false);
+    }
+
+    /// The script gives the parameters of the model gradients that it computed otherwise.
+    pub fn give_gradients(&mut self, model: Model) {
+        let value = self.random();
+        for parameter in self.models[model.0].parameters.iter_mut().filter(|p| !p.buffer) {
+            parameter.grad = Some(value ^ u64::from(parameter.id) << 8 | 1);
+        }
     }
 
     pub fn zero_grad(&mut self, optimizer: Optimizer) {

@@ -1,12 +1,13 @@
 //! Owned: parameters, optimizers and modules belong together.
 //!
-//! Every parameter that got a gradient is held by an optimizer, and by one only; every parameter that a stepping
-//! optimizer holds belongs to a module that ran. Decided at the end of each training iteration with a step. What a module calls
-//! is part of it.
+//! Every parameter that got a gradient is held by an optimizer, and by one only of those that step; every parameter that a
+//! stepping optimizer holds belongs to a module that ran. Decided at the end of each training iteration with a step. What a
+//! module calls is part of it.
 //!
-//! Scripts that train a copy in full precision of a model in half precision give the copy its gradients and write
-//! the parameters back by hand. Neither is at fault: what nobody holds and yet changes, and what no module reaches
-//! and yet has a gradient, is left out.
+//! Not all that is trained is a parameter of a module that runs: an image is, a model whose copies run, a copy in full
+//! precision of a model in half precision, which is written back by hand. Nor is all that gets gradients trained: a model
+//! that a loss is computed with. None of it is at fault: what nobody holds and yet changes, what is in evaluation mode and
+//! held by nobody as a whole, and what no module reaches and yet has a gradient or changes, is left out.
 pub mod claim;
 mod inside;
 
@@ -17,7 +18,7 @@ use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::{Why, Window};
-use crate::scene::variables::VarId;
+use crate::scene::variables::{VarId, Variable};
 use crate::scene::{Cut, Iteration, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
@@ -47,6 +48,7 @@ const NEEDS: Needs = Needs {
             of: &[VariableKind::Parameter, VariableKind::Unreached],
             at: &[],
         },
+        States { attribute: Attribute::Training, of: &[VariableKind::Mode], at: &[] },
     ],
     ..Needs::NOTHING
 };
@@ -55,6 +57,8 @@ const NEEDS: Needs = Needs {
 struct Owned {
     with_gradient: FxHashSet<VarId>,
     iterations: u32,
+    /// The optimizers that stepped in an earlier iteration.
+    stepped: FxHashSet<u32>,
     /// Since when a root module or optimizer has been at fault.
     since: FxHashMap<u32, (u32, u32)>,
     inside: Inside,
@@ -74,15 +78,16 @@ impl Observer for Owned {
                 self.with_gradient.insert(change.variable);
             }
             TraceEvent::IterationBegan(_) => self.with_gradient.clear(),
-            TraceEvent::IterationEnded(iteration, cut)
-                if iteration.backward && !iteration.stepped.is_empty() =>
-            {
-                self.iterations = self.iterations.saturating_add(1);
-                let cut = cut.or(Scene::too_early(iteration.number, self.iterations));
-                self.gradients(iteration, cut, cx);
-                for &optimizer in &iteration.stepped {
-                    self.optimizer(optimizer, iteration, cut, cx);
+            TraceEvent::IterationEnded(iteration, cut) => {
+                if iteration.backward && !iteration.stepped.is_empty() {
+                    self.iterations = self.iterations.saturating_add(1);
+                    let cut = cut.or(Scene::too_early(iteration.number, self.iterations));
+                    self.gradients(iteration, cut, cx);
+                    for &optimizer in &iteration.stepped {
+                        self.optimizer(optimizer, iteration, cut, cx);
+                    }
                 }
+                self.stepped.extend(&iteration.stepped);
             }
             _ => {}
         }
@@ -115,12 +120,14 @@ impl Owned {
             } else if !holders.iter().any(|holder| cx.scene.stepped.contains(holder)) {
                 // Its optimizer may still come.
                 continue;
-            } else if holders.len() > 1 {
+            } else if self.steps_at_once(holders, iteration) > 1 {
                 holding.by_many.push(id);
             }
             holding.known = true;
         }
-        let mut roots: Vec<(u32, Holding)> = roots.into_iter().filter(|(_, holding)| holding.known).collect();
+        let is_judged = |root, holding: &Holding| holding.known && !is_evaluated_only(root, cx.scene);
+        let mut roots: Vec<(u32, Holding)> =
+            roots.into_iter().filter(|(root, holding)| is_judged(*root, holding)).collect();
         roots.sort_unstable_by_key(|(root, _)| *root);
         for (root, mut holding) in roots {
             if holding.by_hand {
@@ -152,42 +159,59 @@ impl Owned {
         }
     }
 
+    /// How many of the holders step in the iteration: one may take over from another. The first batch of its loop may be
+    /// part of the last iteration of the loop before.
+    fn steps_at_once(&self, holders: &[u32], iteration: &Iteration) -> usize {
+        let stepping = || holders.iter().filter(|holder| iteration.stepped.contains(holder));
+        let again = stepping().filter(|holder| self.stepped.contains(holder)).count();
+        if again > 0 { again } else { stepping().count() }
+    }
+
     fn optimizer(&mut self, optimizer: u32, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
         let Some(object) = cx.scene.object(optimizer) else { return };
         let class = object.class.clone();
-        let (mut known, mut unreached) = (false, Vec::new());
+        let (mut reaches, mut by_hand, mut unclear, mut unreached) = (false, false, false, Vec::new());
         let held = || held_by(optimizer, cx.scene);
         // Maybe by another name: a module that was known before what wraps it was called has left its own behind.
         let mut others: Option<FxHashMap<i64, u64>> = None;
         for id in held() {
-            if let Some(mut reached) = is_reached(id, cx.scene) {
-                if !reached {
-                    let others = others.get_or_insert_with(|| reached_storages(held(), cx.scene));
-                    let variable = cx.scene.variables.get(id);
-                    reached = others.get(&variable.storage).is_some_and(|looked| *looked >= variable.looked);
-                }
-                if !reached && has_gradient(id, iteration.number, cx.scene) {
-                    continue;
-                }
-                known = true;
-                if !reached {
-                    unreached.push(id);
-                }
+            let Some(mut reached) = is_reached(id, cx.scene) else { continue };
+            if !reached {
+                let others = others.get_or_insert_with(|| reached_storages(held(), cx.scene));
+                let variable = cx.scene.variables.get(id);
+                reached = others.get(&variable.storage).is_some_and(|looked| *looked >= variable.looked);
+            }
+            let moved = has_moved(id, iteration, cx.scene);
+            if reached {
+                reaches = true;
+            } else if has_gradient(id, iteration.number, cx.scene) || moved == Some(true) {
+                by_hand = true;
+            } else {
+                unclear |= moved.is_none();
+                unreached.push(id);
             }
         }
-        if !known {
+        if !reaches && unreached.is_empty() {
             return;
         }
+        // Part of what it trains may have its turn later: where nothing else is trained in its stead.
+        unclear |= (reaches || by_hand) && !self.lacks_a_holder(cx.scene);
         let subject = cx.numbers.subject(Subject::Optimizer { class });
         let reached = [cx.numbers.outcome(Outcome::Reached)];
         let began = self.began(optimizer, !unreached.is_empty(), iteration);
         let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
         window.held = if unreached.is_empty() { &reached } else { &[] };
-        window.cut = cut;
+        window.cut = cut.or((unclear && !unreached.is_empty()).then_some(Cut::Unclear));
         window.began = began;
         window.why = if unreached.is_empty() { Why::Nothing } else { Why::Unreached };
         window.variables = &unreached;
         cx.window(&window);
+    }
+
+    /// Whether a parameter that got a gradient is held by no optimizer.
+    fn lacks_a_holder(&self, scene: &Scene) -> bool {
+        let holders = |id: &VarId| scene.variables.get(*id).held_by.as_ref();
+        self.with_gradient.iter().any(|id| holders(id).is_some_and(Vec::is_empty))
     }
 
     fn began(&mut self, object: u32, at_fault: bool, iteration: &Iteration) -> Option<(u32, u32)> {
@@ -200,10 +224,24 @@ impl Owned {
     }
 }
 
+/// Whether the root module is in evaluation mode and none of its parameters is held: a loss is computed with it, or an input
+/// trained, and gradients of its own go unused.
+fn is_evaluated_only(root: u32, scene: &Scene) -> bool {
+    let mut parameters = scene.variables.of_owner(root).iter().map(|&id| scene.variables.get(id));
+    scene.variables.mode(root) == Some(false) && !parameters.any(Variable::is_held)
+}
+
 /// Whether the parameter had a gradient in `iteration`, be it zero: that of a copy may be too small for its type.
 fn has_gradient(id: VarId, iteration: u32, scene: &Scene) -> bool {
     let variable = scene.variables.get(id);
     variable.grad_iteration == iteration && variable.grad.is_some_and(|grad| grad.kind == ValueKind::Tensor)
+}
+
+/// Whether the parameter has changed in `iteration`; `None`: there was nothing to compare its contents with.
+fn has_moved(id: VarId, iteration: &Iteration, scene: &Scene) -> Option<bool> {
+    let variable = scene.variables.get(id);
+    let compared = variable.first_looked < iteration.number && variable.looked >= iteration.frame.time;
+    compared.then_some(variable.changed == iteration.number)
 }
 
 /// What the optimizer holds.
