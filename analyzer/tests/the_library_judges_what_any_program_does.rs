@@ -2,9 +2,11 @@
 //! beside it do.
 mod support;
 
-use support::torch::{Model, Optimizer, Torch};
+use support::torch::{Model, Optimizer, Scheduler, Torch};
 use support::{alarms, with_library};
-use traincheck_analyzer::invariants::Invariants;
+use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
+use traincheck_analyzer::precondition::Precondition;
+use traincheck_analyzer::relation::lifecycle::claim as lifecycle;
 use traincheck_analyzer::source::MemoryTrace;
 
 fn found(trace: &MemoryTrace) -> Vec<String> {
@@ -26,6 +28,110 @@ fn batch(torch: &mut Torch, model: Model, optimizer: Optimizer) {
     torch.forward(model, 10);
     torch.backward(&[model]);
     torch.step(optimizer);
+}
+
+/// Passes over the data, in which the schedulers that are given beside each step at its end.
+fn passes(torch: &mut Torch, model: Model, optimizer: Optimizer, ends: &[&[Scheduler]]) {
+    let loader = torch.loader();
+    for schedulers in ends {
+        torch.each(loader, 5, 20, |torch, _| {
+            batch(torch, model, optimizer);
+            true
+        });
+        schedulers.iter().for_each(|scheduler| torch.scheduler_step(*scheduler));
+    }
+}
+
+#[test]
+fn schedulers_that_wait_for_their_turn() {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    let first = torch.scheduler("CosineAnnealingLR", optimizer);
+    let later = torch.scheduler("SWALR", optimizer);
+    passes(&mut torch, model, optimizer, &[&[first], &[first], &[later], &[later]]);
+    assert_clean(&torch.finish());
+}
+
+#[test]
+fn a_scheduler_that_steps_from_a_later_pass_on() {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    let scheduler = torch.scheduler("ExponentialLR", optimizer);
+    passes(&mut torch, model, optimizer, &[&[], &[], &[], &[scheduler]]);
+    assert_clean(&torch.finish());
+}
+
+/// One training after the other, each with a model, optimizer and scheduler of its own; whether its scheduler steps.
+fn search(trials: &[bool]) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    for &steps in trials {
+        let model = net(&mut torch);
+        let optimizer = torch.optimizer("SGD", &[model]);
+        let scheduler = torch.scheduler("StepLR", optimizer);
+        for _ in 0..30 {
+            batch(&mut torch, model, optimizer);
+        }
+        if steps {
+            torch.scheduler_step(scheduler);
+        }
+        torch.drop_model(model);
+    }
+    torch.finish()
+}
+
+#[test]
+fn a_trial_of_a_search_that_is_given_up() {
+    assert_clean(&search(&[true, false, true]));
+    assert_clean(&search(&[true, true, false]));
+    assert_eq!(found(&search(&[false, false, false])), ["scheduler-not-stepped"]);
+}
+
+#[test]
+fn one_of_two_optimizers_whose_scheduler_is_forgotten() {
+    let mut torch = Torch::new(1);
+    let (one, other) = (net(&mut torch), net(&mut torch));
+    let optimizers = [torch.optimizer("Adam", &[one]), torch.optimizer("Adam", &[other])];
+    let schedulers = optimizers.map(|optimizer| torch.scheduler("StepLR", optimizer));
+    for iteration in 0..40 {
+        batch(&mut torch, one, optimizers[0]);
+        batch(&mut torch, other, optimizers[1]);
+        if iteration % 10 == 9 {
+            torch.scheduler_step(schedulers[0]);
+        }
+    }
+    assert_eq!(found(&torch.finish()), ["scheduler-not-stepped"]);
+}
+
+/// A run that breaks off its first pass over the data after so many batches, before a scheduler has stepped.
+fn first_pass(batches: u32) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    torch.scheduler("StepLR", optimizer);
+    let loader = torch.loader();
+    torch.each(loader, 5, batches + 1, |torch, number| {
+        batch(torch, model, optimizer);
+        number < batches
+    });
+    torch.finish()
+}
+
+#[test]
+fn a_run_that_ends_before_a_scheduler_is_due() {
+    assert_clean(&first_pass(50));
+    assert_eq!(found(&first_pass(300)), ["scheduler-not-stepped"]);
+}
+
+#[test]
+fn a_scheduler_that_never_steps() {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    torch.scheduler("StepLR", optimizer);
+    passes(&mut torch, model, optimizer, &[&[]]);
+    assert_eq!(found(&torch.finish()), ["scheduler-not-stepped"]);
 }
 
 /// An optimizer over a model that does not run, but a copy of it. `given`: the script gives the model the gradients.
@@ -138,4 +244,44 @@ fn two_optimizers(at_once: bool) -> MemoryTrace {
 fn two_optimizers_of_one_model() {
     assert_clean(&two_optimizers(false));
     assert_eq!(found(&two_optimizers(true)), ["held-by-many"]);
+}
+
+/// That some optimizer steps in any run that is no shorter than a try.
+fn some_optimizer_steps() -> Invariants {
+    let claim = lifecycle::Claim {
+        subject: lifecycle::Subject::Object {
+            kind: lifecycle::TrackedKind::Optimizer,
+            class: "*".into(),
+            cadence: lifecycle::Cadence::Ever,
+        },
+        outcome: lifecycle::Outcome::Stepped,
+    };
+    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
+    invariant.tried = Some(Tried::default());
+    Invariants { invariants: vec![invariant], ..Invariants::default() }
+}
+
+/// So many iterations without a step, and then so many with one.
+fn idle(without: u32, with: u32) -> Torch {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    for iteration in 0..without + with {
+        torch.zero_grad(optimizer);
+        torch.forward(model, 10);
+        torch.backward(&[model]);
+        if iteration >= without {
+            torch.step(optimizer);
+        }
+    }
+    torch
+}
+
+#[test]
+fn an_optimizer_that_never_steps_in_a_short_run() {
+    let found = |trace| alarms(&some_optimizer_steps(), &trace);
+    assert_eq!(found(idle(30, 0).finish()), ["step-missing"]);
+    assert!(found(idle(12, 0).finish()).is_empty());
+    assert!(found(idle(30, 2).finish()).is_empty());
+    assert!(found(idle(60, 0).killed(0.5)).is_empty());
 }

@@ -17,6 +17,8 @@ pub struct Passes {
     current: Option<usize>,
     /// The backward with which the last one began, and what it goes over.
     begun: Option<(u64, u32)>,
+    /// When the last one came to its end.
+    ended: u64,
 }
 
 impl Passes {
@@ -24,6 +26,11 @@ impl Passes {
     /// in the code that iterates, so that a script may make a loader of its own for each.
     pub fn begins_with(&self, backward: &Frame) -> Option<u32> {
         self.begun.filter(|(call, _)| *call == backward.call).map(|(_, over)| over)
+    }
+
+    /// When the last training pass came to its end, ns; 0: none has.
+    pub fn ended(&self) -> u64 {
+        self.ended
     }
 
     /// A loader is iterated over.
@@ -38,8 +45,10 @@ impl Passes {
     pub(crate) fn gave(&mut self, frame: &Frame, ended: bool) {
         let of = self.open.iter().rposition(|pass| frame.object == 0 || pass.object == frame.object);
         if ended {
-            if let Some(at) = of {
-                self.open.remove(at);
+            if let Some(at) = of
+                && self.open.remove(at).trained
+            {
+                self.ended = frame.time;
             }
             self.current = None;
         } else {

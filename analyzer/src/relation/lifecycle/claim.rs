@@ -112,12 +112,11 @@ impl About for Subject {
     fn general(&self) -> Option<Subject> {
         // Who loads a model's own state loses nothing by it.
         let Subject::Object { kind, class, cadence } = self else { return None };
-        // A phase of training has its own optimizer, and a pass may be longer than a scheduler waits.
-        let is_said = match (kind, cadence) {
-            (TrackedKind::Optimizer, Cadence::Within { steps }) => *steps == LONG,
-            (TrackedKind::Optimizer, Cadence::Once | Cadence::Pass) => false,
-            (_, Cadence::Within { .. }) => false,
-            _ => true,
+        // How often is up to the program: a phase of training has its own optimizer, and a scheduler may wait for its turn.
+        let is_said = match cadence {
+            Cadence::Ever | Cadence::Resumed | Cadence::Evaluated => true,
+            Cadence::Within { steps } => *kind == TrackedKind::Optimizer && *steps == LONG,
+            Cadence::OptimizerStep | Cadence::Pass | Cadence::Once => false,
         };
         (is_said && needs_no_metric(class)).then(|| Subject::Object {
             kind: *kind,

@@ -5,6 +5,9 @@
 //! is an object that never got its method; one that got it and then stopped may have been meant to. See
 //! [`resumed`] for what comes before a first use.
 //!
+//! What holds in any program is less: a learning rate that a scheduler was made for is scheduled by the end of the run, if
+//! the training was not given up before, and some optimizer steps.
+//!
 //! An optimizer counts against a run only while none at all has stepped: one that is constructed and put aside for
 //! another is no error. This says what no other relation can where gradients are accumulated in a loop without a
 //! function around it: there most iterations lack a step.
@@ -60,8 +63,11 @@ const NEEDS: Needs = Needs {
 const LONGEST: u32 = 20;
 /// The shortest.
 const SHORTEST: u32 = 2;
-/// Steps of its optimizer after which a scheduler is to have stepped by the end of the run.
+/// Steps of its optimizer after which a scheduler is to have stepped by the end of the run; of an optimizer itself,
+/// iterations with a backward.
 const A_RUN: u32 = 20;
+/// The same where the run ended in the first pass over the data, which a scheduler may wait for the end of.
+const A_LONG_PASS: u32 = 256;
 /// The shortest stretch of iterations for a first step of an optimizer: a run may accumulate over more batches than
 /// the references.
 const SHORTEST_OF_OPTIMIZERS: u32 = 4;
@@ -79,7 +85,7 @@ struct TrackedObject {
     /// Steps of its optimizer; of an optimizer itself, iterations that had a backward.
     steps: u32,
     last_step: Option<Mark>,
-    /// The last step of its optimizer.
+    /// The last of them.
     at: Option<Frame>,
     first_pass: Option<u32>,
     once_decided: bool,
@@ -170,11 +176,12 @@ impl Lifecycle {
     fn ended(&mut self, cx: &mut Context<'_>) {
         let end = cx.source.end();
         let broken_off = end.torn.is_some() || end.stopped.is_some();
-        let schedulers = || self.objects.iter().filter(|object| object.kind == TrackedKind::Scheduler);
-        for object in schedulers() {
-            // Those that another one is made of wait for their turn.
-            let stepped =
-                schedulers().any(|one| one.optimizer == object.optimizer && one.last_call.is_some());
+        for object in &self.objects {
+            let (stepped, due) = match object.kind {
+                TrackedKind::Optimizer => (!cx.scene.stepped.is_empty(), true),
+                TrackedKind::Scheduler => self.schedule(object, cx.scene),
+                TrackedKind::Scaler | TrackedKind::SpectralNorm | TrackedKind::Copy => continue,
+            };
             let Some(frame) = object.at.filter(|_| object.steps >= A_RUN) else { continue };
             let cut = cx.scene.lost_since(object.created.losses).or(broken_off.then_some(Cut::End));
             let subject =
@@ -183,9 +190,29 @@ impl Lifecycle {
             let outcome = [cx.numbers.outcome(Outcome::Stepped)];
             let mut window = Window::new(subject, NOTHING, &frame, 0);
             window.held = if stepped { &outcome } else { &[] };
-            window.cut = cut;
+            window.cut = cut.or((!stepped && !due).then_some(Cut::Unclear));
             cx.general(&window);
         }
+    }
+
+    /// Whether the learning rates that a scheduler is there for were scheduled, and whether they had to be by the end.
+    fn schedule(&self, scheduler: &TrackedObject, scene: &Scene) -> (bool, bool) {
+        let of = |kind| self.objects.iter().filter(move |object| object.kind == kind);
+        let mut stepped = of(TrackedKind::Scheduler).filter(|one| one.last_call.is_some());
+        // Those that another one is made of wait for their turn.
+        if stepped.clone().any(|one| one.optimizer == scheduler.optimizer) {
+            return (true, true);
+        }
+        let is_before = |one: &TrackedObject, other: &TrackedObject| {
+            one.at.is_some_and(|at| at.time < other.created.time)
+        };
+        // Of trainings in a row, as in a search, some are given up before their schedulers' turn.
+        let given_up = of(TrackedKind::Optimizer).any(|next| is_before(scheduler, next))
+            || stepped.any(|one| one.class == scheduler.class && is_before(one, scheduler));
+        let in_first_pass = scheduler.first_pass.is_some()
+            && !scheduler.once_decided
+            && scene.passes.ended() <= scheduler.created.time;
+        (false, !given_up && (!in_first_pass || scheduler.steps >= A_LONG_PASS))
     }
 
     fn called(&mut self, kind: TrackedKind, frame: &Frame, cx: &mut Context<'_>) {
@@ -214,7 +241,6 @@ impl Lifecycle {
                 window(object, Cadence::OptimizerStep, held, cut, frame, cx);
             }
             object.last_step = Some(Mark { time: frame.time, losses: cx.scene.losses });
-            object.at = Some(*frame);
             object.has_waited(frame, cx);
         }
     }
@@ -251,6 +277,7 @@ impl TrackedObject {
     /// One more of the steps within which it is to get its method has gone by.
     fn has_waited(&mut self, frame: &Frame, cx: &mut Context<'_>) {
         self.steps = self.steps.saturating_add(1);
+        self.at = Some(*frame);
         if self.undecided_within <= LONGEST && self.steps > 1 << self.undecided_within {
             let steps = 1 << self.undecided_within;
             self.undecided_within += 1;
