@@ -21,7 +21,18 @@ fn assert_alarm(way: &str, title: &str) {
 
 #[test]
 fn what_is_right_is_clean_and_says_how_much_was_tested() {
-    for way in ["right", "set to none by hand", "zeroed by hand", "zeroed at once", "rate run out"] {
+    for way in [
+        "right",
+        "set to none by hand",
+        "zeroed by hand",
+        "zeroed at once",
+        "rate run out",
+        "schedules in a row",
+        "warm-up from zero",
+        "a second optimizer",
+        "a trained input",
+        "copies of the model",
+    ] {
         let report = first_run(way).exited(0).stdout;
         assert!(report.contains("Verdict: clean."), "{way}: {report}");
         assert!(report.contains("of the library; nothing was learned of this program"), "{way}: {report}");

@@ -246,6 +246,32 @@ fn two_optimizers_of_one_model() {
     assert_eq!(found(&two_optimizers(true)), ["held-by-many"]);
 }
 
+/// A rate of zero that is another one after so many steps.
+fn zero_rate(until: u32, killed: bool, scheduled: bool) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    let scheduler = scheduled.then(|| torch.scheduler("LambdaLR", optimizer));
+    torch.set_lr(optimizer, 0.0);
+    for iteration in 0..40 {
+        if iteration == until {
+            torch.set_lr(optimizer, 0.1);
+        }
+        batch(&mut torch, model, optimizer);
+        scheduler.into_iter().for_each(|scheduler| torch.scheduler_step(scheduler));
+    }
+    if killed { torch.killed(0.5) } else { torch.finish() }
+}
+
+#[test]
+fn a_rate_that_is_zero() {
+    assert_clean(&zero_rate(30, false, true));
+    assert_clean(&zero_rate(30, true, true));
+    assert_eq!(found(&zero_rate(90, false, true)), ["learning-rate-zero"]);
+    assert_eq!(found(&zero_rate(90, false, false)), ["learning-rate-zero"]);
+    assert_eq!(found(&zero_rate(90, true, false)), ["learning-rate-zero"]);
+}
+
 /// That some optimizer steps in any run that is no shorter than a try.
 fn some_optimizer_steps() -> Invariants {
     let claim = lifecycle::Claim {

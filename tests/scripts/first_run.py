@@ -1,5 +1,6 @@
-"""Trains a small classifier on made-up points, in the way that the first argument says. Most ways are wrong."""
+"""Trains a small classifier on made-up points, in the way that the first argument says. Half of the ways are wrong."""
 
+import copy
 import sys
 
 import torch
@@ -40,6 +41,12 @@ def main():
         optimizer.load_state_dict(optimizer.state_dict())
     if way == "stale optimizer":
         model = Net()
+    schedule = None
+    if way == "schedules in a row":
+        parts = [torch.optim.lr_scheduler.LinearLR(optimizer), torch.optim.lr_scheduler.StepLR(optimizer, 10)]
+        schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, parts, [1])
+    if way == "warm-up from zero":
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: min(epoch, 1))
     if way == "updates lost":
         model.body.weight.data = model.body.weight.data.T.contiguous().T
         optimizer = WritesToACopy(model.parameters(), lr=0.1)
@@ -72,7 +79,59 @@ def main():
                 optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        if schedule is not None:
+            schedule.step()
         print(f"epoch {epoch} loss {loss.item():.4f}", flush=True)
+    if way == "a second optimizer":
+        refine(model)
+    if way == "a trained input":
+        train_input(model)
+    if way == "copies of the model":
+        train_by_copies(model)
+
+
+def refine(model):
+    points = torch.randn(64, 8)
+    labels = (points.sum(1) > 0).long()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    for _ in range(20):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(points), labels).backward()
+        optimizer.step()
+
+
+def train_input(model):
+    model.requires_grad_(False).eval()
+    wanted = torch.tensor([[1.0, -1.0]])
+    for make in (torch.optim.Adam, torch.optim.LBFGS):
+        points = torch.zeros(1, 8, requires_grad=True)
+        optimizer = make([points], lr=0.1)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(points), wanted)
+            loss.backward()
+            return loss
+
+        for _ in range(40):
+            optimizer.step(closure)
+
+
+def train_by_copies(model):
+    outer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(20):
+        inner_model = copy.deepcopy(model)
+        inner = torch.optim.SGD(inner_model.parameters(), lr=0.1)
+        for _ in range(3):
+            points = torch.randn(16, 8)
+            loss = nn.functional.cross_entropy(inner_model(points), (points.sum(1) > 0).long())
+            inner.zero_grad()
+            loss.backward()
+            inner.step()
+        for parameter, of_copy in zip(model.parameters(), inner_model.parameters()):
+            parameter.grad = parameter.detach() - of_copy.detach()
+        outer.step()
+        outer.zero_grad()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
 use crate::relation::support::by_call::{ByCall, OfCall};
 use crate::relation::support::open::OpenCalls;
+use crate::relation::support::steps::may_rest;
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Cut, Frame, Iteration, Look, Scene, TraceEvent};
 use crate::situation::{Fields, NOTHING};
@@ -334,7 +335,7 @@ impl Contain {
 /// many schedules, nor where every gradient is exactly zero, nor where the optimizer judges by itself whether it has
 /// arrived.
 fn may_be_blamed(changed: &Changed, look: &Look, scene: &Scene) -> bool {
-    if scene.object(look.frame.object).is_some_and(|object| object.class.ends_with("LBFGS")) {
+    if may_rest(look.frame.object, scene) {
         return false;
     }
     let rate = scene.variables.learning_rate(look.frame.object);

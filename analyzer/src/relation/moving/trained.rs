@@ -7,7 +7,7 @@ use traincheck_schema::record::ValueKind;
 use super::claim::{Outcome, Subject};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
-use crate::relation::support::steps::Change;
+use crate::relation::support::steps::{Change, may_rest};
 use crate::relation::support::streak::PERSISTENT;
 use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Frame, Scene};
@@ -82,6 +82,7 @@ fn should_change(change: &Change<'_>, scene: &Scene) -> bool {
     variable.is_held_by(optimizer)
         && variable.requires_grad != Some(false)
         && gradient.non_finite == 0
+        && !may_rest(optimizer, scene)
         && rate * largest(&gradient) > ROUNDING * largest(&change.before)
 }
 

@@ -1,20 +1,26 @@
-//! Optimizers that step in vain: every learning rate is exactly zero. A warm-up may begin there, and a decay may end
-//! there; what counts against a run are several steps in a row from the first one on.
+//! Optimizers that step in vain: every learning rate is exactly zero from the first step to the last. A warm-up may begin
+//! there, for a whole pass over the data, and a decay may end there.
 
-use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 
 use super::claim::{Outcome, Subject};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
-use crate::relation::support::streak::Streak;
-use crate::scene::Look;
-use crate::scene::Scene;
+use crate::relation::support::streak::PERSISTENT;
+use crate::scene::{Frame, Look};
 use crate::situation::NOTHING;
 
 /// Optimizers whose rate has been zero so far; `None`: no longer.
 #[derive(Default)]
 pub(super) struct Idle {
-    optimizers: FxHashMap<u32, Option<(u32, Streak)>>,
+    optimizers: BTreeMap<u32, Option<InVain>>,
+}
+
+/// Steps that have changed nothing.
+struct InVain {
+    steps: u32,
+    began: (u32, u32),
+    last: (Frame, u32, u32),
 }
 
 impl Idle {
@@ -26,26 +32,42 @@ impl Idle {
     pub(super) fn stepped(&mut self, look: &Look, cx: &mut Context<'_>) {
         let frame = &look.frame;
         let Some(rate) = cx.scene.variables.learning_rate(frame.object) else { return };
-        let idle = self.optimizers.entry(frame.object).or_insert(Some((0, Streak::default())));
-        let Some((steps, streak)) = idle else { return };
-        *steps = steps.saturating_add(1);
         let now = (look.iteration, look.step);
-        streak.add(rate == 0.0, now);
-        let (steps, streak) = (*steps, *streak);
-        if rate != 0.0 {
+        let last = (*frame, now.0, now.1);
+        let idle = self.optimizers.entry(frame.object).or_insert(Some(InVain { steps: 0, began: now, last }));
+        let Some(in_vain) = idle else { return };
+        if rate == 0.0 {
+            in_vain.steps = in_vain.steps.saturating_add(1);
+            in_vain.last = last;
+        } else {
             *idle = None;
+            window(true, frame, now, None, cx);
         }
-        let subject = cx.numbers.subject(Subject::FirstSteps);
-        if !cx.wants(subject) {
-            return;
-        }
-        let outcome = [cx.numbers.outcome(Outcome::AboveZero)];
-        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
-        window.held = if rate == 0.0 { &[] } else { &outcome };
-        window.inconclusive = if streak.is_accident() { &outcome } else { &[] };
-        window.cut = (rate == 0.0).then(|| Scene::too_early(look.iteration, steps)).flatten();
-        window.now = now;
-        window.began = streak.began();
-        cx.general(&window);
     }
+
+    /// Nothing more will come. `scheduled`: the optimizers that a scheduler works on, which might have raised the rate of
+    /// one whose run broke off.
+    pub(super) fn end(&mut self, scheduled: impl Fn(u32) -> bool, cx: &mut Context<'_>) {
+        let end = cx.source.end();
+        let broken_off = end.torn.is_some() || end.stopped.is_some();
+        for (optimizer, in_vain) in std::mem::take(&mut self.optimizers) {
+            let Some(InVain { steps, began, last: (frame, iteration, step) }) = in_vain else { continue };
+            if steps >= PERSISTENT && !(broken_off && scheduled(optimizer)) {
+                window(false, &frame, (iteration, step), Some(began), cx);
+            }
+        }
+    }
+}
+
+fn window(held: bool, frame: &Frame, now: (u32, u32), began: Option<(u32, u32)>, cx: &mut Context<'_>) {
+    let subject = cx.numbers.subject(Subject::FirstSteps);
+    if !cx.wants(subject) {
+        return;
+    }
+    let outcome = [cx.numbers.outcome(Outcome::AboveZero)];
+    let mut window = Window::new(subject, NOTHING, frame, 0);
+    window.held = if held { &outcome } else { &[] };
+    window.now = now;
+    window.began = began;
+    cx.general(&window);
 }

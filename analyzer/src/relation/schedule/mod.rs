@@ -106,6 +106,11 @@ impl Observer for Schedule {
                     self.in_pass.push(look.frame.object);
                 }
             }
+            TraceEvent::End => {
+                let schedulers = &self.schedulers;
+                let scheduled = |id| schedulers.values().any(|scheduler| scheduler.optimizer == id);
+                self.idle.end(scheduled, cx);
+            }
             _ => {}
         }
     }

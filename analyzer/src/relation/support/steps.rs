@@ -59,6 +59,11 @@ impl Steps {
     }
 }
 
+/// Whether the optimizer judges by itself whether it has arrived, and changes nothing from there on.
+pub fn may_rest(optimizer: u32, scene: &Scene) -> bool {
+    scene.object(optimizer).is_some_and(|object| object.class.ends_with("LBFGS"))
+}
+
 fn applies(variable: &Variable, look: &Look, scene: &Scene) -> bool {
     let stepper = look.frame.object;
     match variable.kind {
