@@ -15,8 +15,8 @@ Whether two runs are the same is told by what they print, so a program has to pr
 end a line `weights` with a digest (`report_weights` of tests/pipelines/pipeline.py). It takes `--seed`, and with one
 seed always prints the same. Lines that begin with `gradients` or `rng of` may differ.
 
-The score is the share of those that are caught among all that neither crashed nor are equivalent. Prints a table by
-operator, and the survivors, which are all of these that were not caught, with the lines that were changed. With
+The score is the share of those that are caught among all that neither crashed nor are equivalent. What the library alone
+catches, without a run to learn from, has a column and a score of its own (`alone`). Prints a table by operator, and the survivors, which are all of these that were not caught, with the lines that were changed. With
 `--out DIR` the results stay there (`results.json`, and the runs of survivors), and a mutant that has one is not run again.
 """
 
@@ -102,7 +102,7 @@ class Program:
         _, report, alarms = self.check(twin)
         return {
             "source": self.original,
-            "alarms": [alarm["title"] for alarm in alarms],
+            "alarms": [alarm["title"] for alarm in alarms] + self.check_alone(twin),
             "notices": sorted(notices(report["findings"])),
             "seconds": round(seconds, 1),
         }
@@ -115,13 +115,21 @@ class Program:
     def check(self, run):
         return check(self.bin, run.trace, self.invariants, run.folder / "report.json")
 
+    def check_alone(self, run):
+        """The causes of alarms that the library raises without references."""
+        if run.code != 0 or not run.trace.is_dir():
+            return []
+        _, _, alarms = check(self.bin, run.trace, None, run.folder / "alone.json")
+        return [alarm["cause"] for alarm in alarms]
+
     def judge(self, mutant):
-        """What becomes of a mutant: the outcome, and what there is to say of it."""
+        """What becomes of a mutant: the outcome, what there is to say of it, and what the library alone says."""
         run = self.train(mutant.id.replace(":", "-"), mutant.source, SEED)
         outcome, detail = self.outcome(run)
+        alone = [] if outcome in DROPPED else self.check_alone(run)
         if outcome not in SURVIVED:
             shutil.rmtree(run.folder)
-        return outcome, detail
+        return outcome, detail, alone
 
     def outcome(self, run):
         if run.code != 0:
@@ -198,13 +206,14 @@ class Results:
         result = self.mutants.get(mutant.id)
         return result if result and result["diff"] == mutant.diff else None
 
-    def add(self, mutant, outcome, detail):
+    def add(self, mutant, outcome, detail, alone):
         self.mutants[mutant.id] = {
             "operator": mutant.operator,
             "line": mutant.line,
             "diff": mutant.diff,
             "outcome": outcome,
             "detail": detail,
+            "alone": alone,
         }
         self.write()
 
@@ -249,29 +258,32 @@ def run(args, wanted, results):
         for done in concurrent.futures.as_completed(judged):
             mutant = judged[done]
             try:
-                outcome, detail = done.result()
+                outcome, detail, alone = done.result()
             except Failed as error:
                 wrong.append(f"{mutant.id}: {error}")
                 continue
-            results.add(mutant, outcome, detail)
+            results.add(mutant, outcome, detail, alone)
             print(f"  {mutant.id}: {outcome} {detail}".rstrip(), file=sys.stderr, flush=True)
     return wrong
 
 
 def table(judged):
-    """A row for each operator and one for all, and the score of all; None where there was nothing to catch."""
+    """A row for each operator and one for all, and the scores of all; None where there was nothing to catch."""
     counts = collections.defaultdict(collections.Counter)
     for mutant, result in judged:
         counts[mutant.operator][result["outcome"]] += 1
+        counts[mutant.operator]["alone"] += bool(result["alone"])
     rows = [(operator, counts[operator]) for operator in mutations.OPERATORS if operator in counts]
     rows.append(("all", sum((of for _, of in rows), collections.Counter())))
-    cells = [["operator", "mutants", *OUTCOMES, "score"]]
+    cells = [["operator", "mutants", *OUTCOMES, "score", "alone", "score"]]
     for operator, of in rows:
-        decided = of.total() - sum(of[outcome] for outcome in DROPPED)
-        score = of["caught"] / decided if decided else None
-        numbers = [of.total(), *(of[outcome] for outcome in OUTCOMES)]
-        cells.append([operator, *map(str, numbers), "-" if score is None else f"{score:.2f}"])
-    return cells, score
+        total = sum(of[outcome] for outcome in OUTCOMES)
+        decided = total - sum(of[outcome] for outcome in DROPPED)
+        score, alone = (of[which] / decided if decided else None for which in ("caught", "alone"))
+        shown = ["-" if number is None else f"{number:.2f}" for number in (score, alone)]
+        numbers = [str(number) for number in (total, *(of[outcome] for outcome in OUTCOMES))]
+        cells.append([operator, *numbers, shown[0], str(of["alone"]), shown[1]])
+    return cells, score, alone
 
 
 def conclude(args, wanted, results, wrong):
@@ -280,16 +292,17 @@ def conclude(args, wanted, results, wrong):
     for mutant, result in judged:
         if result["outcome"] in SURVIVED:
             print("\n".join([f"{mutant.id}: {result['outcome']} {result['detail']}".rstrip(), *mutant.diff, ""]))
-    cells, score = table(judged)
+    cells, score, alone = table(judged)
     print_table(cells)
     names = dict.fromkeys(program.name for program, _ in wanted)
     alarms = [f"{name}: {alarm}" for name in names for alarm in results.originals.get(name, {"alarms": []})["alarms"]]
     for title, lines in (("alarms on originals:", alarms), ("FAILED:", wrong)):
         if lines:
             print("\n".join([f"\n{title}", *(f"  {line}" for line in lines)]))
-    low = score is None or score < args.floor
+    low = score is None or score < args.floor or alone < args.floor_alone
     if low:
-        print("\nThere was nothing to catch." if score is None else f"\nThe score is below {args.floor}.")
+        floors = f"{args.floor}, or that of the library alone below {args.floor_alone}"
+        print("\nThere was nothing to catch." if score is None else f"\nThe score is below {floors}.")
     return 1 if low or wrong or alarms else 0
 
 
@@ -303,6 +316,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="of --sample (0)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time (1)")
     parser.add_argument("--floor", type=float, default=0.0, metavar="SCORE", help="fails below this score")
+    parser.add_argument("--floor-alone", type=float, default=0.0, metavar="SCORE", help="likewise, of the library alone")
     parser.add_argument("--list", action="store_true", help="only show the mutants")
     args = parser.parse_args()
     if not args.list and args.bin is None:

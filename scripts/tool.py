@@ -17,9 +17,11 @@ def infer(folder_of_command, references, output):
     return done.stdout.strip()
 
 
-def check(folder_of_command, run, invariants, report):
-    """Checks a run and keeps the report; returns the exit code, the report, and the findings in it that are alarms."""
-    command = [folder_of_command / "traincheck", "check", run, "-i", invariants, "--format", "json"]
+def check(folder_of_command, run, invariants, report, *options):
+    """Checks a run, by the library alone where there are no `invariants`, and keeps the report; returns the exit code, the
+    report, and the findings in it that are alarms."""
+    command = [folder_of_command / "traincheck", "check", run, "--format", "json"]
+    command += [*([] if invariants is None else ["-i", invariants]), *options]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(done.stdout)
