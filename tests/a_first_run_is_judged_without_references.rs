@@ -32,6 +32,8 @@ fn what_is_right_is_clean_and_says_how_much_was_tested() {
         "a second optimizer",
         "a trained input",
         "copies of the model",
+        "norm measured after the step",
+        "attacked in evaluation mode",
     ] {
         let report = first_run(way).exited(0).stdout;
         assert!(report.contains("Verdict: clean."), "{way}: {report}");
@@ -106,4 +108,14 @@ fn updates_that_are_written_to_a_copy() {
 #[test]
 fn a_scheduler_that_never_steps() {
     assert_alarm("idle scheduler", "A learning-rate scheduler was constructed and does not step");
+}
+
+#[test]
+fn clipping_after_the_step() {
+    assert_alarm("clipped after the step", "Gradients are clipped after the step that has used them");
+}
+
+#[test]
+fn training_in_evaluation_mode() {
+    assert_alarm("trained in evaluation mode", "The model is trained in evaluation mode");
 }

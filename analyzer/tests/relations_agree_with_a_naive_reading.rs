@@ -224,9 +224,22 @@ fn between(reading: &Reading, expected: &mut Counts) {
             if first.begin < since {
                 continue;
             }
+            // What its closure will do is not known when a step begins.
+            let has_closure = before.iter().any(|step| {
+                let within = |other: &&&Seen| step.begin < other.begin && other.begin < step.end;
+                step.function == later.function
+                    && before.iter().filter(within).any(|other| role(other) == Role::Backward)
+            });
+            if *earlier == Role::ZeroGrad && has_closure {
+                continue;
+            }
+            // A step comes when it ends, after what its closure does.
+            let follows = |other: &Seen| {
+                other.begin > first.begin || role(other) == Role::OptimizerStep && other.end > first.begin
+            };
             let called: Vec<usize> = before
                 .iter()
-                .filter(|other| other.begin > first.begin && inner.contains(&role(other)))
+                .filter(|other| follows(other) && inner.contains(&role(other)))
                 .map(|other| other.function)
                 .collect();
             if role(later) == Role::ZeroGrad {

@@ -8,13 +8,14 @@ from torch import nn
 
 
 class Net(nn.Module):
-    def __init__(self):
+    def __init__(self, dropout=None):
         super().__init__()
         self.body = nn.Linear(8, 32)
+        self.dropout = nn.Identity() if dropout is None else nn.Dropout(dropout)
         self.head = nn.Linear(32, 2)
 
     def forward(self, points):
-        return self.head(torch.relu(self.body(points)))
+        return self.head(self.dropout(torch.relu(self.body(points))))
 
 
 class WritesToACopy(torch.optim.Optimizer):
@@ -31,10 +32,25 @@ class WritesToACopy(torch.optim.Optimizer):
                 rows.sub_(parameter.grad, alpha=group["lr"])
 
 
+# The ways in which it matters in which mode the model is.
+MODES = ("trained in evaluation mode", "attacked in evaluation mode")
+
+
+def attack(model, points, labels):
+    """The points, moved to where the model errs more; it computes in evaluation mode for that."""
+    model.eval()
+    points = points.clone().requires_grad_()
+    nn.functional.cross_entropy(model(points), labels).backward()
+    model.train()
+    return points.detach() + 0.01 * points.grad.sign()
+
+
 def main():
     way = sys.argv[1]
     torch.manual_seed(3)
-    model = Net()
+    model = Net(dropout=0.1 if way in MODES else None)
+    if way == "trained in evaluation mode":
+        model.eval()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0 if way in ("rate of zero", "rate run out") else 1e-2)
     if way == "rate run out":
         # What a run has saved whose schedule had come to its end.
@@ -59,6 +75,9 @@ def main():
         for _ in range(20):
             points = torch.randn(16, 8)
             labels = (points.sum(1) > 0).long()
+            if way == "attacked in evaluation mode":
+                points = attack(model, points, labels)
+                optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(points), labels)
             if way == "set to none by hand":
                 for parameter in model.parameters():
@@ -79,6 +98,10 @@ def main():
                 optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            if way == "clipped after the step":
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if way == "norm measured after the step":
+                nn.utils.clip_grad_norm_(model.parameters(), float("inf"))
         if schedule is not None:
             schedule.step()
         print(f"epoch {epoch} loss {loss.item():.4f}", flush=True)

@@ -13,7 +13,7 @@ use crate::invariants::{Level, Tried};
 use crate::relation::claim::Claim;
 
 /// Programs in which a claim has to have come up before it can be an alarm: what fewer do may be their habit.
-const ENOUGH_PROGRAMS: u64 = 5;
+const ENOUGH_PROGRAMS: u64 = 10;
 /// Where more of the programs in which it came up break it, a claim says nothing of any program.
 const MOST_BROKEN: f64 = 0.1;
 

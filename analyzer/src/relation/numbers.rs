@@ -75,6 +75,16 @@ impl Numbers {
         roles.iter().flat_map(|role| &self.called[*role as usize]).copied().collect()
     }
 
+    /// Those of [`Numbers::called`] for one role, and that any function of it is called.
+    pub fn called_or_any(&mut self, role: Role, any: impl Into<Outcome>) -> Vec<OutcomeId> {
+        let any = self.outcome(any);
+        let mut called = self.called(&[role]);
+        if !called.contains(&any) {
+            called.push(any);
+        }
+        called
+    }
+
     /// Whether the outcome is that a function of one of these roles is called.
     pub fn is_call(&self, outcome: OutcomeId, roles: &[Role]) -> bool {
         self.outcomes.get(outcome).called().is_some_and(|call| roles.contains(&call.role))

@@ -14,6 +14,8 @@ pub enum Subject {
         /// Full class name.
         class: String,
     },
+    /// Two names for one parameter.
+    Tie,
     /// A module that is computed again in a backward pass.
     Recomputation {
         /// Full class name.
@@ -35,6 +37,8 @@ pub enum Outcome {
         /// Name of the other.
         with: String,
     },
+    /// Parameters that were one tensor still are.
+    StaysTied,
     /// A parameter that a loaded state set is as it was loaded.
     StaysLoaded,
     /// PyTorch's stream of random numbers is in the state in which it was the first time.
@@ -49,6 +53,7 @@ impl About for Subject {
         match self {
             Subject::Root { .. } => Some(Subject::Root { class: ANY.into() }),
             Subject::Recomputation { .. } => Some(Subject::Recomputation { class: ANY.into() }),
+            Subject::Tie => Some(Subject::Tie),
             Subject::Variable { .. } => None,
         }
     }
@@ -63,10 +68,12 @@ impl Says for Claim {
             Subject::Recomputation { class } => {
                 format!("whenever a {} is computed again in a backward pass", named(class, "module"))
             }
+            Subject::Tie => "in every model".into(),
             Subject::Variable { name } => format!("in every training step, `{name}`"),
         };
         match &self.outcome {
             Outcome::SharesStorage { with } => format!("{subject} is the same tensor as `{with}`"),
+            Outcome::StaysTied => format!("{subject}, parameters that were one tensor at a step stay one"),
             Outcome::DrawsTheSame => format!("{subject}, it draws the random numbers that it drew before"),
             Outcome::StaysLoaded => {
                 format!(

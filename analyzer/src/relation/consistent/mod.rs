@@ -5,6 +5,7 @@
 //! parameters) share a storage and are no ties.
 pub mod claim;
 mod recomputed;
+mod untied;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -23,13 +24,14 @@ use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 use recomputed::Recomputed;
+use untied::Untied;
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Consistent::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::OptimizerStep, Role::ModuleCall, Role::Backward]),
+    calls: Roles::of(&[Role::OptimizerStep, Role::ModuleCall, Role::Backward, Role::AutogradGrad]),
     variables: &[
         States {
             attribute: Attribute::Data,
@@ -76,6 +78,9 @@ impl Observer for Consistent {
                 Role::OptimizerStep => self.ties.looked(look, cx),
                 _ => {}
             },
+            TraceEvent::End => self.ties.untied.end(cx),
+            // Gradients that were asked for are put to use by hand: an optimizer is not all that trains.
+            TraceEvent::Enter(frame) if frame.target.role == Role::AutogradGrad => self.loaded.clear(),
             // From here on loaded parameters are meant to change.
             TraceEvent::Leave(frame, _) if frame.target.role == Role::OptimizerStep => self.loaded.clear(),
             _ => {}
@@ -162,12 +167,14 @@ struct Ties {
     single: Vec<(VarId, SubjectId)>,
     /// Ties to names that there are not.
     absent: Vec<OutcomeId>,
+    untied: Untied,
 }
 
 impl Ties {
     fn looked(&mut self, look: &Look, cx: &mut Context<'_>) {
         if self.storages.have_changed(look, cx.scene) {
             self.find(look, cx);
+            self.untied.changed(&self.tied, look, cx);
         }
         let cut = self.storages.cut(look, cx.scene);
         for Tied { id, subject, partners } in &self.tied {

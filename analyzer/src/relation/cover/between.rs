@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Role, ValueKind};
 
 use super::claim::{FIELDS, ORDER, Outcome, Subject, is_ordered};
+use super::left_out;
 use crate::call::{Call, CallId};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::Context;
@@ -31,6 +32,15 @@ struct Last {
     seen: u32,
     /// Of a `zero_grad`.
     discards: Discards,
+    /// Of a step: whether a backward has run inside of one, its closure's.
+    has_closure: bool,
+}
+
+impl Last {
+    /// Whether it comes after something that came at `time`: a step comes when it ends, after what its closure does.
+    fn follows(&self, time: u64) -> bool {
+        self.entered > time || self.frame.target.role == Role::OptimizerStep && self.left > time
+    }
 }
 
 /// Whether the last calls of a `zero_grad` threw gradients away: a bit each, the latest lowest.
@@ -141,10 +151,21 @@ impl Between {
         let mut thread = std::mem::take(self.thread(frame.thread));
         let at = thread.calls.iter().position(|last| is_same_kind(&last.frame, frame)).or_else(|| {
             thread.overflowed |= thread.calls.len() >= MOST;
-            let new = Last { frame: *frame, entered: 0, left: 0, seen: 0, discards: Discards::default() };
+            let new = Last {
+                frame: *frame,
+                entered: 0,
+                left: 0,
+                seen: 0,
+                discards: Discards::default(),
+                has_closure: false,
+            };
             (!thread.overflowed).then(|| thread.calls.push(new))?;
             Some(thread.calls.len() - 1)
         });
+        if frame.target.role == Role::Backward && cx.scene.inside(frame.thread, Role::OptimizerStep) {
+            let steps = thread.calls.iter_mut().filter(|last| last.frame.target.role == Role::OptimizerStep);
+            steps.filter(|step| step.entered > step.left).for_each(|step| step.has_closure = true);
+        }
         if let Some(at) = at {
             if !thread.overflowed {
                 self.windows(&mut thread, at, frame, cx);
@@ -185,7 +206,7 @@ impl Between {
         let (mut stepped, mut scaled, mut by_hand, mut misplaced) = (false, false, false, false);
         for last in &thread.calls {
             let role = last.frame.target.role;
-            let between = last.entered > first.entered;
+            let between = last.follows(first.entered);
             by_hand |= between && role == Role::AutogradGrad;
             if !is_ordered(earlier, later, role) {
                 continue;
@@ -222,13 +243,13 @@ impl Between {
                 cut = cut.or(Some(Cut::Unclear));
             }
         }
-        if earlier == Role::ZeroGrad && by_hand {
-            // Gradients that were asked for by `torch.autograd.grad` are put in place by the script.
+        if earlier == Role::ZeroGrad && (by_hand || thread.calls[at].has_closure) {
+            // Gradients that were asked for by `torch.autograd.grad` are put in place by the script, and what a closure will
+            // do is not known yet.
             cut = cut.or(Some(Cut::Unclear));
         }
         // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-        let inconclusive =
-            if scaled && !stepped { cx.numbers.called(&[Role::OptimizerStep]) } else { Vec::new() };
+        let inconclusive = if scaled && !stepped { left_out(cx.numbers) } else { Vec::new() };
         let why = match misplaced {
             true => Why::CalledTooEarly,
             false if cx.scene.stepped.is_empty() => Why::NoStepSoFar,

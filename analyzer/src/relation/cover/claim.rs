@@ -29,6 +29,8 @@ pub enum Subject {
     },
     /// What came between two steps of one optimizer, a backward among it.
     Steps,
+    /// What came between the last backward and a call that clips gradients.
+    Clipping,
 }
 
 /// Among which calls neighbours are looked for.
@@ -52,6 +54,8 @@ pub enum Outcome {
     },
     /// Gradients that the first step has used are cleared, by whatever clears them.
     Cleared,
+    /// Not all optimizers have stepped.
+    Unused,
 }
 
 /// In every window of the subject the outcome holds.
@@ -95,7 +99,7 @@ impl About for Subject {
             Subject::Between { earlier, later } => {
                 Some(Subject::Between { earlier: earlier.general()?, later: later.general()? })
             }
-            Subject::Steps => Some(Subject::Steps),
+            Subject::Steps | Subject::Clipping => Some(self.clone()),
         }
     }
 }
@@ -104,14 +108,14 @@ impl Holds for Outcome {
     fn general(&self) -> Option<Outcome> {
         match self {
             Outcome::Called { call } => Some(Outcome::Called { call: call.general()? }),
-            Outcome::Cleared => Some(Outcome::Cleared),
+            Outcome::Cleared | Outcome::Unused => Some(self.clone()),
         }
     }
 
     fn call(&self) -> Option<&Call> {
         match self {
             Outcome::Called { call } => Some(call),
-            Outcome::Cleared => None,
+            Outcome::Cleared | Outcome::Unused => None,
         }
     }
 
@@ -125,11 +129,13 @@ impl Says for Claim {
         let inner = match &self.outcome {
             Outcome::Called { call } => format!("{call} is called"),
             Outcome::Cleared => "the gradients that the first has used are cleared".into(),
+            Outcome::Unused => "no step has used them".into(),
         };
         match &self.subject {
             Subject::Steps => {
                 format!("between two steps of an optimizer with a backward between them, {inner}")
             }
+            Subject::Clipping => format!("whenever gradients of a backward are clipped, {inner}"),
             Subject::Before { call, level, first } => {
                 let place = match level {
                     Among::Same => " at the same level",
@@ -151,7 +157,7 @@ impl Says for Claim {
     fn is_critical(&self) -> bool {
         let Outcome::Called { call: earlier } = &self.outcome else { return true };
         let later = match &self.subject {
-            Subject::Steps => return true,
+            Subject::Steps | Subject::Clipping => return true,
             Subject::Before { call, .. } => call,
             Subject::Between { earlier: first, later } => {
                 return is_ordered(first.role, later.role, earlier.role);
@@ -183,11 +189,11 @@ impl Says for Claim {
         let mut calls = match subject {
             Subject::Before { call, .. } => vec![call],
             Subject::Between { earlier, later } => vec![earlier, later],
-            Subject::Steps => Vec::new(),
+            Subject::Steps | Subject::Clipping => Vec::new(),
         };
         match outcome {
             Outcome::Called { call } => calls.push(call),
-            Outcome::Cleared => {}
+            Outcome::Cleared | Outcome::Unused => {}
         }
         calls
     });
@@ -195,7 +201,7 @@ impl Says for Claim {
     /// So is how many backward passes a step has.
     fn is_of_a_script(&self) -> bool {
         let of_layout = match &self.subject {
-            Subject::Steps => false,
+            Subject::Steps | Subject::Clipping => false,
             Subject::Before { call, level, .. } => *level == Among::Same || call.role == Role::Backward,
             Subject::Between { .. } => false,
         };

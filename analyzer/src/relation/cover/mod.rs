@@ -7,12 +7,13 @@
 mod between;
 pub mod claim;
 mod cleared;
+mod clipped;
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::call::{Call, CallId};
+use crate::call::{ANY, Call, CallId};
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
@@ -24,6 +25,7 @@ use crate::scene::{Frame, Scene, TraceEvent};
 use between::Between;
 use claim::{Among, FIELDS, Outcome, Subject};
 use cleared::Cleared;
+use clipped::Clipped;
 
 /// See the module.
 pub const KIND: Kind =
@@ -43,6 +45,7 @@ const NEEDS: Needs = Needs {
         },
         States::HOLDERS,
     ],
+    arguments: Roles::of(&[Role::ClipGrad]),
     all_returns: true,
     contexts: claim::FIELDS,
     ..Needs::NOTHING
@@ -83,6 +86,7 @@ struct Cover {
     specific: World,
     between: Between,
     cleared: Cleared,
+    clipped: Clipped,
     by_call: ByCall<CallNumbers>,
     held: Vec<OutcomeId>,
 }
@@ -91,6 +95,7 @@ impl Observer for Cover {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         self.between.observe(event, cx);
         self.cleared.observe(event, cx);
+        self.clipped.observe(event, cx);
         match event {
             TraceEvent::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
             TraceEvent::Leave(frame, _) => {
@@ -166,7 +171,7 @@ impl Cover {
             accumulation::excused(&self.held, cx.numbers)
         } else if scaler && !stepped {
             // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-            cx.numbers.called(&[Role::OptimizerStep])
+            left_out(cx.numbers)
         } else {
             Vec::new()
         };
@@ -185,4 +190,10 @@ impl Cover {
             cx.window(&window);
         }
     }
+}
+
+/// That an optimizer steps: what a gradient scaler leaves out where a gradient overflowed, be it the first step of all.
+fn left_out(numbers: &mut Numbers) -> Vec<OutcomeId> {
+    let call = Call { function: ANY.into(), role: Role::OptimizerStep, object: None };
+    numbers.called_or_any(Role::OptimizerStep, Outcome::Called { call })
 }

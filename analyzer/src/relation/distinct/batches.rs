@@ -6,7 +6,7 @@
 //! and are no constants.
 
 use rustc_hash::FxHashMap;
-use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
+use traincheck_schema::record::{Attribute, Role, Stage, ValueKind, VariableKind};
 
 use super::claim::{Outcome, Subject};
 use crate::relation::numbers::SubjectId;
@@ -70,7 +70,8 @@ impl Batches {
                     let loader = self.loaders.entry(frame.object).or_default();
                     loader.next = Some((**frame, cx.scene.depth(frame)));
                     loader.batch.clear();
-                    loader.fresh = true;
+                    // What is evaluated on is not trained on.
+                    loader.fresh = frame.stage != Stage::Evaluation as u8;
                 }
                 Role::LoaderIter => {
                     if let Some(loader) = self.loaders.get_mut(&frame.object) {
@@ -138,7 +139,7 @@ impl Batches {
         if !loader.turn.is_empty() && batch.len() == loader.most {
             let found = Found { frame: &frame, depth, turn: &loader.turn, last: &loader.last_turn };
             for part in batch.iter().filter(|(_, digest)| has_fractions(digest)) {
-                let name = || Subject::Variable { name: cx.scene.variables.get(part.0).name.clone() };
+                let name = || Subject::Part { name: cx.scene.variables.get(part.0).name.clone() };
                 let workers = self.parts.entry(part.0).or_default();
                 let subject = *workers.subject.get_or_insert_with(|| cx.numbers.subject(name()));
                 workers.compare(subject, std::slice::from_ref(part), &found, cx);

@@ -24,6 +24,11 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+    /// A part of the batches of a loader.
+    Part {
+        /// Its name.
+        name: String,
+    },
     /// The workers of a loader.
     Workers {
         /// Name of the loader.
@@ -61,6 +66,7 @@ impl About for Subject {
             Subject::Root { .. } => Subject::Root { class: ANY.into() },
             Subject::Variable { .. } => Subject::Variable { name: ANY.into() },
             Subject::Loader { .. } => Subject::Loader { name: ANY.into() },
+            Subject::Part { .. } => Subject::Part { name: ANY.into() },
             Subject::Workers { .. } => Subject::Workers { loader: ANY.into() },
             Subject::Streams { stream, .. } => {
                 Subject::Streams { loader: ANY.into(), stream: stream.clone() }
@@ -75,7 +81,7 @@ impl Says for Claim {
     fn text(&self) -> String {
         let subject = match &self.subject {
             Subject::Root { class } => format!("in {}", named(class, "every model")),
-            Subject::Variable { name } if self.outcome == Outcome::WorkersDiffer => {
+            Subject::Part { name } => {
                 let part = variable(name, "what is drawn at random in a batch");
                 return format!("{part} differs from worker to worker");
             }

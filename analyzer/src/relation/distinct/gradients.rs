@@ -18,12 +18,38 @@ use crate::situation::NOTHING;
 
 /// Smaller gradients are too easily the same.
 const LEAST_ELEMENTS: u64 = 32;
+/// A gradient that is smaller than this share of the largest one of the model is what rounding leaves of zero (a bias before
+/// a norm), and may be the same twice.
+const ROUNDING: f32 = 1e-6;
 
 #[derive(Default)]
 pub(super) struct Gradients {
     last: FxHashMap<VarId, Last>,
     differs: Option<OutcomeId>,
     cleared: u32,
+    largest: Largest,
+}
+
+/// The largest element of all gradients in a step.
+#[derive(Default)]
+struct Largest {
+    step: u32,
+    now: f32,
+    /// That of the last step before with a gradient.
+    before: f32,
+}
+
+impl Largest {
+    fn add(&mut self, gradient: &Digest, step: u32) {
+        if self.step != step {
+            *self = Largest { step, now: 0.0, before: self.now };
+        }
+        let largest = largest(gradient);
+        // Infinities and what is no number say nothing.
+        if largest.is_finite() {
+            self.now = self.now.max(largest);
+        }
+    }
 }
 
 /// The gradient that the first backward after a step left.
@@ -57,8 +83,13 @@ impl Gradients {
 
     fn found(&mut self, change: &Change, look: &Look, cx: &mut Context<'_>) {
         let variable = cx.scene.variables.get(change.variable);
-        let Some(gradient) = change.now.filter(says_something) else { return };
+        let Some(gradient) = change.now.filter(|gradient| gradient.kind == ValueKind::Tensor) else { return };
         if variable.kind != VariableKind::Parameter {
+            return;
+        }
+        self.largest.add(&gradient, look.step);
+        let is_rounding = largest(&gradient) < self.largest.before * ROUNDING;
+        if is_rounding || !says_something(&gradient) {
             return;
         }
         let scene = cx.scene;
@@ -106,11 +137,13 @@ impl Gradients {
 
 /// Whether it is a gradient that another batch or other weights would change.
 fn says_something(gradient: &Digest) -> bool {
-    let most = gradient.min.abs().max(gradient.max.abs());
-    let signs = most * (gradient.elements as f32).sqrt();
-    gradient.kind == ValueKind::Tensor
-        && gradient.elements >= LEAST_ELEMENTS
+    let signs = largest(gradient) * (gradient.elements as f32).sqrt();
+    gradient.elements >= LEAST_ELEMENTS
         && !gradient.all_zero()
         && gradient.non_finite == 0
         && gradient.l2 < signs * 0.999
+}
+
+fn largest(gradient: &Digest) -> f32 {
+    gradient.min.abs().max(gradient.max.abs())
 }

@@ -30,6 +30,8 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+    /// A step of an optimizer after a backward through a model that it trains and that does otherwise in training mode.
+    Training,
 }
 
 /// What holds in a window, or does not.
@@ -52,7 +54,7 @@ impl About for Subject {
         match self {
             // What is called without gradients need not be evaluated.
             Subject::Inference { .. } => None,
-            Subject::Evaluation => Some(Subject::Evaluation),
+            Subject::Evaluation | Subject::Training => Some(self.clone()),
             Subject::TrainedPart { .. } => Some(Subject::TrainedPart { name: ANY.into() }),
             Subject::EvaluatedPart { .. } => Some(Subject::EvaluatedPart { name: ANY.into() }),
         }
@@ -92,6 +94,11 @@ impl Says for Claim {
                 let name = variable(name, "a module with dropout or batch norm");
                 format!("whenever {name} is called by a module in evaluation mode, it is in evaluation mode")
             }
+            Subject::Training => {
+                "in every step of an optimizer, the model that it trains and that has dropout or batch norm was \
+                 called in training mode before the backward"
+                    .into()
+            }
         }
     }
 
@@ -102,7 +109,10 @@ impl Says for Claim {
     fn calls(&self) -> Vec<&Call> {
         match &self.subject {
             Subject::Inference { caller, .. } => caller.iter().collect(),
-            Subject::Evaluation | Subject::TrainedPart { .. } | Subject::EvaluatedPart { .. } => Vec::new(),
+            Subject::Evaluation
+            | Subject::Training
+            | Subject::TrainedPart { .. }
+            | Subject::EvaluatedPart { .. } => Vec::new(),
         }
     }
 }

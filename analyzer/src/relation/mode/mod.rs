@@ -2,26 +2,30 @@
 //! model in the mode of the module that calls them. [`copies`]: where a copy of a model is called, it is none that is trained.
 //!
 //! What calls a module without gradients is learned, not assumed: an agent that acts without gradients while it learns
-//! does so in training mode.
+//! does so in training mode. In any program a model that is evaluated is in evaluation mode, and one that is trained in
+//! training mode ([`training`]), where the mode makes a difference.
 pub mod claim;
 mod copies;
+mod dependent;
 mod parts;
+mod training;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, Stage, VariableKind, flags};
 
+use crate::call::CallId;
 use crate::call::roles::Roles;
-use crate::call::{CallId, class_name};
 use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
-use crate::scene::dictionary::modules_below;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::{Feature, Fields, NOTHING};
 use claim::{Outcome, Subject};
 use copies::Copies;
+use dependent::Dependent;
 use parts::Parts;
+use training::Training;
 
 /// See the module.
 pub const KIND: Kind =
@@ -42,19 +46,10 @@ struct Mode {
     /// By the function that calls and the module: what windows are about, and how many there were.
     known: FxHashMap<(Option<CallId>, u32), (SubjectId, u32)>,
     in_evaluation: Option<OutcomeId>,
-    /// Root modules (dictionary ids) of which a part was switched by itself: their own mode says little.
-    in_parts: FxHashSet<u32>,
-    /// By root module (dictionary id): whether something in it does otherwise in training mode.
-    depends_on_mode: FxHashMap<u32, bool>,
+    dependent: Dependent,
     parts: Parts,
     copies: Copies,
-}
-
-/// Parts of the names of classes that do otherwise in training mode.
-const DEPENDS_ON_MODE: [&str; 4] = ["Dropout", "BatchNorm", "DropPath", "StochasticDepth"];
-
-fn depends_on_mode(class: &str) -> bool {
-    DEPENDS_ON_MODE.iter().any(|part| class_name(class).contains(part))
+    training: Training,
 }
 
 impl Observer for Mode {
@@ -67,13 +62,8 @@ impl Observer for Mode {
         {
             self.called(frame, cx);
         }
-        if let TraceEvent::Enter(frame) = event
-            && frame.counts
-            && frame.target.role == Role::ModeChange
-            && let Some(object) = cx.scene.object(frame.object).filter(|object| object.root != frame.object)
-        {
-            self.in_parts.insert(object.root);
-        }
+        self.dependent.observe(event, cx.scene);
+        self.training.observe(event, &mut self.dependent, cx);
     }
 }
 
@@ -101,22 +91,14 @@ impl Mode {
         window.cut = Scene::too_early(frame.iteration, *ordinal);
         self.copies.called(&window, cx);
         let general = cx.numbers.subject(Subject::Evaluation);
-        if cx.wants(general) && frame.stage == Stage::Evaluation as u8 && self.depends_on_mode(frame, cx) {
+        let scene = cx.scene;
+        if cx.wants(general)
+            && frame.stage == Stage::Evaluation as u8
+            && let Some(root) = scene.object(frame.object).map(|object| object.root)
+            && self.dependent.is(root, |holder| scene.stepped.contains(&holder), cx)
+        {
             let window = Window { subject: general, ..window };
             cx.general(&window);
         }
-    }
-
-    /// Whether it is a call of a model that the run trains, and that does otherwise in training mode.
-    fn depends_on_mode(&mut self, frame: &Frame, cx: &Context<'_>) -> bool {
-        let Some(root) = cx.scene.object(frame.object).map(|object| object.root) else { return false };
-        if self.in_parts.contains(&root) {
-            return false;
-        }
-        let variables = cx.scene.variables.of_owner(root).iter().map(|&id| cx.scene.variables.get(id));
-        let is_trained = |holders: &Vec<u32>| holders.iter().any(|one| cx.scene.stepped.contains(one));
-        *self.depends_on_mode.entry(root).or_insert_with(|| {
-            modules_below(root, cx.source).any(|module| depends_on_mode(&module.type_name))
-        }) && variables.filter_map(|variable| variable.held_by.as_ref()).any(is_trained)
     }
 }

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Role, VariableKind, flags};
 
 use super::claim::{Outcome, Subject};
-use super::depends_on_mode;
+use super::dependent::depends_on_mode;
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;

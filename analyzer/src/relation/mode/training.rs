@@ -1,0 +1,68 @@
+//! The mode of a model when it computes what an optimizer then steps by.
+//!
+//! What counts is the last call before the backward: an attack, or an evaluation with gradients, comes before it. A step
+//! with nothing called and no backward since the one before says nothing.
+
+use std::collections::BTreeMap;
+
+use traincheck_schema::record::{Role, flags};
+
+use super::claim::{Outcome, Subject};
+use super::dependent::Dependent;
+use crate::relation::observer::Context;
+use crate::relation::sink::{Why, Window};
+use crate::scene::{Frame, Scene, TraceEvent};
+use crate::situation::NOTHING;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Training {
+    /// By root module (dictionary id) its last call with gradients, whether a backward came since, and how often a step
+    /// has used it.
+    last: BTreeMap<u32, (Frame, bool, u32)>,
+}
+
+impl Training {
+    pub(super) fn observe(
+        &mut self,
+        event: &TraceEvent<'_>,
+        dependent: &mut Dependent,
+        cx: &mut Context<'_>,
+    ) {
+        let TraceEvent::Enter(frame) = event else { return };
+        if !frame.counts {
+            return;
+        }
+        match frame.target.role {
+            Role::ModuleCall if frame.flags & flags::GRAD != 0 => {
+                let Some(root) = cx.scene.object(frame.object).map(|object| object.root) else { return };
+                let (last, followed, _) = self.last.entry(root).or_insert((**frame, false, 0));
+                (*last, *followed) = (**frame, false);
+            }
+            Role::Backward => self.last.values_mut().for_each(|(_, followed, _)| *followed = true),
+            Role::OptimizerStep => self.stepped(frame, dependent, cx),
+            _ => {}
+        }
+    }
+
+    fn stepped(&mut self, frame: &Frame, dependent: &mut Dependent, cx: &mut Context<'_>) {
+        let subject = cx.numbers.subject(Subject::Training);
+        if !cx.wants(subject) {
+            return;
+        }
+        for (&root, (call, followed, steps)) in &mut self.last {
+            if !*followed || !dependent.is(root, |holder| holder == frame.object, cx) {
+                continue;
+            }
+            *followed = false;
+            *steps = steps.saturating_add(1);
+            let in_training = [cx.numbers.outcome(Outcome::InTraining)];
+            let is_held = call.flags & flags::MODULE_EVAL == 0;
+            let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+            window.held = if is_held { &in_training } else { &[] };
+            window.cut = cx.scene.lost_since(call.losses).or(Scene::too_early(frame.iteration, *steps));
+            window.why = Why::EvaluationMode;
+            cx.general(&window);
+        }
+    }
+}
