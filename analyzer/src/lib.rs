@@ -3,6 +3,7 @@ pub mod call;
 pub mod cause;
 pub mod check;
 pub mod damage;
+pub mod difference;
 pub mod engine;
 pub mod evidence;
 pub mod explain;

@@ -64,6 +64,13 @@ fn options(arguments: &[String]) -> BTreeMap<String, Given> {
     all
 }
 
+/// The options of a command line with their values, in one spelling and without seeds.
+pub fn configuration(arguments: &[String]) -> BTreeMap<String, String> {
+    let all = options(arguments).into_iter().filter(|(name, _)| !name.contains("seed"));
+    let value = |given: Given| given.text.split_once(['=', ' ']).map(|(_, value)| value.to_owned());
+    all.map(|(name, given)| (name, value(given).unwrap_or_default())).collect()
+}
+
 /// How the options of a command line (its arguments behind the script) differ from those of all `others` in what they
 /// switch on or off, in words.
 ///

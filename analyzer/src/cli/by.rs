@@ -10,12 +10,14 @@ use clap::ValueEnum;
 use traincheck_analyzer::cause::Causes;
 use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::library::Library;
+use traincheck_analyzer::library::levels::BUDGET;
 use traincheck_analyzer::report::{Report, json, text};
 use traincheck_analyzer::suppress::{FILE_NAME, Suppressions};
 use traincheck_analyzer::table::ReadTableError;
 use traincheck_analyzer::whole_file;
 
 use super::library_file::LibraryFile;
+use super::share;
 
 /// What to check by, and how to print what is found.
 #[derive(clap::Args)]
@@ -28,6 +30,10 @@ pub struct By {
     /// Check by the file of invariants alone
     #[arg(long, requires = "invariants", conflicts_with = "library")]
     no_library: bool,
+    /// The share of clean runs that may have a false alarm, by what was measured of runs that differ from those that were
+    /// learned from
+    #[arg(long, value_name = "SHARE", default_value_t = BUDGET, value_parser = share)]
+    pub alarm_budget: f64,
     /// File of suppressions [default: traincheck-suppressions.toml beside the invariants, or here, if there is one]
     #[arg(short, long, value_name = "FILE")]
     suppressions: Option<PathBuf>,

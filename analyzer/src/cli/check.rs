@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use traincheck_analyzer::difference::Difference;
+use traincheck_analyzer::library::levels;
 use traincheck_analyzer::report::{Report, configured};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
@@ -52,6 +54,11 @@ pub(super) fn check(run: &Run, by: &By, basis: &Basis) -> Result<ExitCode> {
     let program = runs::program(run);
     let learned = basis.learned.as_ref().map(|learned| learned.for_program(program).into_owned());
     let mut invariants = learned.unwrap_or_default();
+    let difference = (!invariants.runs.is_empty())
+        .then(|| Difference::of(program, runs::arguments(run), &invariants.runs));
+    let lowered = difference.map(|difference| {
+        (difference, levels::built_in().lower(&mut invariants, difference, by.alarm_budget))
+    });
     match &basis.library {
         Some(library) => library.join(&mut invariants, program),
         None => invariants.excused.clear(),
@@ -66,7 +73,7 @@ pub(super) fn check(run: &Run, by: &By, basis: &Basis) -> Result<ExitCode> {
     let judged = basis.suppressions.as_ref().map(|suppressions| suppressions.judge(&invariants, &today));
     let mut report = Report::judged(runs::name(&run.folder), &invariants, &checked, &basis.causes, judged);
     report.from = by.options();
-    report.explained = explained;
+    (report.explained, report.lowered) = (explained, lowered);
     match by.print(&report) {
         // Whoever closed the pipe has seen enough; the verdict is what it is.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use traincheck_analyzer::invariants::Level;
+use traincheck_analyzer::library::levels::BUDGET;
 use traincheck_analyzer::library::measure::{Tryout, library};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_analyzer::words::printable;
 
 use super::progress::Bar;
-use super::{EXIT_TROUBLE, complain_of};
+use super::{EXIT_TROUBLE, complain_of, share};
 
 /// The arguments of `traincheck library`.
 #[derive(clap::Args)]
@@ -28,19 +29,11 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE", default_value = "general.json")]
     output: PathBuf,
     /// The share of runs that may have a false alarm
-    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = BUDGET, value_parser = share)]
     alarm_budget: f64,
     /// Number of threads, of which no more than four per core are used; 0 uses one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-}
-
-/// A share that is neither nothing nor all.
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
-        _ => Err("a share between 0 and 1, neither included, is expected: 0.02 for one run in 50".into()),
-    }
 }
 
 /// Reads the runs, writes the file and prints how the library fared.

@@ -132,6 +132,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
+/// A share that is neither nothing nor all.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("a share between 0 and 1, neither included, is expected: 0.02 for one run in 50".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

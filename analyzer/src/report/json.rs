@@ -6,6 +6,7 @@ use super::finding::{Broken, Finding};
 use super::{Counts, Report, Verdict, status_word};
 use crate::check::{Contents, Gradient, StackEntry, Status, Tally, VariableNote, Violation};
 use crate::invariants::{Invariant, Level};
+use crate::library::family::family;
 use crate::relation::sink::Why;
 
 /// What the field `version` says.
@@ -39,6 +40,7 @@ pub fn value(report: &Report<'_>) -> Value {
         "counts": {"alarm": of_level(Level::Alarm), "notice": of_level(Level::Notice)},
         "tested": tested(report),
         "excused": report.invariants.excused.iter().map(|one| json!({"id": one.id, "text": one.text})).collect::<Vec<_>>(),
+        "difference": report.lowered.map(|(difference, lowered)| json!({"from_references": difference, "lowered": lowered})),
         "findings": report.findings.iter().map(|f| finding(f, report)).collect::<Vec<_>>(),
         "suppressions": suppressions(report),
         "invariants": invariants.map(|(index, (i, tally))| status(index, i, tally, report)).collect::<Vec<_>>(),
@@ -212,6 +214,7 @@ fn status(index: usize, invariant: &Invariant, tally: &Tally, report: &Report<'_
         "id": invariant.id,
         "level": invariant.level,
         "text": invariant.text,
+        "family": family(&invariant.claim),
         "library": invariant.tried.is_some(),
         "status": status_word(status),
         "suppressed": report.suppression(index).is_some(),

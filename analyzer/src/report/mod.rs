@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::cause::{self, Causes};
 use crate::check::{Checked, Status};
+use crate::difference::Difference;
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::scene::Cut;
 use crate::suppress::Judged;
@@ -61,6 +62,8 @@ pub struct Report<'a> {
     pub suppressed: Option<Judged<'a>>,
     /// Options of the command line that explain violations.
     pub explained: Explained,
+    /// In what the run differs from the references, and how many alarms are notices for that.
+    pub lowered: Option<(Difference, usize)>,
     /// The gravest first.
     pub findings: Vec<Finding<'a>>,
     /// The verdict.
@@ -105,9 +108,17 @@ impl<'a> Report<'a> {
         causes: &'a Causes,
         suppressed: Option<Judged<'a>>,
     ) -> Report<'a> {
-        let (from, explained, findings) = (String::new(), Explained::new(), Vec::new());
-        let verdict = Verdict::Clean;
-        let mut report = Report { run, from, invariants, checked, suppressed, explained, findings, verdict };
+        let mut report = Report {
+            run,
+            from: String::new(),
+            invariants,
+            checked,
+            suppressed,
+            explained: Explained::new(),
+            lowered: None,
+            findings: Vec::new(),
+            verdict: Verdict::Clean,
+        };
         let counts = |index| report.suppression(index).is_none();
         report.findings = group::findings(invariants, checked, causes, counts);
         report.verdict = report.judge();

@@ -324,6 +324,14 @@ fn foot(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
             plural(excused, "invariant")
         )?;
     }
+    if let Some((difference, lowered)) = report.lowered.filter(|(_, lowered)| *lowered > 0) {
+        writeln!(
+            out,
+            "Notices here: {} learned from {}, of kinds that clean runs break too often (docs/levels.md).",
+            plural(lowered as u64, "alarm"),
+            difference.text()
+        )?;
+    }
     writeln!(out, "{}", verdict(report))
 }
 

@@ -1,0 +1,214 @@
+"""Measures how often clean runs violate what was learned from other clean runs.
+
+Takes folders with a folder for each program, and in that its runs, all known to be good: those that scripts/corpus,
+scripts/precision.py (`--out`) and scripts/zoo.py (`--out`) have kept. Each run is checked by what others say, with all that
+`infer` takes for an alarm (with no budget to speak of):
+
+    seed            other runs of its program with the same command line but for the seed
+    configuration   runs of its program with other command lines
+    program         runs of other programs
+
+What the runs differ in, `check` itself says, by what `run.json` has. Counts for each family of claims (one relation, the same
+kinds of subject and outcome) in how many runs a claim of it came up, and which runs violate one. The result is
+analyzer/library/levels.json, by which `check` tells which alarms count, and the table in docs/levels.md between the two
+marks. Results of single checks are kept in the folder of `--keep`, so that it can be interrupted.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import hashlib
+import json
+import pathlib
+import sys
+import tempfile
+
+from library import runs
+from tool import Failed, check, infer
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LEVELS = ROOT / "analyzer" / "library" / "levels.json"
+GUIDE = ROOT / "docs" / "levels.md"
+MARKS = "<!-- measured: scripts/calibrate -->", "<!-- /measured -->"
+DIFFERENCES = ("seed", "configuration", "program")
+# References of a check. More would take longer and make more claims that no run violates.
+MOST_REFERENCES = 3
+# Programs that one of them is checked by, and runs of each.
+OTHER_PROGRAMS, RUNS_OF_EACH = 8, 2
+
+
+class Run:
+    def __init__(self, program, name, path):
+        self.program = program
+        self.name = f"{program}/{name}"
+        self.path = path
+        command = json.loads((path / "run.json").read_text()).get("command", [])
+        self.script = next((argument for argument in command[1:] if argument.endswith(".py")), None)
+        self.configuration = tuple(without_seed(command[1:]))
+
+
+def without_seed(arguments):
+    """Options and values but for a seed."""
+    seed = False
+    for argument in arguments:
+        if not seed and "seed" not in argument:
+            yield argument
+        seed = argument.startswith("-") and "seed" in argument and "=" not in argument
+
+
+def spread(found, most):
+    """So many of these, the first and the last among them."""
+    if len(found) <= most:
+        return found
+    return [found[round(n * (len(found) - 1) / (most - 1))] for n in range(most)]
+
+
+def all_runs(folders, most):
+    """By program: its runs, no more than `most`."""
+    programs = collections.defaultdict(list)
+    for folder in folders:
+        for program in sorted(path for path in folder.iterdir() if path.is_dir()):
+            found = [Run(program.name, name, path) for name, path in runs(program)]
+            programs[program.name] += spread(found, most)
+    return {name: found for name, found in programs.items() if found}
+
+
+def checks(programs):
+    """What is checked by what: pairs of a run and its references."""
+    names = sorted(programs)
+    for name in names:
+        for run in programs[name]:
+            others = [other for other in programs[name] if other is not run]
+            same = [other for other in others if other.configuration == run.configuration]
+            other = [other for other in others if other.configuration != run.configuration]
+            if len(same) > 1:
+                yield run, spread(same, MOST_REFERENCES)
+            if other:
+                yield run, spread(other, MOST_REFERENCES)
+    # Each is checked by those that come after it in a circle, so all teach alike. Programs of one script differ in options whose
+    # values are not recorded, so they would be taken for one.
+    for at, name in enumerate(names):
+        script = programs[name][0].script
+        following = [other for other in names[at + 1 :] + names[:at] if programs[other][0].script != script]
+        following = following[:OTHER_PROGRAMS]
+        teachers = [run for other in following for run in spread(programs[other], RUNS_OF_EACH)]
+        if teachers:
+            for run in spread(programs[name], RUNS_OF_EACH):
+                yield run, teachers
+
+
+def judge(args, run, references):
+    """What came of a check: the difference, and by family how many claims came up and how many were violated."""
+    key = "\n".join(str(one.path) for one in (run, *references))
+    kept = args.keep / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    if kept.is_file():
+        return json.loads(kept.read_text())
+    with tempfile.TemporaryDirectory(prefix="traincheck-calibrate-") as scratch:
+        learned, report = pathlib.Path(scratch, "invariants.json"), pathlib.Path(scratch, "report.json")
+        infer(args.bin, [one.path for one in references], learned)
+        _, said, _ = check(args.bin, run.path, learned, report, "--alarm-budget", "0.999", "--no-library")
+    families = collections.defaultdict(lambda: [0, 0])
+    for invariant in said["invariants"]:
+        if invariant["level"] == "alarm" and invariant["status"] in ("held", "violated"):
+            families[invariant["family"]][0] += 1
+            families[invariant["family"]][1] += invariant["status"] == "violated"
+    alarms = {family for finding in said["findings"] if finding["level"] == "alarm" for family in of_finding(finding, said)}
+    result = {"difference": said["difference"]["from_references"], "families": dict(families), "alarms": sorted(alarms)}
+    kept.write_text(json.dumps(result) + "\n")
+    return result
+
+
+def of_finding(finding, said):
+    family = {invariant["id"]: invariant["family"] for invariant in said["invariants"]}
+    return [family[broken["id"]] for broken in finding["invariants"] if broken["level"] == "alarm"]
+
+
+def measure(args, programs):
+    todo = list(checks(programs))
+    measured = {difference: {"programs": set(), "runs": set(), "families": {}} for difference in DIFFERENCES}
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for number, (run, found) in enumerate(
+            zip((run for run, _ in todo), pool.map(lambda pair: judge(args, *pair), todo), strict=True), start=1
+        ):
+            of = measured[found["difference"]]
+            of["programs"].add(run.program)
+            of["runs"].add(run.name)
+            for family, (claims, _) in found["families"].items():
+                fared = of["families"].setdefault(family, {"runs": set(), "claims": 0, "broken": set()})
+                fared["runs"].add(run.name)
+                fared["claims"] += claims
+                if family in found["alarms"]:
+                    fared["broken"].add(run.name)
+            if found["alarms"]:
+                print(f"  {run.name} ({found['difference']}): {'; '.join(found['alarms'])}", file=sys.stderr)
+            if number % 50 == 0:
+                print(f"  {number} of {len(todo)}", file=sys.stderr, flush=True)
+    return measured
+
+
+def table(measured):
+    """The families that some clean run violates, as Markdown."""
+    lines = []
+    for difference, of in measured.items():
+        broken = set().union(*(fared["broken"] for fared in of["families"].values()))
+        lines.append(
+            f"Another {difference}: {len(of['runs'])} runs of {len(of['programs'])} programs, "
+            f"{sum(fared['claims'] for fared in of['families'].values())} claims of {len(of['families'])} families; "
+            f"{len(broken)} runs violate one."
+        )
+        if broken:
+            lines += ["", "| family | runs in which it came up | claims | runs that violate it |", "|---|---|---|---|"]
+        for family, fared in sorted(of["families"].items()):
+            if fared["broken"]:
+                runs = f"{len(fared['broken'])}: {', '.join(sorted(fared['broken'])[:3])}"
+                lines.append(f"| {family} | {len(fared['runs'])} | {fared['claims']} | {runs} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def write(measured, output, guide):
+    def fared(of):
+        numbers = {"runs": len(of["runs"]), "claims": of["claims"]}
+        return numbers | ({"broken": sorted(of["broken"])} if of["broken"] else {})
+
+    differences = {
+        difference: {
+            "programs": len(of["programs"]),
+            "runs": len(of["runs"]),
+            "families": {family: fared(found) for family, found in sorted(of["families"].items())},
+        }
+        for difference, of in measured.items()
+    }
+    levels = {"format": "traincheck-levels", "version": 1, "differences": differences}
+    output.write_text(json.dumps(levels, indent=2, ensure_ascii=False) + "\n")
+    text = guide.read_text()
+    before, rest = text.split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    guide.write_text(f"{before}{MARKS[0]}\n\n{table(measured)}\n{MARKS[1]}{after}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of traincheck")
+    parser.add_argument("--keep", type=pathlib.Path, help="folder for the results of single checks")
+    parser.add_argument("--output", type=pathlib.Path, default=LEVELS, help="the table for `check` (%(default)s)")
+    parser.add_argument("--guide", type=pathlib.Path, default=GUIDE, help="the page with the table (%(default)s)")
+    parser.add_argument("--most", type=int, default=8, metavar="N", help="runs of a program (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="checks at the same time (1)")
+    parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="DIR", help="a folder for each program in it")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="traincheck-calibrate-") as scratch:
+        args.keep = args.keep or pathlib.Path(scratch)
+        args.keep.mkdir(parents=True, exist_ok=True)
+        programs = all_runs(args.folders, args.most)
+        measured = measure(args, programs)
+    write(measured, args.output, args.guide)
+    print(table(measured))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as error:
+        sys.exit(f"calibrate: {error}")
