@@ -8,7 +8,7 @@ scripts/precision.py (`--out`) and scripts/zoo.py (`--out`) have kept. Each run 
     configuration   runs of its program with other command lines
     program         runs of other programs
 
-What the runs differ in, `check` itself says, by what `run.json` has. Counts for each family of claims (one relation, the same
+What the runs differ in, `check` itself says, by what `run.json` has; where the corpus knows more, it counts. Counts for each family of claims (one relation, the same
 kinds of subject and outcome) in how many runs a claim of it came up, and which runs violate one. The result is
 analyzer/library/levels.json, by which `check` tells which alarms count, and the table in docs/levels.md between the two
 marks. Results of single checks are kept in the folder of `--keep`, so that it can be interrupted.
@@ -44,7 +44,10 @@ class Run:
         self.path = path
         command = json.loads((path / "run.json").read_text()).get("command", [])
         self.script = next((argument for argument in command[1:] if argument.endswith(".py")), None)
-        self.configuration = tuple(without_seed(command[1:]))
+        # The corpus says what its configurations are: of options whose value is a text, run.json has the name alone.
+        done = path.parent / "done.json"
+        told = json.loads(done.read_text())["configuration"] if done.is_file() else without_seed(command[1:])
+        self.configuration = tuple(told)
 
 
 def without_seed(arguments):
@@ -113,7 +116,10 @@ def judge(args, run, references):
             families[invariant["family"]][0] += 1
             families[invariant["family"]][1] += invariant["status"] == "violated"
     alarms = {family for finding in said["findings"] if finding["level"] == "alarm" for family in of_finding(finding, said)}
-    result = {"difference": said["difference"]["from_references"], "families": dict(families), "alarms": sorted(alarms)}
+    difference = said["difference"]["from_references"]
+    if difference == "seed" and run.configuration not in (one.configuration for one in references):
+        difference = "configuration"
+    result = {"difference": difference, "families": dict(families), "alarms": sorted(alarms)}
     kept.write_text(json.dumps(result) + "\n")
     return result
 
