@@ -1,6 +1,7 @@
 //! The numbers of errors, pipelines and clean runs in the README are those of the folders that scripts/zoo.py and
-//! scripts/precision.py go through; those of the library are what it says of itself.
+//! scripts/precision.py go through; those of the library and of its levels are what these say of themselves.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use traincheck_tests::repository;
@@ -50,5 +51,22 @@ fn alarms_of_the_library() {
         "{} of {} clean runs of {programs} programs raise an alarm, at most {percent:.1} %",
         measured("alarms"),
         measured("runs")
+    ));
+}
+
+#[test]
+fn runs_of_other_configurations() {
+    let file = repository().join("analyzer/library/levels.json");
+    let levels: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(file).expect("the levels")).expect("JSON");
+    let measured = &levels["differences"]["configuration"];
+    let families = measured["families"].as_object().expect("families");
+    let broken = families.values().filter_map(|family| family["broken"].as_array()).flatten();
+    let broken: BTreeSet<&str> = broken.map(|run| run.as_str().expect("the name of a run")).collect();
+    assert_says(&format!(
+        "{} of {} clean runs of {} programs break it",
+        broken.len(),
+        measured["runs"],
+        measured["programs"]
     ));
 }
