@@ -17,7 +17,7 @@ use traincheck_analyzer::table::ReadTableError;
 use traincheck_analyzer::whole_file;
 
 use super::library_file::LibraryFile;
-use super::share;
+use super::share::share;
 
 /// What to check by, and how to print what is found.
 #[derive(clap::Args)]

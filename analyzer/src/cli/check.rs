@@ -14,7 +14,7 @@ use traincheck_schema::run::Run;
 
 use super::by::{Basis, By};
 use super::progress::Bar;
-use super::{EXIT_TROUBLE, complain_of};
+use super::trouble::{EXIT_TROUBLE, complain_of};
 use crate::calendar;
 
 /// The arguments of `traincheck check`.

@@ -18,7 +18,7 @@ use traincheck_schema::run::{Process, Run, rescue_rings};
 use super::job::Job;
 use super::run_folder::{Became, RunFolder};
 use super::settings::Options;
-use super::{EXIT_TROUBLE, complain};
+use super::trouble::{EXIT_TROUBLE, complain};
 use crate::calendar;
 
 /// Exit code if the agent or the command could not be started; no exit code of the command itself.

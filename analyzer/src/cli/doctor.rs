@@ -9,8 +9,9 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 use traincheck_schema::run::REPORT_VARIABLE;
 
+use super::collect;
 use super::job::Job;
-use super::{EXIT_TROUBLE, collect, in_one_line};
+use super::trouble::{EXIT_TROUBLE, in_one_line};
 use crate::doctor::{Agent, Examination, Facts, PROBE, Python, find, last_line, text};
 
 /// The arguments of `traincheck doctor`.

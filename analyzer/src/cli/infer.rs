@@ -14,7 +14,7 @@ use traincheck_analyzer::words::{plural, printable};
 
 use super::library_file::LibraryFile;
 use super::progress::Bar;
-use super::{EXIT_TROUBLE, complain_of};
+use super::trouble::{EXIT_TROUBLE, complain_of};
 
 /// The arguments of `traincheck infer`.
 #[derive(clap::Args)]

@@ -9,8 +9,8 @@ use clap::ValueEnum;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_schema::run::Run;
 
-use super::EXIT_TROUBLE;
 use super::progress::Bar;
+use super::trouble::EXIT_TROUBLE;
 use crate::inspect::{Summary, text};
 
 /// The arguments of `traincheck inspect`.

@@ -13,7 +13,8 @@ use traincheck_analyzer::runs;
 use traincheck_analyzer::words::printable;
 
 use super::progress::Bar;
-use super::{EXIT_TROUBLE, complain_of, share};
+use super::share::share;
+use super::trouble::{EXIT_TROUBLE, complain_of};
 
 /// The arguments of `traincheck library`.
 #[derive(clap::Args)]

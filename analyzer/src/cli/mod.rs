@@ -13,6 +13,8 @@ mod progress;
 mod run;
 mod run_folder;
 mod settings;
+mod share;
+mod trouble;
 
 use std::env;
 use std::io;
@@ -21,8 +23,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
-/// Exit code where there is no verdict: bad input or bad usage.
-const EXIT_TROUBLE: u8 = 2;
+use trouble::{EXIT_TROUBLE, complain};
 
 /// Catches silent errors in deep-learning training: records what training does, learns from good runs what
 /// always holds, and checks it on new ones.
@@ -102,64 +103,8 @@ fn parse() -> Cli {
     })
 }
 
-/// Says on stderr what went wrong, with all its causes, in one line.
-fn complain(error: &anyhow::Error) {
-    eprintln!("traincheck: {}", in_one_line(error));
-}
-
-/// Says on stderr what is wrong with several things, a line each.
-fn complain_of(bad: impl IntoIterator<Item = String>) {
-    bad.into_iter().for_each(|line| eprintln!("traincheck: {line}"));
-}
-
-/// What went wrong and why. Errors of libraries are printed without their causes elsewhere, so they name them: what has
-/// been said is not said again.
-fn in_one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for said in error.chain().map(ToString::to_string) {
-        if line.is_empty() {
-            line = said;
-        } else if !line.contains(&said) {
-            line = format!("{line}: {said}");
-        }
-    }
-    line
-}
-
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
-}
-
-/// A share that is neither nothing nor all.
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
-        _ => Err("a share between 0 and 1, neither included, is expected: 0.02 for one run in 50".into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use traincheck_schema::run::Run;
-
-    use super::*;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let error =
-            anyhow::Error::new(io::Error::other("no room")).context("cannot write").context("it failed");
-        assert_eq!(in_one_line(&error), "it failed: cannot write: no room");
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("run.json")).unwrap();
-        let line = in_one_line(&Run::open(folder.path()).unwrap_err().into());
-        assert_eq!(line.matches("regular file").count(), 1, "{line}");
-        let path = Path::new("/no/invariants.json");
-        let missing = traincheck_analyzer::invariants::Invariants::read(path).unwrap_err();
-        let line = in_one_line(&missing.into());
-        assert_eq!(line.matches("No such file").count(), 1, "{line}");
-    }
 }

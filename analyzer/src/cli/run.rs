@@ -6,7 +6,8 @@ use anyhow::Result;
 use traincheck_schema::run::Run;
 
 use super::by::By;
-use super::{EXIT_TROUBLE, check, collect, complain, complain_of};
+use super::trouble::{EXIT_TROUBLE, complain, complain_of};
+use super::{check, collect};
 
 /// The arguments of `traincheck run`.
 #[derive(clap::Args)]
