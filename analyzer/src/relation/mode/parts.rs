@@ -3,6 +3,7 @@
 //! Of a part that was switched by itself only the topmost module is told: what is below it has the mode of its caller.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Role, VariableKind, flags};
@@ -23,9 +24,11 @@ type Key = (u32, bool);
 
 #[derive(Default)]
 pub(super) struct Parts {
-    /// What windows are about, how many there were, and in how many at the end the mode was another; `None`: the mode
-    /// makes no difference.
-    known: FxHashMap<Key, Option<(SubjectId, u32, Streak)>>,
+    /// What windows are about, how many there were, and in how many at the end the mode was another.
+    known: FxHashMap<Key, (SubjectId, u32, Streak)>,
+    /// By module (dictionary id): whether the mode makes a difference to it, once it was asked for. Most calls are of
+    /// modules to which it makes none.
+    depends: Vec<Option<bool>>,
     /// By root (dictionary id), the names of modules that do otherwise in training mode, and of those around them.
     dependent: FxHashMap<u32, FxHashSet<String>>,
     /// Since the iteration, or the evaluation, began.
@@ -62,6 +65,9 @@ impl Parts {
     }
 
     fn called(&mut self, frame: &Frame, cx: &mut Context<'_>) {
+        if !self.depends(frame.object, cx) {
+            return;
+        }
         let scene = cx.scene;
         let around = scene.stack(frame.thread, scene.depth(frame));
         let is_module = |frame: &&Frame| frame.target.role == Role::ModuleCall;
@@ -77,12 +83,9 @@ impl Parts {
             return;
         }
         let key = (frame.object, training);
-        if !self.known.contains_key(&key) {
-            let known = self.subject(key, cx).map(|subject| (subject, 0, Streak::default()));
-            self.known.insert(key, known);
-        }
-        if !matches!(self.known.get(&key), Some(Some(_))) {
-            return;
+        if let Entry::Vacant(unknown) = self.known.entry(key) {
+            let Some(subject) = subject(key, cx) else { return };
+            unknown.insert((subject, 0, Streak::default()));
         }
         let as_caller = (frame.flags & flags::MODULE_TRAIN != 0) == training;
         let depth = around.iter().position(|frame| is_module(&frame)).unwrap_or(around.len());
@@ -90,13 +93,18 @@ impl Parts {
         called.as_caller |= as_caller;
     }
 
-    fn subject(&mut self, (module, training): Key, cx: &mut Context<'_>) -> Option<SubjectId> {
-        let object = cx.scene.object(module)?;
-        let dependent =
-            self.dependent.entry(object.root).or_insert_with(|| dependent(object.root, cx.source));
-        let name = dependent.contains(&object.name).then(|| object.name.clone())?;
-        let subject = if training { Subject::TrainedPart { name } } else { Subject::EvaluatedPart { name } };
-        Some(cx.numbers.subject(subject))
+    /// Whether the mode makes a difference to a module, or to one in it.
+    fn depends(&mut self, module: u32, cx: &Context<'_>) -> bool {
+        let at = module as usize;
+        if let Some(&Some(known)) = self.depends.get(at) {
+            return known;
+        }
+        let Some(object) = cx.scene.object(module) else { return false };
+        let names = self.dependent.entry(object.root).or_insert_with(|| dependent(object.root, cx.source));
+        let depends = names.contains(&object.name);
+        self.depends.resize(self.depends.len().max(at + 1), None);
+        self.depends[at] = Some(depends);
+        depends
     }
 
     /// A training or evaluation of what was called has come to its end, with so many calls around it.
@@ -110,7 +118,7 @@ impl Parts {
         let outcome =
             [cx.numbers.outcome(if training { Outcome::InTraining } else { Outcome::InEvaluation })];
         for (key, called) in of_it {
-            let Some(Some((subject, ordinal, streak))) = self.known.get_mut(&key) else { continue };
+            let Some((subject, ordinal, streak)) = self.known.get_mut(&key) else { continue };
             *ordinal = ordinal.saturating_add(1);
             streak.add(!called.as_caller, cx.scene.now);
             let on_purpose = !called.as_caller && training && is_frozen(key.0, cx.scene);
@@ -125,6 +133,12 @@ impl Parts {
             cx.window(&window);
         }
     }
+}
+
+fn subject((module, training): Key, cx: &mut Context<'_>) -> Option<SubjectId> {
+    let name = cx.scene.object(module)?.name.clone();
+    let subject = if training { Subject::TrainedPart { name } } else { Subject::EvaluatedPart { name } };
+    Some(cx.numbers.subject(subject))
 }
 
 /// The names of modules below a root that do otherwise in training mode, and of all that contain one.
