@@ -1,5 +1,6 @@
-//! Optimizers that step in vain: every learning rate is exactly zero from the first step to the last. A warm-up may begin
-//! there, for a whole pass over the data, and a decay may end there.
+//! Optimizers that step in vain: every learning rate is exactly zero from the first step to the last, or as long as a
+//! scheduler steps again and again and leaves it there. A warm-up may begin there, for a whole pass over the data with no
+//! step of the scheduler in it, and a decay may end there.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,8 @@ pub(super) struct Idle {
 /// Steps that have changed nothing.
 struct InVain {
     steps: u32,
+    /// Steps of its scheduler.
+    scheduled: u32,
     began: (u32, u32),
     last: (Frame, u32, u32),
 }
@@ -29,16 +32,29 @@ impl Idle {
         self.optimizers.insert(optimizer, None);
     }
 
+    /// A scheduler of the optimizer steps.
+    pub(super) fn scheduled(&mut self, optimizer: u32) {
+        if let Some(Some(in_vain)) = self.optimizers.get_mut(&optimizer) {
+            in_vain.scheduled = in_vain.scheduled.saturating_add(1);
+        }
+    }
+
     pub(super) fn stepped(&mut self, look: &Look, cx: &mut Context<'_>) {
         let frame = &look.frame;
         let Some(rate) = cx.scene.variables.learning_rate(frame.object) else { return };
         let now = (look.iteration, look.step);
         let last = (*frame, now.0, now.1);
-        let idle = self.optimizers.entry(frame.object).or_insert(Some(InVain { steps: 0, began: now, last }));
+        let new = InVain { steps: 0, scheduled: 0, began: now, last };
+        let idle = self.optimizers.entry(frame.object).or_insert(Some(new));
         let Some(in_vain) = idle else { return };
         if rate == 0.0 {
             in_vain.steps = in_vain.steps.saturating_add(1);
             in_vain.last = last;
+            if in_vain.steps > PERSISTENT && in_vain.scheduled >= PERSISTENT {
+                let began = in_vain.began;
+                *idle = None;
+                window(false, frame, now, Some(began), cx);
+            }
         } else {
             *idle = None;
             window(true, frame, now, None, cx);
@@ -51,7 +67,7 @@ impl Idle {
         let end = cx.source.end();
         let broken_off = end.torn.is_some() || end.stopped.is_some();
         for (optimizer, in_vain) in std::mem::take(&mut self.optimizers) {
-            let Some(InVain { steps, began, last: (frame, iteration, step) }) = in_vain else { continue };
+            let Some(InVain { steps, began, last: (frame, iteration, step), .. }) = in_vain else { continue };
             if steps >= PERSISTENT && !(broken_off && scheduled(optimizer)) {
                 window(false, &frame, (iteration, step), Some(began), cx);
             }

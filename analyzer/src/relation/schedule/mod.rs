@@ -90,7 +90,12 @@ impl Observer for Schedule {
                 Role::Backward => self.backward(frame, cx),
                 // What a scheduler has made of the rates is seen once there has been time to look.
                 Role::OptimizerStep => self.due(frame.object, frame, cx),
-                Role::SchedulerStep => self.scheduler(frame, cx),
+                Role::SchedulerStep => {
+                    if let Some(scheduler) = self.schedulers.get(&frame.object) {
+                        self.idle.scheduled(scheduler.optimizer);
+                    }
+                    self.scheduler(frame, cx);
+                }
                 Role::LoadState => {
                     let scheduler = self.schedulers.get(&frame.object);
                     self.idle.resumed(scheduler.map_or(frame.object, |scheduler| scheduler.optimizer));
