@@ -246,30 +246,37 @@ fn two_optimizers_of_one_model() {
     assert_eq!(found(&two_optimizers(true)), ["held-by-many"]);
 }
 
-/// A rate of zero that is another one after so many steps.
-fn zero_rate(until: u32, killed: bool, scheduled: bool) -> MemoryTrace {
+/// A rate of zero that is another one after so many steps, with a scheduler that steps after every so many.
+fn zero_rate(until: u32, killed: bool, every: Option<u32>) -> MemoryTrace {
     let mut torch = Torch::new(1);
     let model = net(&mut torch);
     let optimizer = torch.optimizer("SGD", &[model]);
-    let scheduler = scheduled.then(|| torch.scheduler("LambdaLR", optimizer));
+    let scheduler = every.map(|every| (torch.scheduler("LambdaLR", optimizer), every));
     torch.set_lr(optimizer, 0.0);
     for iteration in 0..40 {
         if iteration == until {
             torch.set_lr(optimizer, 0.1);
         }
         batch(&mut torch, model, optimizer);
-        scheduler.into_iter().for_each(|scheduler| torch.scheduler_step(scheduler));
+        if let Some((scheduler, every)) = scheduler
+            && (iteration + 1) % every == 0
+        {
+            torch.scheduler_step(scheduler);
+        }
     }
     if killed { torch.killed(0.5) } else { torch.finish() }
 }
 
 #[test]
 fn a_rate_that_is_zero() {
-    assert_clean(&zero_rate(30, false, true));
-    assert_clean(&zero_rate(30, true, true));
-    assert_eq!(found(&zero_rate(90, false, true)), ["learning-rate-zero"]);
-    assert_eq!(found(&zero_rate(90, false, false)), ["learning-rate-zero"]);
-    assert_eq!(found(&zero_rate(90, true, false)), ["learning-rate-zero"]);
+    // A warm-up from zero, a step of the scheduler for each pass over the data.
+    assert_clean(&zero_rate(20, false, Some(10)));
+    assert_clean(&zero_rate(30, true, Some(20)));
+    // One by integer division: the scheduler steps after each batch, and leaves it there.
+    assert_eq!(found(&zero_rate(30, false, Some(1))), ["learning-rate-zero"]);
+    assert_eq!(found(&zero_rate(90, false, Some(20))), ["learning-rate-zero"]);
+    assert_eq!(found(&zero_rate(90, false, None)), ["learning-rate-zero"]);
+    assert_eq!(found(&zero_rate(90, true, None)), ["learning-rate-zero"]);
 }
 
 /// That some optimizer steps in any run that is no shorter than a try.
