@@ -1,4 +1,4 @@
-//! Models that do otherwise in training mode, and that the run trains.
+//! Models and parts of them that do otherwise in training mode.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::Role;
@@ -7,6 +7,7 @@ use crate::call::class_name;
 use crate::relation::observer::Context;
 use crate::scene::dictionary::modules_below;
 use crate::scene::{Scene, TraceEvent};
+use crate::source::Source;
 
 /// Parts of the names of classes that do otherwise in training mode.
 const CLASSES: [&str; 4] = ["Dropout", "BatchNorm", "DropPath", "StochasticDepth"];
@@ -16,8 +17,11 @@ const CLASSES: [&str; 4] = ["Dropout", "BatchNorm", "DropPath", "StochasticDepth
 pub(super) struct Dependent {
     /// Root modules (dictionary ids) of which a part was switched by itself: their own mode says little.
     in_parts: FxHashSet<u32>,
-    /// By root module (dictionary id): whether something in it does otherwise in training mode.
-    known: FxHashMap<u32, bool>,
+    /// By root module (dictionary id): the names of modules that do otherwise in training mode, and of those around them.
+    names: FxHashMap<u32, FxHashSet<String>>,
+    /// By module (dictionary id): whether it is among them, once it was asked for. Most calls are of modules to which the
+    /// mode makes no difference.
+    parts: Vec<Option<bool>>,
 }
 
 impl Dependent {
@@ -33,22 +37,42 @@ impl Dependent {
 
     /// Whether the mode of this root module decides what it does, and optimizers of which `trains` says so hold
     /// parameters of it.
-    pub(super) fn is(&mut self, root: u32, trains: impl Fn(u32) -> bool, cx: &Context<'_>) -> bool {
-        if self.in_parts.contains(&root) {
+    pub(super) fn is_trained(&mut self, root: u32, trains: impl Fn(u32) -> bool, cx: &Context<'_>) -> bool {
+        if self.in_parts.contains(&root) || self.names(root, cx.source).is_empty() {
             return false;
         }
-        let depends = *self.known.entry(root).or_insert_with(|| {
-            modules_below(root, cx.source).any(|module| depends_on_mode(&module.type_name))
-        });
         let variables = cx.scene.variables.of_owner(root).iter().map(|&id| cx.scene.variables.get(id));
-        depends
-            && variables
-                .filter_map(|variable| variable.held_by.as_ref())
-                .any(|holders| holders.iter().any(|&one| trains(one)))
+        variables
+            .filter_map(|variable| variable.held_by.as_ref())
+            .any(|holders| holders.iter().any(|&one| trains(one)))
+    }
+
+    /// Whether the mode makes a difference to a module (dictionary id), or to one in it.
+    pub(super) fn has(&mut self, module: u32, cx: &Context<'_>) -> bool {
+        let at = module as usize;
+        if let Some(&Some(known)) = self.parts.get(at) {
+            return known;
+        }
+        let Some(object) = cx.scene.object(module) else { return false };
+        let has = self.names(object.root, cx.source).contains(&object.name);
+        self.parts.resize(self.parts.len().max(at + 1), None);
+        self.parts[at] = Some(has);
+        has
+    }
+
+    fn names(&mut self, root: u32, source: &dyn Source) -> &FxHashSet<String> {
+        self.names.entry(root).or_insert_with(|| names(root, source))
     }
 }
 
-/// Whether modules of this class do otherwise in training mode.
-pub(super) fn depends_on_mode(class: &str) -> bool {
-    CLASSES.iter().any(|part| class_name(class).contains(part))
+/// The names of modules below a root that do otherwise in training mode, and of all that contain one.
+fn names(root: u32, source: &dyn Source) -> FxHashSet<String> {
+    let mut names = FxHashSet::default();
+    let depends = |class: &str| CLASSES.iter().any(|part| class_name(class).contains(part));
+    for module in modules_below(root, source).filter(|module| depends(&module.type_name)) {
+        let name = module.text.as_str();
+        let around = name.match_indices('.').map(|(at, _)| &name[..at]);
+        names.extend(around.chain([name]).map(str::to_owned));
+    }
+    names
 }

@@ -54,7 +54,7 @@ struct Mode {
 
 impl Observer for Mode {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
-        self.parts.observe(event, cx);
+        self.parts.observe(event, &mut self.dependent, cx);
         if let TraceEvent::Enter(frame) = event
             && frame.counts
             && frame.target.role == Role::ModuleCall
@@ -95,7 +95,7 @@ impl Mode {
         if cx.wants(general)
             && frame.stage == Stage::Evaluation as u8
             && let Some(root) = scene.object(frame.object).map(|object| object.root)
-            && self.dependent.is(root, |holder| scene.stepped.contains(&holder), cx)
+            && self.dependent.is_trained(root, |holder| scene.stepped.contains(&holder), cx)
         {
             let window = Window { subject: general, ..window };
             cx.general(&window);

@@ -5,19 +5,17 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Role, VariableKind, flags};
 
 use super::claim::{Outcome, Subject};
-use super::dependent::depends_on_mode;
+use super::dependent::Dependent;
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
-use crate::scene::dictionary::modules_below;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
-use crate::source::Source;
 
 /// A module (dictionary id), and whether the one that calls it is in training mode.
 type Key = (u32, bool);
@@ -26,11 +24,6 @@ type Key = (u32, bool);
 pub(super) struct Parts {
     /// What windows are about, how many there were, and in how many at the end the mode was another.
     known: FxHashMap<Key, (SubjectId, u32, Streak)>,
-    /// By module (dictionary id): whether the mode makes a difference to it, once it was asked for. Most calls are of
-    /// modules to which it makes none.
-    depends: Vec<Option<bool>>,
-    /// By root (dictionary id), the names of modules that do otherwise in training mode, and of those around them.
-    dependent: FxHashMap<u32, FxHashSet<String>>,
     /// Since the iteration, or the evaluation, began.
     called: BTreeMap<Key, Called>,
 }
@@ -45,11 +38,20 @@ struct Called {
 }
 
 impl Parts {
-    pub(super) fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+    pub(super) fn observe(
+        &mut self,
+        event: &TraceEvent<'_>,
+        dependent: &mut Dependent,
+        cx: &mut Context<'_>,
+    ) {
         match event {
             // What was called with gradients and without a backward was evaluated.
             TraceEvent::IterationBegan(_) => self.called.retain(|(_, training), _| !training),
-            TraceEvent::Enter(frame) if frame.target.role == Role::ModuleCall => self.called(frame, cx),
+            TraceEvent::Enter(frame)
+                if frame.target.role == Role::ModuleCall && dependent.has(frame.object, cx) =>
+            {
+                self.called(frame, cx);
+            }
             TraceEvent::Enter(frame) if frame.target.role == Role::Backward && frame.counts => {
                 self.decide(true, None, cx.scene.depth(frame), cx);
             }
@@ -65,9 +67,6 @@ impl Parts {
     }
 
     fn called(&mut self, frame: &Frame, cx: &mut Context<'_>) {
-        if !self.depends(frame.object, cx) {
-            return;
-        }
         let scene = cx.scene;
         let around = scene.stack(frame.thread, scene.depth(frame));
         let is_module = |frame: &&Frame| frame.target.role == Role::ModuleCall;
@@ -91,20 +90,6 @@ impl Parts {
         let depth = around.iter().position(|frame| is_module(&frame)).unwrap_or(around.len());
         let called = self.called.entry(key).or_insert(Called { frame: *frame, depth, as_caller });
         called.as_caller |= as_caller;
-    }
-
-    /// Whether the mode makes a difference to a module, or to one in it.
-    fn depends(&mut self, module: u32, cx: &Context<'_>) -> bool {
-        let at = module as usize;
-        if let Some(&Some(known)) = self.depends.get(at) {
-            return known;
-        }
-        let Some(object) = cx.scene.object(module) else { return false };
-        let names = self.dependent.entry(object.root).or_insert_with(|| dependent(object.root, cx.source));
-        let depends = names.contains(&object.name);
-        self.depends.resize(self.depends.len().max(at + 1), None);
-        self.depends[at] = Some(depends);
-        depends
     }
 
     /// A training or evaluation of what was called has come to its end, with so many calls around it.
@@ -139,17 +124,6 @@ fn subject((module, training): Key, cx: &mut Context<'_>) -> Option<SubjectId> {
     let name = cx.scene.object(module)?.name.clone();
     let subject = if training { Subject::TrainedPart { name } } else { Subject::EvaluatedPart { name } };
     Some(cx.numbers.subject(subject))
-}
-
-/// The names of modules below a root that do otherwise in training mode, and of all that contain one.
-fn dependent(root: u32, source: &dyn Source) -> FxHashSet<String> {
-    let mut names = FxHashSet::default();
-    for module in modules_below(root, source).filter(|module| depends_on_mode(&module.type_name)) {
-        let name = module.text.as_str();
-        let around = name.match_indices('.').map(|(at, _)| &name[..at]);
-        names.extend(around.chain([name]).map(str::to_owned));
-    }
-    names
 }
 
 /// Whether none of its parameters is to learn: its mode is part of that.

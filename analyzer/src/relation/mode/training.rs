@@ -17,9 +17,17 @@ use crate::situation::NOTHING;
 /// See the module.
 #[derive(Default)]
 pub(super) struct Training {
-    /// By root module (dictionary id) its last call with gradients, whether a backward came since, and how often a step
-    /// has used it.
-    last: BTreeMap<u32, (Frame, bool, u32)>,
+    /// By root module (dictionary id).
+    last: BTreeMap<u32, Last>,
+}
+
+/// The last call with gradients of a model.
+struct Last {
+    call: Frame,
+    /// A backward came since, and no step.
+    followed: bool,
+    /// Steps that used what the model had computed.
+    steps: u32,
 }
 
 impl Training {
@@ -36,10 +44,11 @@ impl Training {
         match frame.target.role {
             Role::ModuleCall if frame.flags & flags::GRAD != 0 => {
                 let Some(root) = cx.scene.object(frame.object).map(|object| object.root) else { return };
-                let (last, followed, _) = self.last.entry(root).or_insert((**frame, false, 0));
-                (*last, *followed) = (**frame, false);
+                let new = Last { call: **frame, followed: false, steps: 0 };
+                let last = self.last.entry(root).or_insert(new);
+                (last.call, last.followed) = (**frame, false);
             }
-            Role::Backward => self.last.values_mut().for_each(|(_, followed, _)| *followed = true),
+            Role::Backward => self.last.values_mut().for_each(|last| last.followed = true),
             Role::OptimizerStep => self.stepped(frame, dependent, cx),
             _ => {}
         }
@@ -50,8 +59,8 @@ impl Training {
         if !cx.wants(subject) {
             return;
         }
-        for (&root, (call, followed, steps)) in &mut self.last {
-            if !*followed || !dependent.is(root, |holder| holder == frame.object, cx) {
+        for (&root, Last { call, followed, steps }) in &mut self.last {
+            if !*followed || !dependent.is_trained(root, |holder| holder == frame.object, cx) {
                 continue;
             }
             *followed = false;
