@@ -3,7 +3,7 @@
 mod support;
 
 use support::torch::{Model, Optimizer, Scheduler, Torch};
-use support::{alarms, with_library};
+use support::{Value, alarms, with_library};
 use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
 use traincheck_analyzer::precondition::Precondition;
 use traincheck_analyzer::relation::lifecycle::claim as lifecycle;
@@ -317,4 +317,55 @@ fn an_optimizer_that_never_steps_in_a_short_run() {
     assert!(found(idle(12, 0).finish()).is_empty());
     assert!(found(idle(30, 2).finish()).is_empty());
     assert!(found(idle(60, 0).killed(0.5)).is_empty());
+}
+
+/// Trains on batches of one loader, and behind each step looks at the only batch of another, in evaluation mode or not.
+fn validated(in_evaluation_mode: bool) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    let (training, validation) = (torch.loader(), torch.loader());
+    torch.iter(training, 5);
+    for iteration in 0..40 {
+        torch.next(training, 5, &[Value::Tensor(1000 + iteration)], None);
+        batch(&mut torch, model, optimizer);
+        if in_evaluation_mode {
+            torch.eval(model);
+        }
+        torch.iter(validation, 20);
+        torch.next(validation, 20, &[Value::Tensor(7)], None);
+        torch.no_grad(|torch| torch.forward(model, 21));
+        torch.train(model);
+    }
+    torch.finish()
+}
+
+#[test]
+fn a_batch_that_is_validated_on_again_and_again() {
+    assert_clean(&validated(true));
+    // In training mode nothing tells it from one that is trained on.
+    assert_eq!(found(&validated(false)), ["same-batch-repeated"]);
+}
+
+/// Two parameters that are one tensor for so many of 40 iterations.
+fn tied(until: u32) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    for iteration in 0..40 {
+        if iteration == until {
+            torch.separate(model, "head.weight");
+        } else if iteration < until {
+            torch.share((model, "head.weight"), (model, "body.weight"));
+        }
+        batch(&mut torch, model, optimizer);
+    }
+    torch.finish()
+}
+
+#[test]
+fn parameters_that_were_one_tensor() {
+    assert_clean(&tied(0));
+    assert_clean(&tied(40));
+    assert_eq!(found(&tied(20)), ["tied-weights-broken"]);
 }

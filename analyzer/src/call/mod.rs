@@ -29,10 +29,15 @@ pub struct Call {
 }
 
 impl Call {
+    /// Any function with this role, on whatever object.
+    pub fn any(role: Role) -> Call {
+        Call { function: ANY.into(), role, object: None }
+    }
+
     /// Any function that does the same, on whatever object; `None`: what it does says too little.
     pub fn general(&self) -> Option<Call> {
         let says_nothing = matches!(self.role, Role::User | Role::Other | Role::ModuleCall);
-        (!says_nothing).then(|| Call { function: ANY.into(), role: self.role, object: None })
+        (!says_nothing).then(|| Call::any(self.role))
     }
 }
 

@@ -76,8 +76,12 @@ impl Numbers {
     }
 
     /// Those of [`Numbers::called`] for one role, and that any function of it is called.
-    pub fn called_or_any(&mut self, role: Role, any: impl Into<Outcome>) -> Vec<OutcomeId> {
-        let any = self.outcome(any);
+    pub fn called_or_any<O: Into<Outcome>>(
+        &mut self,
+        role: Role,
+        is_called: impl Fn(Call) -> O,
+    ) -> Vec<OutcomeId> {
+        let any = self.outcome(is_called(Call::any(role)));
         let mut called = self.called(&[role]);
         if !called.contains(&any) {
             called.push(any);

@@ -269,7 +269,7 @@ impl Contain {
         let subject = cx.numbers.subject(Subject::Iteration);
         let mut inconclusive = if iteration.scaler && iteration.stepped.is_empty() {
             // A gradient scaler leaves out the optimizer's step where a gradient overflowed.
-            cx.numbers.called(&[Role::OptimizerStep])
+            cx.numbers.called_or_any(Role::OptimizerStep, |call| Outcome::Called { call })
         } else {
             accumulation::excused(&seen.outcomes, cx.numbers)
         };

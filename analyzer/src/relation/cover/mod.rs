@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::call::{ANY, Call, CallId};
+use crate::call::{Call, CallId};
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
@@ -194,6 +194,5 @@ impl Cover {
 
 /// That an optimizer steps: what a gradient scaler leaves out where a gradient overflowed, be it the first step of all.
 fn left_out(numbers: &mut Numbers) -> Vec<OutcomeId> {
-    let call = Call { function: ANY.into(), role: Role::OptimizerStep, object: None };
-    numbers.called_or_any(Role::OptimizerStep, Outcome::Called { call })
+    numbers.called_or_any(Role::OptimizerStep, |call| Outcome::Called { call })
 }
