@@ -24,7 +24,7 @@ import sys
 import tempfile
 
 from library import runs
-from tool import Failed, check, infer
+from tool import Failed, check, infer, spread
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEVELS = ROOT / "analyzer" / "library" / "levels.json"
@@ -57,13 +57,6 @@ def without_seed(arguments):
         if not seed and "seed" not in argument:
             yield argument
         seed = argument.startswith("-") and "seed" in argument and "=" not in argument
-
-
-def spread(found, most):
-    """So many of these, the first and the last among them."""
-    if len(found) <= most:
-        return found
-    return [found[round(n * (len(found) - 1) / (most - 1))] for n in range(most)]
 
 
 def all_runs(folders, most):

@@ -27,7 +27,7 @@ import tempfile
 import time
 import tomllib
 
-from tool import Failed, check, infer, print_table
+from tool import Failed, check, infer, print_table, spread
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
@@ -152,13 +152,6 @@ def environment_of(requirements):
     if made.returncode != 0:
         raise Failed(f"the environment of {requirements.name} could not be made")
     return made.stdout.strip()
-
-
-def spread(found, most):
-    """So many of these, the first and the last among them."""
-    if most is None or most >= len(found):
-        return found
-    return [found[round(n * (len(found) - 1) / max(most - 1, 1))] for n in range(most)]
 
 
 def record_all(args, wanted):

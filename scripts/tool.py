@@ -8,6 +8,13 @@ class Failed(Exception):
     """Something that must work did not."""
 
 
+def spread(found, most):
+    """So many of these, the first and the last among them; all of them without a number."""
+    if most is None or most >= len(found):
+        return found
+    return [found[round(n * (len(found) - 1) / max(most - 1, 1))] for n in range(most)]
+
+
 def infer(folder_of_command, references, output):
     """Learns from runs; returns what the command prints."""
     command = [folder_of_command / "traincheck", "infer", *references, "-o", output]

@@ -22,9 +22,6 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// All of them, in order.
-    pub const ALL: [Difference; 3] = [Difference::Seed, Difference::Configuration, Difference::Program];
-
     /// Between a run of `program` with these arguments and the references.
     pub fn of(program: Option<&str>, arguments: &[String], references: &[ReferenceRun]) -> Difference {
         let programs: BTreeSet<Option<&str>> = references.iter().map(|run| run.program.as_deref()).collect();
@@ -60,13 +57,9 @@ mod tests {
         let references: Vec<ReferenceRun> = references
             .iter()
             .map(|(program, line)| ReferenceRun {
-                name: "run".into(),
                 program: Some((*program).into()),
-                processes: 1,
-                iterations: 1,
-                records: 1,
-                torn: false,
                 arguments: split(line),
+                ..ReferenceRun::default()
             })
             .collect();
         Difference::of(Some(program), &split(line), &references)

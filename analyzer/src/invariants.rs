@@ -63,7 +63,7 @@ pub struct Excuse {
 }
 
 /// A run that was learned from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceRun {
     /// Name of its folder.

@@ -174,15 +174,8 @@ mod tests {
 
     /// How many of the library are left out for a run of `program`, with references of these programs; the first breaks one.
     fn left_out(references: &[&str], program: Option<&str>) -> usize {
-        let run = |program: &&str| ReferenceRun {
-            name: "run".into(),
-            program: Some((*program).into()),
-            processes: 1,
-            iterations: 1,
-            records: 1,
-            torn: false,
-            arguments: Vec::new(),
-        };
+        let run =
+            |program: &&str| ReferenceRun { program: Some((*program).into()), ..ReferenceRun::default() };
         let Entry { id, text, .. } = built_in().claims[0].clone();
         let programs = BTreeSet::from([Some(references[0].into())]);
         let unknown = Excuse { id: "unknown".into(), text: text.clone(), programs: programs.clone() };
