@@ -14,6 +14,7 @@ use traincheck_schema::record::{Attribute, Role, ValueKind};
 
 use super::between::concerns;
 use super::claim::{Outcome, Subject};
+use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::scene::variables::{Change, Digest, VarId};
@@ -32,6 +33,7 @@ pub(super) struct Cleared {
     begun: u64,
     backwards: u32,
     windows: u32,
+    said: Option<(SubjectId, OutcomeId)>,
 }
 
 /// The gradient of a parameter.
@@ -135,13 +137,15 @@ impl Cleared {
         }
         step.ended = true;
         self.windows = self.windows.saturating_add(1);
-        let subject = cx.numbers.subject(Subject::Steps);
+        let said =
+            |numbers: &mut Numbers| (numbers.subject(Subject::Steps), numbers.outcome(Outcome::Cleared));
+        let (subject, outcome) = *self.said.get_or_insert_with(|| said(cx.numbers));
         if !cx.wants(subject) {
             return;
         }
         let step = &self.steps[&frame.object];
         let (left, are_cleared) = self.judged(step, cx.scene);
-        let outcome = [cx.numbers.outcome(Outcome::Cleared)];
+        let outcome = [outcome];
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if left.is_empty() { &outcome } else { &[] };
         let unclear = left.is_empty() && !are_cleared && step.cleared <= step.returned;

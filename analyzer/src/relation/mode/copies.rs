@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{VariableKind, flags};
 
 use super::claim::Outcome;
-use crate::relation::numbers::SubjectId;
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
@@ -16,14 +16,17 @@ use crate::scene::{Frame, Scene};
 
 /// By what windows are about: in how many at the end a model was called that is trained, and whether a copy ever was.
 #[derive(Default)]
-pub(super) struct Copies(FxHashMap<SubjectId, (Streak, bool)>);
+pub(super) struct Copies {
+    of: FxHashMap<SubjectId, (Streak, bool)>,
+    untrained: Option<OutcomeId>,
+}
 
 impl Copies {
     /// Hands on the window of a call without gradients, with what it says of who trains the module.
     pub(super) fn called(&mut self, window: &Window<'_>, cx: &mut Context<'_>) {
-        let untrained = cx.numbers.outcome(Outcome::Untrained);
+        let untrained = *self.untrained.get_or_insert_with(|| cx.numbers.outcome(Outcome::Untrained));
         let is_trained = is_trained(window.at, cx.scene);
-        let (streak, copy) = self.0.entry(window.subject).or_default();
+        let (streak, copy) = self.of.entry(window.subject).or_default();
         *copy |= is_trained == Some(false);
         let is_training = window.at.flags & flags::MODULE_TRAIN != 0;
         streak.add(is_trained == Some(true) && is_training && !*copy, window.now);

@@ -46,6 +46,7 @@ struct Mode {
     /// By the function that calls and the module: what windows are about, and how many there were.
     known: FxHashMap<(Option<CallId>, u32), (SubjectId, u32)>,
     in_evaluation: Option<OutcomeId>,
+    evaluation: Option<SubjectId>,
     dependent: Dependent,
     parts: Parts,
     copies: Copies,
@@ -90,7 +91,7 @@ impl Mode {
         window.held = if frame.flags & flags::MODULE_EVAL != 0 { &in_evaluation } else { &[] };
         window.cut = Scene::too_early(frame.iteration, *ordinal);
         self.copies.called(&window, cx);
-        let general = cx.numbers.subject(Subject::Evaluation);
+        let general = *self.evaluation.get_or_insert_with(|| cx.numbers.subject(Subject::Evaluation));
         let scene = cx.scene;
         if cx.wants(general)
             && frame.stage == Stage::Evaluation as u8

@@ -2,7 +2,6 @@
 //!
 //! Of a part that was switched by itself only the topmost module is told: what is below it has the mode of its caller.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 
 use rustc_hash::FxHashMap;
@@ -10,7 +9,7 @@ use traincheck_schema::record::{Role, VariableKind, flags};
 
 use super::claim::{Outcome, Subject};
 use super::dependent::Dependent;
-use crate::relation::numbers::SubjectId;
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
@@ -22,13 +21,22 @@ type Key = (u32, bool);
 
 #[derive(Default)]
 pub(super) struct Parts {
-    /// What windows are about, how many there were, and in how many at the end the mode was another.
-    known: FxHashMap<Key, (SubjectId, u32, Streak)>,
-    /// Since the iteration, or the evaluation, began.
-    called: BTreeMap<Key, Called>,
+    known: FxHashMap<Key, Part>,
+    /// The modules (dictionary ids) that were called since the evaluation, or the iteration, began.
+    called: [Vec<u32>; 2],
+    in_mode: [Option<OutcomeId>; 2],
 }
 
-/// A module that was called.
+/// A module whose mode makes a difference.
+struct Part {
+    subject: SubjectId,
+    /// How many windows there were, and in how many at the end the mode was another.
+    ordinal: u32,
+    streak: Streak,
+    called: Option<Called>,
+}
+
+/// Its calls since then.
 struct Called {
     /// The first such call, and how many calls are around the outermost module call around it.
     frame: Frame,
@@ -46,7 +54,11 @@ impl Parts {
     ) {
         match event {
             // What was called with gradients and without a backward was evaluated.
-            TraceEvent::IterationBegan(_) => self.called.retain(|(_, training), _| !training),
+            TraceEvent::IterationBegan(_) => {
+                for module in self.called[1].drain(..) {
+                    self.known.entry((module, true)).and_modify(|part| part.called = None);
+                }
+            }
             TraceEvent::Enter(frame)
                 if frame.target.role == Role::ModuleCall && dependent.has(frame.object, cx) =>
             {
@@ -82,31 +94,35 @@ impl Parts {
             return;
         }
         let key = (frame.object, training);
-        if let Entry::Vacant(unknown) = self.known.entry(key) {
-            let Some(subject) = subject(key, cx) else { return };
-            unknown.insert((subject, 0, Streak::default()));
-        }
+        let part = match self.known.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let Some(subject) = subject(key, cx) else { return };
+                unknown.insert(Part { subject, ordinal: 0, streak: Streak::default(), called: None })
+            }
+        };
         let as_caller = (frame.flags & flags::MODULE_TRAIN != 0) == training;
-        let depth = around.iter().position(|frame| is_module(&frame)).unwrap_or(around.len());
-        let called = self.called.entry(key).or_insert(Called { frame: *frame, depth, as_caller });
-        called.as_caller |= as_caller;
+        if let Some(called) = &mut part.called {
+            called.as_caller |= as_caller;
+        } else {
+            let depth = around.iter().position(|frame| is_module(&frame)).unwrap_or(around.len());
+            part.called = Some(Called { frame: *frame, depth, as_caller });
+            self.called[usize::from(training)].push(frame.object);
+        }
     }
 
     /// A training or evaluation of what was called has come to its end, with so many calls around it.
     fn decide(&mut self, training: bool, cut: Option<Cut>, depth: usize, cx: &mut Context<'_>) {
-        if self.called.is_empty() {
-            return;
-        }
-        let (of_it, others): (BTreeMap<Key, Called>, BTreeMap<Key, Called>) =
-            std::mem::take(&mut self.called).into_iter().partition(|((_, mode), _)| *mode == training);
-        self.called = others;
-        let outcome =
-            [cx.numbers.outcome(if training { Outcome::InTraining } else { Outcome::InEvaluation })];
-        for (key, called) in of_it {
-            let Some((subject, ordinal, streak)) = self.known.get_mut(&key) else { continue };
+        let in_mode = if training { Outcome::InTraining } else { Outcome::InEvaluation };
+        let outcome = &mut self.in_mode[usize::from(training)];
+        let outcome = [*outcome.get_or_insert_with(|| cx.numbers.outcome(in_mode))];
+        for module in self.called[usize::from(training)].drain(..) {
+            let Some(part) = self.known.get_mut(&(module, training)) else { continue };
+            let Some(called) = part.called.take() else { continue };
+            let Part { subject, ordinal, streak, .. } = part;
             *ordinal = ordinal.saturating_add(1);
             streak.add(!called.as_caller, cx.scene.now);
-            let on_purpose = !called.as_caller && training && is_frozen(key.0, cx.scene);
+            let on_purpose = !called.as_caller && training && is_frozen(module, cx.scene);
             let mut window = Window::new(*subject, NOTHING, &called.frame, called.depth.min(depth));
             window.held = if called.as_caller { &outcome } else { &[] };
             window.inconclusive = if streak.is_accident() || on_purpose { &outcome } else { &[] };

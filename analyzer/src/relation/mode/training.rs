@@ -9,6 +9,7 @@ use traincheck_schema::record::{Role, flags};
 
 use super::claim::{Outcome, Subject};
 use super::dependent::Dependent;
+use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::{Why, Window};
 use crate::scene::{Frame, Scene, TraceEvent};
@@ -19,6 +20,7 @@ use crate::situation::NOTHING;
 pub(super) struct Training {
     /// By root module (dictionary id).
     last: BTreeMap<u32, Last>,
+    said: Option<(SubjectId, OutcomeId)>,
 }
 
 /// The last call with gradients of a model.
@@ -55,7 +57,10 @@ impl Training {
     }
 
     fn stepped(&mut self, frame: &Frame, dependent: &mut Dependent, cx: &mut Context<'_>) {
-        let subject = cx.numbers.subject(Subject::Training);
+        let said = |numbers: &mut Numbers| {
+            (numbers.subject(Subject::Training), numbers.outcome(Outcome::InTraining))
+        };
+        let (subject, in_training) = *self.said.get_or_insert_with(|| said(cx.numbers));
         if !cx.wants(subject) {
             return;
         }
@@ -65,8 +70,8 @@ impl Training {
             }
             *followed = false;
             *steps = steps.saturating_add(1);
-            let in_training = [cx.numbers.outcome(Outcome::InTraining)];
             let is_held = call.flags & flags::MODULE_EVAL == 0;
+            let in_training = [in_training];
             let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
             window.held = if is_held { &in_training } else { &[] };
             window.cut = cx.scene.lost_since(call.losses).or(Scene::too_early(frame.iteration, *steps));
