@@ -209,7 +209,7 @@ mod tests {
             Outcome::Held => false,
             Outcome::HeldOnce => program == 3,
             Outcome::Reached => program < 15,
-            Outcome::Part => false,
+            Outcome::Part | Outcome::GetsGradient => false,
         };
         let (library, false_alarms) = library(corpus(20, breaks), 0.02);
         let expected = [("\"held\"".to_owned(), Level::Alarm), ("\"held_once\"".to_owned(), Level::Notice)];
@@ -227,7 +227,7 @@ mod tests {
             Outcome::Held => program == 1 && run == 0,
             Outcome::HeldOnce => program == 2 && run == 0,
             Outcome::Reached => program == 3 && run == 0,
-            Outcome::Part => false,
+            Outcome::Part | Outcome::GetsGradient => false,
         };
         let of = |budget| library(corpus(20, breaks), budget).0;
         let alarms = |library: &Library| library.claims.iter().filter(|e| e.level == Level::Alarm).count();

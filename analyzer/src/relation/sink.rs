@@ -35,6 +35,8 @@ pub enum Why {
     CalledTooEarly,
     /// No optimizer has stepped so far.
     NoStepSoFar,
+    /// The scheduler steps several times in a pass over the data.
+    SeveralTimesAPass,
 }
 
 /// A stretch of the run about which something may be claimed.

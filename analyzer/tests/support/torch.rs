@@ -533,6 +533,19 @@ impl Torch {
         self.record.exit(false);
     }
 
+    /// `optimizer.load_state_dict(...)`.
+    pub fn load_optimizer(&mut self, optimizer: Optimizer) {
+        let OptimizerState { object, class, .. } = &self.optimizers[optimizer.0];
+        let name = format!("torch.optim.{class}.load_state_dict");
+        self.record.call(&name, Role::LoadState, *object);
+    }
+
+    /// `scheduler.load_state_dict(...)`.
+    pub fn load_scheduler(&mut self, scheduler: Scheduler) {
+        let name = format!("torch.optim.lr_scheduler.{}.load_state_dict", scheduler.1);
+        self.record.call(&name, Role::LoadState, scheduler.0);
+    }
+
     /// The parameters are filled by an op in so many calls from a function of the script.
     pub fn initialise(&mut self, model: Model, by: &str, from: &str, times: usize) {
         self.initialise_part(model, "", by, from, times);

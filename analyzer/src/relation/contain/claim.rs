@@ -23,6 +23,8 @@ pub enum Subject {
         /// The step.
         call: Call,
     },
+    /// A step of an optimizer that evaluates a closure.
+    Closure,
 }
 
 /// What holds in a window, or does not.
@@ -58,7 +60,7 @@ impl Subject {
                 Fields::MODULE_CALL.and(Fields::NUMERICS)
             }
             Subject::Call { .. } => Fields::STAGE_AND_GRAD,
-            Subject::Iteration | Subject::Update { .. } => Fields::NONE,
+            Subject::Iteration | Subject::Update { .. } | Subject::Closure => Fields::NONE,
         }
     }
 }
@@ -68,6 +70,7 @@ impl About for Subject {
         match self {
             Subject::Iteration => Some(Subject::Iteration),
             Subject::Call { .. } | Subject::Update { .. } => None,
+            Subject::Closure => Some(Subject::Closure),
         }
     }
 }
@@ -102,6 +105,7 @@ impl Says for Claim {
         let subject = match &self.subject {
             Subject::Iteration => "in every training iteration".to_owned(),
             Subject::Call { call } | Subject::Update { call } => format!("in every call of {call}"),
+            Subject::Closure => "in every step of an optimizer that evaluates a closure".into(),
         };
         match &self.outcome {
             Outcome::Called { call } => format!("{subject}, {call} is called"),
@@ -114,6 +118,7 @@ impl Says for Claim {
     fn is_critical(&self) -> bool {
         match (&self.subject, &self.outcome) {
             (Subject::Update { .. }, Outcome::ParameterChanges) => true,
+            (Subject::Closure, Outcome::Called { call }) => call.role == Role::Backward,
             (Subject::Iteration, Outcome::CalledInTraining { .. } | Outcome::BeginsInTraining) => true,
             // The zero_grad seen in an iteration is that of the next one in most scripts: cover speaks of it. How often
             // a scheduler steps is for lifecycle. A backward is what makes it a training iteration.
@@ -143,7 +148,7 @@ impl Says for Claim {
 
     calls!(|subject, outcome| {
         let of = match subject {
-            Subject::Iteration => None,
+            Subject::Iteration | Subject::Closure => None,
             Subject::Call { call } | Subject::Update { call } => Some(call),
         };
         let called = match outcome {

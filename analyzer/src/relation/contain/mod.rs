@@ -108,6 +108,7 @@ struct Contain {
     /// Of its thread.
     iteration: Option<(u16, Seen)>,
     iterations: u32,
+    closures: u32,
     by_call: ByCall<CallNumbers>,
     modes: Modes,
     entry: FxHashMap<VarId, (u64, Digest)>,
@@ -234,6 +235,9 @@ impl Contain {
             && seen.outcomes.is_empty()
             && !cx.numbers.calls.get(frame.target.plain).function.ends_with("LBFGS.step");
         let unclear = no_closure.then_some(Cut::Unclear);
+        if frame.target.role == Role::OptimizerStep && !no_closure {
+            self.closure(frame, &seen, cut, cx);
+        }
         let trains = frame.target.role == Role::User
             && seen.outcomes.iter().any(|&outcome| cx.numbers.is_call(outcome, &[Role::Backward]));
         let inconclusive =
@@ -258,6 +262,23 @@ impl Contain {
         }
         seen.outcomes.clear();
         self.spare.push(seen.outcomes);
+    }
+
+    /// What a step has called is known of its closure, unless the optimizer wraps another one and has called that.
+    fn closure(&mut self, frame: &Frame, seen: &Seen, cut: Option<Cut>, cx: &mut Context<'_>) {
+        let has = |roles: &[Role]| seen.outcomes.iter().any(|&outcome| cx.numbers.is_call(outcome, roles));
+        let evaluates = seen.outcomes.is_empty() || has(&[Role::Backward, Role::ZeroGrad, Role::ModuleCall]);
+        if !evaluates || has(&[Role::AutogradGrad]) {
+            return;
+        }
+        let computes = has(&[Role::Backward]);
+        self.closures = self.closures.saturating_add(1);
+        let subject = cx.numbers.subject(Subject::Closure);
+        let outcome = [cx.numbers.outcome(Outcome::Called { call: Call::any(Role::Backward) })];
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+        window.held = if computes { &outcome } else { &[] };
+        window.cut = cut.or(Scene::too_early(frame.iteration, self.closures));
+        cx.general(&window);
     }
 
     fn iteration_ended(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {

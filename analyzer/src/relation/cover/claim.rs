@@ -31,6 +31,8 @@ pub enum Subject {
     Steps,
     /// What came between the last backward and a call that clips gradients.
     Clipping,
+    /// What came between a call that clips gradients and the step that uses them.
+    Clipped,
 }
 
 /// Among which calls neighbours are looked for.
@@ -56,6 +58,8 @@ pub enum Outcome {
     Cleared,
     /// Not all optimizers have stepped.
     Unused,
+    /// Gradients are not multiplied by anything.
+    Kept,
 }
 
 /// In every window of the subject the outcome holds.
@@ -99,7 +103,7 @@ impl About for Subject {
             Subject::Between { earlier, later } => {
                 Some(Subject::Between { earlier: earlier.general()?, later: later.general()? })
             }
-            Subject::Steps | Subject::Clipping => Some(self.clone()),
+            Subject::Steps | Subject::Clipping | Subject::Clipped => Some(self.clone()),
         }
     }
 }
@@ -108,14 +112,14 @@ impl Holds for Outcome {
     fn general(&self) -> Option<Outcome> {
         match self {
             Outcome::Called { call } => Some(Outcome::Called { call: call.general()? }),
-            Outcome::Cleared | Outcome::Unused => Some(self.clone()),
+            Outcome::Cleared | Outcome::Unused | Outcome::Kept => Some(self.clone()),
         }
     }
 
     fn call(&self) -> Option<&Call> {
         match self {
             Outcome::Called { call } => Some(call),
-            Outcome::Cleared | Outcome::Unused => None,
+            Outcome::Cleared | Outcome::Unused | Outcome::Kept => None,
         }
     }
 
@@ -130,12 +134,14 @@ impl Says for Claim {
             Outcome::Called { call } => format!("{call} is called"),
             Outcome::Cleared => "the gradients that the first has used are cleared".into(),
             Outcome::Unused => "no step has used them".into(),
+            Outcome::Kept => "they are not multiplied or divided by anything".into(),
         };
         match &self.subject {
             Subject::Steps => {
                 format!("between two steps of an optimizer with a backward between them, {inner}")
             }
             Subject::Clipping => format!("whenever gradients of a backward are clipped, {inner}"),
+            Subject::Clipped => format!("between clipping of gradients and the step that uses them, {inner}"),
             Subject::Before { call, level, first } => {
                 let place = match level {
                     Among::Same => " at the same level",
@@ -157,7 +163,7 @@ impl Says for Claim {
     fn is_critical(&self) -> bool {
         let Outcome::Called { call: earlier } = &self.outcome else { return true };
         let later = match &self.subject {
-            Subject::Steps | Subject::Clipping => return true,
+            Subject::Steps | Subject::Clipping | Subject::Clipped => return true,
             Subject::Before { call, .. } => call,
             Subject::Between { earlier: first, later } => {
                 return is_ordered(first.role, later.role, earlier.role);
@@ -189,11 +195,11 @@ impl Says for Claim {
         let mut calls = match subject {
             Subject::Before { call, .. } => vec![call],
             Subject::Between { earlier, later } => vec![earlier, later],
-            Subject::Steps | Subject::Clipping => Vec::new(),
+            Subject::Steps | Subject::Clipping | Subject::Clipped => Vec::new(),
         };
         match outcome {
             Outcome::Called { call } => calls.push(call),
-            Outcome::Cleared | Outcome::Unused => {}
+            Outcome::Cleared | Outcome::Unused | Outcome::Kept => {}
         }
         calls
     });
@@ -201,7 +207,7 @@ impl Says for Claim {
     /// So is how many backward passes a step has.
     fn is_of_a_script(&self) -> bool {
         let of_layout = match &self.subject {
-            Subject::Steps | Subject::Clipping => false,
+            Subject::Steps | Subject::Clipping | Subject::Clipped => false,
             Subject::Before { call, level, .. } => *level == Among::Same || call.role == Role::Backward,
             Subject::Between { .. } => false,
         };

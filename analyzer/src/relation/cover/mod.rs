@@ -8,6 +8,7 @@ mod between;
 pub mod claim;
 mod cleared;
 mod clipped;
+mod rescaled;
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
@@ -26,6 +27,7 @@ use between::Between;
 use claim::{Among, FIELDS, Outcome, Subject};
 use cleared::Cleared;
 use clipped::Clipped;
+use rescaled::Rescaled;
 
 /// See the module.
 pub const KIND: Kind =
@@ -41,6 +43,7 @@ const NEEDS: Needs = Needs {
                 Point::Entry(Role::Backward),
                 Point::Return(Role::Backward),
                 Point::Entry(Role::OptimizerStep),
+                Point::Return(Role::ClipGrad),
             ],
         },
         States::HOLDERS,
@@ -87,6 +90,7 @@ struct Cover {
     between: Between,
     cleared: Cleared,
     clipped: Clipped,
+    rescaled: Rescaled,
     by_call: ByCall<CallNumbers>,
     held: Vec<OutcomeId>,
 }
@@ -96,6 +100,7 @@ impl Observer for Cover {
         self.between.observe(event, cx);
         self.cleared.observe(event, cx);
         self.clipped.observe(event, cx);
+        self.rescaled.observe(event, cx);
         match event {
             TraceEvent::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
             TraceEvent::Leave(frame, _) => {

@@ -75,6 +75,9 @@ pub enum Cadence {
     Ever,
     /// Before the first step of, or for, an optimizer whose model has been given a saved state.
     Resumed,
+    /// Before the first step of an optimizer whose scheduler has been given a saved state, or of a scheduler whose optimizer
+    /// has.
+    Restored,
     /// Before the first call in evaluation mode.
     Evaluated,
 }
@@ -114,7 +117,7 @@ impl About for Subject {
         let Subject::Object { kind, class, cadence } = self else { return None };
         // How often is up to the program: a phase of training has its own optimizer, and a scheduler may wait for its turn.
         let is_said = match cadence {
-            Cadence::Ever | Cadence::Resumed | Cadence::Evaluated => true,
+            Cadence::Ever | Cadence::Resumed | Cadence::Restored | Cadence::Evaluated => true,
             Cadence::Within { steps } => *kind == TrackedKind::Optimizer && *steps == LONG,
             Cadence::OptimizerStep | Cadence::Pass | Cadence::Once => false,
         };
@@ -152,6 +155,12 @@ impl Says for Claim {
             Cadence::Resumed => {
                 format!("before the first step of {class} whose model's or optimizer's state was loaded")
             }
+            Cadence::Restored if *kind == TrackedKind::Optimizer => {
+                format!("before the first step of {class} whose scheduler's state was loaded")
+            }
+            Cadence::Restored => {
+                format!("before the first step of {class} whose optimizer's state was loaded")
+            }
             Cadence::Evaluated => {
                 format!("before the first call of {class} with spectral norm in evaluation mode")
             }
@@ -178,7 +187,7 @@ impl Says for Claim {
     fn is_critical(&self) -> bool {
         let Subject::Object { kind, class, cadence } = &self.subject else { return true };
         match (cadence, kind) {
-            (Cadence::Resumed | Cadence::Evaluated, _) => true,
+            (Cadence::Resumed | Cadence::Restored | Cadence::Evaluated, _) => true,
             // That a scaler is idle shows in the iterations that lack its step.
             (_, TrackedKind::Scheduler) => needs_no_metric(class),
             (_, TrackedKind::Optimizer | TrackedKind::Copy) => true,
@@ -190,7 +199,11 @@ impl Says for Claim {
     fn implied_by(&self) -> Vec<(Claim, When)> {
         let Subject::Object { cadence, .. } = self.subject else { return Vec::new() };
         let stronger: &[Cadence] = match cadence {
-            Cadence::OptimizerStep | Cadence::Resumed | Cadence::Evaluated | Cadence::Ever => &[],
+            Cadence::OptimizerStep
+            | Cadence::Resumed
+            | Cadence::Restored
+            | Cadence::Evaluated
+            | Cadence::Ever => &[],
             Cadence::Pass => &[Cadence::OptimizerStep],
             Cadence::Once => &[Cadence::OptimizerStep, Cadence::Pass],
             Cadence::Within { .. } => &[Cadence::OptimizerStep, Cadence::Pass, Cadence::Once],

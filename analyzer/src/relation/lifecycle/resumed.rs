@@ -1,7 +1,8 @@
 //! Resumed: what must have been done with an object before it is used for the first time. A part of lifecycle.
 //!
-//! Where a model has been given a saved state before the first step of its optimizer, a run goes on: then the optimizer
-//! and the scheduler need theirs too. And a module with spectral norm is called in training mode before it is evaluated,
+//! Where a model has been given a saved state before the first step of its optimizer, a run goes on, or something else is
+//! trained from there: in a program that goes on, the optimizer and the scheduler need theirs too. In any program one of
+//! the two says that it does: what the optimizer goes on with, the scheduler has to, and the other way round. And a module with spectral norm is called in training mode before it is evaluated,
 //! because its singular vectors are random until then.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{ObjectKind, Role, VariableKind, flags};
 
 use super::claim::{Cadence, Outcome, Subject, TrackedKind};
+use crate::call::ANY;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
@@ -22,6 +24,8 @@ struct Waiting {
     class: String,
     /// The optimizer whose model counts.
     optimizer: u32,
+    /// Whether that was given a state before this was constructed: a schedule may be made to begin where it stands.
+    made_after: bool,
     losses: u32,
 }
 
@@ -39,6 +43,8 @@ pub struct Resumed {
     waiting: FxHashMap<u32, Waiting>,
     /// Root modules, optimizers and schedulers that were given a state.
     loaded: FxHashSet<u32>,
+    /// The optimizers of the schedulers among them.
+    scheduled: FxHashSet<u32>,
     /// Whether anything was read with `torch.load`, perhaps a whole module.
     read: bool,
     ran: FxHashMap<u32, Ran>,
@@ -59,6 +65,11 @@ impl Resumed {
                     Role::LoadState => {
                         let module = cx.scene.object(frame.object).filter(|o| o.kind == ObjectKind::Module);
                         self.loaded.insert(module.map_or(frame.object, |module| module.root));
+                        if let Some(scheduler) = self.waiting.get(&frame.object)
+                            && scheduler.kind == TrackedKind::Scheduler
+                        {
+                            self.scheduled.insert(scheduler.optimizer);
+                        }
                     }
                     Role::OptimizerStep | Role::SchedulerStep => self.stepped(frame, cx),
                     _ => {}
@@ -76,7 +87,8 @@ impl Resumed {
             _ => return,
         };
         let class = object.class.clone();
-        self.waiting.insert(id, Waiting { kind, class, optimizer, losses: cx.scene.losses });
+        let made_after = self.loaded.contains(&optimizer);
+        self.waiting.insert(id, Waiting { kind, class, optimizer, made_after, losses: cx.scene.losses });
     }
 
     /// Who holds what is known once the first step has returned.
@@ -88,13 +100,19 @@ impl Resumed {
             .held_by(waiting.optimizer)
             .iter()
             .any(|&id| self.loaded.contains(&scene.variables.get(id).owner));
-        let optimizer = waiting.kind == TrackedKind::Scheduler && self.loaded.contains(&waiting.optimizer);
-        if !model && !optimizer {
-            return;
-        }
+        let other = match waiting.kind {
+            TrackedKind::Scheduler => self.loaded.contains(&waiting.optimizer),
+            _ => self.scheduled.contains(&waiting.optimizer),
+        };
         let held = self.loaded.contains(&frame.object).then_some(Outcome::Loaded);
-        let subject = Subject::Object { kind: waiting.kind, class: waiting.class, cadence: Cadence::Resumed };
-        window(subject, held, scene.lost_since(waiting.losses), frame, cx);
+        let cut = scene.lost_since(waiting.losses);
+        let of = |class, cadence| Subject::Object { kind: waiting.kind, class, cadence };
+        if other && !waiting.made_after {
+            window(of(ANY.into(), Cadence::Restored), held, cut, frame, cx);
+        }
+        if model || other && waiting.kind == TrackedKind::Scheduler {
+            window(of(waiting.class, Cadence::Resumed), held, cut, frame, cx);
+        }
     }
 
     fn called(&mut self, frame: &Frame, cx: &mut Context<'_>) {
@@ -136,10 +154,11 @@ fn has_spectral_norm(root: u32, scene: &Scene) -> bool {
 }
 
 fn window(subject: Subject, held: Option<Outcome>, cut: Option<Cut>, frame: &Frame, cx: &mut Context<'_>) {
+    let general = matches!(&subject, Subject::Object { class, .. } if class == ANY);
     let subject = cx.numbers.subject(subject);
     let held: Vec<u32> = held.into_iter().map(|outcome| cx.numbers.outcome(outcome)).collect();
     let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
     window.held = &held;
     window.cut = cut;
-    cx.window(&window);
+    if general { cx.general(&window) } else { cx.window(&window) }
 }

@@ -26,6 +26,8 @@ pub enum Subject {
         /// Full class name.
         class: String,
     },
+    /// A parameter that an optimizer holds, and whose module is called where gradients are computed.
+    Called,
 }
 
 /// What holds in a window, or does not.
@@ -40,6 +42,8 @@ pub enum Outcome {
     Reached,
     /// It is part of a root module.
     Part,
+    /// It gets a gradient.
+    GetsGradient,
 }
 
 /// In every window of the subject the outcome holds.
@@ -51,6 +55,7 @@ impl About for Subject {
             Subject::Root { .. } => Subject::Root { class: ANY.into() },
             Subject::Inside { .. } => Subject::Inside { root: ANY.into(), class: ANY.into() },
             Subject::Optimizer { .. } => Subject::Optimizer { class: ANY.into() },
+            Subject::Called => Subject::Called,
         })
     }
 }
@@ -65,12 +70,16 @@ impl Says for Claim {
                 format!("whenever a {} is called inside a {}", named(class, "module"), named(root, "model"))
             }
             Subject::Optimizer { class } => format!("in every step of {}", named(class, "an optimizer")),
+            Subject::Called => {
+                "of every parameter that an optimizer holds and whose module is called in training".into()
+            }
         };
         let outcome = match self.outcome {
             Outcome::Held => "every parameter that got a gradient is held by an optimizer",
             Outcome::HeldOnce => "every parameter that got a gradient is held by no more than one optimizer",
             Outcome::Reached => "every parameter it holds belongs to a module that ran",
             Outcome::Part => "it is part of a model",
+            Outcome::GetsGradient => "there is a gradient by the end of the run",
         };
         format!("{subject}, {outcome}")
     }

@@ -10,12 +10,13 @@
 //! held by nobody as a whole, and what no module reaches and yet has a gradient or changes, is left out.
 pub mod claim;
 mod inside;
+mod trained;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::needs::{Needs, States};
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::{Why, Window};
 use crate::scene::variables::{VarId, Variable};
@@ -23,6 +24,7 @@ use crate::scene::{Cut, Iteration, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 use inside::Inside;
+use trained::Trained;
 
 /// See the module.
 pub const KIND: Kind =
@@ -31,7 +33,12 @@ pub const KIND: Kind =
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall, Role::Backward, Role::OptimizerStep]),
     variables: &[
-        States::GRADIENTS,
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Return(Role::Backward), Point::Entry(Role::OptimizerStep)],
+        },
+        States { attribute: Attribute::RequiresGrad, of: &[VariableKind::Parameter], at: &[] },
         States {
             attribute: Attribute::Data,
             of: &[VariableKind::Parameter, VariableKind::Unreached],
@@ -62,11 +69,13 @@ struct Owned {
     /// Since when a root module or optimizer has been at fault.
     since: FxHashMap<u32, (u32, u32)>,
     inside: Inside,
+    trained: Trained,
 }
 
 impl Observer for Owned {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         self.inside.observe(event, cx);
+        self.trained.observe(event, cx);
         match event {
             TraceEvent::State(change, Some(look))
                 if change.attribute == Attribute::Grad

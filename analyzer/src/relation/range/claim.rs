@@ -19,6 +19,8 @@ pub enum Subject {
         /// Name of the parameter.
         name: String,
     },
+    /// The gradients of a parameter that an optimizer holds, all of the run together.
+    Gradients,
 }
 
 /// What holds in a window, or does not.
@@ -44,6 +46,7 @@ impl About for Subject {
             Subject::Optimizer { .. } => Some(Subject::Optimizer { class: ANY.into() }),
             // A unit may be dead, and a head of no use in what is trained now.
             Subject::Gradient { .. } => None,
+            Subject::Gradients => Some(Subject::Gradients),
         }
     }
 }
@@ -55,6 +58,10 @@ impl Says for Claim {
         let subject = match &self.subject {
             Subject::Optimizer { class } => format!("in every step of {}", named(class, "an optimizer")),
             Subject::Gradient { name } => format!("whenever a backward returns, the gradient of `{name}`"),
+            Subject::Gradients => {
+                return "of every parameter that an optimizer holds, some gradient is not exactly zero"
+                    .into();
+            }
         };
         match self.outcome {
             Outcome::LossFinite => format!("{subject}, the loss that backward began at is finite"),

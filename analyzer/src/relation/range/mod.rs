@@ -1,8 +1,9 @@
 //! Range: numbers stay numbers, and gradients stay alive.
 //!
 //! In every step of an optimizer the loss and the gradients that led to it were finite, and so are the parameters it
-//! leaves; the gradient of a parameter is not exactly zero. What is judged is the step and not the backward: a script,
-//! or a gradient scaler, that leaves out the step where a gradient is no number does what it should.
+//! leaves; the gradient of a parameter is not exactly zero, or at least not from the start of the run to its end. What is
+//! judged is the step and not the backward: a script, or a gradient scaler, that leaves out the step where a gradient is no
+//! number does what it should.
 pub mod claim;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -15,7 +16,7 @@ use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
 use crate::scene::variables::{Digest, VarId, Variable};
-use crate::scene::{Look, Scene, TraceEvent};
+use crate::scene::{Frame, Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 
@@ -38,6 +39,8 @@ const NEEDS: Needs = Needs {
     ..Needs::NOTHING
 };
 
+/// A parameter with so many gradients, all of them zero, has none to learn from: a gate that starts at zero opens sooner.
+const A_RUN: u32 = 16;
 /// Gradients that are not zero are examples this often in the beginning, and then at each power of two.
 const EVERY: u32 = 8;
 
@@ -72,6 +75,10 @@ struct History {
     subject: SubjectId,
     observations: u32,
     zeros: Streak,
+    /// Whether one was not zero.
+    lived: bool,
+    /// The last look that found one, with iteration and step.
+    last: (Frame, u32, u32),
     /// How many losses of records there had been at the last one.
     lost: u32,
 }
@@ -111,6 +118,7 @@ impl Observer for Range {
             TraceEvent::Looked(look) if look.frame.target.role == Role::OptimizerStep && !look.at_entry => {
                 self.stepped(look, cx);
             }
+            TraceEvent::End => self.ended(cx),
             _ => {}
         }
     }
@@ -135,11 +143,14 @@ impl Range {
         if now.elements == 0 {
             return;
         }
+        let last = (look.frame, look.iteration, look.step);
         let history = self.gradients_so_far.entry(id).or_insert_with(|| {
             let name = cx.scene.variables.get(id).name.clone();
             let subject = cx.numbers.subject(Subject::Gradient { name });
-            History { subject, observations: 0, zeros: Streak::default(), lost: cx.scene.losses }
+            let (zeros, lost) = (Streak::default(), cx.scene.losses);
+            History { subject, observations: 0, zeros, lived: false, last, lost }
         });
+        history.last = last;
         history.observations = history.observations.saturating_add(1);
         // A backward in between may have gone unseen, which left a gradient that was not zero.
         if cx.scene.lost_since(history.lost).is_some() {
@@ -148,6 +159,8 @@ impl Range {
         history.lost = cx.scene.losses;
         let alive = now.non_finite > 0 || !now.all_zero();
         history.zeros.add(!alive, (look.iteration, look.step));
+        // Where nothing is left to learn every gradient is zero.
+        history.lived |= alive || self.loss == Some(0.0);
         // One in so many says as much as all of them, and costs next to nothing.
         if alive && history.observations > EVERY && !history.observations.is_power_of_two() {
             return;
@@ -160,7 +173,6 @@ impl Range {
         let frame = &look.frame;
         let mut window = Window::new(history.subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if alive { &outcome } else { &[] };
-        // Where nothing is left to learn every gradient is zero.
         let blamed = !history.zeros.is_accident() && self.loss != Some(0.0);
         window.inconclusive = if blamed { &[] } else { &outcome };
         window.cut = Scene::too_early(look.iteration, history.observations);
@@ -168,6 +180,30 @@ impl Range {
         window.began = history.zeros.began();
         window.variables = std::slice::from_ref(&id);
         cx.window(&window);
+    }
+
+    /// Nothing more will come: what a parameter had so far are all its gradients.
+    fn ended(&mut self, cx: &mut Context<'_>) {
+        let subject = cx.numbers.subject(Subject::Gradients);
+        let outcome = [cx.numbers.outcome(Outcome::GradientLives)];
+        if !cx.wants(subject) {
+            return;
+        }
+        let mut ids: Vec<VarId> = self.gradients_so_far.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let history = &self.gradients_so_far[&id];
+            if history.observations < A_RUN || !cx.scene.variables.get(id).is_held() {
+                continue;
+            }
+            let (frame, iteration, step) = &history.last;
+            let mut window = Window::new(subject, NOTHING, frame, 0);
+            window.held = if history.lived { &outcome } else { &[] };
+            window.now = (*iteration, *step);
+            window.began = history.zeros.began();
+            window.variables = std::slice::from_ref(&id);
+            cx.general(&window);
+        }
     }
 
     fn stepped(&mut self, look: &Look, cx: &mut Context<'_>) {

@@ -35,6 +35,8 @@ pub enum Subject {
     },
     /// The first steps of an optimizer.
     FirstSteps,
+    /// All steps of an optimizer whose rates a scheduler sets.
+    WholeRun,
 }
 
 /// What holds in a window, or does not.
@@ -54,6 +56,8 @@ pub enum Outcome {
     Stays,
     /// Some learning rate of it is not exactly zero.
     AboveZero,
+    /// In half of them its rate is no less than the ten-thousandth part of its highest.
+    LastsOn,
 }
 
 /// In every window of the subject the outcome holds.
@@ -63,7 +67,7 @@ impl About for Subject {
     fn general(&self) -> Option<Subject> {
         match self {
             Subject::Scheduler { .. } => Some(Subject::Scheduler { class: ANY.into(), model: ANY.into() }),
-            Subject::FirstSteps => Some(Subject::FirstSteps),
+            Subject::FirstSteps | Subject::WholeRun => Some(self.clone()),
             Subject::RateChange { .. } | Subject::RateInPass { .. } | Subject::Scheduled { .. } => None,
         }
     }
@@ -84,6 +88,7 @@ impl Says for Claim {
             Subject::RateChange { name } => format!("where `{name}` changes"),
             Subject::RateInPass { name } => format!("within a pass over the training data, `{name}`"),
             Subject::Scheduled { name, steps: 1 } => format!("after the first step of schedulers, `{name}`"),
+            Subject::WholeRun => "by the end of the run, for an optimizer with a scheduler".into(),
             Subject::FirstSteps => "in the first steps of an optimizer".into(),
             Subject::Scheduled { name, steps } => format!("after {steps} steps of schedulers, `{name}`"),
         };
@@ -97,10 +102,15 @@ impl Says for Claim {
             Outcome::ByScheduler => format!("{subject}, a step of a scheduler does it"),
             Outcome::Stays => format!("{subject} does not change"),
             Outcome::AboveZero => format!("{subject}, some learning rate of it is not exactly zero"),
+            Outcome::LastsOn => {
+                format!(
+                    "{subject}, at least half of its steps had more than 1/10,000 of its highest learning rate"
+                )
+            }
         }
     }
 
     fn is_critical(&self) -> bool {
-        matches!(self.outcome, Outcome::WorksOnWhatSteps | Outcome::AboveZero)
+        matches!(self.outcome, Outcome::WorksOnWhatSteps | Outcome::AboveZero | Outcome::LastsOn)
     }
 }

@@ -1,8 +1,10 @@
 //! Schedule: what becomes of learning rates.
 //!
 //! Rates, epochs and steps differ from run to run, so what a rate is after so many steps is worth a notice at most.
-//! That a scheduler steps while its optimizer does not, and another one does, is an error.
+//! That a scheduler steps while its optimizer does not, and another one does, is an error. So are rates of exactly zero
+//! ([`idle`]), and of next to nothing for most of the run ([`faded`]).
 pub mod claim;
+mod faded;
 mod idle;
 
 use rustc_hash::FxHashMap;
@@ -17,6 +19,7 @@ use crate::scene::variables::VarId;
 use crate::scene::{Cut, Frame, Look, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
+use faded::Faded;
 use idle::Idle;
 
 /// See the module.
@@ -48,6 +51,7 @@ struct Schedule {
     /// The root module that was trained last (dictionary id).
     model: Option<u32>,
     idle: Idle,
+    faded: Faded,
 }
 
 /// A learning rate.
@@ -93,6 +97,8 @@ impl Observer for Schedule {
                 Role::SchedulerStep => {
                     if let Some(scheduler) = self.schedulers.get(&frame.object) {
                         self.idle.scheduled(scheduler.optimizer);
+                        let by_metric = scheduler.class.ends_with("ReduceLROnPlateau");
+                        self.faded.scheduled(scheduler.optimizer, by_metric);
                     }
                     self.scheduler(frame, cx);
                 }
@@ -107,6 +113,7 @@ impl Observer for Schedule {
             }
             TraceEvent::Looked(look) if !look.at_entry && look.frame.target.role == Role::OptimizerStep => {
                 self.idle.stepped(look, cx);
+                self.faded.stepped(look, cx);
                 if !self.in_pass.contains(&look.frame.object) {
                     self.in_pass.push(look.frame.object);
                 }
@@ -115,6 +122,7 @@ impl Observer for Schedule {
                 let schedulers = &self.schedulers;
                 let scheduled = |id| schedulers.values().any(|scheduler| scheduler.optimizer == id);
                 self.idle.end(scheduled, cx);
+                self.faded.end(cx);
             }
             _ => {}
         }
@@ -159,6 +167,7 @@ impl Schedule {
         if begins {
             let cut = cx.scene.lost_since(std::mem::replace(&mut self.losses, cx.scene.losses));
             for optimizer in std::mem::take(&mut self.in_pass) {
+                self.faded.passed(optimizer);
                 for &id in self.of_optimizer.get(&optimizer).map_or(&[][..], Vec::as_slice) {
                     let Some(Some(rate)) = self.rates.get_mut(&id) else { continue };
                     let within = std::mem::take(&mut rate.within_pass);

@@ -1,0 +1,114 @@
+//! What shows only when nothing more will come: parameters without a gradient, or with none that is not zero, and learning
+//! rates that are next to nothing for most of the run.
+mod support;
+
+use support::alarms;
+use support::torch::{Grads, Model, Optimizer, Torch};
+use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
+use traincheck_analyzer::precondition::Precondition;
+use traincheck_analyzer::relation::claim::Claim;
+use traincheck_analyzer::relation::{owned, range, schedule};
+use traincheck_analyzer::source::MemoryTrace;
+
+/// The claim alone, as a library has it.
+fn found(claim: impl Into<Claim>, trace: &MemoryTrace) -> Vec<String> {
+    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
+    invariant.tried = Some(Tried::default());
+    alarms(&Invariants { invariants: vec![invariant], ..Invariants::default() }, trace)
+}
+
+fn batch(torch: &mut Torch, models: &[Model], through: &[Model], optimizer: Optimizer) {
+    torch.zero_grad(optimizer);
+    for (number, model) in models.iter().enumerate() {
+        torch.forward(*model, 10 + number as u32);
+    }
+    torch.backward(through);
+    torch.step(optimizer);
+}
+
+/// A body and a head that are called in each of so many iterations; from `from` on the loss goes through the head.
+fn two_parts(iterations: u32, from: u32) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let (body, head) = (torch.model("Body", &["weight"]), torch.model("Head", &["weight"]));
+    let optimizer = torch.optimizer("Adam", &[body, head]);
+    for iteration in 0..iterations {
+        let through = if iteration < from { &[body][..] } else { &[body, head] };
+        batch(&mut torch, &[body, head], through, optimizer);
+    }
+    torch.finish()
+}
+
+#[test]
+fn a_part_that_is_called_and_gets_no_gradient() {
+    let claim = owned::claim::Claim {
+        subject: owned::claim::Subject::Called,
+        outcome: owned::claim::Outcome::GetsGradient,
+    };
+    assert_eq!(found(claim.clone(), &two_parts(30, 30)), ["no-gradient"]);
+    assert!(found(claim.clone(), &two_parts(30, 0)).is_empty());
+    // Its turn comes later, or was not due yet.
+    assert!(found(claim.clone(), &two_parts(30, 25)).is_empty());
+    assert!(found(claim, &two_parts(12, 12)).is_empty());
+}
+
+/// Gradients of the body are zero in so many of 30 iterations.
+fn zero_until(until: u32) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = torch.model("Net", &["body.weight", "head.weight"]);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    for iteration in 0..30 {
+        torch.gradients = (iteration < until).then_some(("body", Grads::Zero));
+        batch(&mut torch, &[model], &[model], optimizer);
+    }
+    torch.finish()
+}
+
+#[test]
+fn gradients_that_are_all_zero() {
+    let claim = range::claim::Claim {
+        subject: range::claim::Subject::Gradients,
+        outcome: range::claim::Outcome::GradientLives,
+    };
+    assert_eq!(found(claim.clone(), &zero_until(30)), ["zero-gradients"]);
+    // A gate that opens.
+    assert!(found(claim.clone(), &zero_until(20)).is_empty());
+    assert!(found(claim, &zero_until(0)).is_empty());
+}
+
+/// Four passes of twenty batches. A scheduler multiplies the rate by a tenth, after each batch or after each pass.
+fn decays(class: &'static str, per_batch: bool, passes: u32) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = torch.model("Net", &["weight"]);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    let scheduler = torch.scheduler(class, optimizer);
+    let loader = torch.loader();
+    let mut rate = 0.1;
+    for _ in 0..passes {
+        torch.each(loader, 5, 20, |torch, _| {
+            batch(torch, &[model], &[model], optimizer);
+            if per_batch {
+                rate *= 0.1;
+                torch.schedule(scheduler, optimizer, rate);
+            }
+            true
+        });
+        if !per_batch {
+            rate *= 0.1;
+            torch.schedule(scheduler, optimizer, rate);
+        }
+    }
+    torch.finish()
+}
+
+#[test]
+fn a_rate_that_is_next_to_nothing() {
+    let claim = schedule::claim::Claim {
+        subject: schedule::claim::Subject::WholeRun,
+        outcome: schedule::claim::Outcome::LastsOn,
+    };
+    assert_eq!(found(claim.clone(), &decays("StepLR", true, 4)), ["scheduler-stepped-too-often"]);
+    assert_eq!(found(claim.clone(), &decays("StepLR", false, 12)), ["learning-rate-faded"]);
+    assert!(found(claim.clone(), &decays("StepLR", false, 4)).is_empty());
+    // Training has stalled: nothing is left to lose.
+    assert!(found(claim, &decays("ReduceLROnPlateau", true, 4)).is_empty());
+}
