@@ -19,6 +19,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -68,6 +69,10 @@ class Program:
         configurations = enumerate(table["configurations"].items(), start=1)
         # Each has a seed of its own.
         self.configurations = [Configuration(self, title, seed, found) for seed, (title, found) in configurations]
+
+    def named(self, pattern):
+        """The configurations whose title has it; all of them where there is none."""
+        return [one for one in self.configurations if pattern is None or pattern.search(one.title)]
 
 
 class Configuration:
@@ -157,7 +162,7 @@ def environment_of(requirements):
 def record_all(args, wanted):
     """Records what is not complete; the titles of what failed, by program."""
     failed = {program.name: [] for program in wanted}
-    chosen = [one for program in wanted for one in spread(program.configurations, args.most)]
+    chosen = [one for program in wanted for one in spread(program.named(args.matching), args.most)]
     left = [one for one in chosen if one.done(args) is None]
     pythons = {}
     for requirements in dict.fromkeys(one.program.requirements for one in left):
@@ -237,6 +242,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=cache / "traincheck" / "corpus", help="folder for the runs")
     parser.add_argument("--programs", type=lambda text: text.split(","), metavar="A,B", help="only these")
     parser.add_argument("--most", type=int, metavar="N", help="of each program record N configurations; all without it")
+    parser.add_argument("--matching", type=re.compile, metavar="REGEX", help="only configurations whose title has it")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time (1)")
     parser.add_argument("--list", action="store_true", help="only say what programs there are")
     parser.add_argument("--check", action="store_true", help="check the runs that there are against one another")
