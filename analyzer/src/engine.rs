@@ -236,8 +236,14 @@ impl Engine<'_> {
     fn state(&mut self, state: &State, source: &dyn Source) {
         self.check_named(&[state.variable, state.text], state.iteration, source);
         let scene = &mut self.scene;
-        let Some(change) = scene.variables.take(state, source, &mut scene.resolved) else { return };
+        let change = scene.variables.take(state, source, &mut scene.resolved);
         let look = scene.thread(state.thread).look.filter(|look| look.call == state.call);
+        let Some(change) = change else {
+            if look.is_some_and(|look| look.frame.target.role == Role::LoadState) {
+                scene.variables.loaded(state, source);
+            }
+            return;
+        };
         self.observe(&TraceEvent::State(&change, look.as_ref()), source);
     }
 

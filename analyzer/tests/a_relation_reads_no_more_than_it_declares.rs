@@ -47,7 +47,25 @@ fn traces() -> Vec<MemoryTrace> {
     }
     traces.push(gan(1, 4, 5, Error::None).finish());
     traces.push(everything());
+    traces.push(resumed());
     traces
+}
+
+/// A script that goes on with an optimizer, and begins its schedule anew.
+fn resumed() -> MemoryTrace {
+    let mut torch = Torch::new(5);
+    let model = torch.model("Net", &["weight"]);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    let scheduler = torch.scheduler("StepLR", optimizer);
+    torch.load_optimizer(optimizer, false);
+    for _ in 0..5 {
+        torch.zero_grad(optimizer);
+        torch.forward(model, 10);
+        torch.backward(&[model]);
+        torch.step(optimizer);
+        torch.scheduler_step(scheduler);
+    }
+    torch.finish()
 }
 
 /// A script that does a little of everything.

@@ -9,6 +9,7 @@ use traincheck_analyzer::precondition::Precondition;
 use traincheck_analyzer::relation::claim::Claim;
 use traincheck_analyzer::relation::{owned, range, schedule};
 use traincheck_analyzer::source::MemoryTrace;
+use traincheck_schema::record::Role;
 
 /// The claim alone, as a library has it.
 fn found(claim: impl Into<Claim>, trace: &MemoryTrace) -> Vec<String> {
@@ -26,14 +27,26 @@ fn batch(torch: &mut Torch, models: &[Model], through: &[Model], optimizer: Opti
     torch.step(optimizer);
 }
 
-/// A body and a head that are called in each of so many iterations; from `from` on the loss goes through the head.
-fn two_parts(iterations: u32, from: u32) -> MemoryTrace {
+/// A body and a head that are called in each of so many iterations, in which so many losses are computed; until `from` they are
+/// not that of the part without a gradient.
+fn two_parts(iterations: u32, without: &str, from: u32, losses: u32) -> MemoryTrace {
     let mut torch = Torch::new(1);
     let (body, head) = (torch.model("Body", &["weight"]), torch.model("Head", &["weight"]));
     let optimizer = torch.optimizer("Adam", &[body, head]);
     for iteration in 0..iterations {
-        let through = if iteration < from { &[body][..] } else { &[body, head] };
-        batch(&mut torch, &[body, head], through, optimizer);
+        let through = match without {
+            _ if iteration >= from => &[body, head][..],
+            "body" => &[head],
+            _ => &[body],
+        };
+        torch.zero_grad(optimizer);
+        torch.forward(body, 10);
+        torch.forward(head, 11);
+        for _ in 0..losses {
+            torch.record.call("torch.nn.functional.mse_loss", Role::Other, 0);
+        }
+        torch.backward(through);
+        torch.step(optimizer);
     }
     torch.finish()
 }
@@ -44,11 +57,15 @@ fn a_part_that_is_called_and_gets_no_gradient() {
         subject: owned::claim::Subject::Called,
         outcome: owned::claim::Outcome::GetsGradient,
     };
-    assert_eq!(found(claim.clone(), &two_parts(30, 30)), ["no-gradient"]);
-    assert!(found(claim.clone(), &two_parts(30, 0)).is_empty());
+    let found = |trace| found(claim.clone(), &trace);
+    // Detached between the two; one of two losses is.
+    assert_eq!(found(two_parts(30, "body", 30, 1)), ["no-gradient"]);
+    assert_eq!(found(two_parts(30, "head", 30, 2)), ["no-gradient"]);
+    // A head whose result nobody uses.
+    assert!(found(two_parts(30, "head", 30, 1)).is_empty());
     // Its turn comes later, or was not due yet.
-    assert!(found(claim.clone(), &two_parts(30, 25)).is_empty());
-    assert!(found(claim, &two_parts(12, 12)).is_empty());
+    assert!(found(two_parts(30, "body", 25, 1)).is_empty());
+    assert!(found(two_parts(12, "body", 12, 1)).is_empty());
 }
 
 /// Gradients of the body are zero in so many of 30 iterations.

@@ -9,15 +9,16 @@ use traincheck_analyzer::relation::lifecycle::claim::{Cadence, Claim, Outcome, S
 
 const BOTH: [TrackedKind; 2] = [TrackedKind::Optimizer, TrackedKind::Scheduler];
 
-/// What is found where the states of these are loaded, the scheduler being made before that or after it.
-fn found(loaded: &[TrackedKind], made_after: bool) -> Vec<String> {
+/// What is found where the states of these are loaded, the scheduler being made before that or after it. `empty`: there is
+/// nothing in the optimizer's.
+fn found_in(loaded: &[TrackedKind], made_after: bool, empty: bool) -> Vec<String> {
     let mut torch = Torch::new(1);
     let model = torch.model("Net", &["weight"]);
     let optimizer = torch.optimizer("SGD", &[model]);
     let mut scheduler = (!made_after).then(|| torch.scheduler("StepLR", optimizer));
     torch.load_state(model);
     if loaded.contains(&TrackedKind::Optimizer) {
-        torch.load_optimizer(optimizer);
+        torch.load_optimizer(optimizer, empty);
     }
     let scheduler = *scheduler.get_or_insert_with(|| torch.scheduler("StepLR", optimizer));
     if loaded.contains(&TrackedKind::Scheduler) {
@@ -40,6 +41,10 @@ fn found(loaded: &[TrackedKind], made_after: bool) -> Vec<String> {
     alarms(&Invariants { invariants: invariants.into(), ..Invariants::default() }, &torch.finish())
 }
 
+fn found(loaded: &[TrackedKind], made_after: bool) -> Vec<String> {
+    found_in(loaded, made_after, false)
+}
+
 #[test]
 fn one_of_them_is_left_out() {
     assert_eq!(found(&[TrackedKind::Optimizer], false), ["learning-rate-reset-on-resume"]);
@@ -52,6 +57,11 @@ fn both_are_loaded_or_none() {
     assert!(found(&BOTH, true).is_empty());
     // Another training that begins with these weights.
     assert!(found(&[], false).is_empty());
+}
+
+#[test]
+fn a_wrapper_gives_an_optimizer_its_own_empty_state() {
+    assert!(found_in(&[TrackedKind::Optimizer], false, true).is_empty());
 }
 
 #[test]

@@ -113,6 +113,8 @@ pub struct Variables {
     held: FxHashMap<u32, Vec<VarId>>,
     held_pairs: FxHashSet<(u32, VarId)>,
     modes: FxHashMap<u32, bool>,
+    /// Optimizers that were given a state in which there is something.
+    restored: FxHashSet<u32>,
     /// Whether gradient scalers are switched on.
     scalers: FxHashMap<u32, bool>,
     storages: u32,
@@ -163,6 +165,11 @@ impl Variables {
         !self.scalers.is_empty() && self.scalers.values().all(|on| !on)
     }
 
+    /// Whether an optimizer was given the state of one that has stepped: something that it keeps for a parameter.
+    pub fn is_restored(&self, optimizer: u32) -> bool {
+        self.restored.contains(&optimizer)
+    }
+
     /// The largest learning rate among the groups of an optimizer; `None`: not recorded.
     pub fn learning_rate(&self, optimizer: u32) -> Option<f64> {
         self.of_owner(optimizer)
@@ -207,6 +214,16 @@ impl Variables {
         });
         self.index.insert(id, number);
         number
+    }
+
+    /// Takes in what an object that was given a state has now.
+    pub fn loaded(&mut self, state: &State, source: &dyn Source) {
+        if state.attribute == Attribute::Data as u8
+            && let Some((_, VariableKind::OptimizerState, optimizer)) =
+                dictionary::variable(state.variable, source)
+        {
+            self.restored.insert(optimizer);
+        }
     }
 
     /// Takes in a flag of a gradient scaler.

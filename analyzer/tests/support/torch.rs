@@ -533,11 +533,18 @@ impl Torch {
         self.record.exit(false);
     }
 
-    /// `optimizer.load_state_dict(...)`.
-    pub fn load_optimizer(&mut self, optimizer: Optimizer) {
+    /// `optimizer.load_state_dict(...)`, with what one has that has stepped, or one that has not.
+    pub fn load_optimizer(&mut self, optimizer: Optimizer, empty: bool) {
         let OptimizerState { object, class, .. } = &self.optimizers[optimizer.0];
-        let name = format!("torch.optim.{class}.load_state_dict");
-        self.record.call(&name, Role::LoadState, *object);
+        let (object, name) = (*object, format!("torch.optim.{class}.load_state_dict"));
+        let kept = format!("{class}.state[Net.weight].momentum_buffer");
+        self.record.enter(&name, Role::LoadState, object, 0);
+        self.record.look(false);
+        if !empty {
+            let kept = self.record.variable(&kept, VariableKind::OptimizerState, object);
+            self.record.state(kept, Attribute::Data, Value::Tensor(7));
+        }
+        self.record.exit(false);
     }
 
     /// `scheduler.load_state_dict(...)`.

@@ -22,7 +22,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::needs::{Needs, States};
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
@@ -49,6 +49,11 @@ const NEEDS: Needs = Needs {
     variables: &[
         States { attribute: Attribute::Data, of: &[VariableKind::Parameter, VariableKind::Buffer], at: &[] },
         States::HOLDERS,
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::OptimizerState],
+            at: &[Point::Return(Role::LoadState)],
+        },
         States {
             attribute: Attribute::Storage,
             of: &[VariableKind::Parameter, VariableKind::Buffer],

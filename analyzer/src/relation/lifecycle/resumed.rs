@@ -2,7 +2,8 @@
 //!
 //! Where a model has been given a saved state before the first step of its optimizer, a run goes on, or something else is
 //! trained from there: in a program that goes on, the optimizer and the scheduler need theirs too. In any program one of
-//! the two says that it does: what the optimizer goes on with, the scheduler has to, and the other way round. And a module with spectral norm is called in training mode before it is evaluated,
+//! the two says that it does: what the optimizer goes on with, the scheduler has to, and the other way round. A state in which
+//! there is nothing, as a wrapper may hand over, says nothing. And a module with spectral norm is called in training mode before it is evaluated,
 //! because its singular vectors are random until then.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,8 +101,9 @@ impl Resumed {
             .held_by(waiting.optimizer)
             .iter()
             .any(|&id| self.loaded.contains(&scene.variables.get(id).owner));
+        let optimizer = self.loaded.contains(&waiting.optimizer);
         let other = match waiting.kind {
-            TrackedKind::Scheduler => self.loaded.contains(&waiting.optimizer),
+            TrackedKind::Scheduler => scene.variables.is_restored(waiting.optimizer),
             _ => self.scheduled.contains(&waiting.optimizer),
         };
         let held = self.loaded.contains(&frame.object).then_some(Outcome::Loaded);
@@ -110,7 +112,7 @@ impl Resumed {
         if other && !waiting.made_after {
             window(of(ANY.into(), Cadence::Restored), held, cut, frame, cx);
         }
-        if model || other && waiting.kind == TrackedKind::Scheduler {
+        if model || optimizer && waiting.kind == TrackedKind::Scheduler {
             window(of(waiting.class, Cadence::Resumed), held, cut, frame, cx);
         }
     }

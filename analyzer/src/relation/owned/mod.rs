@@ -31,7 +31,7 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Owned::default()), structural: true, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::ModuleCall, Role::Backward, Role::OptimizerStep]),
+    calls: Roles::of(&[Role::ModuleCall, Role::Backward, Role::OptimizerStep, Role::Other]),
     variables: &[
         States {
             attribute: Attribute::Grad,

@@ -1,8 +1,9 @@
 //! Parameters that take part in training get gradients: an optimizer holds them, and their module is called where gradients
 //! are computed.
 //!
-//! A loss that is detached, or is added as a number, leaves what only it goes through without any. So does a head whose
-//! result nobody uses.
+//! A loss that is detached, or is added as a number, leaves what only it goes through without any; what is detached between two
+//! modules, the first of them. So does a head whose result nobody uses: one that is called behind all that get gradients, where
+//! no more than one loss is computed, says nothing.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags};
@@ -11,17 +12,25 @@ use super::claim::{Outcome, Subject};
 use crate::relation::observer::Context;
 use crate::relation::sink::{Why, Window};
 use crate::scene::variables::VarId;
-use crate::scene::{Frame, TraceEvent};
+use crate::scene::{Cut, Frame, TraceEvent};
 use crate::situation::NOTHING;
 
 /// A parameter whose module was called in so many iterations without a gradient for it gets none.
 const A_RUN: u32 = 16;
+/// Calls are followed in so many first iterations: what is called later has had less time for a gradient.
+const FIRST: u32 = 64;
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Trained {
     /// Modules (dictionary ids): in how many iterations they were called with gradients, and the last of these.
     called: FxHashMap<u32, (u32, u32)>,
+    /// Those called in this iteration, and in the last one with a backward, in order.
+    order: Vec<u32>,
+    trained: Vec<u32>,
+    /// Losses that were computed in this iteration, and the most that were in two iterations.
+    losses: u32,
+    most: [u32; 2],
     with_gradient: FxHashSet<VarId>,
     /// The last step of each optimizer, with iteration and step.
     stepped: FxHashMap<u32, (Frame, u32, u32)>,
@@ -31,14 +40,27 @@ impl Trained {
     pub(super) fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         match event {
             TraceEvent::Enter(frame)
-                if frame.target.role == Role::ModuleCall
+                if frame.iteration <= FIRST
                     && frame.flags & (flags::GRAD | flags::IN_INIT) == flags::GRAD
-                    && frame.flags & flags::MODULE_EVAL == 0 =>
+                    && matches!(frame.target.role, Role::ModuleCall | Role::Other) =>
             {
-                let (iterations, last) = self.called.entry(frame.object).or_default();
-                if std::mem::replace(last, frame.iteration) != frame.iteration {
-                    *iterations = iterations.saturating_add(1);
+                self.losses += u32::from(is_loss(frame, cx));
+                if frame.target.role == Role::ModuleCall
+                    && frame.object != 0
+                    && frame.flags & flags::MODULE_EVAL == 0
+                {
+                    self.called(frame);
                 }
+            }
+            TraceEvent::IterationBegan(_) => {
+                self.order.clear();
+                self.losses = 0;
+            }
+            TraceEvent::IterationEnded(iteration, _) if iteration.backward && iteration.number <= FIRST => {
+                std::mem::swap(&mut self.order, &mut self.trained);
+                // Once may be chance.
+                let most = &mut self.most;
+                *most = [most[0].max(self.losses), most[1].max(most[0].min(self.losses))];
             }
             TraceEvent::State(change, Some(look)) if change.attribute == Attribute::Grad => {
                 // What a backward has left, or the script has put there.
@@ -60,38 +82,61 @@ impl Trained {
         }
     }
 
+    fn called(&mut self, frame: &Frame) {
+        let (iterations, last) = self.called.entry(frame.object).or_default();
+        if std::mem::replace(last, frame.iteration) != frame.iteration {
+            *iterations = iterations.saturating_add(1);
+            self.order.push(frame.object);
+        }
+    }
+
     fn ended(&mut self, cx: &mut Context<'_>) {
         let scene = cx.scene;
         let mut modules = FxHashMap::default();
-        for (&module, &(iterations, _)) in &self.called {
-            if let Some(object) = scene.object(module).filter(|_| iterations >= A_RUN) {
-                modules.insert(object.name.as_str(), module);
+        for (at, &module) in self.trained.iter().enumerate() {
+            if let Some(object) = scene.object(module) {
+                modules.insert(object.name.as_str(), (at, self.called[&module].0));
             }
         }
-        let mut windows = Vec::new();
+        let mut parameters = Vec::new();
+        // How far the modules go that get gradients.
+        let mut until = 0;
         for (id, variable) in scene.variables.iter() {
             let module = variable.name.rsplit_once('.').map_or("", |(module, _)| module);
-            if variable.kind != VariableKind::Parameter
-                || variable.requires_grad == Some(false)
-                || !modules.contains_key(module)
-            {
-                continue;
+            let called = modules.get(module).filter(|_| variable.kind == VariableKind::Parameter);
+            let Some(&(at, iterations)) = called else { continue };
+            let gets = self.with_gradient.contains(&id);
+            if gets {
+                until = until.max(at);
             }
             let holders = variable.held_by.iter().flatten();
-            if let Some(stepped) = holders.filter_map(|holder| self.stepped.get(holder)).next() {
-                windows.push((id, *stepped));
+            if let Some(stepped) = holders.filter_map(|holder| self.stepped.get(holder)).next()
+                && iterations >= A_RUN
+                && variable.requires_grad != Some(false)
+            {
+                parameters.push((id, at, gets, *stepped));
             }
         }
+        let several_losses = self.most[1] > 1;
         let subject = cx.numbers.subject(Subject::Called);
         let outcome = [cx.numbers.outcome(Outcome::GetsGradient)];
-        for (id, (frame, iteration, step)) in windows {
-            let gets = self.with_gradient.contains(&id);
+        for (id, at, gets, (frame, iteration, step)) in parameters {
             let mut window = Window::new(subject, NOTHING, &frame, 0);
             window.held = if gets { &outcome } else { &[] };
+            window.cut = (!gets && !several_losses && at >= until).then_some(Cut::Unclear);
             window.now = (iteration, step);
             window.why = if gets { Why::Nothing } else { Why::NoGradient };
             window.variables = std::slice::from_ref(&id);
             cx.general(&window);
         }
+    }
+}
+
+/// Whether the call computes a loss that PyTorch has.
+fn is_loss(frame: &Frame, cx: &Context<'_>) -> bool {
+    let function = cx.numbers.calls.get(frame.target.plain).function.as_str();
+    match function.strip_prefix("torch.nn.functional.") {
+        Some(name) => name.ends_with("_loss") || name.contains("cross_entropy") || name == "kl_div",
+        None => function.starts_with("torch.nn.modules.loss."),
     }
 }
