@@ -1,12 +1,11 @@
 //! In what a run differs from those that were learned from, as far as `run.json` says: the less is the same, the less can be
 //! expected to hold.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::invariants::ReferenceRun;
 use crate::options::configuration;
+use crate::program;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,15 +23,21 @@ pub enum Difference {
 impl Difference {
     /// Between a run of `program` with these arguments and the references.
     pub fn of(program: Option<&str>, arguments: &[String], references: &[ReferenceRun]) -> Difference {
-        let programs: BTreeSet<Option<&str>> = references.iter().map(|run| run.program.as_deref()).collect();
-        if programs.len() > 1 && !programs.contains(&program) {
+        let of_references = references.iter().map(|run| run.program.as_deref());
+        let is_of_one = program::are_one(of_references.clone());
+        let is_of_it = program::same_as(program, of_references);
+        if !is_of_one && !is_of_it.contains(&true) {
             return Difference::Program;
         }
         let own = configuration(arguments);
-        let is_same = |run: &ReferenceRun| {
-            (programs.len() == 1 || run.program.as_deref() == program) && configuration(&run.arguments) == own
+        let is_same = |(run, is_of_it): (&ReferenceRun, bool)| {
+            (is_of_one || is_of_it) && configuration(&run.arguments) == own
         };
-        if references.iter().any(is_same) { Difference::Seed } else { Difference::Configuration }
+        if references.iter().zip(is_of_it).any(is_same) {
+            Difference::Seed
+        } else {
+            Difference::Configuration
+        }
     }
 
     /// In words, behind "learned from".

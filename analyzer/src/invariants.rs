@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::optional::OptionalPart;
 use crate::precondition::{MOST_CLAUSES, Precondition};
+use crate::program;
 use crate::relation::claim::{Claim, RelationName};
 use crate::whole_file;
 use crate::words::capitalised;
@@ -68,7 +69,7 @@ pub struct Excuse {
 pub struct ReferenceRun {
     /// Name of its folder.
     pub name: String,
-    /// The script or module that ran, where that was recorded.
+    /// The script or module that ran, where that was recorded: see [`program::name`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub program: Option<String>,
     /// Processes.
@@ -301,13 +302,17 @@ impl Invariants {
             return Cow::Borrowed(self);
         }
         let mut invariants = self.clone();
+        let programs: Vec<Option<&str>> =
+            [program].into_iter().chain(self.runs.iter().map(|run| run.program.as_deref())).collect();
+        // That of this run is the first.
+        let programs = program::numbered(&programs);
         for invariant in invariants.invariants.iter_mut().filter(|i| i.level == Level::Alarm) {
             let runs =
-                self.runs.iter().zip(&invariant.evidence).filter(|(_, evidence)| evidence.positive > 0);
-            let speaking: BTreeSet<Option<&str>> = runs.map(|(run, _)| run.program.as_deref()).collect();
+                programs[1..].iter().zip(&invariant.evidence).filter(|(_, evidence)| evidence.positive > 0);
+            let speaking: BTreeSet<usize> = runs.map(|(program, _)| *program).collect();
             let of_a_script =
                 invariant.claim.says().is_of_a_script() || OptionalPart::of(&invariant.claim).is_some();
-            if !speaking.contains(&program) && (speaking.len() < 2 || of_a_script) {
+            if !speaking.contains(&programs[0]) && (speaking.len() < 2 || of_a_script) {
                 invariant.level = Level::Notice;
             }
         }
@@ -316,9 +321,7 @@ impl Invariants {
 
     /// Whether all references are of one program.
     pub fn is_of_one_program(&self) -> bool {
-        let mut programs = self.runs.iter().map(|run| &run.program);
-        let first = programs.next();
-        programs.all(|program| Some(program) == first)
+        program::are_one(self.runs.iter().map(|run| run.program.as_deref()))
     }
 
     /// As the bytes of a file.

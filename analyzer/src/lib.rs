@@ -14,6 +14,7 @@ pub mod library;
 pub mod optional;
 pub mod options;
 pub mod precondition;
+pub mod program;
 pub mod relation;
 pub mod report;
 pub mod run_source;

@@ -14,6 +14,7 @@ use crate::engine;
 use crate::evidence::RunEvidence;
 use crate::infer::{self, Reference};
 use crate::invariants::{Invariants, ReferenceRun};
+use crate::program;
 use crate::relation::Part;
 use crate::run_source::{Progress, RunSource};
 
@@ -97,8 +98,14 @@ pub fn names(folders: &[&Path]) -> Vec<String> {
     (0..folders.len()).map(name).collect()
 }
 
-/// The script of a run, or the module that was run as one; none where that was not recorded.
-pub fn program(run: &Run) -> Option<&str> {
+/// The name of what a run is of: see [`program::name`]. None where that was not recorded.
+pub fn program(run: &Run) -> Option<String> {
+    let folder = run.info.as_ref().map(|info| info.folder.as_str());
+    typed(run).map(|typed| program::name(typed, folder))
+}
+
+/// The script of a run, or the module that was run as one, as it was typed.
+fn typed(run: &Run) -> Option<&str> {
     let arguments = run.info.as_ref()?.command.get(1..)?;
     let module =
         || arguments.iter().position(|argument| argument == "-m").and_then(|at| arguments.get(at + 1));
@@ -108,7 +115,7 @@ pub fn program(run: &Run) -> Option<&str> {
 /// The arguments of the script of a run; none where they were not recorded.
 pub fn arguments(run: &Run) -> &[String] {
     let command = run.info.as_ref().map_or(&[][..], |info| &info.command);
-    let script = program(run).and_then(|program| command.iter().position(|argument| argument == program));
+    let script = typed(run).and_then(|typed| command.iter().position(|argument| argument == typed));
     script.map_or(&[], |script| &command[script + 1..])
 }
 
@@ -188,7 +195,7 @@ fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -
     let mut reference = Reference {
         run: ReferenceRun {
             name,
-            program: program(run).map(str::to_owned),
+            program: program(run),
             processes: processes.len() as u64,
             iterations: 0,
             records: 0,

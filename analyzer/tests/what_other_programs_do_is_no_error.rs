@@ -105,6 +105,20 @@ fn what_one_program_of_several_does_is_a_notice_for_others() {
     assert_eq!(count(&invariants.for_program(Some("three.py"))), 0);
 }
 
+#[test]
+fn a_program_is_one_however_its_path_was_typed() {
+    let invariants = of(PROGRAM.learned(), ["train.py", "./train.py"]);
+    let trace = Program { clip: false, ..PROGRAM }.run(3);
+    assert_eq!(alarms(&invariants.for_program(Some("/home/me/train.py")), &trace), ["clipping-missing"]);
+    let mut invariants = of(PROGRAM.learned(), ["/a/./train.py", "/a/./other.py"]);
+    let all = count(&invariants);
+    invariants.invariants.iter_mut().for_each(|invariant| invariant.evidence[1] = Default::default());
+    for name in ["/a/./train.py", "/./a/train.py", "/a/train.py", "/b/./train.py", "../a/train.py"] {
+        assert_eq!(count(&invariants.for_program(Some(name))), all, "{name}");
+    }
+    assert_eq!(count(&invariants.for_program(Some("/b/train.py"))), 0);
+}
+
 /// A model whose optimizer holds a copy of its weights. `by_hand`: the script gives the copy its gradients, and writes
 /// it back.
 fn over_a_copy(by_hand: bool) -> MemoryTrace {

@@ -1,6 +1,8 @@
 //! The settings of this process: read once, when torch is imported, and never later.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
+
 use traincheck_schema::run::SettingInfo;
 use traincheck_settings::{Loaded, Settings, Sources, environment};
 
@@ -18,6 +20,8 @@ pub fn get() -> &'static Settings {
 
 /// What was read.
 pub struct Read {
+    /// The working directory, where the process may know it.
+    pub folder: PathBuf,
     /// What `run.json` says of the settings.
     pub in_force: Vec<SettingInfo>,
     /// Settings that cannot be followed, each with all that is wrong with it.
@@ -27,8 +31,11 @@ pub struct Read {
 /// Reads them. What cannot be followed does no harm.
 pub fn load() -> Read {
     let folder = std::env::current_dir().unwrap_or_default();
-    let Loaded { settings, in_force, problems, .. } =
-        traincheck_settings::load(&Sources { folder, environment: environment(), options: Vec::new() });
+    let Loaded { settings, in_force, problems, .. } = traincheck_settings::load(&Sources {
+        folder: folder.clone(),
+        environment: environment(),
+        options: Vec::new(),
+    });
     let mut of_settings: Vec<(String, String)> = Vec::new();
     for problem in &problems {
         match of_settings.iter_mut().find(|(setting, _)| *setting == problem.setting) {
@@ -45,5 +52,5 @@ pub fn load() -> Read {
             from: setting.place.to_string(),
         })
         .collect();
-    Read { in_force, problems: of_settings }
+    Read { folder, in_force, problems: of_settings }
 }

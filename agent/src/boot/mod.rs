@@ -225,6 +225,7 @@ unsafe fn arm(python: &'static Python) -> Result<(), String> {
             python_version: python.version_text(),
             torch_version: text(c"version"),
             profile: settings::get().profile.name().to_owned(),
+            folder: read.folder.to_string_lossy().into_owned(),
             settings: read.in_force,
         });
         cost::armed();

@@ -12,6 +12,8 @@ pub struct StartInfo {
     pub torch_version: String,
     /// Name of the profile.
     pub profile: String,
+    /// The working directory, or empty.
+    pub folder: String,
     /// The settings in force.
     pub settings: Vec<SettingInfo>,
 }

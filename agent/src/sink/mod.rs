@@ -226,6 +226,7 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
         started_wall_ns: folder::wall_ns(),
         host: host.clone(),
         command: command.redacted(),
+        folder: info.folder,
         python: info.python_version.clone(),
         torch: info.torch_version.clone(),
         profile: info.profile.clone(),

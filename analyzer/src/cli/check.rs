@@ -52,6 +52,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 pub(super) fn check(run: &Run, by: &By, basis: &Basis) -> Result<ExitCode> {
     runs::set_threads(by.threads);
     let program = runs::program(run);
+    let program = program.as_deref();
     let learned = basis.learned.as_ref().map(|learned| learned.for_program(program).into_owned());
     let mut invariants = learned.unwrap_or_default();
     let difference = (!invariants.runs.is_empty())

@@ -1,5 +1,6 @@
 //! `traincheck infer`: learns invariants from runs that are known to be good.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use traincheck_analyzer::infer::{Learned, learn, reasons};
 use traincheck_analyzer::invariants::{Excuse, Invariants, count_by_relation};
+use traincheck_analyzer::program;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_analyzer::whole_file;
@@ -125,8 +127,12 @@ fn sum_up(invariants: &Invariants, file: &Path) -> io::Result<()> {
     }
     let of_one = invariants.is_of_one_program();
     for Excuse { id, text, programs } in excused {
-        let names = programs.iter().map(|program| program.as_deref().unwrap_or("a program without a name"));
-        let names: Vec<String> = names.map(printable).collect();
+        let name = |program: Option<&str>| program.map_or("a program without a name".into(), program::shown);
+        let programs: Vec<Option<&str>> = programs.iter().map(Option::as_deref).collect();
+        let mut seen = BTreeSet::new();
+        let once =
+            programs.iter().zip(program::numbered(&programs)).filter(|(_, number)| seen.insert(*number));
+        let names: Vec<String> = once.map(|(program, _)| printable(&name(*program))).collect();
         let of = if of_one { String::new() } else { format!(" (for {})", names.join(", ")) };
         writeln!(out, "  {id}  {text}{of}")?;
     }

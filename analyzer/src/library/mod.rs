@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::infer::Reference;
 use crate::invariants::{Excuse, Invariant, Invariants, Level, Tried};
 use crate::precondition::Precondition;
+use crate::program;
 use crate::relation::claim::Claim;
 use crate::whole_file;
 pub use read::ReadLibraryError;
@@ -112,11 +113,11 @@ impl Library {
     /// Adds its invariants to what was learned, as it applies to a run of `program`, but for those that are excused, and
     /// those that were learned as well. What is left of `excused` are those that were left out for it.
     pub fn join(&self, learned: &mut Invariants, program: Option<&str>) {
-        let program = program.map(str::to_owned);
-        // One program has many names (`train.py`, `./train.py`): what was learned of one is meant for whatever is checked.
         let of_one = learned.is_of_one_program();
         learned.excused.retain(|one| {
-            (of_one || one.programs.contains(&program)) && self.claims.iter().any(|entry| entry.id == one.id)
+            let is_of_it =
+                || program::same_as(program, one.programs.iter().map(Option::as_deref)).contains(&true);
+            (of_one || is_of_it()) && self.claims.iter().any(|entry| entry.id == one.id)
         });
         let excused = |entry: &Entry| learned.excused.iter().any(|one| one.id == entry.id);
         let is_known = |entry: &Entry| {

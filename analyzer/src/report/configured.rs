@@ -6,6 +6,7 @@ use crate::check::{Checked, Tally};
 use crate::invariants::{Invariant, Invariants, Level};
 use crate::optional::OptionalPart;
 use crate::options::switched;
+use crate::program;
 
 /// By the id of an invariant, the options that explain that it does not hold: see [`explained`].
 pub type Explained = BTreeMap<String, Vec<String>>;
@@ -19,12 +20,9 @@ pub fn explained(
     arguments: &[String],
 ) -> Explained {
     let Some(program) = program else { return Explained::new() };
-    let references: Vec<&[String]> = invariants
-        .runs
-        .iter()
-        .filter(|run| run.program.as_deref() == Some(program))
-        .map(|run| run.arguments.as_slice())
-        .collect();
+    let is_of_it = program::same_as(Some(program), invariants.runs.iter().map(|run| run.program.as_deref()));
+    let of_it = invariants.runs.iter().zip(is_of_it).filter(|(_, is_of_it)| *is_of_it);
+    let references: Vec<&[String]> = of_it.map(|(run, _)| run.arguments.as_slice()).collect();
     let mut explained = Explained::new();
     for (invariant, tally) in invariants.invariants.iter().zip(&checked.tallies) {
         if let Some(part) = part_left_out(invariant, tally) {

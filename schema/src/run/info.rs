@@ -19,6 +19,8 @@ pub struct RunInfo {
     pub host: String,
     /// The command and those of its arguments that may be recorded.
     pub command: Vec<String>,
+    /// The working directory when PyTorch was imported, or empty: where the script is that has no absolute path.
+    pub folder: String,
     /// Version of Python, or empty.
     pub python: String,
     /// Version of PyTorch, or empty.
