@@ -74,7 +74,7 @@ fn where_nothing_trains_there_is_no_verdict() {
         finish(&mut command).exited(2)
     };
     let finished = run("import torch; torch.ones(2) @ torch.ones(2)");
-    assert!(finished.stderr.contains("nothing was recorded: nothing trained"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("nothing was recorded: the command ended with exit code 0, and nothing trained"), "{}", finished.stderr);
     let finished = run("import torch; torch.nn.Linear(2, 2)(torch.ones(1, 2))");
     assert!(finished.stdout.contains("No verdict: no backward pass was seen"), "{}", finished.stdout);
 }

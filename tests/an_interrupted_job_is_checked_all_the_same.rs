@@ -10,7 +10,7 @@ use std::ptr;
 use std::thread;
 use std::time::Duration;
 
-use traincheck_tests::{folder, python, script, spawn, traincheck};
+use traincheck_tests::{finish, folder, python, script, spawn, traincheck};
 
 /// A terminal: the side that is typed at and read, and the one that programs have.
 fn terminal() -> (File, File) {
@@ -61,15 +61,25 @@ fn interrupted(command: &mut Command) -> (ExitStatus, String) {
 
 #[test]
 fn the_job_gets_it_once_and_its_exit_code_counts() {
-    for (arguments, code, says) in
-        [(&[][..], 7, "interrupted 1 times"), (&["unhandled"], 128 + libc::SIGINT, "KeyboardInterrupt")]
-    {
+    for (arguments, code, says, ended) in [
+        (&[][..], 7, "interrupted 1 times", "ended with exit code 7"),
+        (&["unhandled"], 128 + libc::SIGINT, "KeyboardInterrupt", "was ended by signal 2 (SIGINT)"),
+    ] {
         let temporary = folder();
         let mut command = traincheck();
         command.arg("run").arg("-o").arg(temporary.path().join("run")).arg("--").arg(python());
         let (status, page) = interrupted(command.arg(script("interrupted.py")).args(arguments));
         assert_eq!(status.code(), Some(code), "{page}");
-        assert!(page.contains(says) && page.contains("Verdict: clean."), "{page}");
+        let concluded = format!("The command {ended}. Verdict: clean.");
+        assert!(page.contains(says) && page.contains(&concluded), "{page}");
+        // And so it is when the run is checked again.
+        let mut command = traincheck();
+        command.arg("check").arg(temporary.path().join("run"));
+        let checked = finish(&mut command).exited(0).stdout;
+        assert!(checked.ends_with(&format!("{concluded}\n")), "{checked}");
+        let json = finish(command.args(["--format", "json"])).exited(0).stdout;
+        let exits = format!("\"exit_code\": {}", if code == 7 { "7" } else { "null" });
+        assert!(json.contains(&exits), "{json}");
     }
 }
 

@@ -9,17 +9,18 @@ use traincheck_tests::{Trace, agent, finish, folder, pipeline, python, spawn, tr
 #[test]
 fn its_exit_code_and_stdout_are_the_childs() {
     let temporary = folder();
-    for (code, expected, exit) in [
-        ("print('out')", "out\n", 0),
-        ("print('out'); raise SystemExit(7)", "out\n", 7),
-        ("import os; os.kill(os.getpid(), 9)", "", 128 + 9),
-        ("import os; os.abort()", "", 128 + 6),
+    for (code, expected, exit, says) in [
+        ("print('out')", "out\n", 0, "ended with exit code 0"),
+        ("print('out'); raise SystemExit(7)", "out\n", 7, "ended with exit code 7"),
+        ("import os; os.kill(os.getpid(), 9)", "", 128 + 9, "was ended by signal 9 (SIGKILL)"),
+        ("import os; os.abort()", "", 128 + 6, "was ended by signal 6 (SIGABRT)"),
     ] {
         let mut command = traincheck();
         command.arg("collect").arg("-o").arg(temporary.path().join("run")).arg("--");
         let finished = finish(command.arg(python()).args(["-c", code])).exited(exit);
         assert_eq!(finished.stdout, expected);
-        assert_eq!(finished.stderr.lines().filter(|line| line.starts_with("traincheck: nothing")).count(), 1);
+        let said = format!("traincheck: nothing was recorded: the command {says}, and nothing trained");
+        assert_eq!(finished.stderr.lines().filter(|line| line.starts_with(&said)).count(), 1);
     }
 }
 

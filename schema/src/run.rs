@@ -13,7 +13,7 @@ use thiserror::Error;
 
 pub use crate::segment::ReadError;
 pub use files::rescue_rings;
-pub use info::{HookInfo, RunInfo, SettingInfo};
+pub use info::{EndInfo, HookInfo, RunInfo, SettingInfo, note_end};
 pub use process::{Batch, Process, ProcessReader, Torn};
 pub use report::{Progress, REPORT_VARIABLE, Report};
 

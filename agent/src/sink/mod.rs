@@ -233,6 +233,7 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
         settings: info.settings,
         account: BTreeMap::new(),
         hooks: account::hooks(),
+        ended: None,
     };
     let is_first = folder::write_info(folder, &run).map_err(StartError::Info)?;
     place::FIRST.store(is_first, Ordering::Relaxed);

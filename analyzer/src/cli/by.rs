@@ -145,7 +145,8 @@ impl By {
         };
         whole_file::write(path, page.as_bytes()).map_err(named)?;
         // If nobody reads stderr any more there is nobody to tell.
-        let _ = writeln!(io::stderr(), "traincheck: report in {}. {}", path.display(), text::verdict(report));
+        let _ =
+            writeln!(io::stderr(), "traincheck: report in {}. {}", path.display(), text::conclusion(report));
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use traincheck_analyzer::library::levels;
 use traincheck_analyzer::report::{Report, configured};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
-use traincheck_schema::run::Run;
+use traincheck_schema::run::{EndInfo, Run};
 
 use super::by::{Basis, By};
 use super::progress::Bar;
@@ -37,7 +37,10 @@ pub struct Args {
 /// If the report cannot be printed.
 pub fn run(args: Args) -> Result<ExitCode> {
     match (Run::open(&args.run).map_err(|error| vec![error.to_string()]), args.by.read()) {
-        (Ok(run), Ok(basis)) => check(&run, &args.by, &basis),
+        (Ok(run), Ok(basis)) => {
+            let ended = run.info.as_ref().and_then(|info| info.ended);
+            check(&run, ended, &args.by, &basis)
+        }
         (run, basis) => {
             complain_of([run.err(), basis.err()].into_iter().flatten().flatten());
             Ok(ExitCode::from(EXIT_TROUBLE))
@@ -45,11 +48,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// Checks a run; the exit code is the verdict.
+/// Checks a run, of which is known how its command `ended`; the exit code is the verdict.
 ///
 /// # Errors
 /// If the report cannot be printed.
-pub(super) fn check(run: &Run, by: &By, basis: &Basis) -> Result<ExitCode> {
+pub(super) fn check(run: &Run, ended: Option<EndInfo>, by: &By, basis: &Basis) -> Result<ExitCode> {
     runs::set_threads(by.threads);
     let program = runs::program(run);
     let program = program.as_deref();
@@ -73,7 +76,7 @@ pub(super) fn check(run: &Run, by: &By, basis: &Basis) -> Result<ExitCode> {
     let today = calendar::today();
     let judged = basis.suppressions.as_ref().map(|suppressions| suppressions.judge(&invariants, &today));
     let mut report = Report::judged(runs::name(&run.folder), &invariants, &checked, &basis.causes, judged);
-    report.from = by.options();
+    (report.from, report.ended) = (by.options(), ended);
     (report.explained, report.lowered) = (explained, lowered);
     match by.print(&report) {
         // Whoever closed the pipe has seen enough; the verdict is what it is.

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
-use traincheck_schema::run::{Process, Run, rescue_rings};
+use traincheck_schema::run::{EndInfo, Process, Run, note_end, rescue_rings};
 
-use super::job::Job;
+use super::job::{Job, exit_code};
 use super::run_folder::{Became, RunFolder};
 use super::settings::Options;
 use super::trouble::{EXIT_TROUBLE, complain};
@@ -63,11 +63,13 @@ pub(super) struct Recorded {
     pub succeeded: bool,
     /// The folder in which something was recorded.
     pub run: Option<PathBuf>,
+    /// How the command ended, where that is known.
+    pub ended: Option<EndInfo>,
 }
 
 /// Runs the command and records it.
 pub(super) fn record(args: Args) -> Recorded {
-    let failed = |code: u8| Recorded { code: ExitCode::from(code), succeeded: false, run: None };
+    let failed = |code: u8| Recorded { code: ExitCode::from(code), succeeded: false, run: None, ended: None };
     let settings = args.settings.load();
     if !settings.problems.is_empty() {
         for problem in settings.problems {
@@ -86,11 +88,11 @@ pub(super) fn record(args: Args) -> Recorded {
             return failed(EXIT_NOT_STARTED);
         }
     };
-    let code = match job.wait() {
-        Ok(code) => code,
+    let (code, ended) = match job.wait() {
+        Ok(status) => (exit_code(status), Some(status.into())),
         Err(error) => {
             complain(&anyhow::Error::new(error).context("lost sight of the command"));
-            EXIT_NOT_STARTED
+            (EXIT_NOT_STARTED, None)
         }
     };
     // If it was killed, what it recorded last is in memory.
@@ -98,19 +100,25 @@ pub(super) fn record(args: Args) -> Recorded {
     // From here on signals are for us.
     drop(job);
     let became = folder.became();
-    say_where(&folder, &became);
+    if let (Became::Recorded, Some(ended)) = (&became, ended) {
+        // Where it cannot be written, whoever checks the run later does not know.
+        let _ = note_end(folder.path(), ended);
+    }
+    say_where(&folder, &became, ended);
     let run = matches!(became, Became::Recorded).then(|| folder.path().to_owned());
-    Recorded { code: ExitCode::from(code), succeeded: code == 0, run }
+    Recorded { code: ExitCode::from(code), succeeded: code == 0, run, ended }
 }
 
 /// Says where the run is, and whose recording was stopped, a line each.
-fn say_where(folder: &RunFolder, became: &Became) {
+fn say_where(folder: &RunFolder, became: &Became, ended: Option<EndInfo>) {
     let path = folder.path().display();
     let line = match became {
         Became::Recorded => format!("recorded in {path}{}", stopped(folder.path())),
         Became::Empty => {
-            "nothing was recorded: nothing trained, or nothing could be hooked (traincheck doctor says which)"
-                .to_owned()
+            let ended = ended.map_or(String::new(), |ended| format!("the command {ended}, and "));
+            format!(
+                "nothing was recorded: {ended}nothing trained, or nothing could be hooked (traincheck doctor says which)"
+            )
         }
         Became::Removed => {
             format!("{path} was removed while the command ran, with all that was recorded in it")

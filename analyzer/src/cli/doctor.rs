@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use traincheck_schema::run::REPORT_VARIABLE;
 
 use super::collect;
-use super::job::Job;
+use super::job::{Job, exit_code};
 use super::trouble::{EXIT_TROUBLE, in_one_line};
 use crate::doctor::{Agent, Examination, Facts, PROBE, Python, find, last_line, text};
 
@@ -129,7 +129,7 @@ fn try_program(examination: &mut Examination, agent: &Path, command: &[OsString]
     // Stdout is for the report.
     child.args(&command[1..]).stdout(io::stderr());
     let mut job = Job::start(preload(&mut child, agent, folder.path()))?;
-    let code = job.wait().context("lost sight of the command")?;
-    examination.of_program(command, code, folder.path());
+    let status = job.wait().context("lost sight of the command")?;
+    examination.of_program(command, exit_code(status), folder.path());
     Ok(())
 }

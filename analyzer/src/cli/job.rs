@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::ptr;
 
 use anyhow::{Context, Result};
@@ -46,16 +46,15 @@ impl Job {
     /// Waits for its end and passes signals on to it.
     ///
     /// A signal from the terminal has gone to the child already, as to everybody in the foreground: only those sent
-    /// to this process alone are passed on. Ours is the exit code of the child, or 128 and the signal that ended it.
+    /// to this process alone are passed on.
     ///
     /// # Errors
     /// If the system does not say what has become of it.
-    pub fn wait(&mut self) -> io::Result<u8> {
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
         let set = signals();
         loop {
             if let Some(status) = self.child.try_wait()? {
-                let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-                return Ok(code.map_or(EXIT_NOT_STARTED, |code| code as u8));
+                return Ok(status);
             }
             let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
             // SAFETY: the set is initialised, and the place for the answer is ours.
@@ -71,6 +70,12 @@ impl Job {
             }
         }
     }
+}
+
+/// The exit code for one that stands in for the child: the child's, or 128 and the signal that ended it.
+pub fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.map_or(EXIT_NOT_STARTED, |code| code as u8)
 }
 
 impl Drop for Job {

@@ -38,9 +38,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let recorded = collect::record(args.collect);
     let verdict = match &recorded.run {
-        Some(folder) => {
-            Run::open(folder).map_err(Into::into).and_then(|run| check::check(&run, &args.by, &basis))
-        }
+        Some(folder) => Run::open(folder)
+            .map_err(Into::into)
+            .and_then(|run| check::check(&run, recorded.ended, &args.by, &basis)),
         None => Ok(ExitCode::from(EXIT_TROUBLE)),
     };
     // A job that failed may have failed for what was found; its own exit code says more to whoever waits for it.

@@ -74,6 +74,7 @@ fn run(report: &Report<'_>) -> Value {
         .collect();
     json!({
         "name": report.run,
+        "ended": report.ended,
         "torn": report.checked.processes.iter().any(|p| p.passed.end.torn.is_some()),
         "processes": processes,
     })

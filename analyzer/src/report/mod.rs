@@ -7,6 +7,8 @@ pub mod text;
 
 use std::collections::BTreeSet;
 
+use traincheck_schema::run::EndInfo;
+
 use crate::cause::{self, Causes};
 use crate::check::{Checked, Status};
 use crate::difference::Difference;
@@ -54,6 +56,8 @@ pub struct Report<'a> {
     pub run: String,
     /// Options that name the files that the invariants are from, for the commands that it proposes.
     pub from: String,
+    /// How the command ended, where that is known.
+    pub ended: Option<EndInfo>,
     /// What was learned.
     pub invariants: &'a Invariants,
     /// How the run fared.
@@ -111,6 +115,7 @@ impl<'a> Report<'a> {
         let mut report = Report {
             run,
             from: String::new(),
+            ended: None,
             invariants,
             checked,
             suppressed,

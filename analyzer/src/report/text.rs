@@ -332,7 +332,15 @@ fn foot(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
             difference.text()
         )?;
     }
-    writeln!(out, "{}", verdict(report))
+    writeln!(out, "{}", conclusion(report))
+}
+
+/// That the command failed, if it did, and the verdict, which is on what was recorded until then.
+pub fn conclusion(report: &Report<'_>) -> String {
+    match report.ended.filter(|ended| ended.is_failure()) {
+        Some(ended) => format!("The command {ended}. {}", verdict(report)),
+        None => verdict(report),
+    }
 }
 
 /// The verdict in a sentence.
