@@ -66,6 +66,31 @@ fn a_report_in_a_file_leaves_stdout_to_the_job() {
 }
 
 #[test]
+fn a_report_that_there_is_no_room_for_is_on_stderr() {
+    let temporary = folder();
+    let run = temporary.path().join("run");
+    let mut command = traincheck();
+    command
+        .arg("run")
+        .arg("-o")
+        .arg(&run)
+        .args(["--report", "/dev/full", "--format", "json", "--"])
+        .arg(python());
+    let finished = finish(command.arg(script("first_run.py")).arg("stale optimizer")).exited(2);
+    assert!(
+        finished.stderr.contains("ALARM: ") && finished.stderr.contains("Verdict: 1 alarm."),
+        "{}",
+        finished.stderr
+    );
+    let again = format!("`traincheck check {}` makes it again", run.display());
+    let last = finished.stderr.lines().last().unwrap();
+    assert!(
+        last.starts_with("traincheck: /dev/full: cannot write the report") && last.contains(&again),
+        "{last}"
+    );
+}
+
+#[test]
 fn where_nothing_trains_there_is_no_verdict() {
     let temporary = folder();
     let run = |code: &str| {
@@ -74,7 +99,13 @@ fn where_nothing_trains_there_is_no_verdict() {
         finish(&mut command).exited(2)
     };
     let finished = run("import torch; torch.ones(2) @ torch.ones(2)");
-    assert!(finished.stderr.contains("nothing was recorded: the command ended with exit code 0, and nothing trained"), "{}", finished.stderr);
+    assert!(
+        finished
+            .stderr
+            .contains("nothing was recorded: the command ended with exit code 0, and nothing trained"),
+        "{}",
+        finished.stderr
+    );
     let finished = run("import torch; torch.nn.Linear(2, 2)(torch.ones(1, 2))");
     assert!(finished.stdout.contains("No verdict: no backward pass was seen"), "{}", finished.stdout);
 }

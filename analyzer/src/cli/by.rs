@@ -2,6 +2,7 @@
 //! before hours of training are recorded.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -118,32 +119,48 @@ impl By {
         invariants.chain(library).collect()
     }
 
-    /// Prints the report, or writes it and says so on stderr.
+    /// Prints the report on the run in `folder`, or writes it and says so on stderr. Where there is no room for it, it goes to
+    /// stderr, for people.
     ///
     /// # Errors
     /// If that cannot be done.
-    pub fn print(&self, report: &Report<'_>) -> io::Result<()> {
-        let mut page = String::new();
-        match self.format {
-            Format::Text => {
-                text::write(report, self.notices, &mut page).map_err(io::Error::other)?;
-                if self.all {
-                    page.push('\n');
-                    text::write_statuses(report, &mut page).map_err(io::Error::other)?;
-                }
-            }
-            Format::Json => {
-                page = serde_json::to_string_pretty(&json::value(report))?;
-                page.push('\n');
-            }
+    pub fn print(&self, report: &Report<'_>, folder: &Path) -> io::Result<()> {
+        let written = self.write(report);
+        let Err(error) = &written else { return Ok(()) };
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return written;
         }
+        let place = self.report.as_deref().unwrap_or(Path::new("stdout")).display();
+        let page = self.text(report).map_err(io::Error::other)?;
+        // If nobody reads stderr either, there is nobody to tell.
+        let _ = io::stderr().write_all(page.as_bytes());
+        let again = format!("`traincheck check {}` makes it again", folder.display());
+        Err(io::Error::new(
+            error.kind(),
+            format!("{place}: cannot write the report: {error}; it is above, and {again}"),
+        ))
+    }
+
+    /// For people.
+    fn text(&self, report: &Report<'_>) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::write(report, self.notices, &mut page)?;
+        if self.all {
+            page.push('\n');
+            text::write_statuses(report, &mut page)?;
+        }
+        Ok(page)
+    }
+
+    fn write(&self, report: &Report<'_>) -> io::Result<()> {
+        let page = match self.format {
+            Format::Text => self.text(report).map_err(io::Error::other)?,
+            Format::Json => serde_json::to_string_pretty(&json::value(report))? + "\n",
+        };
         let Some(path) = &self.report else {
             return io::stdout().write_all(page.as_bytes());
         };
-        let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("{}: cannot write the report: {error}", path.display()))
-        };
-        whole_file::write(path, page.as_bytes()).map_err(named)?;
+        whole_file::write(path, page.as_bytes())?;
         // If nobody reads stderr any more there is nobody to tell.
         let _ =
             writeln!(io::stderr(), "traincheck: report in {}. {}", path.display(), text::conclusion(report));

@@ -78,7 +78,7 @@ pub(super) fn check(run: &Run, ended: Option<EndInfo>, by: &By, basis: &Basis) -
     let mut report = Report::judged(runs::name(&run.folder), &invariants, &checked, &basis.causes, judged);
     (report.from, report.ended) = (by.options(), ended);
     (report.explained, report.lowered) = (explained, lowered);
-    match by.print(&report) {
+    match by.print(&report, &run.folder) {
         // Whoever closed the pipe has seen enough; the verdict is what it is.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         printed => printed?,
