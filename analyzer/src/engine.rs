@@ -34,7 +34,7 @@ pub struct Passed {
     pub iterations: u32,
     /// The last step.
     pub steps: u32,
-    /// Whether there was a backward pass.
+    /// Whether there was a backward pass, in an iteration or without any.
     pub backward: bool,
     /// Where the trace is damaged, and where it ends before the job does.
     pub damage: Vec<Damage>,
@@ -415,6 +415,7 @@ impl Engine<'_> {
                     scene.roots.backward(frame);
                     scene.passes.trained(frame);
                 }
+                self.passed.backward = true;
                 if let Some(iteration) = iteration {
                     iteration.backward = true;
                 }
@@ -515,7 +516,6 @@ impl Engine<'_> {
 
     fn end_iteration(&mut self, cut: Option<Cut>, source: &dyn Source) {
         let Some(iteration) = self.scene.iteration.take() else { return };
-        self.passed.backward |= iteration.backward;
         let cut = cut.or_else(|| self.scene.lost_since(iteration.frame.losses));
         self.observe(&TraceEvent::IterationEnded(&iteration, cut), source);
     }

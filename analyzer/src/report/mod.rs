@@ -18,6 +18,10 @@ use crate::suppress::Judged;
 use configured::Explained;
 use finding::Finding;
 
+/// Why there is no verdict where training calls no module.
+const NO_MODULE: &str = "no call of a module (torch.nn.Module) was seen in training, and iterations begin with one: too little \
+                         can be checked";
+
 /// The verdict on a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -178,6 +182,15 @@ impl<'a> Report<'a> {
         tested
     }
 
+    fn has_trained(&self) -> bool {
+        self.checked.processes.iter().any(|process| process.passed.backward || process.passed.steps > 0)
+    }
+
+    /// Whether it trained, but outside of iterations, since those begin with the call of a module.
+    fn has_no_module(&self) -> bool {
+        self.has_trained() && self.checked.processes.iter().all(|process| process.passed.iterations == 0)
+    }
+
     fn judge(&self) -> Verdict {
         let alarms = |which: fn(Status) -> bool| self.checked.count(self.invariants, Level::Alarm, which);
         if self.counts(Level::Alarm).violated > 0 {
@@ -190,8 +203,9 @@ impl<'a> Report<'a> {
         }
         let triggered = alarms(|status| status != Status::NotTriggered);
         if triggered == 0 {
-            let trained = self.checked.processes.iter().any(|process| process.passed.backward);
-            return Verdict::NoVerdict(if trained {
+            return Verdict::NoVerdict(if self.has_no_module() {
+                NO_MODULE
+            } else if self.has_trained() {
                 "no alarm-level invariant was triggered in this run"
             } else {
                 "no backward pass was seen in this run: nothing was trained, or not where it can be recorded"
@@ -200,7 +214,9 @@ impl<'a> Report<'a> {
         let short = alarms(|status| matches!(status, Status::Undecided(Cut::First | Cut::End)));
         let unseen = alarms(|status| status == Status::Undecided(Cut::Loss));
         if 2 * (short + unseen) > triggered {
-            return Verdict::NoVerdict(if unseen > short {
+            return Verdict::NoVerdict(if self.has_no_module() {
+                NO_MODULE
+            } else if unseen > short {
                 "too much of the run was not recorded: more than half of the alarm-level invariants are undecided"
             } else {
                 "the run is too short: more than half of the alarm-level invariants are undecided"

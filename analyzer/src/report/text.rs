@@ -54,6 +54,9 @@ fn head(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
     if iterations == 1 && !processes.iter().any(|process| process.passed.backward) {
         write!(out, " (the next one begins after a backward pass, and there was none)")?;
     }
+    if report.has_no_module() {
+        write!(out, " (one begins with the call of a module in training, and none was seen)")?;
+    }
     if processes.len() > 1 {
         write!(out, " in {} processes", processes.len())?;
     }
