@@ -87,13 +87,26 @@ fn a_corpus_without_runs_and_a_budget_that_is_no_share_are_refused() {
     let (code, stdout, stderr) = traincheck(&["library", "corpus"], folder.path());
     assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
     assert!(stderr.contains("corpus: no run in this corpus"), "{stderr}");
-    for budget in ["0", "1", "-0.1", "2", "NaN", "inf", "much"] {
-        let option = format!("--alarm-budget={budget}");
-        let (code, _, stderr) = traincheck(&["library", "corpus", &option], folder.path());
-        assert_eq!(code, Some(2), "{budget}");
-        assert!(stderr.contains("a share between 0 and 1"), "{budget}: {stderr}");
+    for budget in ["0", "1", "-0.1", "-1", "2", "NaN", "inf", "much"] {
+        for command in ["library", "check"] {
+            let (code, _, stderr) = traincheck(&[command, "corpus", "--alarm-budget", budget], folder.path());
+            assert_eq!(code, Some(2), "{budget}");
+            assert!(stderr.contains("a share between 0 and 1"), "{budget}: {stderr}");
+        }
     }
     assert!(!folder.path().join("general.json").exists());
+}
+
+#[test]
+fn a_number_of_threads_that_no_machine_has_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["library", "check", "infer"] {
+        for threads in ["-1", "4097", "9999999999999", "many"] {
+            let (code, _, stderr) = traincheck(&[command, "runs", "--threads", threads], folder.path());
+            assert_eq!(code, Some(2), "{threads}");
+            assert!(stderr.contains("a number from 0 to 4096"), "{command} {threads}: {stderr}");
+        }
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use traincheck_analyzer::whole_file;
 
 use super::library_file::LibraryFile;
 use super::share::share;
+use super::threads::threads;
 
 /// What to check by, and how to print what is found.
 #[derive(clap::Args)]
@@ -33,7 +34,7 @@ pub struct By {
     no_library: bool,
     /// The share of clean runs that may have a false alarm, by what was measured of runs that differ from those that were
     /// learned from
-    #[arg(long, value_name = "SHARE", default_value_t = BUDGET, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = BUDGET, value_parser = share, allow_negative_numbers = true)]
     pub alarm_budget: f64,
     /// File of suppressions [default: traincheck-suppressions.toml beside the invariants, or here, if there is one]
     #[arg(short, long, value_name = "FILE")]
@@ -54,7 +55,7 @@ pub struct By {
     #[arg(long)]
     all: bool,
     /// Number of threads, of which no more than four per core are used; 0 uses one per core
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, allow_negative_numbers = true)]
     pub threads: usize,
 }
 

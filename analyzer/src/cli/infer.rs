@@ -16,6 +16,7 @@ use traincheck_analyzer::words::{plural, printable};
 
 use super::library_file::LibraryFile;
 use super::progress::Bar;
+use super::threads::threads;
 use super::trouble::{EXIT_TROUBLE, complain_of};
 
 /// The arguments of `traincheck infer`.
@@ -37,7 +38,7 @@ pub struct Args {
     #[arg(long)]
     damaged: bool,
     /// Number of threads, of which no more than four per core are used; 0 uses one per core
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, allow_negative_numbers = true)]
     threads: usize,
     /// Print, for every claim that was rejected or is only a notice, the rule that decided it: one line each, on
     /// stdout or in FILE

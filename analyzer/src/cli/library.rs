@@ -14,6 +14,7 @@ use traincheck_analyzer::words::printable;
 
 use super::progress::Bar;
 use super::share::share;
+use super::threads::threads;
 use super::trouble::{EXIT_TROUBLE, complain_of};
 
 /// The arguments of `traincheck library`.
@@ -30,10 +31,10 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE", default_value = "general.json")]
     output: PathBuf,
     /// The share of runs that may have a false alarm
-    #[arg(long, value_name = "SHARE", default_value_t = BUDGET, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = BUDGET, value_parser = share, allow_negative_numbers = true)]
     alarm_budget: f64,
     /// Number of threads, of which no more than four per core are used; 0 uses one per core
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, allow_negative_numbers = true)]
     threads: usize,
 }
 

@@ -14,6 +14,7 @@ mod run;
 mod run_folder;
 mod settings;
 mod share;
+mod threads;
 mod trouble;
 
 use std::env;
