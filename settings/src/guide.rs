@@ -33,7 +33,8 @@ function = \"Engine.step\"
 role = \"optimizer_step\"
 ```
 
-`traincheck collect` refuses what it does not understand, with exit code 2, before it starts anything. The agent never
+`traincheck collect` refuses what it does not understand, with exit code 2, before it starts anything. A folder that it cannot record
+into (a file, one that something is in, or one that it may not make or write) is 125, as for a command that cannot be started. The agent never
 does: a setting that is wrong keeps its default (of a list, only the wrong entry is left out), and a note that says
 which and why is in the trace and in `run.json`, where `traincheck inspect` shows it. The settings in force and where
 each of them was set are there, too.

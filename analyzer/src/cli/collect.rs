@@ -37,7 +37,8 @@ const RUNS_FOLDER: &str = "traincheck-runs";
 #[group(id = "collect")]
 #[command(
     after_help = "Exits as the command does (128 + n if signal n ended it), with 125 if the agent or the \
-                        command could not be started, or with 2 if a setting is wrong.\n\nThe agent is the file that TRAINCHECK_AGENT names, else \
+                        command could not be started or the folder of -o cannot be recorded into (it is a file, something is \
+                        in it, or it cannot be made or written), or with 2 if a setting is wrong.\n\nThe agent is the file that TRAINCHECK_AGENT names, else \
                         libtraincheck.so beside this program, else in ../lib/.\n\nSettings come from options, variables, and the file \
                         traincheck.toml in the working directory: see docs/configuration.md."
 )]

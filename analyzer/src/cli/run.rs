@@ -12,10 +12,12 @@ use super::{check, collect};
 /// The arguments of `traincheck run`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example: traincheck run -- python train.py\n\nExits as the command does if that fails. Else with 0 if \
+    after_help = "Example: traincheck run -- python train.py\n\nThe report comes on stdout, behind what the command prints there. A \
+                        program that reads it needs it alone: --format json --report FILE.\n\nExits as the command does if that fails. Else with 0 if \
                         its run is clean, 1 if it raises alarms, and 2 if there is no verdict, or nothing trained; with \
                         2 before the command starts if a file or setting is wrong, and with 125 if the agent or the \
-                        command could not be started."
+                        command could not be started, or the folder of -o cannot be recorded into: it is a file, \
+                        something is in it, or it cannot be made or written."
 )]
 pub struct Args {
     #[command(flatten, next_help_heading = "What to check by")]
