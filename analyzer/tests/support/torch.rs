@@ -158,6 +158,13 @@ impl Torch {
         Model(self.models.len() - 1)
     }
 
+    /// A module of class `class` in the model, which has no parameters. Before anything else is defined.
+    pub fn part(&mut self, model: Model, name: &str, class: &str) -> u32 {
+        let root = self.models[model.0].object;
+        let name = format!("{}.{name}", self.record.name(root));
+        self.record.module_below(root, &name, class)
+    }
+
     /// A module of class `class` around the model, whose parameters have other names from here on, and no others.
     pub fn wrap(&mut self, model: Model, class: &str) -> Model {
         let names: Vec<String> = self.names(model);
@@ -390,6 +397,12 @@ impl Torch {
 
     /// `model(x)` on line `line`.
     pub fn forward(&mut self, model: Model, line: u32) {
+        let mode = if self.models[model.0].training { flags::MODULE_TRAIN } else { flags::MODULE_EVAL };
+        self.forward_around(model, line, mode, |_| {});
+    }
+
+    /// The same of a model in this mode, and what it does.
+    pub fn forward_around(&mut self, model: Model, line: u32, mode: u16, body: impl FnOnce(&mut Torch)) {
         self.record.at(line);
         if self.record.grad
             && (self.iteration_site.is_none() || self.iteration_site == Some(line) && self.backward_since)
@@ -402,7 +415,6 @@ impl Torch {
             self.record.event(EventKind::Iteration, 0, 0, 0, 0, 0);
         }
         let state = &self.models[model.0];
-        let mode = if state.training { flags::MODULE_TRAIN } else { flags::MODULE_EVAL };
         let (name, object) = (format!("__main__.{}.__call__", state.class), state.object);
         self.record.enter(&name, Role::ModuleCall, object, mode | flags::OUTERMOST);
         if let Some(class) = self.models[model.0].calls.clone() {
@@ -411,6 +423,7 @@ impl Torch {
             self.record.enter(&format!("__main__.{class}.__call__"), Role::ModuleCall, inner, mode);
             self.record.exit(false);
         }
+        body(self);
         if self.models[model.0].training {
             let value = self.random();
             for parameter in self.models[model.0].parameters.iter_mut().filter(|p| p.buffer) {

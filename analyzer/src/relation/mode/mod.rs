@@ -2,16 +2,17 @@
 //! model in the mode of the module that calls them. [`copies`]: where a copy of a model is called, it is none that is trained.
 //!
 //! What calls a module without gradients is learned, not assumed: an agent that acts without gradients while it learns
-//! does so in training mode. In any program a model that is evaluated is in evaluation mode, and one that is trained in
-//! training mode ([`training`]), where the mode makes a difference.
+//! does so in training mode. In any program a model that is evaluated is in evaluation mode ([`evaluation`]), and one that is
+//! trained in training mode ([`training`]), where the mode makes a difference.
 pub mod claim;
 mod copies;
 mod dependent;
+mod evaluation;
 mod parts;
 mod training;
 
 use rustc_hash::FxHashMap;
-use traincheck_schema::record::{Attribute, Role, Stage, VariableKind, flags};
+use traincheck_schema::record::{Attribute, Role, VariableKind, flags};
 
 use crate::call::CallId;
 use crate::call::roles::Roles;
@@ -24,6 +25,7 @@ use crate::situation::{Feature, Fields, NOTHING};
 use claim::{Outcome, Subject};
 use copies::Copies;
 use dependent::Dependent;
+use evaluation::Evaluation;
 use parts::Parts;
 use training::Training;
 
@@ -32,7 +34,15 @@ pub const KIND: Kind =
     Kind { observer: || Box::new(Mode::default()), structural: false, values_needed: 0, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::ModuleCall, Role::Backward, Role::ModeChange, Role::OptimizerStep, Role::User]),
+    calls: Roles::of(&[
+        Role::ModuleCall,
+        Role::Backward,
+        Role::ModeChange,
+        Role::OptimizerStep,
+        Role::User,
+        Role::Other,
+        Role::LoaderNext,
+    ]),
     variables: &[
         States { attribute: Attribute::HeldBy, of: &[VariableKind::Parameter], at: &[] },
         States { attribute: Attribute::RequiresGrad, of: &[VariableKind::Parameter], at: &[] },
@@ -46,10 +56,10 @@ struct Mode {
     /// By the function that calls and the module: what windows are about, and how many there were.
     known: FxHashMap<(Option<CallId>, u32), (SubjectId, u32)>,
     in_evaluation: Option<OutcomeId>,
-    evaluation: Option<SubjectId>,
     dependent: Dependent,
     parts: Parts,
     copies: Copies,
+    evaluation: Evaluation,
     training: Training,
 }
 
@@ -64,6 +74,7 @@ impl Observer for Mode {
             self.called(frame, cx);
         }
         self.dependent.observe(event, cx.scene);
+        self.evaluation.observe(event, &mut self.dependent, cx);
         self.training.observe(event, &mut self.dependent, cx);
     }
 }
@@ -91,15 +102,6 @@ impl Mode {
         window.held = if frame.flags & flags::MODULE_EVAL != 0 { &in_evaluation } else { &[] };
         window.cut = Scene::too_early(frame.iteration, *ordinal);
         self.copies.called(&window, cx);
-        let general = *self.evaluation.get_or_insert_with(|| cx.numbers.subject(Subject::Evaluation));
-        let scene = cx.scene;
-        if cx.wants(general)
-            && frame.stage == Stage::Evaluation as u8
-            && let Some(root) = scene.object(frame.object).map(|object| object.root)
-            && self.dependent.is_trained(root, |holder| scene.stepped.contains(&holder), cx)
-        {
-            let window = Window { subject: general, ..window };
-            cx.general(&window);
-        }
+        self.evaluation.called(&window, &mut self.dependent, cx);
     }
 }

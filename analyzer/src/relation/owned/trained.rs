@@ -11,6 +11,7 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags}
 use super::claim::{Outcome, Subject};
 use crate::relation::observer::Context;
 use crate::relation::sink::{Why, Window};
+use crate::relation::support::loss::is_loss;
 use crate::scene::variables::VarId;
 use crate::scene::{Cut, Frame, TraceEvent};
 use crate::situation::NOTHING;
@@ -44,7 +45,7 @@ impl Trained {
                     && frame.flags & (flags::GRAD | flags::IN_INIT) == flags::GRAD
                     && matches!(frame.target.role, Role::ModuleCall | Role::Other) =>
             {
-                self.losses += u32::from(is_loss(frame, cx));
+                self.losses += u32::from(is_loss(frame, cx.numbers));
                 if frame.target.role == Role::ModuleCall
                     && frame.object != 0
                     && frame.flags & flags::MODULE_EVAL == 0
@@ -129,14 +130,5 @@ impl Trained {
             window.variables = std::slice::from_ref(&id);
             cx.general(&window);
         }
-    }
-}
-
-/// Whether the call computes a loss that PyTorch has.
-fn is_loss(frame: &Frame, cx: &Context<'_>) -> bool {
-    let function = cx.numbers.calls.get(frame.target.plain).function.as_str();
-    match function.strip_prefix("torch.nn.functional.") {
-        Some(name) => name.ends_with("_loss") || name.contains("cross_entropy") || name == "kl_div",
-        None => function.starts_with("torch.nn.modules.loss."),
     }
 }

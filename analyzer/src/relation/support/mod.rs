@@ -1,6 +1,7 @@
 //! What several observers share.
 pub mod accumulation;
 pub mod by_call;
+pub mod loss;
 pub mod open;
 pub mod sequence;
 pub mod steps;
