@@ -246,6 +246,29 @@ fn two_optimizers_of_one_model() {
     assert_eq!(found(&two_optimizers(true)), ["held-by-many"]);
 }
 
+/// A part of a model that two optimizers hold, each with a backward of its own or not.
+fn two_losses(each: bool) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let (first, second) = (torch.optimizer("Adam", &[model]), torch.optimizer_of("Adam", &[(model, "body")]));
+    for _ in 0..20 {
+        batch(&mut torch, model, first);
+        if each {
+            torch.zero_grad(second);
+            torch.forward(model, 11);
+            torch.backward(&[model]);
+        }
+        torch.step(second);
+    }
+    torch.finish()
+}
+
+#[test]
+fn two_optimizers_of_one_part_with_a_loss_for_each() {
+    assert_clean(&two_losses(true));
+    assert_eq!(found(&two_losses(false)), ["held-by-many"]);
+}
+
 /// A rate of zero that is another one after so many steps, with a scheduler that steps after every so many.
 fn zero_rate(until: u32, killed: bool, every: Option<u32>) -> MemoryTrace {
     let mut torch = Torch::new(1);

@@ -1,6 +1,6 @@
 //! Owned: parameters, optimizers and modules belong together.
 //!
-//! Every parameter that got a gradient is held by an optimizer, and by one only of those that step; every parameter that a
+//! Every parameter that got a gradient is held by an optimizer, and by one only of those that step behind one backward; every parameter that a
 //! stepping optimizer holds belongs to a module that ran. Decided at the end of each training iteration with a step. What a
 //! module calls is part of it.
 //!
@@ -66,6 +66,9 @@ struct Owned {
     iterations: u32,
     /// The optimizers that stepped in an earlier iteration.
     stepped: FxHashSet<u32>,
+    /// Backwards in this iteration, and behind how many of them which optimizer stepped.
+    backwards: u32,
+    steps: Vec<(u32, u32)>,
     /// Since when a root module or optimizer has been at fault.
     since: FxHashMap<u32, (u32, u32)>,
     inside: Inside,
@@ -86,7 +89,17 @@ impl Observer for Owned {
             {
                 self.with_gradient.insert(change.variable);
             }
-            TraceEvent::IterationBegan(_) => self.with_gradient.clear(),
+            TraceEvent::IterationBegan(_) => {
+                self.with_gradient.clear();
+                self.steps.clear();
+                self.backwards = 0;
+            }
+            TraceEvent::Enter(frame) if frame.target.role == Role::Backward && frame.counts => {
+                self.backwards = self.backwards.saturating_add(1);
+            }
+            TraceEvent::Enter(frame) if frame.target.role == Role::OptimizerStep => {
+                self.steps.push((self.backwards, frame.object));
+            }
             TraceEvent::IterationEnded(iteration, cut) => {
                 if iteration.backward && !iteration.stepped.is_empty() {
                     self.iterations = self.iterations.saturating_add(1);
@@ -129,7 +142,7 @@ impl Owned {
             } else if !holders.iter().any(|holder| cx.scene.stepped.contains(holder)) {
                 // Its optimizer may still come.
                 continue;
-            } else if self.steps_at_once(holders, iteration) > 1 {
+            } else if self.steps_at_once(holders) > 1 {
                 holding.by_many.push(id);
             }
             holding.known = true;
@@ -168,12 +181,16 @@ impl Owned {
         }
     }
 
-    /// How many of the holders step in the iteration: one may take over from another. The first batch of its loop may be
-    /// part of the last iteration of the loop before.
-    fn steps_at_once(&self, holders: &[u32], iteration: &Iteration) -> usize {
-        let stepping = || holders.iter().filter(|holder| iteration.stepped.contains(holder));
-        let again = stepping().filter(|holder| self.stepped.contains(holder)).count();
-        if again > 0 { again } else { stepping().count() }
+    /// How many of the holders step by what one backward has left: one may take over from another, and each may have a loss
+    /// of its own. The first batch of a loop may be part of the last iteration of the loop before.
+    fn steps_at_once(&self, holders: &[u32]) -> usize {
+        let is_known = |holder: &u32| self.stepped.contains(holder);
+        let any_known = self.steps.iter().any(|(_, one)| holders.contains(one) && is_known(one));
+        let stepping = |one: &u32| holders.contains(one) && (!any_known || is_known(one));
+        let by_one = |steps: &[(u32, u32)]| {
+            steps.iter().map(|(_, one)| one).filter(|one| stepping(one)).collect::<FxHashSet<_>>().len()
+        };
+        self.steps.chunk_by(|one, other| one.0 == other.0).map(by_one).max().unwrap_or_default()
     }
 
     fn optimizer(&mut self, optimizer: u32, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
