@@ -3,6 +3,9 @@ mod support;
 
 use support::torch::Torch;
 use support::{alarms, learn};
+use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
+use traincheck_analyzer::precondition::Precondition;
+use traincheck_analyzer::relation::owned::claim::{Claim, Outcome, Subject};
 use traincheck_analyzer::source::MemoryTrace;
 use traincheck_schema::record::{ObjectKind, Role, flags};
 
@@ -75,4 +78,31 @@ fn once_or_twice_is_an_accident() {
         inside(torch, BLOCK, part);
     };
     assert!(found(registered, odd).is_empty());
+}
+
+/// In a program that there are no references of.
+fn found_in_any(run: impl Fn(&mut Torch, u32)) -> Vec<String> {
+    let subject = Subject::Inside { root: "*".into(), class: "*".into() };
+    let claim = Claim { subject, outcome: Outcome::Part };
+    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
+    invariant.tried = Some(Tried::default());
+    alarms(&Invariants { invariants: vec![invariant], ..Invariants::default() }, &training(3, 9, run))
+}
+
+#[test]
+fn in_any_program_what_has_parameters_is_part_of_a_model() {
+    let calls = |class: &'static str| move |torch: &mut Torch, _: u32| inside(torch, class, None);
+    assert_eq!(found_in_any(calls("torch.nn.modules.linear.Linear")), ["module-not-registered"]);
+    assert_eq!(found_in_any(calls("torch.nn.modules.activation.PReLU")), ["module-not-registered"]);
+    // What is made where it is called.
+    for class in ["torch.nn.modules.loss.CrossEntropyLoss", "torch.nn.modules.linear.Identity", BLOCK] {
+        assert!(found_in_any(calls(class)).is_empty(), "{class}");
+    }
+    // One of a class that has some elsewhere in the model.
+    let one = |torch: &mut Torch, _: u32| {
+        inside(torch, BLOCK, Some("Net.blocks.0"));
+        inside(torch, BLOCK, None);
+    };
+    assert_eq!(found_in_any(one), ["module-not-registered"]);
+    assert!(found_in_any(registered).is_empty());
 }

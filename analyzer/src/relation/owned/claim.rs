@@ -53,7 +53,9 @@ impl About for Subject {
     fn general(&self) -> Option<Subject> {
         Some(match self {
             Subject::Root { .. } => Subject::Root { class: ANY.into() },
-            Subject::Inside { .. } => Subject::Inside { root: ANY.into(), class: ANY.into() },
+            // Which classes have parameters in any program is told where they are called.
+            Subject::Inside { root, .. } if root != ANY => return None,
+            Subject::Inside { .. } => self.clone(),
             Subject::Optimizer { .. } => Subject::Optimizer { class: ANY.into() },
             Subject::Called => Subject::Called,
         })

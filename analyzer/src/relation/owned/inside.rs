@@ -1,11 +1,14 @@
 //! Modules that are called inside another one are part of it. One that is not, because it is kept in a plain list or dict, is
 //! trained by no optimizer over the model's parameters, saved with no state and moved to no device.
+//!
+//! What has no parameters is often made where it is called, a loss for one. In any program a class has some if one of its
+//! modules did that is part of a model, or if PyTorch's own class always does.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Role, VariableKind, flags};
 
 use super::claim::{Outcome, Subject};
-use crate::call::CallId;
+use crate::call::{ANY, CallId};
 use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
@@ -15,6 +18,13 @@ use crate::situation::NOTHING;
 
 /// Pairs of an outermost module and a function inside that are told apart in one iteration.
 const MOST: usize = 4096;
+/// Modules of Python in which the classes of `torch.nn` have parameters.
+const WITH_PARAMETERS: [&str; 7] =
+    ["linear", "conv", "batchnorm", "normalization", "rnn", "sparse", "transformer"];
+/// Classes in these that have none, and those elsewhere that have some.
+const WITHOUT: [&str; 3] = ["Identity", "LocalResponseNorm", "CrossMapLRN2d"];
+const OTHERS: [&str; 2] =
+    ["torch.nn.modules.activation.MultiheadAttention", "torch.nn.modules.activation.PReLU"];
 
 /// What is called inside what.
 #[derive(Default)]
@@ -28,6 +38,9 @@ pub struct Inside {
     /// What windows are about, how many there were, and in how many at the end a module was no part.
     pairs: FxHashMap<Key, (SubjectId, u32, Streak)>,
     part: Option<OutcomeId>,
+    any: Option<SubjectId>,
+    /// Functions that call modules which have parameters.
+    with_parameters: FxHashSet<CallId>,
 }
 
 /// A module that is called by no other, and the function that calls one inside.
@@ -83,7 +96,11 @@ impl Inside {
         called.sort_unstable_by_key(|(key, _)| *key);
         for (key, called) in called {
             // What has no parameters may be made anew for every call.
-            if called.stray.is_some() || called.part.is_some_and(|part| self.has_parameters(part, cx.scene)) {
+            let has_parameters = called.part.is_some_and(|part| self.has_parameters(part, cx.scene));
+            if has_parameters {
+                self.with_parameters.insert(key.1);
+            }
+            if called.stray.is_some() || has_parameters {
                 self.example(key, &called, iteration, cut, cx);
             }
         }
@@ -118,6 +135,11 @@ impl Inside {
         window.began = streak.began();
         window.cut = cut.or(Scene::too_early(iteration.number, *ordinal));
         cx.window(&window);
+        if self.with_parameters.contains(&key.1) || always_has_parameters(key.1, cx) {
+            let any = || Subject::Inside { root: ANY.into(), class: ANY.into() };
+            window.subject = *self.any.get_or_insert_with(|| cx.numbers.subject(any()));
+            cx.general(&window);
+        }
     }
 
     fn has_parameters(&mut self, module: u32, scene: &Scene) -> bool {
@@ -131,6 +153,17 @@ impl Inside {
         }
         known.1
     }
+}
+
+/// Whether the function calls modules of PyTorch's that have parameters.
+fn always_has_parameters(function: CallId, cx: &Context<'_>) -> bool {
+    let Some(class) = cx.numbers.calls.get(function).function.strip_suffix(".__call__") else { return false };
+    let Some((module, class_name)) =
+        class.strip_prefix("torch.nn.modules.").and_then(|rest| rest.split_once('.'))
+    else {
+        return false;
+    };
+    WITH_PARAMETERS.contains(&module) && !WITHOUT.contains(&class_name) || OTHERS.contains(&class)
 }
 
 fn subject((outermost, function): Key, cx: &mut Context<'_>) -> Option<SubjectId> {
