@@ -2,14 +2,17 @@
 //! Where they do not it is found, and where that is no error nothing is.
 mod support;
 
+use std::collections::BTreeMap;
+
 use support::torch::{Loader, Model, Optimizer, Torch};
 use support::{Value, alarms, learn, text};
-use traincheck_analyzer::invariants::{Invariants, Level};
+use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
+use traincheck_analyzer::precondition::Precondition;
 use traincheck_analyzer::relation::claim::Outcome;
 use traincheck_analyzer::relation::consistent;
 use traincheck_analyzer::relation::distinct::claim::Outcome::{BatchDiffers, GradientDiffers, WorkersDiffer};
 use traincheck_analyzer::source::MemoryTrace;
-use traincheck_schema::record::{Attribute, Role, VariableKind};
+use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 const NAMES: &[&str] = &["embedding.weight", "hidden.weight", "head.weight"];
 
@@ -151,6 +154,56 @@ fn loaded_weights_that_are_replaced_before_the_first_step_are_found() {
     for load in [Load::Kept, Load::Halved, Load::Twice, Load::Trained] {
         assert_eq!(alarms(&invariants, &loaded(4, load)), [""; 0]);
     }
+}
+
+/// Loads a model of four parameters, and then so many of them become other ones: with so much of their norm, and with zeros.
+fn replaced(parameters: usize, norm: f32, zeros: bool) -> Vec<String> {
+    let subject = consistent::claim::Subject::Root { class: "*".into() };
+    let claim = consistent::claim::Claim { subject, outcome: consistent::claim::Outcome::StaysLoaded };
+    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
+    invariant.tried = Some(Tried::default());
+    let invariants = Invariants { invariants: vec![invariant], ..Invariants::default() };
+    let mut torch = Torch::new(3);
+    let t = &mut torch;
+    let model = t.model("Net", &["a.weight", "b.weight", "c.weight", "d.weight"]);
+    let optimizer = t.optimizer("SGD", &[model]);
+    t.load_state(model);
+    t.overwrite(model);
+    for _ in 0..5 {
+        iterate(t, model, optimizer);
+    }
+    let mut trace = torch.finish();
+    let mut seen = BTreeMap::<u32, (u32, u64)>::new();
+    for state in trace.batches.iter_mut().flat_map(|batch| &mut batch.states) {
+        if state.attribute != Attribute::Data as u8 || state.value_kind != ValueKind::Tensor as u8 {
+            continue;
+        }
+        let number = seen.len();
+        let (order, hash) = *seen.entry(state.variable).or_insert((number as u32, state.hash_low));
+        let is_loaded = state.hash_low == hash;
+        if is_loaded {
+            state.l2 = 10.0;
+        } else if order as usize >= parameters && state.iteration == 1 && state.step == 0 {
+            (state.hash_low, state.l2) = (hash, 10.0);
+        } else {
+            state.l2 = 10.0 * norm;
+            state.zeros = if zeros { state.elements / 2 } else { 0 };
+        }
+    }
+    alarms(&invariants, &trace)
+}
+
+#[test]
+fn in_any_program_part_of_what_was_loaded_may_be_replaced_or_changed_a_little() {
+    assert_eq!(replaced(4, 2.0, false), ["loaded-weights-replaced"]);
+    assert_eq!(replaced(3, 0.5, false), ["loaded-weights-replaced"]);
+    assert!(replaced(0, 1.0, false).is_empty());
+    // A head that begins anew.
+    assert!(replaced(2, 2.0, false).is_empty());
+    // Rounded, or with a little noise; masked.
+    assert!(replaced(4, 1.02, false).is_empty());
+    assert!(replaced(4, 0.7, true).is_empty());
+    assert_eq!(replaced(4, 1.5, true), ["loaded-weights-replaced"]);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -51,7 +51,8 @@ pub type Claim = Statement<Subject, Outcome>;
 impl About for Subject {
     fn general(&self) -> Option<Subject> {
         match self {
-            Subject::Root { .. } => Some(Subject::Root { class: ANY.into() }),
+            // What some programs replace on purpose is decided of all that was loaded.
+            Subject::Root { class } => (class == ANY).then(|| self.clone()),
             Subject::Recomputation { .. } => Some(Subject::Recomputation { class: ANY.into() }),
             Subject::Tie => Some(Subject::Tie),
             Subject::Variable { .. } => None,
@@ -75,6 +76,11 @@ impl Says for Claim {
             Outcome::SharesStorage { with } => format!("{subject} is the same tensor as `{with}`"),
             Outcome::StaysTied => format!("{subject}, parameters that were one tensor at a step stay one"),
             Outcome::DrawsTheSame => format!("{subject}, it draws the random numbers that it drew before"),
+            Outcome::StaysLoaded if self.subject == (Subject::Root { class: ANY.into() }) => {
+                format!(
+                    "{subject}, most parameters that `load_state_dict` set are not replaced before the step that follows"
+                )
+            }
             Outcome::StaysLoaded => {
                 format!(
                     "{subject}, every parameter that `load_state_dict` set is still so at the step that follows"

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, ValueKind, VariableKind};
 
+use crate::call::ANY;
 use crate::call::roles::Roles;
 use crate::relation::claim as claims;
 use crate::relation::needs::{Needs, Point, States};
@@ -51,6 +52,8 @@ const NEEDS: Needs = Needs {
 
 /// More names for one storage are no ties: it is a buffer that all parameters are views of.
 const MOST_TIED: usize = 8;
+/// The norm of what is derived from a tensor (rounded, with a little noise) differs by no more than this share of it.
+const DERIVED: f32 = 0.03;
 
 #[derive(Default)]
 struct Consistent {
@@ -140,8 +143,29 @@ impl Consistent {
                 (window.variables, window.before) = (&variables, &before);
                 cx.window(&window);
             }
+            let replaced =
+                parameters.iter().filter(|(id, loaded, same)| !same && is_replaced(*id, loaded, scene));
+            let is_held = replaced.count() * 2 <= parameters.len();
+            let Some((_, loaded, _)) = parameters.first() else { continue };
+            let any = cx.numbers.subject(Subject::Root { class: ANY.into() });
+            let mut window = window(any, look, scene);
+            window.held = if is_held { &outcome } else { &[] };
+            window.cut = scene.lost_since(loaded.losses);
+            window.began = Some(loaded.at);
+            (window.variables, window.before) = (&variables, &before);
+            cx.general(&window);
         }
     }
+}
+
+/// Whether a parameter that is not as it was loaded has nothing to do with what was: it is neither rounded, nor masked, nor the
+/// same with a little noise.
+fn is_replaced(id: VarId, loaded: &Loaded, scene: &Scene) -> bool {
+    let Some(now) = scene.variables.get(id).data else { return false };
+    let before = &loaded.data;
+    let is_near = (now.l2 - before.l2).abs() <= DERIVED * before.l2;
+    let is_masked = now.zeros > before.zeros && !now.all_zero() && now.l2 <= before.l2;
+    !is_near && !is_masked
 }
 
 fn window<'a>(subject: SubjectId, look: &'a Look, scene: &Scene) -> Window<'a> {
