@@ -3,7 +3,9 @@ mod support;
 
 use support::torch::{Model, Optimizer, Torch};
 use support::{Passed, Value, alarms, learn};
-use traincheck_analyzer::invariants::{Invariants, Level};
+use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
+use traincheck_analyzer::precondition::Precondition;
+use traincheck_analyzer::relation::broadcast;
 use traincheck_analyzer::source::MemoryTrace;
 use traincheck_schema::record::{Attribute, Direction, ObjectKind, Role, VariableKind, flags};
 
@@ -247,4 +249,34 @@ fn what_may_differ_between_machines_and_settings_is_a_notice() {
     ] {
         assert!(notices.contains(&text), "{text} in {notices:#?}");
     }
+}
+
+#[test]
+fn in_any_program_a_loss_broadcasts_no_two_tensors_so_that_both_grow() {
+    let claim = broadcast::claim::Claim {
+        subject: broadcast::claim::Subject::Loss,
+        outcome: broadcast::claim::Outcome::Fits,
+    };
+    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
+    invariant.tried = Some(Tried::default());
+    let invariants = Invariants { invariants: vec![invariant], ..Invariants::default() };
+    let found = |function: &str, role, prediction: &str, target: &str| {
+        let each = |torch: &mut Torch, _: u32| loss(torch, function, role, prediction, target);
+        alarms(&invariants, &training(3, 9, each))
+    };
+    let mse = |prediction: &str, target: &str| {
+        found("torch.nn.functional.mse_loss", Role::Other, prediction, target)
+    };
+    assert_eq!(mse("8, 1", "8"), ["shapes-broadcast"]);
+    assert_eq!(
+        found("torch.nn.modules.loss.L1Loss.__call__", Role::ModuleCall, "8", "8, 1"),
+        ["shapes-broadcast"]
+    );
+    // Each with each, on purpose; only one is broadcast.
+    for (prediction, target) in [("8, 1", "8, 1"), ("8, 1, 4", "1, 8, 4"), ("8, 4", "4")] {
+        assert!(mse(prediction, target).is_empty(), "{prediction} {target}");
+    }
+    // Classes, of which there is one; no loss.
+    assert!(found("torch.nn.functional.cross_entropy", Role::Other, "8, 1", "8").is_empty());
+    assert!(found("__main__.pairs", Role::User, "8, 1", "8").is_empty());
 }

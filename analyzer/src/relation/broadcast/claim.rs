@@ -18,6 +18,8 @@ pub enum Subject {
         /// And of the second.
         other: String,
     },
+    /// The first two tensors that a loss of PyTorch's is given.
+    Loss,
 }
 
 /// What holds in a window, or does not.
@@ -26,16 +28,20 @@ pub enum Subject {
 pub enum Outcome {
     /// They have the same shape.
     SameShape,
+    /// They are not broadcast to a shape with more elements than either.
+    Fits,
 }
 
 /// In every window of the subject the outcome holds.
 pub type Claim = Statement<Subject, Outcome>;
 
 impl About for Subject {
-    /// What PyTorch's own functions are given has the same meaning in any program.
     fn general(&self) -> Option<Subject> {
-        let Subject::Pair { call, .. } = self;
-        call.function.starts_with("torch.").then(|| self.clone())
+        match self {
+            // Shapes differ for many reasons, and only of a loss is it known what they mean.
+            Subject::Pair { .. } => None,
+            Subject::Loss => Some(Subject::Loss),
+        }
     }
 }
 
@@ -43,8 +49,15 @@ impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let Subject::Pair { call, one, other } = &self.subject;
-        format!("in every call of {call}, `{one}` and `{other}` have the same shape")
+        let subject = match &self.subject {
+            Subject::Pair { call, one, other } => format!("in every call of {call}, `{one}` and `{other}`"),
+            Subject::Loss => "in every call of a loss, two tensors".into(),
+        };
+        let outcome = match self.outcome {
+            Outcome::SameShape => "have the same shape",
+            Outcome::Fits => "are not broadcast to a shape with more elements than either",
+        };
+        format!("{subject} {outcome}")
     }
 
     fn is_critical(&self) -> bool {
@@ -52,7 +65,9 @@ impl Says for Claim {
     }
 
     fn calls(&self) -> Vec<&Call> {
-        let Subject::Pair { call, .. } = &self.subject;
-        vec![call]
+        match &self.subject {
+            Subject::Pair { call, .. } => vec![call],
+            Subject::Loss => Vec::new(),
+        }
     }
 }

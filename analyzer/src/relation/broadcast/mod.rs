@@ -3,16 +3,21 @@
 //! What is computed element by element of a prediction (B, 1) and a target (B) is computed of all B x B pairs, without a
 //! word. Shapes that are equal by chance may differ in another configuration; but then they cannot be broadcast against
 //! each other, or only to one of the two. Only where both grow is it the error.
+//!
+//! In any program it is one in a loss, unless the two have as many dimensions: each was then given one on purpose, to compare
+//! each with each.
 pub mod claim;
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
 
+use crate::call::CallId;
 use crate::call::roles::Roles;
 use crate::relation::needs::Needs;
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
+use crate::relation::support::loss::is_loss;
 use crate::relation::support::streak::Streak;
 use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
@@ -31,19 +36,33 @@ const NEEDS: Needs = Needs {
 
 /// Tensors of one call that are compared with one another.
 const MOST_TENSORS: usize = 4;
+/// Losses that do not compute element by element of the two: they broadcast nothing.
+const BROADCASTS_NOTHING: [&str; 8] = [
+    "cross_entropy",
+    "nll_loss",
+    "multi_margin_loss",
+    "ctc_loss",
+    "CrossEntropyLoss",
+    "NLLLoss",
+    "MultiMarginLoss",
+    "CTCLoss",
+];
 
 #[derive(Default)]
 struct Broadcast {
     /// How many windows there were of a pair, and how many at the end in which it grew.
     pairs: FxHashMap<SubjectId, (u32, Streak)>,
+    /// The same of a loss, by function.
+    losses: FxHashMap<CallId, (u32, Streak)>,
 }
 
 impl Observer for Broadcast {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
-        if let TraceEvent::Given(frame, arguments) = event
-            && is_asked(frame)
-        {
-            self.given(frame, arguments, cx);
+        if let TraceEvent::Given(frame, arguments) = event {
+            let is_loss = is_loss(frame, cx.numbers);
+            if is_loss || is_asked(frame) {
+                self.given(frame, arguments, is_loss, cx);
+            }
         }
     }
 }
@@ -59,18 +78,47 @@ fn is_asked(frame: &Frame) -> bool {
 }
 
 impl Broadcast {
-    fn given(&mut self, frame: &Frame, arguments: &[Argument], cx: &mut Context<'_>) {
+    fn given(&mut self, frame: &Frame, arguments: &[Argument], is_loss: bool, cx: &mut Context<'_>) {
         let source = cx.source;
         let shape = |argument: &Argument| {
             let dimensions = Described::of(argument, source)?.dimensions()?;
             (!dimensions.is_empty()).then_some((argument.name, dimensions))
         };
         let tensors: Vec<_> = arguments.iter().filter_map(shape).take(MOST_TENSORS).collect();
+        if let [(_, one), (_, other), ..] = tensors.as_slice()
+            && is_loss
+        {
+            self.loss(frame, one, other, cx);
+        }
+        if !is_asked(frame) {
+            return;
+        }
         for (number, one) in tensors.iter().enumerate() {
             for other in &tensors[number + 1..] {
                 self.pair(frame, one, other, cx);
             }
         }
+    }
+
+    fn loss(&mut self, frame: &Frame, one: &[u64], other: &[u64], cx: &mut Context<'_>) {
+        let function = frame.target.plain;
+        let name = cx.numbers.calls.get(function).function.trim_end_matches(".__call__");
+        let name = name.rsplit('.').next().unwrap_or_default();
+        let grow = one.len() != other.len() && both_grow(one, other) && !BROADCASTS_NOTHING.contains(&name);
+        let (ordinal, streak) = self.losses.entry(function).or_default();
+        *ordinal = ordinal.saturating_add(1);
+        streak.add(grow, (frame.iteration, frame.step));
+        let subject = cx.numbers.subject(Subject::Loss);
+        let fits = [cx.numbers.outcome(Outcome::Fits)];
+        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+        if !grow {
+            window.held = &fits;
+        } else if streak.is_accident() {
+            window.inconclusive = &fits;
+        }
+        window.began = streak.began();
+        window.cut = Scene::too_early(frame.iteration, *ordinal);
+        cx.general(&window);
     }
 
     fn pair(
