@@ -7,7 +7,7 @@ use support::torch::{Model, Optimizer, Torch};
 use support::{alarms, learn, with_library};
 use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::source::MemoryTrace;
-use traincheck_schema::record::{Role, Stage};
+use traincheck_schema::record::{Role, Stage, flags};
 
 const NAMES: &[&str] = &["hidden.weight", "hidden.bias", "norm._running_mean"];
 
@@ -221,4 +221,38 @@ fn samples_that_are_compared_with_nothing_are_no_evaluation() {
     assert!(samples(false, false).is_empty());
     assert_eq!(samples(true, false), ["evaluated-in-training-mode"]);
     assert_eq!(samples(false, true), ["evaluated-in-training-mode"]);
+}
+
+/// Trains with a part of the model in evaluation mode, and evaluates with it in training mode. Judged by the library.
+fn switched(name: &str, class: &str, below: bool) -> Vec<String> {
+    let mut torch = Torch::new(1);
+    let model = torch.model("Net", NAMES);
+    let part = torch.part(model, name, class);
+    if below {
+        torch.part(model, &format!("{name}.drop"), "torch.nn.modules.dropout.Dropout");
+    }
+    let optimizer = torch.optimizer("AdamW", &[model]);
+    let call = |torch: &mut Torch, line, [around, within]: [u16; 2]| {
+        torch.forward_around(model, line, around, |torch| {
+            torch.record.enter(&format!("{class}.__call__"), Role::ModuleCall, part, within);
+            torch.record.exit(false);
+        });
+    };
+    for _ in 0..12 {
+        torch.zero_grad(optimizer);
+        call(&mut torch, 10, [flags::MODULE_TRAIN, flags::MODULE_EVAL]);
+        torch.backward(&[model]);
+        torch.step(optimizer);
+        torch.no_grad(|torch| call(torch, 20, [flags::MODULE_EVAL, flags::MODULE_TRAIN]));
+    }
+    alarms(&with_library(Invariants::default(), None), &torch.finish())
+}
+
+#[test]
+fn a_batch_norm_or_dropout_that_was_switched_by_itself_is_meant_to_be() {
+    assert!(switched("norm", "torch.nn.modules.batchnorm.BatchNorm2d", false).is_empty());
+    assert!(switched("drop", "torch.nn.modules.dropout.Dropout", false).is_empty());
+    let found = switched("body", "torch.nn.modules.container.Sequential", true);
+    assert!(found.contains(&"part-in-evaluation-mode".to_owned()), "{found:?}");
+    assert!(found.contains(&"part-evaluated-in-training-mode".to_owned()), "{found:?}");
 }

@@ -55,8 +55,10 @@ impl About for Subject {
             // What is called without gradients need not be evaluated.
             Subject::Inference { .. } => None,
             Subject::Evaluation | Subject::Training => Some(self.clone()),
-            Subject::TrainedPart { .. } => Some(Subject::TrainedPart { name: ANY.into() }),
-            Subject::EvaluatedPart { .. } => Some(Subject::EvaluatedPart { name: ANY.into() }),
+            // Some parts are switched by themselves on purpose.
+            Subject::TrainedPart { name } | Subject::EvaluatedPart { name } => {
+                (name == ANY).then(|| self.clone())
+            }
         }
     }
 }

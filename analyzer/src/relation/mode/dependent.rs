@@ -65,10 +65,14 @@ impl Dependent {
     }
 }
 
+/// Whether a module of this class does otherwise in training mode by itself.
+pub(super) fn depends(class: &str) -> bool {
+    CLASSES.iter().any(|part| class_name(class).contains(part))
+}
+
 /// The names of modules below a root that do otherwise in training mode, and of all that contain one.
 fn names(root: u32, source: &dyn Source) -> FxHashSet<String> {
     let mut names = FxHashSet::default();
-    let depends = |class: &str| CLASSES.iter().any(|part| class_name(class).contains(part));
     for module in modules_below(root, source).filter(|module| depends(&module.type_name)) {
         let name = module.text.as_str();
         let around = name.match_indices('.').map(|(at, _)| &name[..at]);

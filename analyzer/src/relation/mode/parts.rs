@@ -1,6 +1,7 @@
 //! Parts of a model, in the mode of the module that calls them.
 //!
-//! Of a part that was switched by itself only the topmost module is told: what is below it has the mode of its caller.
+//! Of a part that was switched by itself only the topmost module is told: what is below it has the mode of its caller. One
+//! that is a batch norm or a dropout itself was meant: nobody else switches these one by one.
 
 use std::collections::hash_map::Entry;
 
@@ -8,7 +9,8 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Role, VariableKind, flags};
 
 use super::claim::{Outcome, Subject};
-use super::dependent::Dependent;
+use super::dependent::{Dependent, depends};
+use crate::call::ANY;
 use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
@@ -25,6 +27,7 @@ pub(super) struct Parts {
     /// The modules (dictionary ids) that were called since the evaluation, or the iteration, began.
     called: [Vec<u32>; 2],
     in_mode: [Option<OutcomeId>; 2],
+    any: [Option<SubjectId>; 2],
 }
 
 /// A module whose mode makes a difference.
@@ -116,6 +119,8 @@ impl Parts {
         let in_mode = if training { Outcome::InTraining } else { Outcome::InEvaluation };
         let outcome = &mut self.in_mode[usize::from(training)];
         let outcome = [*outcome.get_or_insert_with(|| cx.numbers.outcome(in_mode))];
+        let any = &mut self.any[usize::from(training)];
+        let any = *any.get_or_insert_with(|| cx.numbers.subject(part_named(ANY, training)));
         for module in self.called[usize::from(training)].drain(..) {
             let Some(part) = self.known.get_mut(&(module, training)) else { continue };
             let Some(called) = part.called.take() else { continue };
@@ -132,14 +137,23 @@ impl Parts {
             window.now = cx.scene.now;
             window.began = streak.began();
             cx.window(&window);
+            let is_meant = || cx.scene.object(module).is_some_and(|object| depends(&object.class));
+            if called.as_caller || !is_meant() {
+                window.subject = any;
+                cx.general(&window);
+            }
         }
     }
 }
 
 fn subject((module, training): Key, cx: &mut Context<'_>) -> Option<SubjectId> {
-    let name = cx.scene.object(module)?.name.clone();
-    let subject = if training { Subject::TrainedPart { name } } else { Subject::EvaluatedPart { name } };
+    let subject = part_named(&cx.scene.object(module)?.name, training);
     Some(cx.numbers.subject(subject))
+}
+
+fn part_named(name: &str, training: bool) -> Subject {
+    let name = name.into();
+    if training { Subject::TrainedPart { name } } else { Subject::EvaluatedPart { name } }
 }
 
 /// Whether none of its parameters is to learn: its mode is part of that.
