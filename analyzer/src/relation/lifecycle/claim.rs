@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{ANY, class_name};
+use crate::call::{ANY, class_name, named};
 use crate::relation::statement::{About, Holds, Says, Statement, When};
 
 /// What a window is of.
@@ -113,8 +113,9 @@ impl Claim {
 
 impl About for Subject {
     fn general(&self) -> Option<Subject> {
-        // Who loads a model's own state loses nothing by it.
-        let Subject::Object { kind, class, cadence } = self else { return None };
+        let Subject::Object { kind, class, cadence } = self else {
+            return Some(Subject::Loading { class: ANY.into() });
+        };
         // How often is up to the program: a phase of training has its own optimizer, and a scheduler may wait for its turn.
         let is_said = match cadence {
             Cadence::Ever | Cadence::Resumed | Cadence::Restored | Cadence::Evaluated => true,
@@ -136,8 +137,8 @@ impl Says for Claim {
         let (kind, class, cadence) = match &self.subject {
             Subject::Object { kind, class, cadence } => (kind, class, cadence),
             Subject::Loading { class } => {
-                let class = class_name(class);
-                return format!("whenever a state is loaded into a `{class}`, it is not the module's own");
+                let class = named(class, "model");
+                return format!("whenever a state is loaded into a {class}, it is not the module's own");
             }
         };
         let class = match class.as_str() {
