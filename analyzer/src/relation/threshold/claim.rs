@@ -17,6 +17,8 @@ pub enum Subject {
         /// The argument that is the bound.
         argument: String,
     },
+    /// A step of an optimizer whose gradients were clipped by their norm.
+    Clipped,
 }
 
 /// What holds in a window, or does not.
@@ -40,10 +42,12 @@ pub const OF_NEW: &str = "max_new";
 
 impl About for Subject {
     fn general(&self) -> Option<Subject> {
-        let Subject::Bound { call, argument } = self;
-        // What the arguments of a script's functions bound only the script can say.
-        let call = call.general().filter(|call| call.role == Role::ClipGrad)?;
-        Some(Subject::Bound { call, argument: argument.clone() })
+        match self {
+            // What the arguments of a script's functions bound only the script can say, and of which gradients a call is given
+            // `Clipped` makes allowance for.
+            Subject::Bound { .. } => None,
+            Subject::Clipped => Some(Subject::Clipped),
+        }
     }
 }
 
@@ -55,7 +59,9 @@ impl Holds for Outcome {
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let Subject::Bound { call, argument } = &self.subject;
+        let Subject::Bound { call, argument } = &self.subject else {
+            return "in every step of an optimizer whose gradients were clipped, their norm is within the bound".into();
+        };
         let subject = if call.role == Role::ClipGrad {
             format!("after every call of {call}, the norm of all gradients is no more than `{argument}`")
         } else if argument.starts_with(OF_NEW) {
@@ -71,12 +77,14 @@ impl Says for Claim {
 
     /// Other bounds may be equal by chance to a width or a number of classes.
     fn is_critical(&self) -> bool {
-        let Subject::Bound { call, argument } = &self.subject;
+        let Subject::Bound { call, argument } = &self.subject else { return true };
         call.role == Role::ClipGrad || argument.starts_with(OF_NEW)
     }
 
     fn calls(&self) -> Vec<&Call> {
-        let Subject::Bound { call, .. } = &self.subject;
-        vec![call]
+        match &self.subject {
+            Subject::Bound { call, .. } => vec![call],
+            Subject::Clipped => Vec::new(),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! back is no longer than its argument `max_...`, or has grown by no more where that speaks of new elements. A bound
 //! that was never nearly reached in the references says nothing.
 pub mod claim;
+mod clipped;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, ValueKind, VariableKind};
@@ -17,13 +18,14 @@ use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{OF_NEW, Outcome, Subject};
+use clipped::{Clipped, euclidean_bound};
 
 /// See the module.
 pub const KIND: Kind =
     Kind { observer: || Box::new(Threshold::default()), structural: false, values_needed: 1, needs: NEEDS };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::ClipGrad, Role::User]),
+    calls: Roles::of(&[Role::ClipGrad, Role::User, Role::Backward, Role::OptimizerStep]),
     arguments: Roles::of(&[Role::ClipGrad, Role::User]),
     results: Roles::of(&[Role::User]),
     variables: &[
@@ -37,6 +39,7 @@ const NEEDS: Needs = Needs {
             of: &[VariableKind::Parameter, VariableKind::Unreached],
             at: &[],
         },
+        States::HOLDERS,
     ],
     ..Needs::NOTHING
 };
@@ -58,6 +61,7 @@ struct Threshold {
     /// The gradients in it, each with the storage of its parameter: what has two names has one gradient.
     summed: FxHashSet<(i64, (u64, u64), u64)>,
     ordinals: FxHashMap<SubjectId, u32>,
+    clipped: Clipped,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +72,7 @@ struct Bounds {
 
 impl Observer for Threshold {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        self.clipped.observe(event, cx);
         match event {
             TraceEvent::Given(frame, arguments) => match frame.target.role {
                 Role::ClipGrad => self.clips(frame, arguments, cx),
@@ -112,12 +117,9 @@ impl Observer for Threshold {
 
 impl Threshold {
     fn clips(&mut self, frame: &Frame, arguments: &[Argument], cx: &Context<'_>) {
-        let of = |name: &str| arguments.iter().find(|a| name_of(a, cx) == Some(name)).and_then(number);
         self.norm = Some(0.0);
         self.summed.clear();
-        // Only the Euclidean norm is known.
-        let euclidean = of("norm_type").is_none_or(|kind| kind == 2.0) && self.given.len() < MOST_OPEN;
-        if let Some(bound) = of("max_norm").filter(|_| euclidean) {
+        if let Some(bound) = euclidean_bound(arguments, cx).filter(|_| self.given.len() < MOST_OPEN) {
             let bounds = vec![("max_norm".to_owned(), bound)];
             self.given.insert(frame.call, Bounds { bounds, length: 0.0 });
         }
