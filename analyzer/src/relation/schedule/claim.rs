@@ -37,6 +37,8 @@ pub enum Subject {
     FirstSteps,
     /// All steps of an optimizer whose rates a scheduler sets.
     WholeRun,
+    /// Two successive steps of a scheduler whose optimizer has stepped before, with no backward between them.
+    InARow,
 }
 
 /// What holds in a window, or does not.
@@ -56,6 +58,8 @@ pub enum Outcome {
     Stays,
     /// Some learning rate of it is not exactly zero.
     AboveZero,
+    /// An optimizer steps between them.
+    Stepped,
     /// In half of them its rate is no less than the ten-thousandth part of its highest.
     LastsOn,
 }
@@ -67,7 +71,7 @@ impl About for Subject {
     fn general(&self) -> Option<Subject> {
         match self {
             Subject::Scheduler { .. } => Some(Subject::Scheduler { class: ANY.into(), model: ANY.into() }),
-            Subject::FirstSteps | Subject::WholeRun => Some(self.clone()),
+            Subject::FirstSteps | Subject::WholeRun | Subject::InARow => Some(self.clone()),
             Subject::RateChange { .. } | Subject::RateInPass { .. } | Subject::Scheduled { .. } => None,
         }
     }
@@ -88,6 +92,7 @@ impl Says for Claim {
             Subject::RateChange { name } => format!("where `{name}` changes"),
             Subject::RateInPass { name } => format!("within a pass over the training data, `{name}`"),
             Subject::Scheduled { name, steps: 1 } => format!("after the first step of schedulers, `{name}`"),
+            Subject::InARow => "between every two successive steps of a scheduler".into(),
             Subject::WholeRun => "by the end of the run, for an optimizer with a scheduler".into(),
             Subject::FirstSteps => "in the first steps of an optimizer".into(),
             Subject::Scheduled { name, steps } => format!("after {steps} steps of schedulers, `{name}`"),
@@ -102,6 +107,7 @@ impl Says for Claim {
             Outcome::ByScheduler => format!("{subject}, a step of a scheduler does it"),
             Outcome::Stays => format!("{subject} does not change"),
             Outcome::AboveZero => format!("{subject}, some learning rate of it is not exactly zero"),
+            Outcome::Stepped => format!("{subject}, an optimizer steps, or a backward runs"),
             Outcome::LastsOn => {
                 format!(
                     "{subject}, at least half of its steps had more than 1/10,000 of its highest learning rate"
@@ -111,6 +117,9 @@ impl Says for Claim {
     }
 
     fn is_critical(&self) -> bool {
-        matches!(self.outcome, Outcome::WorksOnWhatSteps | Outcome::AboveZero | Outcome::LastsOn)
+        matches!(
+            self.outcome,
+            Outcome::WorksOnWhatSteps | Outcome::AboveZero | Outcome::LastsOn | Outcome::Stepped
+        )
     }
 }

@@ -48,6 +48,7 @@ struct Schedule {
     changed: Vec<VarId>,
     /// How many losses there had been when the pass began.
     losses: u32,
+    backwards: u32,
     /// The root module that was trained last (dictionary id).
     model: Option<u32>,
     idle: Idle,
@@ -77,6 +78,8 @@ struct Scheduler {
     steps: u32,
     /// Steps of its optimizer and of all, and losses, at its last step.
     last: (u32, u32, u32),
+    /// Backwards by then.
+    backwards: u32,
 }
 
 impl Observer for Schedule {
@@ -86,12 +89,15 @@ impl Observer for Schedule {
                 let scheduler = cx.scene.object(*id).filter(|object| object.kind == ObjectKind::Scheduler);
                 if let Some(object) = scheduler {
                     let class = object.class.clone();
-                    let made = Scheduler { class, optimizer: *of, steps: 0, last: (0, 0, 0) };
+                    let made = Scheduler { class, optimizer: *of, steps: 0, last: (0, 0, 0), backwards: 0 };
                     self.schedulers.insert(*id, made);
                 }
             }
             TraceEvent::Enter(frame) if frame.counts => match frame.target.role {
-                Role::Backward => self.backward(frame, cx),
+                Role::Backward => {
+                    self.backwards = self.backwards.wrapping_add(1);
+                    self.backward(frame, cx);
+                }
                 // What a scheduler has made of the rates is seen once there has been time to look.
                 Role::OptimizerStep => self.due(frame.object, frame, cx),
                 Role::SchedulerStep => {
@@ -224,9 +230,11 @@ impl Schedule {
         let Some(scheduler) = self.schedulers.get_mut(&frame.object) else { return };
         scheduler.steps = scheduler.steps.saturating_add(1);
         let last = std::mem::replace(&mut scheduler.last, now);
+        let backward = std::mem::replace(&mut scheduler.backwards, self.backwards) != self.backwards;
         if optimizer == 0 || scheduler.steps < 2 {
             return;
         }
+        in_a_row(now.1 > last.1 || backward, now.0 > 0, cx.scene.lost_since(last.2), frame, cx);
         let Some(model) =
             self.model.and_then(|root| cx.scene.object(root)).map(|object| object.class.clone())
         else {
@@ -241,6 +249,17 @@ impl Schedule {
         window.cut = cx.scene.lost_since(last.2).or((now.1 == last.1).then_some(Cut::Unclear));
         cx.window(&window);
     }
+}
+
+/// A schedule may be wound forward before the first step, and may count batches of which several make a step: there a
+/// backward runs between two steps of it.
+fn in_a_row(between: bool, begun: bool, cut: Option<Cut>, frame: &Frame, cx: &mut Context<'_>) {
+    let subject = cx.numbers.subject(Subject::InARow);
+    let outcome = [cx.numbers.outcome(Outcome::Stepped)];
+    let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
+    window.held = if between { &outcome } else { &[] };
+    window.cut = cut.or((!begun).then_some(Cut::Unclear));
+    cx.general(&window);
 }
 
 fn of_rate(subject: Subject, held: &[OutcomeId], frame: &Frame, cx: &mut Context<'_>) {
