@@ -79,11 +79,11 @@ impl About for Subject {
     fn general(&self) -> Option<Subject> {
         match self {
             Subject::Iteration => Some(Subject::Iteration),
-            Subject::Accumulation { .. } => Some(Subject::Accumulation { model: ANY.into() }),
             Subject::AccumulatedLoss { .. } => {
                 Some(Subject::AccumulatedLoss { model: ANY.into(), node: ANY.into() })
             }
-            Subject::Calls { .. } | Subject::Scheduler { .. } => None,
+            // How many batches make a step may grow in the course of a training.
+            Subject::Accumulation { .. } | Subject::Calls { .. } | Subject::Scheduler { .. } => None,
         }
     }
 }

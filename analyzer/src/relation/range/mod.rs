@@ -189,13 +189,25 @@ impl Range {
         if !cx.wants(subject) {
             return;
         }
+        let module = |id| {
+            let name = cx.scene.variables.get(id).name.as_str();
+            name.rsplit_once('.').map_or(name, |(module, _)| module)
+        };
         let mut ids: Vec<VarId> = self.gradients_so_far.keys().copied().collect();
         ids.sort_unstable();
-        for id in ids {
+        // What only shifts a result that is compared with itself has none: the last bias of a critic. Its weight has.
+        let lives = |id: &&VarId| self.gradients_so_far[*id].lived;
+        let living: FxHashSet<String> = ids.iter().filter(lives).map(|&id| module(id).to_owned()).collect();
+        let is_bias = |id: &VarId| cx.scene.variables.get(*id).name.ends_with("bias");
+        let judged = |id: &VarId| {
+            let history = &self.gradients_so_far[id];
+            history.observations >= A_RUN
+                && cx.scene.variables.get(*id).is_held()
+                && (history.lived || !is_bias(id) || !living.contains(module(*id)))
+        };
+        let judged: Vec<VarId> = ids.iter().copied().filter(judged).collect();
+        for id in judged {
             let history = &self.gradients_so_far[&id];
-            if history.observations < A_RUN || !cx.scene.variables.get(id).is_held() {
-                continue;
-            }
             let (frame, iteration, step) = &history.last;
             let mut window = Window::new(subject, NOTHING, frame, 0);
             window.held = if history.lived { &outcome } else { &[] };
