@@ -19,7 +19,7 @@ use traincheck_analyzer::relation::kind;
 use traincheck_analyzer::relation::needs::{EVERY_RELATION, Needs, States};
 use traincheck_analyzer::situation::{Feature, Fields};
 use traincheck_analyzer::source::MemoryTrace;
-use traincheck_schema::record::{Attribute, Direction, ObjectKind, Role, VariableKind, flags};
+use traincheck_schema::record::{Attribute, Direction, ObjectKind, Role, Stage, VariableKind, flags};
 
 /// Runs with something for every relation.
 fn traces() -> Vec<MemoryTrace> {
@@ -64,6 +64,38 @@ fn resumed() -> MemoryTrace {
         torch.backward(&[model]);
         torch.step(optimizer);
         torch.scheduler_step(scheduler);
+    }
+    torch.finish()
+}
+
+/// Two networks that are trained, one of which is called without gradients now and then, in training mode: on a batch of a
+/// loader, or to compute a loss.
+fn samples(loads: bool) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let (generator, critic) = (torch.model("Net", &["weight"]), torch.model("Critic", &["weight"]));
+    torch.part(generator, "drop", "torch.nn.modules.dropout.Dropout");
+    let optimizers = [torch.optimizer("Adam", &[generator]), torch.optimizer("Adam", &[critic])];
+    let loader = torch.loader();
+    for number in 0..60 {
+        for (model, optimizer) in [generator, critic].into_iter().zip(optimizers) {
+            torch.zero_grad(optimizer);
+            torch.forward(model, 10);
+            torch.backward(&[model]);
+            torch.step(optimizer);
+        }
+        if number % 20 == 19 {
+            torch.record.stage = Stage::Evaluation;
+            if loads {
+                torch.record.call("torch.utils.data._Iter.__next__", Role::LoaderNext, loader.id());
+            }
+            torch.no_grad(|torch| {
+                torch.forward(generator, 20);
+                if !loads {
+                    torch.record.call("torch.nn.functional.cross_entropy", Role::Other, 0);
+                }
+            });
+            torch.record.stage = Stage::Training;
+        }
     }
     torch.finish()
 }
@@ -297,8 +329,10 @@ fn unread(declared: &Needs, relations: &[RelationName], traces: &[Anything]) -> 
 
 #[test]
 fn what_it_declares_it_reads() {
-    let traces: Vec<Anything> =
-        (1..=1500).map(|seed| Anything::new(Box::new(move || anything(seed)))).collect();
+    // What takes many steps happens in none of those in which anything does.
+    let samples = [true, false].map(|loads| Anything::new(Box::new(move || samples(loads))));
+    let anything = (1..=1500).map(|seed| Anything::new(Box::new(move || anything(seed))));
+    let traces: Vec<Anything> = samples.into_iter().chain(anything).collect();
     let mut problems = Vec::new();
     for &relation in RelationName::ALL {
         for what in unread(&kind(relation).needs, &[relation], &traces) {

@@ -115,7 +115,7 @@ fn said(looks: bool, iteration: impl Fn(&mut Program)) -> [usize; 3] {
     let trace = program.record.finish(97, None);
     let windows = windows(RelationName::Cover, &mut trace.source());
     let mut said = [0; 3];
-    for window in windows.iter().filter(|window| window.contains("Steps")) {
+    for window in windows.iter().filter(|window| window.contains("(Steps)")) {
         let cleared = window.contains("Cleared");
         match window.contains("cut None") {
             true => said[usize::from(!cleared)] += 1,

@@ -90,6 +90,7 @@ const PARTS: &[(&str, VariableKind)] = &[
 const GROUPS: &[(&str, VariableKind)] = &[
     (".param_groups[0].lr", VariableKind::Hyperparameter),
     (".param_groups[0].params[0]", VariableKind::Unreached),
+    (".state[Net.bias].exp_avg", VariableKind::OptimizerState),
 ];
 const BATCH: &[(&str, VariableKind)] = &[
     (".batch[0]", VariableKind::Batch),
@@ -143,7 +144,8 @@ impl Anything {
         let role = if self.one_in(3) { self.one_of(Role::ALL) } else { self.one_of(&COMMON) };
         let object = self.object(match role {
             Role::ModuleCall | Role::ModeChange => &[ObjectKind::Module],
-            Role::LoadState | Role::ZeroGrad => &[ObjectKind::Module, ObjectKind::Optimizer],
+            Role::LoadState => &[ObjectKind::Module, ObjectKind::Optimizer, ObjectKind::Scheduler],
+            Role::ZeroGrad => &[ObjectKind::Module, ObjectKind::Optimizer],
             Role::OptimizerStep | Role::OptimizerInit => &[ObjectKind::Optimizer],
             Role::SchedulerStep | Role::SchedulerInit => &[ObjectKind::Scheduler],
             Role::ScalerScale | Role::ScalerUnscale | Role::ScalerStep | Role::ScalerUpdate => {

@@ -33,6 +33,12 @@ pub enum Subject {
     Clipping,
     /// What came between a call that clips gradients and the step that uses them.
     Clipped,
+    /// Two successive steps of an optimizer.
+    NextStep,
+    /// All steps of an optimizer together.
+    AllSteps,
+    /// The batches since the last step of an optimizer, where they are several.
+    Batches,
 }
 
 /// Among which calls neighbours are looked for.
@@ -60,6 +66,12 @@ pub enum Outcome {
     Unused,
     /// Gradients are not multiplied by anything.
     Kept,
+    /// The second uses other gradients than the first.
+    Anew,
+    /// Some have a gradient to use that is not zero.
+    Supplied,
+    /// The gradients of all of them are used.
+    AllUsed,
 }
 
 /// In every window of the subject the outcome holds.
@@ -91,19 +103,31 @@ pub fn is_ordered(earlier: Role, later: Role, inner: Role) -> bool {
 impl About for Subject {
     fn general(&self) -> Option<Subject> {
         match self {
-            // Of one scheduler or scaler: what comes between the steps of two is no cycle of either. Of optimizers
-            // `Steps` speaks, which knows more than one way to clear gradients.
+            // Of one scaler: what comes between the steps of two is no cycle of either. Of optimizers `Steps` speaks, which
+            // knows more than one way to clear gradients, and of schedulers `schedule`.
             Subject::Before { call, level: Among::Thread, first } => {
-                let is_one =
-                    (call.object.is_some() || call.function == ANY) && call.role != Role::OptimizerStep;
+                let is_one = (call.object.is_some() || call.function == ANY)
+                    && call.role != Role::OptimizerStep
+                    && call.role != Role::SchedulerStep;
                 let call = call.general().filter(|_| is_one)?;
                 Some(Subject::Before { call, level: Among::Thread, first: *first })
             }
             Subject::Before { level: Among::Same, .. } => None,
+            // Why gradients are cleared is up to the program; whether a step has some to use their contents tell.
+            Subject::Between { earlier, later }
+                if earlier.role == Role::ZeroGrad || later.role == Role::ZeroGrad =>
+            {
+                None
+            }
             Subject::Between { earlier, later } => {
                 Some(Subject::Between { earlier: earlier.general()?, later: later.general()? })
             }
-            Subject::Steps | Subject::Clipping | Subject::Clipped => Some(self.clone()),
+            Subject::Steps
+            | Subject::Clipping
+            | Subject::Clipped
+            | Subject::NextStep
+            | Subject::AllSteps
+            | Subject::Batches => Some(self.clone()),
         }
     }
 }
@@ -112,14 +136,14 @@ impl Holds for Outcome {
     fn general(&self) -> Option<Outcome> {
         match self {
             Outcome::Called { call } => Some(Outcome::Called { call: call.general()? }),
-            Outcome::Cleared | Outcome::Unused | Outcome::Kept => Some(self.clone()),
+            _ => Some(self.clone()),
         }
     }
 
     fn call(&self) -> Option<&Call> {
         match self {
             Outcome::Called { call } => Some(call),
-            Outcome::Cleared | Outcome::Unused | Outcome::Kept => None,
+            _ => None,
         }
     }
 
@@ -135,12 +159,18 @@ impl Says for Claim {
             Outcome::Cleared => "the gradients that the first has used are cleared".into(),
             Outcome::Unused => "no step has used them".into(),
             Outcome::Kept => "they are not multiplied or divided by anything".into(),
+            Outcome::Anew => "it uses other gradients than that".into(),
+            Outcome::Supplied => "there is some gradient to use that is not zero".into(),
+            Outcome::AllUsed => "none of their gradients are cleared before the step".into(),
         };
         match &self.subject {
             Subject::Steps => {
                 format!("between two steps of an optimizer with a backward between them, {inner}")
             }
             Subject::Clipping => format!("whenever gradients of a backward are clipped, {inner}"),
+            Subject::NextStep => format!("in every step of an optimizer behind another step of it, {inner}"),
+            Subject::AllSteps => format!("of all steps of an optimizer, in some {inner}"),
+            Subject::Batches => format!("where an optimizer steps after several batches, {inner}"),
             Subject::Clipped => format!("between clipping of gradients and the step that uses them, {inner}"),
             Subject::Before { call, level, first } => {
                 let place = match level {
@@ -163,7 +193,12 @@ impl Says for Claim {
     fn is_critical(&self) -> bool {
         let Outcome::Called { call: earlier } = &self.outcome else { return true };
         let later = match &self.subject {
-            Subject::Steps | Subject::Clipping | Subject::Clipped => return true,
+            Subject::Steps
+            | Subject::Clipping
+            | Subject::Clipped
+            | Subject::NextStep
+            | Subject::AllSteps
+            | Subject::Batches => return true,
             Subject::Before { call, .. } => call,
             Subject::Between { earlier: first, later } => {
                 return is_ordered(first.role, later.role, earlier.role);
@@ -195,11 +230,10 @@ impl Says for Claim {
         let mut calls = match subject {
             Subject::Before { call, .. } => vec![call],
             Subject::Between { earlier, later } => vec![earlier, later],
-            Subject::Steps | Subject::Clipping | Subject::Clipped => Vec::new(),
+            _ => Vec::new(),
         };
-        match outcome {
-            Outcome::Called { call } => calls.push(call),
-            Outcome::Cleared | Outcome::Unused | Outcome::Kept => {}
+        if let Outcome::Called { call } = outcome {
+            calls.push(call);
         }
         calls
     });
@@ -207,9 +241,8 @@ impl Says for Claim {
     /// So is how many backward passes a step has.
     fn is_of_a_script(&self) -> bool {
         let of_layout = match &self.subject {
-            Subject::Steps | Subject::Clipping | Subject::Clipped => false,
             Subject::Before { call, level, .. } => *level == Among::Same || call.role == Role::Backward,
-            Subject::Between { .. } => false,
+            _ => false,
         };
         of_layout || self.calls().iter().any(|call| call.role == Role::User)
     }

@@ -9,6 +9,8 @@ pub mod claim;
 mod cleared;
 mod clipped;
 mod rescaled;
+mod thrown;
+mod used;
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
@@ -28,6 +30,8 @@ use claim::{Among, FIELDS, Outcome, Subject};
 use cleared::Cleared;
 use clipped::Clipped;
 use rescaled::Rescaled;
+use thrown::Thrown;
+use used::Used;
 
 /// See the module.
 pub const KIND: Kind =
@@ -91,6 +95,8 @@ struct Cover {
     cleared: Cleared,
     clipped: Clipped,
     rescaled: Rescaled,
+    thrown: Thrown,
+    used: Used,
     by_call: ByCall<CallNumbers>,
     held: Vec<OutcomeId>,
 }
@@ -101,6 +107,8 @@ impl Observer for Cover {
         self.cleared.observe(event, cx);
         self.clipped.observe(event, cx);
         self.rescaled.observe(event, cx);
+        self.thrown.observe(event, cx);
+        self.used.observe(event, cx);
         match event {
             TraceEvent::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
             TraceEvent::Leave(frame, _) => {
