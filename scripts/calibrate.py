@@ -8,10 +8,12 @@ scripts/precision.py (`--out`) and scripts/zoo.py (`--out`) have kept. Each run 
     configuration   runs of its program with other command lines
     program         runs of other programs
 
-What the runs differ in, `check` itself says, by what `run.json` has; where the corpus knows more, it counts. Counts for each family of claims (one relation, the same
-kinds of subject and outcome) in how many runs a claim of it came up, and which runs violate one. The result is
-analyzer/library/levels.json, by which `check` tells which alarms count, and the table in docs/levels.md between the two
-marks. Results of single checks are kept in the folder of `--keep`, so that it can be interrupted.
+What the runs differ in, `check` itself says, by what `run.json` has; where the corpus knows more, it counts. Counts for
+each family of claims (one relation, the same kinds of subject and outcome) in how many runs a claim of it came up, and which
+runs violate one: of the alarms, and of the notices that the rules are in doubt of, by their doubt. The result is
+analyzer/library/levels.json, by which `check` tells which alarms count and which notices are alarms, and the tables in
+docs/levels.md between the two marks. Results of single checks are kept in the folder of `--keep`, so that it can be
+interrupted.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import collections
 import concurrent.futures
 import hashlib
 import json
+import math
 import pathlib
 import sys
 import tempfile
@@ -33,6 +36,9 @@ MARKS = "<!-- measured: scripts/calibrate -->", "<!-- /measured -->"
 DIFFERENCES = ("seed", "configuration", "program")
 # References of a check. More would take longer and make more claims that no run violates.
 MOST_REFERENCES = 3
+# As in analyzer/src/library/levels.rs, by which `check` decides; here it is only tried on programs left out.
+BUDGET, ENOUGH_RUNS, ENOUGH_PROGRAMS = 0.02, 30, 10
+DOUBTS = ("few_examples", "fails_elsewhere", "ambiguous")
 # Programs that one of them is checked by, and runs of each.
 OTHER_PROGRAMS, RUNS_OF_EACH = 8, 2
 
@@ -103,55 +109,121 @@ def judge(args, run, references):
         learned, report = pathlib.Path(scratch, "invariants.json"), pathlib.Path(scratch, "report.json")
         infer(args.bin, [one.path for one in references], learned)
         _, said, _ = check(args.bin, run.path, learned, report, "--alarm-budget", "0.999", "--no-library")
-    families = collections.defaultdict(lambda: [0, 0])
+    # What was raised by a measurement before is a notice by the rules, which alone are tried.
+    fared = {doubt: collections.defaultdict(lambda: [0, 0]) for doubt in (None, *DOUBTS)}
     for invariant in said["invariants"]:
-        if invariant["level"] == "alarm" and invariant["status"] in ("held", "violated"):
-            families[invariant["family"]][0] += 1
-            families[invariant["family"]][1] += invariant["status"] == "violated"
-    alarms = {family for finding in said["findings"] if finding["level"] == "alarm" for family in of_finding(finding, said)}
+        if invariant["status"] in ("held", "violated") and (invariant["doubt"] or invariant["level"] == "alarm"):
+            of = fared[invariant["doubt"]][invariant["family"]]
+            of[0] += 1
+            of[1] += invariant["status"] == "violated"
     difference = said["difference"]["from_references"]
     if difference == "seed" and run.configuration not in (one.configuration for one in references):
         difference = "configuration"
-    result = {"difference": difference, "families": dict(families), "alarms": sorted(alarms)}
+    result = {"difference": difference, "families": fared.pop(None), "notices": fared}
     kept.write_text(json.dumps(result) + "\n")
     return result
 
 
-def of_finding(finding, said):
-    family = {invariant["id"]: invariant["family"] for invariant in said["invariants"]}
-    return [family[broken["id"]] for broken in finding["invariants"] if broken["level"] == "alarm"]
+def add(families, run, found):
+    """Adds how families fared in a run; those that it violates."""
+    for family, (claims, violated) in found.items():
+        fared = families.setdefault(family, {"runs": set(), "claims": 0, "broken": set()})
+        fared["runs"].add(run.name)
+        fared["claims"] += claims
+        if violated:
+            fared["broken"].add(run.name)
+    return [family for family, (_, violated) in found.items() if violated]
 
 
 def measure(args, programs):
     todo = list(checks(programs))
-    measured = {difference: {"programs": set(), "runs": set(), "families": {}} for difference in DIFFERENCES}
+    measured = {difference: {"runs": set(), "families": {}, "notices": {}} for difference in DIFFERENCES}
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for number, (run, found) in enumerate(
             zip((run for run, _ in todo), pool.map(lambda pair: judge(args, *pair), todo), strict=True), start=1
         ):
             of = measured[found["difference"]]
-            of["programs"].add(run.program)
             of["runs"].add(run.name)
-            for family, (claims, _) in found["families"].items():
-                fared = of["families"].setdefault(family, {"runs": set(), "claims": 0, "broken": set()})
-                fared["runs"].add(run.name)
-                fared["claims"] += claims
-                if family in found["alarms"]:
-                    fared["broken"].add(run.name)
-            if found["alarms"]:
-                print(f"  {run.name} ({found['difference']}): {'; '.join(found['alarms'])}", file=sys.stderr)
+            broken = add(of["families"], run, found["families"])
+            for doubt, families in found["notices"].items():
+                add(of["notices"].setdefault(doubt, {}), run, families)
+            if broken:
+                print(f"  {run.name} ({found['difference']}): {'; '.join(broken)}", file=sys.stderr)
             if number % 50 == 0:
                 print(f"  {number} of {len(todo)}", file=sys.stderr, flush=True)
     return measured
 
 
+def programs_of(runs):
+    return {run.split("/")[0] for run in runs}
+
+
+def without(of, program):
+    """What was measured without a program's runs."""
+
+    def rest(runs):
+        return {run for run in runs if not run.startswith(f"{program}/")}
+
+    def left(families):
+        return {name: fared | {"runs": rest(fared["runs"]), "broken": rest(fared["broken"])} for name, fared in families.items()}
+
+    notices = {doubt: left(families) for doubt, families in of["notices"].items()}
+    return {"runs": rest(of["runs"]), "families": left(of["families"]), "notices": notices}
+
+
+def upper_bound(seen, of):
+    """Of a rate, with 95 % confidence (Clopper and Pearson, one-sided): see analyzer/src/library/bound.rs."""
+    if seen >= of:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        rate = (low + high) / 2
+        at_most = sum(math.comb(of, case) * rate**case * (1 - rate) ** (of - case) for case in range(seen + 1))
+        low, high = (rate, high) if at_most > 0.05 else (low, rate)
+    return high
+
+
+def decide(of):
+    """The families that are no longer alarms, and those of notices that are alarms, with their doubts: as `check` does."""
+    alarmed, lowered, raised = set(), set(), []
+
+    def takes(fared):
+        nonlocal alarmed
+        union = alarmed | fared["broken"]
+        fits = upper_bound(len(union), len(of["runs"])) <= BUDGET
+        alarmed = union if fits else alarmed
+        return fits
+
+    for family, fared in sorted(of["families"].items(), key=lambda item: (len(item[1]["broken"]), item[0])):
+        if fared["broken"] and not takes(fared):
+            lowered.add(family)
+    notices = [(DOUBTS.index(doubt), name, fared) for doubt, all in of["notices"].items() for name, fared in all.items()]
+    for doubt, family, fared in sorted(notices, key=lambda item: (len(item[2]["broken"]), *item[:2])):
+        enough = len(fared["runs"]) >= ENOUGH_RUNS and len(programs_of(fared["runs"])) >= ENOUGH_PROGRAMS
+        if enough and family not in lowered and takes(fared):
+            raised.append((DOUBTS[doubt], family))
+    return lowered, raised
+
+
+def left_out(of):
+    """The runs that raise a false alarm by what the other programs bear out: of alarms by the rules, and of notices."""
+    by_alarms, by_notices = set(), set()
+    for program in programs_of(of["runs"]):
+        lowered, raised = decide(without(of, program))
+        alarms = [fared for family, fared in of["families"].items() if family not in lowered]
+        notices = [of["notices"][doubt][family] for doubt, family in raised]
+        by_alarms |= {run for fared in alarms for run in fared["broken"] if run.startswith(f"{program}/")}
+        by_notices |= {run for fared in notices for run in fared["broken"] if run.startswith(f"{program}/")}
+    return by_alarms, by_notices
+
+
 def table(measured):
-    """The families that some clean run violates, as Markdown."""
+    """The families that some clean run violates, and those of notices that are alarms, as Markdown."""
     lines = []
     for difference, of in measured.items():
         broken = set().union(*(fared["broken"] for fared in of["families"].values()))
         lines.append(
-            f"Another {difference}: {len(of['runs'])} runs of {len(of['programs'])} programs, "
+            f"Another {difference}: {len(of['runs'])} runs of {len(programs_of(of['runs']))} programs, "
             f"{sum(fared['claims'] for fared in of['families'].values())} claims of {len(of['families'])} families; "
             f"{len(broken)} runs violate one."
         )
@@ -161,24 +233,45 @@ def table(measured):
             if fared["broken"]:
                 runs = f"{len(fared['broken'])}: {', '.join(sorted(fared['broken'])[:3])}"
                 lines.append(f"| {family} | {len(fared['runs'])} | {fared['claims']} | {runs} |")
-        lines.append("")
+        _, raised = decide(of)
+        tried = sum(len(families) for families in of["notices"].values())
+        lines += ["", f"Of {tried} families of notices {len(raised)} are alarms."]
+        if raised:
+            lines += ["", "| family | doubt | runs in which it came up | programs | claims | runs that violate it |"]
+            lines += ["|---|---|---|---|---|---|"]
+        for doubt, family in sorted(raised, key=lambda item: item[::-1]):
+            fared = of["notices"][doubt][family]
+            counts = len(fared["runs"]), len(programs_of(fared["runs"])), fared["claims"], len(fared["broken"])
+            lines.append(f"| {family} | {doubt.replace('_', ' ')} | {' | '.join(map(str, counts))} |")
+        by_alarms, by_notices = left_out(of)
+        runs, all = len(of["runs"]), len(by_alarms | by_notices)
+        lines += [
+            "",
+            f"Each program by what the others bear out: {all} of {runs} runs raise a false alarm, at most "
+            f"{upper_bound(all, runs) * 100:.1f} % (95 %); {len(by_notices - by_alarms)} of them only by what was a notice.",
+            "",
+        ]
     return "\n".join(lines)
 
 
 def write(measured, output, guide):
     def fared(of):
-        numbers = {"runs": len(of["runs"]), "claims": of["claims"]}
+        numbers = {"runs": len(of["runs"]), "programs": len(programs_of(of["runs"])), "claims": of["claims"]}
         return numbers | ({"broken": sorted(of["broken"])} if of["broken"] else {})
+
+    def in_order(families):
+        return {family: fared(found) for family, found in sorted(families.items())}
 
     differences = {
         difference: {
-            "programs": len(of["programs"]),
+            "programs": len(programs_of(of["runs"])),
             "runs": len(of["runs"]),
-            "families": {family: fared(found) for family, found in sorted(of["families"].items())},
+            "families": in_order(of["families"]),
+            "notices": {doubt: in_order(of["notices"][doubt]) for doubt in DOUBTS if of["notices"].get(doubt)},
         }
         for difference, of in measured.items()
     }
-    levels = {"format": "traincheck-levels", "version": 1, "differences": differences}
+    levels = {"format": "traincheck-levels", "version": 2, "differences": differences}
     output.write_text(json.dumps(levels, indent=2, ensure_ascii=False) + "\n")
     text = guide.read_text()
     before, rest = text.split(MARKS[0])

@@ -1,7 +1,8 @@
 //! What an invariant means, for people: its relation, its level, and what a violation would speak for.
 
 use crate::infer::ENOUGH;
-use crate::invariants::{Invariant, Invariants, Level};
+use crate::invariants::{Doubt, Invariant, Invariants, Level};
+use crate::library::levels::{self, BUDGET};
 use crate::relation;
 use crate::relation::claim::RelationName;
 use crate::relation::statement::Literal;
@@ -35,8 +36,14 @@ pub fn relation_text(relation: RelationName, is_of_library: bool) -> Vec<String>
     parts.into_iter().filter(is_wanted).collect()
 }
 
-/// Why an invariant has its level, as far as the file of invariants shows.
+/// Why an invariant has its level, as far as the file of invariants shows, and for which runs it has another one.
 pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
+    let by_the_rules = text_of_the_rules(invariant, invariants);
+    let measured = levels::built_in().decide(BUDGET).text(invariant).filter(|_| invariant.tried.is_none());
+    [by_the_rules].into_iter().chain(measured).collect::<Vec<_>>().join("; ")
+}
+
+fn text_of_the_rules(invariant: &Invariant, invariants: &Invariants) -> String {
     let kind = relation::kind(invariant.claim.relation());
     let literal = invariant.claim.literal().map_or("", Literal::text);
     let held: Vec<u64> =
@@ -67,6 +74,13 @@ pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
         Level::Notice if !literal.is_empty() => {
             format!("notice: it speaks of {literal}, which the references cannot vary")
         }
+        Level::Notice if invariant.doubt == Some(Doubt::Ambiguous) => {
+            "notice: it fits a weaker claim as well; `traincheck infer --explain` says which rules it misses".into()
+        }
+        Level::Notice if invariant.doubt == Some(Doubt::FailsElsewhere) => {
+            "notice: learned on a part of the reference runs, it fails in the rest; `traincheck infer --explain` says where"
+                .into()
+        }
         Level::Notice if held.iter().any(|&count| count < ENOUGH) && !kind.structural => {
             format!("notice: in some run it came up fewer than {ENOUGH} times")
         }
@@ -74,8 +88,8 @@ pub fn level_text(invariant: &Invariant, invariants: &Invariants) -> String {
             "notice: it came up in one of the reference runs only".into()
         }
         Level::Notice => {
-            "notice: it does not hold where it was not learned, or fits a weaker claim as well; `traincheck infer \
-             --explain` says which"
+            "notice: too little speaks for it, or its level was lowered by hand; `traincheck infer --explain` says which \
+             rules it misses"
                 .into()
         }
     }

@@ -33,6 +33,30 @@ pub enum Level {
     Notice,
 }
 
+/// Why a claim whose violation can be an error of training is a notice all the same. Each says how sure the references
+/// leave it, so what was measured of such claims can overrule it. From the lightest to the gravest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Too little speaks for it, in some run, in the first half of all, or in all but one.
+    FewExamples,
+    /// Learned on a part of the references, it fails in the rest.
+    FailsElsewhere,
+    /// A weaker claim fits the references as well.
+    Ambiguous,
+}
+
+/// How claims of the family of an invariant fared on clean runs that differ from their references as the run at hand does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Rate {
+    /// In how many runs one came up.
+    pub runs: u64,
+    /// Of how many programs these are.
+    pub programs: u64,
+    /// In how many of the runs one was violated.
+    pub broken: u64,
+}
+
 /// Everything that was learned. The default: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +119,9 @@ pub struct Invariant {
     pub text: String,
     /// What a violation means.
     pub level: Level,
+    /// Of a notice: the gravest reason why it is no alarm. None where it could not be one whatever was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// What is claimed.
     pub claim: Claim,
     /// Where; empty: everywhere.
@@ -109,6 +136,9 @@ pub struct Invariant {
     /// No file of invariants has such.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub tried: Option<Tried>,
+    /// By what its level was decided when a run was checked, where it is not that of the file.
+    #[serde(skip)]
+    pub measured: Option<Rate>,
 }
 
 /// On which programs a claim that names nothing of a program was tried.
@@ -121,6 +151,9 @@ pub struct Tried {
     pub runs: u64,
     /// Windows with a verdict in these.
     pub windows: u64,
+    /// How many of the runs are of programs of which kind, as far as it is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<String, u64>,
     /// In how many runs of which program it did not always hold.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub broken: BTreeMap<String, u64>,
@@ -148,7 +181,18 @@ impl Invariant {
         }
         let text = capitalised(&text);
         let confidence = confidence(evidence.iter().map(|run| run.positive).sum());
-        Invariant { id, text, level, claim, precondition, evidence, confidence, tried: None }
+        Invariant {
+            id,
+            text,
+            level,
+            doubt: None,
+            claim,
+            precondition,
+            evidence,
+            confidence,
+            tried: None,
+            measured: None,
+        }
     }
 }
 
@@ -306,7 +350,8 @@ impl Invariants {
             [program].into_iter().chain(self.runs.iter().map(|run| run.program.as_deref())).collect();
         // That of this run is the first.
         let programs = program::numbered(&programs);
-        for invariant in invariants.invariants.iter_mut().filter(|i| i.level == Level::Alarm) {
+        let may_be_alarms = |i: &&mut Invariant| i.level == Level::Alarm || i.doubt.is_some();
+        for invariant in invariants.invariants.iter_mut().filter(may_be_alarms) {
             let runs =
                 programs[1..].iter().zip(&invariant.evidence).filter(|(_, evidence)| evidence.positive > 0);
             let speaking: BTreeSet<usize> = runs.map(|(program, _)| *program).collect();
@@ -314,6 +359,8 @@ impl Invariants {
                 invariant.claim.says().is_of_a_script() || OptionalPart::of(&invariant.claim).is_some();
             if !speaking.contains(&programs[0]) && (speaking.len() < 2 || of_a_script) {
                 invariant.level = Level::Notice;
+                // Whatever was measured: clean runs of other programs do break habits.
+                invariant.doubt = None;
             }
         }
         Cow::Owned(invariants)

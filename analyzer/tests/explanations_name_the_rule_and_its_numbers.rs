@@ -8,7 +8,7 @@ use support::scripts::Script;
 use traincheck_analyzer::call::Call;
 use traincheck_analyzer::evidence::{RunEvidence, SubjectEvidence};
 use traincheck_analyzer::infer::{Learned, Reference, learn, reasons};
-use traincheck_analyzer::invariants::ReferenceRun;
+use traincheck_analyzer::invariants::{Doubt, Invariant, Level, ReferenceRun};
 use traincheck_analyzer::relation::claim::{Outcome, Subject};
 use traincheck_analyzer::relation::{contain, moving};
 use traincheck_analyzer::situation::{Feature, Situation, Value};
@@ -72,7 +72,7 @@ impl Run {
 
 fn text(learned: &Learned) -> String {
     let mut text = String::new();
-    reasons::write(learned, &mut text).unwrap();
+    reasons::write(learned, |_| None, &mut text).unwrap();
     text
 }
 
@@ -118,6 +118,30 @@ fn every_rule_has_a_line() {
     let backward = learn(vec![b.named("b"), a.named("a")]);
     assert_eq!(forward, backward);
     insta::assert_snapshot!(text(&forward));
+    let doubts = forward.invariants.invariants.iter().map(|one| (one.text.split('`').nth(1), one.doubt));
+    let doubts: BTreeMap<Option<&str>, Option<Doubt>> = doubts.collect();
+    for (function, doubt) in [
+        ("good", None),
+        ("harmless", None),
+        ("few", Some(Doubt::FewExamples)),
+        ("late", Some(Doubt::FewExamples)),
+        ("only_in_a", Some(Doubt::FewExamples)),
+        ("fails_later", Some(Doubt::FailsElsewhere)),
+        ("fails_in_b", Some(Doubt::FailsElsewhere)),
+    ] {
+        assert_eq!(doubts.get(&Some(function)), Some(&doubt), "{function}");
+    }
+}
+
+#[test]
+fn where_a_level_was_measured_the_line_says_so() {
+    let traces: Vec<_> = (1..3).map(|seed| Script { seed, ..Script::default() }.run().finish()).collect();
+    let learned = learn(references(&traces));
+    let mut text = String::new();
+    let measured = |one: &Invariant| (one.level == Level::Alarm).then(|| "measured: a notice".to_owned());
+    reasons::write(&learned, measured, &mut text).unwrap();
+    let alarms: Vec<&str> = text.lines().filter(|line| line.starts_with("alarm     ")).collect();
+    assert!(alarms.len() > 10 && alarms.iter().all(|line| line.ends_with(": measured: a notice")), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod support;
 use support::torch::{Model, Optimizer, Torch};
 use support::{Value, alarms, checked, learn};
 use traincheck_analyzer::check::Status;
-use traincheck_analyzer::invariants::{Invariants, Level};
+use traincheck_analyzer::invariants::{Doubt, Invariants, Level};
 use traincheck_analyzer::source::MemoryTrace;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
@@ -102,7 +102,13 @@ fn what_one_program_of_several_does_is_a_notice_for_others() {
         invariant.evidence[1] = Default::default();
     }
     assert_eq!(count(&invariants.for_program(Some("one.py"))), all);
-    assert_eq!(count(&invariants.for_program(Some("three.py"))), 0);
+    // Nor may what was measured make alarms of them, or of what was in doubt before.
+    invariants.invariants.iter_mut().for_each(|one| one.doubt = Some(Doubt::FewExamples));
+    let others = invariants.for_program(Some("three.py"));
+    assert_eq!(count(&others), 0);
+    assert!(others.invariants.iter().all(|one| one.doubt.is_none()));
+    let own = invariants.for_program(Some("one.py"));
+    assert!(own.invariants.iter().all(|one| one.doubt.is_some()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use traincheck_schema::record::{Role, VariableKind};
 
 use crate::call::Call;
 use crate::engine::{self, Passed};
-use crate::invariants::{Invariant, Invariants, Level};
+use crate::invariants::{Invariant, Invariants};
 use crate::precondition::Precondition;
 use crate::relation::Part;
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
@@ -117,10 +117,15 @@ impl Checked {
         }
     }
 
-    /// Invariants of a level that came to an end, as counted by `which`.
-    pub fn count(&self, invariants: &Invariants, level: Level, which: impl Fn(Status) -> bool) -> usize {
-        let of_level = invariants.invariants.iter().zip(&self.tallies).filter(|(i, _)| i.level == level);
-        of_level.filter(|(_, tally)| which(tally.status())).count()
+    /// Invariants for which `counts` holds that came to an end for which `which` does.
+    pub fn count(
+        &self,
+        invariants: &Invariants,
+        counts: impl Fn(&Invariant) -> bool,
+        which: impl Fn(Status) -> bool,
+    ) -> usize {
+        let all = invariants.invariants.iter().zip(&self.tallies);
+        all.filter(|(one, tally)| counts(one) && which(tally.status())).count()
     }
 }
 

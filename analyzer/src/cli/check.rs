@@ -60,9 +60,8 @@ pub(super) fn check(run: &Run, ended: Option<EndInfo>, by: &By, basis: &Basis) -
     let mut invariants = learned.unwrap_or_default();
     let difference = (!invariants.runs.is_empty())
         .then(|| Difference::of(program, runs::arguments(run), &invariants.runs));
-    let lowered = difference.map(|difference| {
-        (difference, levels::built_in().lower(&mut invariants, difference, by.alarm_budget))
-    });
+    let measured =
+        difference.map(|difference| levels::built_in().apply(&mut invariants, difference, by.alarm_budget));
     match &basis.library {
         Some(library) => library.join(&mut invariants, program),
         None => invariants.excused.clear(),
@@ -77,7 +76,7 @@ pub(super) fn check(run: &Run, ended: Option<EndInfo>, by: &By, basis: &Basis) -
     let judged = basis.suppressions.as_ref().map(|suppressions| suppressions.judge(&invariants, &today));
     let mut report = Report::judged(runs::name(&run.folder), &invariants, &checked, &basis.causes, judged);
     (report.from, report.ended) = (by.options(), ended);
-    (report.explained, report.lowered) = (explained, lowered);
+    (report.explained, report.measured) = (explained, measured);
     match by.print(&report, &run.folder) {
         // Whoever closed the pipe has seen enough; the verdict is what it is.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use traincheck_analyzer::infer::{Learned, learn, reasons};
 use traincheck_analyzer::invariants::{Excuse, Invariants, count_by_relation};
+use traincheck_analyzer::library::levels::{self, BUDGET};
 use traincheck_analyzer::program;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
@@ -40,8 +41,8 @@ pub struct Args {
     /// Number of threads, of which no more than four per core are used; 0 uses one per core
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, allow_negative_numbers = true)]
     threads: usize,
-    /// Print, for every claim that was rejected or is only a notice, the rule that decided it: one line each, on
-    /// stdout or in FILE
+    /// Print, for every claim that was rejected or is only a notice, the rule that decided it, and where measured rates decide
+    /// otherwise: one line each, on stdout or in FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     explain: Option<PathBuf>,
 }
@@ -142,7 +143,8 @@ fn sum_up(invariants: &Invariants, file: &Path) -> io::Result<()> {
 
 fn write_explanation(learned: &Learned, file: &Path) -> Result<()> {
     let mut text = String::new();
-    reasons::write(learned, &mut text)?;
+    let levels = levels::built_in().decide(BUDGET);
+    reasons::write(learned, |invariant| levels.text(invariant), &mut text)?;
     if file == Path::new("-") {
         io::stdout().write_all(text.as_bytes())?;
         return Ok(());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::judge::doubt;
 use super::{Rejection, Shortfall, Verdict};
 use crate::invariants::{Invariant, Level};
 use crate::relation::claim::Claim;
@@ -28,6 +29,7 @@ pub fn without_implied(verdicts: Vec<Verdict>) -> Vec<Verdict> {
         (Verdict::Kept(mut invariant, mut shortfalls), Change::Demote) => {
             invariant.level = Level::Notice;
             shortfalls.push(Shortfall::Ambiguous);
+            invariant.doubt = doubt(&shortfalls);
             Verdict::Kept(invariant, shortfalls)
         }
         (verdict, _) => verdict,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Verdict;
 use crate::evidence::{Half, MOST_SITUATIONS, SubjectEvidence};
-use crate::invariants::{Evidence, Invariant, Level};
+use crate::invariants::{Doubt, Evidence, Invariant, Level};
 use crate::precondition::{Clause, Example, Precondition, nearest, separate};
 use crate::relation;
 use crate::relation::claim::{Claim, Outcome};
@@ -91,6 +91,28 @@ pub enum Shortfall {
     Ambiguous,
 }
 
+impl Shortfall {
+    /// What of it measurement can overrule. That a violation is no error of training is not for a rate to say, nor that
+    /// the references cannot vary a thing: what holds in all runs that were measured may be as they all have it.
+    pub fn doubt(&self) -> Option<Doubt> {
+        match self {
+            Shortfall::Harmless | Shortfall::Literal(_) => None,
+            Shortfall::FewExamples { .. }
+            | Shortfall::OneRun { .. }
+            | Shortfall::LateExamples
+            | Shortfall::LeftOut { counter_examples: 0, .. } => Some(Doubt::FewExamples),
+            Shortfall::SecondHalf { .. } | Shortfall::LeftOut { .. } => Some(Doubt::FailsElsewhere),
+            Shortfall::Ambiguous => Some(Doubt::Ambiguous),
+        }
+    }
+}
+
+/// The gravest doubt, if there is one and nothing else is against an alarm.
+pub fn doubt(lacks: &[Shortfall]) -> Option<Doubt> {
+    let doubts: Option<Vec<Doubt>> = lacks.iter().map(Shortfall::doubt).collect();
+    doubts?.into_iter().max()
+}
+
 /// Turns a claim into an invariant if the runs bear it out, with what it lacks to be an alarm.
 pub fn judge(claim: Claim, runs: &[&SubjectEvidence], thinned: &BTreeSet<&str>) -> Verdict {
     let (precondition, evidence) = match support(&claim, runs, thinned) {
@@ -99,7 +121,9 @@ pub fn judge(claim: Claim, runs: &[&SubjectEvidence], thinned: &BTreeSet<&str>) 
     };
     let shortfalls = shortfalls(&claim, runs, &evidence);
     let level = if shortfalls.is_empty() { Level::Alarm } else { Level::Notice };
-    Verdict::Kept(Invariant::new(claim, precondition, level, evidence), shortfalls)
+    let mut invariant = Invariant::new(claim, precondition, level, evidence);
+    invariant.doubt = doubt(&shortfalls);
+    Verdict::Kept(invariant, shortfalls)
 }
 
 /// Where the claim holds, and what each run says of it.

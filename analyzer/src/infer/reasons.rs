@@ -7,31 +7,40 @@ use crate::invariants::{Invariant, ReferenceRun};
 use crate::relation::claim::Claim;
 use crate::words::{capitalised, plural};
 
-/// Writes a line for every claim that is no alarm, in the order of the claims. Runs are called by their names.
+/// Writes a line for every claim that is no alarm, in the order of the claims. Runs are called by their names. `measured`
+/// says of an invariant for which runs it has another level; an alarm of which it does has a line, too.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(learned: &Learned, out: &mut impl Write) -> fmt::Result {
+pub fn write(
+    learned: &Learned,
+    measured: impl Fn(&Invariant) -> Option<String>,
+    out: &mut impl Write,
+) -> fmt::Result {
     let runs = &learned.invariants.runs;
     for verdict in &learned.verdicts {
         match verdict {
-            // An alarm lacks nothing.
-            Verdict::Kept(_, lacks) if lacks.is_empty() => {}
-            Verdict::Kept(invariant, lacks) => notice(invariant, lacks, runs, out)?,
+            Verdict::Kept(invariant, lacks) => kept(invariant, lacks, measured(invariant), runs, out)?,
             Verdict::Rejected(claim, why) => rejected(claim, why, runs, out)?,
         }
     }
     Ok(())
 }
 
-fn notice(
+fn kept(
     invariant: &Invariant,
     lacks: &[Shortfall],
+    measured: Option<String>,
     runs: &[ReferenceRun],
     out: &mut impl Write,
 ) -> fmt::Result {
-    let lacks: Vec<String> = lacks.iter().map(|lack| shortfall(lack, runs)).collect();
-    writeln!(out, "notice    {}  {}: {}", invariant.id, invariant.text, lacks.join("; "))
+    // An alarm lacks nothing.
+    let level = if lacks.is_empty() { "alarm" } else { "notice" };
+    let why: Vec<String> = lacks.iter().map(|lack| shortfall(lack, runs)).chain(measured).collect();
+    if why.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{level:8}  {}  {}: {}", invariant.id, invariant.text, why.join("; "))
 }
 
 fn shortfall(lack: &Shortfall, runs: &[ReferenceRun]) -> String {

@@ -7,6 +7,7 @@ use super::{Counts, Report, Verdict, status_word};
 use crate::check::{Contents, Gradient, StackEntry, Status, Tally, VariableNote, Violation};
 use crate::invariants::{Invariant, Level};
 use crate::library::family::family;
+use crate::library::levels::Applied;
 use crate::relation::sink::Why;
 
 /// What the field `version` says.
@@ -40,11 +41,16 @@ pub fn value(report: &Report<'_>) -> Value {
         "counts": {"alarm": of_level(Level::Alarm), "notice": of_level(Level::Notice)},
         "tested": tested(report),
         "excused": report.invariants.excused.iter().map(|one| json!({"id": one.id, "text": one.text})).collect::<Vec<_>>(),
-        "difference": report.lowered.map(|(difference, lowered)| json!({"from_references": difference, "lowered": lowered})),
+        "difference": report.measured.map(difference),
         "findings": report.findings.iter().map(|f| finding(f, report)).collect::<Vec<_>>(),
         "suppressions": suppressions(report),
         "invariants": invariants.map(|(index, (i, tally))| status(index, i, tally, report)).collect::<Vec<_>>(),
     })
+}
+
+fn difference(applied: Applied) -> Value {
+    let Applied { difference, lowered, raised } = applied;
+    json!({"from_references": difference, "lowered": lowered, "raised": raised})
 }
 
 fn tested(report: &Report<'_>) -> Value {
@@ -159,6 +165,7 @@ fn broken(broken: &Broken<'_>, report: &Report<'_>) -> Value {
         },
         "references": references,
         "library": broken.invariant.tried,
+        "measured": broken.invariant.measured,
     })
 }
 
@@ -214,6 +221,8 @@ fn status(index: usize, invariant: &Invariant, tally: &Tally, report: &Report<'_
     json!({
         "id": invariant.id,
         "level": invariant.level,
+        "doubt": invariant.doubt,
+        "measured": invariant.measured,
         "text": invariant.text,
         "family": family(&invariant.claim),
         "library": invariant.tried.is_some(),

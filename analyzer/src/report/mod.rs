@@ -11,8 +11,8 @@ use traincheck_schema::run::EndInfo;
 
 use crate::cause::{self, Causes};
 use crate::check::{Checked, Status};
-use crate::difference::Difference;
 use crate::invariants::{Invariant, Invariants, Level};
+use crate::library::levels::Applied;
 use crate::scene::Cut;
 use crate::suppress::Judged;
 use configured::Explained;
@@ -70,8 +70,8 @@ pub struct Report<'a> {
     pub suppressed: Option<Judged<'a>>,
     /// Options of the command line that explain violations.
     pub explained: Explained,
-    /// In what the run differs from the references, and how many alarms are notices for that.
-    pub lowered: Option<(Difference, usize)>,
+    /// In what the run differs from the references, and what became of levels for that.
+    pub measured: Option<Applied>,
     /// The gravest first.
     pub findings: Vec<Finding<'a>>,
     /// The verdict.
@@ -124,7 +124,7 @@ impl<'a> Report<'a> {
             checked,
             suppressed,
             explained: Explained::new(),
-            lowered: None,
+            measured: None,
             findings: Vec::new(),
             verdict: Verdict::Clean,
         };
@@ -192,7 +192,9 @@ impl<'a> Report<'a> {
     }
 
     fn judge(&self) -> Verdict {
-        let alarms = |which: fn(Status) -> bool| self.checked.count(self.invariants, Level::Alarm, which);
+        let alarms = |which: fn(Status) -> bool| {
+            self.checked.count(self.invariants, |one| one.level == Level::Alarm, which)
+        };
         if self.counts(Level::Alarm).violated > 0 {
             return Verdict::Alarms;
         }
@@ -211,9 +213,14 @@ impl<'a> Report<'a> {
                 "no backward pass was seen in this run: nothing was trained, or not where it can be recorded"
             });
         }
-        let short = alarms(|status| matches!(status, Status::Undecided(Cut::First | Cut::End)));
-        let unseen = alarms(|status| status == Status::Undecided(Cut::Loss));
-        if 2 * (short + unseen) > triggered {
+        // What was raised is mostly of what comes up rarely: that it did not here says nothing of the run.
+        let by_the_rules = |which: fn(Status) -> bool| {
+            let counts = |one: &Invariant| one.level == Level::Alarm && one.measured.is_none();
+            self.checked.count(self.invariants, counts, which)
+        };
+        let short = by_the_rules(|status| matches!(status, Status::Undecided(Cut::First | Cut::End)));
+        let unseen = by_the_rules(|status| status == Status::Undecided(Cut::Loss));
+        if 2 * (short + unseen) > by_the_rules(|status| status != Status::NotTriggered) {
             return Verdict::NoVerdict(if self.has_no_module() {
                 NO_MODULE
             } else if unseen > short {

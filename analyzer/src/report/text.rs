@@ -6,7 +6,8 @@ use super::finding::{Finding, Related};
 use super::{Counts, Report, Tested, Verdict, status_word};
 use crate::call::short;
 use crate::check::{Gradient, StackEntry, Status, VariableNote};
-use crate::invariants::{Invariant, Invariants, Level, Tried};
+use crate::invariants::{Invariant, Invariants, Level, Rate, Tried};
+use crate::library::levels::Applied;
 use crate::suppress::Suppression;
 use crate::words::{plural, printable, uncapitalised};
 
@@ -115,6 +116,9 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
         writeln!(out, "  Expected: {text}.")?;
         write!(out, "    {}; ", references(broken.invariant, report.invariants))?;
         writeln!(out, "failed here {} of {} times.", tally.violated, tally.violated + tally.held)?;
+        if let Some(rate) = broken.invariant.measured {
+            writeln!(out, "    {}.", measured(broken.invariant.level, rate))?;
+        }
         for instead in broken.instead() {
             writeln!(out, "    Instead: {instead}.")?;
         }
@@ -214,6 +218,17 @@ fn of_library(tried: &Tried) -> String {
     let broken: u64 = tried.broken.values().sum();
     let of = if broken == 0 { "all".to_owned() } else { format!("{} of", tried.runs - broken) };
     format!("Held in {of} {} runs of {} programs (library)", tried.runs, tried.programs)
+}
+
+/// By what a level was decided: `An alarm as was measured: 0 of 240 clean runs of 60 programs violate such a claim`.
+fn measured(level: Level, rate: Rate) -> String {
+    let Rate { runs, programs, broken } = rate;
+    let level = match level {
+        Level::Alarm => "An alarm",
+        Level::Notice => "A notice",
+    };
+    let programs = plural(programs, "program");
+    format!("{level} as was measured: {broken} of {runs} clean runs of {programs} violate such a claim")
 }
 
 fn times(count: u64) -> String {
@@ -327,13 +342,22 @@ fn foot(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
             plural(excused, "invariant")
         )?;
     }
-    if let Some((difference, lowered)) = report.lowered.filter(|(_, lowered)| *lowered > 0) {
-        writeln!(
-            out,
-            "Notices here: {} learned from {}, of kinds that clean runs break too often (docs/levels.md).",
-            plural(lowered as u64, "alarm"),
-            difference.text()
-        )?;
+    if let Some(Applied { difference, lowered, raised }) = report.measured {
+        let learned_from = difference.text();
+        if lowered > 0 {
+            let alarms = plural(lowered as u64, "alarm");
+            writeln!(
+                out,
+                "Notices here: {alarms} learned from {learned_from}, of kinds that clean runs break too often (docs/levels.md)."
+            )?;
+        }
+        if raised > 0 {
+            let notices = plural(raised as u64, "notice");
+            writeln!(
+                out,
+                "Alarms here: {notices} learned from {learned_from}, of kinds that clean runs hardly ever break (docs/levels.md)."
+            )?;
+        }
     }
     writeln!(out, "{}", conclusion(report))
 }
