@@ -2,15 +2,29 @@
 variants of tests/pipelines that scripts/precision.py has recorded (`--out`), and the clean twins that scripts/zoo.py has
 (`--out`). What `traincheck library` prints says how each claim fared, and which clean runs would raise an alarm if their
 program had not been part of it.
+
+Of each program the library says by whose loop it trains, and with which versions: those of the requirements that its environment
+is made of.
 """
 
 import argparse
+import json
 import pathlib
 import subprocess
 import sys
 import tempfile
+import tomllib
 
-LIBRARY = pathlib.Path(__file__).resolve().parent.parent / "analyzer" / "library" / "general.json"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LIBRARY = ROOT / "analyzer" / "library" / "general.json"
+CORPUS = ROOT / "tests" / "corpus"
+# Packages that train with the loop of another, the first that fits counts: what their programs do alike is a matter of that loop.
+LOOPS = {"lightning": "lightning", "transformers": "hf_trainer", "sentence-transformers": "hf_trainer", "gymnasium": "reinforcement"}
+# The other packages each have a loop of their own; and what is no package's is written out in plain PyTorch,
+OWN, PLAIN = "own_loop", "plain"
+# but for these of tests/pipelines.
+PACKAGES = {"hf_trainer": ["transformers", "accelerate"]}
+PIPELINES = ROOT / "tests" / "environments" / "py311-torch2.9.txt"
 
 
 def runs(folder):
@@ -22,6 +36,23 @@ def runs(folder):
             yield entry.name, run.resolve()
 
 
+def versions(requirements):
+    """By package, what an environment has."""
+    lines = requirements.read_text().splitlines()
+    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+
+
+def origin(name, table, run):
+    """What a program is, as `traincheck library` reads it of program.json: by its table in programs.toml, if there is one."""
+    packages, requirements = PACKAGES.get(name, []), PIPELINES
+    if table is not None:
+        packages, requirements = table["packages"], CORPUS / f"requirements-{table['group']}.txt"
+    kind = next((LOOPS[package] for package in LOOPS if package in packages), OWN if packages else PLAIN)
+    found = versions(requirements)
+    torch = json.loads((run / "run.json").read_text())["torch"]
+    return {"kind": kind, "packages": {package: found[package] for package in packages} | {"torch": torch}}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of traincheck")
@@ -31,11 +62,15 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="traincheck-library-") as scratch:
         corpus, count = pathlib.Path(scratch), 0
+        table = tomllib.loads((CORPUS / "programs.toml").read_text())
         for folder in args.folders:
             for program in sorted(path for path in folder.iterdir() if path.is_dir()):
                 for name, run in runs(program):
                     (corpus / program.name).mkdir(exist_ok=True)
                     (corpus / program.name / name).symlink_to(run)
+                    about = corpus / program.name / "program.json"
+                    if not about.exists():
+                        about.write_text(json.dumps(origin(program.name, table.get(program.name), run)) + "\n")
                     count += 1
         print(f"{count} runs of {len(list(corpus.iterdir()))} programs", file=sys.stderr)
         command = [args.bin / "traincheck", "library", corpus, "-o", args.output, "--alarm-budget", args.budget]

@@ -87,6 +87,16 @@ fn a_corpus_without_runs_and_a_budget_that_is_no_share_are_refused() {
     let (code, stdout, stderr) = traincheck(&["library", "corpus"], folder.path());
     assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
     assert!(stderr.contains("corpus: no run in this corpus"), "{stderr}");
+    let about = folder.path().join("corpus/program/program.json");
+    for bad in ["{}", "plain", r#"{"kind": "plain", "packages": ["torch"]}"#] {
+        fs::write(&about, bad).unwrap();
+        let (code, _, stderr) = traincheck(&["library", "corpus"], folder.path());
+        assert_eq!(code, Some(2), "{bad}: {stderr}");
+        assert!(stderr.contains("program.json: not what a program is: {\"kind\": "), "{bad}: {stderr}");
+    }
+    fs::write(&about, r#"{"kind": "plain", "packages": {"torch": "2.9.1"}}"#).unwrap();
+    let (_, _, stderr) = traincheck(&["library", "corpus"], folder.path());
+    assert!(stderr.contains("corpus: no run in this corpus"), "{stderr}");
     for budget in ["0", "1", "-0.1", "-1", "2", "NaN", "inf", "much"] {
         for command in ["library", "check"] {
             let (code, _, stderr) = traincheck(&[command, "corpus", "--alarm-budget", budget], folder.path());

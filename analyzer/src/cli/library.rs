@@ -1,11 +1,13 @@
 //! `traincheck library`: makes a library of invariants that name nothing of a program.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use traincheck_analyzer::invariants::Level;
+use traincheck_analyzer::library::Origin;
 use traincheck_analyzer::library::levels::BUDGET;
 use traincheck_analyzer::library::measure::{Tryout, library};
 use traincheck_analyzer::run_source::Progress;
@@ -21,7 +23,9 @@ use super::trouble::{EXIT_TROUBLE, complain_of};
 #[derive(clap::Args)]
 #[command(
     after_help = "A corpus is a folder with a folder for each program, and in that one for each of its runs: other \
-                        configurations, other seeds. All of them have to be known to be good."
+                        configurations, other seeds. All of them have to be known to be good. A program's folder may have a \
+                        file program.json, `{\"kind\": \"language\", \"packages\": {\"transformers\": \"4.57.1\"}}`: then the library says of \
+                        the program what it is, and of each claim in how many runs of which kind it came up."
 )]
 pub struct Args {
     /// Folders of corpora
@@ -50,6 +54,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     for corpus in &args.corpora {
         let before = tryouts.len();
         for program in folders(corpus)? {
+            let origin = origin(&program)?;
             let runs = folders(&program)?;
             let opened = match runs::open_all(&runs) {
                 Ok(opened) => opened,
@@ -67,6 +72,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
                     reference.evidence.subjects.clear();
                     tryouts.push(Tryout {
                         program: last(&program),
+                        origin: origin.clone(),
                         run: last(&run.folder),
                         iterations: reference.run.iterations,
                         evidence: reference.evidence,
@@ -94,9 +100,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
             tried.broken.iter().map(|(program, runs)| format!("{} ({runs})", printable(program))).collect();
         let broken =
             if broken.is_empty() { String::new() } else { format!("; broken by {}", broken.join(", ")) };
+        let kinds: Vec<String> =
+            tried.kinds.iter().map(|(kind, runs)| format!("{} {runs}", printable(kind))).collect();
+        let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
         writeln!(
             out,
-            "{level:6}  {} runs of {} programs{broken}  {}",
+            "{level:6}  {} runs of {} programs{kinds}{broken}  {}",
             tried.runs, tried.programs, entry.text
         )?;
     }
@@ -117,6 +126,17 @@ pub fn run(args: Args) -> Result<ExitCode> {
     )?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the file beside a program's runs says of it, if there is one.
+fn origin(program: &Path) -> Result<Option<Origin>> {
+    let path = program.join("program.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("{}: cannot read it", path.display()))?;
+    let form = "not what a program is: {\"kind\": TEXT, \"packages\": {NAME: VERSION}}";
+    serde_json::from_str(&text).map(Some).with_context(|| format!("{}: {form}", path.display()))
 }
 
 /// The last part of a path as it was given: a link is not followed.

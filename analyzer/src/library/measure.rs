@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bound::upper_bound;
-use super::{Entry, FORMAT, Library, Measured, Program, VERSION};
+use super::{Entry, FORMAT, Library, Measured, Origin, Program, VERSION};
 use crate::evidence::{RunEvidence, Trial};
 use crate::invariants::{Level, Tried};
 use crate::relation::claim::Claim;
@@ -22,6 +22,8 @@ const MOST_BROKEN: f64 = 0.1;
 pub struct Tryout {
     /// Name of the program.
     pub program: String,
+    /// What it is, where the corpus says so.
+    pub origin: Option<Origin>,
     /// Name of the run.
     pub run: String,
     /// How many iterations it has.
@@ -54,6 +56,9 @@ impl Tested {
             programs.insert(program);
             tried.runs += 1;
             tried.windows += held + violated;
+            if let Some(Origin { kind, .. }) = &tryouts[run].origin {
+                *tried.kinds.entry(kind.clone()).or_default() += 1;
+            }
             if *violated > 0 {
                 *tried.broken.entry(program.to_owned()).or_default() += 1;
             }
@@ -85,7 +90,8 @@ pub fn library(mut tryouts: Vec<Tryout>, budget: f64) -> (Library, BTreeMap<Stri
     let mut programs: BTreeMap<&str, Program> = BTreeMap::new();
     for tryout in &tryouts {
         let name = tryout.program.as_str();
-        let program = programs.entry(name).or_insert(Program { name: name.into(), runs: 0, iterations: 0 });
+        let new = || Program { name: name.into(), origin: tryout.origin.clone(), runs: 0, iterations: 0 };
+        let program = programs.entry(name).or_insert_with(new);
         program.runs += 1;
         program.iterations += tryout.iterations;
     }
@@ -172,8 +178,12 @@ mod tests {
                 let outcomes = EVERY.into_iter().map(|outcome| (outcome.into(), held(outcome))).collect();
                 let mut evidence = RunEvidence::default();
                 evidence.general.insert(subject.clone().into(), GeneralEvidence { total: 5, outcomes });
+                // Of the odd ones the corpus says nothing.
+                let kind = if program % 4 == 0 { "fours" } else { "twos" };
+                let origin = Origin { kind: kind.into(), packages: BTreeMap::new() };
+                let origin = (program % 2 == 0).then_some(origin);
                 let (program, run) = (format!("program-{program:02}"), format!("run-{run}"));
-                tryouts.push(Tryout { program, run, iterations: 100, evidence });
+                tryouts.push(Tryout { program, origin, run, iterations: 100, evidence });
             }
         }
         tryouts
@@ -218,6 +228,16 @@ mod tests {
         assert_eq!(false_alarms.len(), 10);
         assert!(false_alarms.keys().all(|run| run.starts_with("program-03/")), "{false_alarms:?}");
         assert!(library.measured.upper_bound > 0.05);
+    }
+
+    #[test]
+    fn a_claim_says_on_what_kinds_of_programs_it_was_tried() {
+        let (library, _) = library(corpus(11, |_, _, _| false), 0.05);
+        let kinds = BTreeMap::from([("fours".to_owned(), 30), ("twos".to_owned(), 30)]);
+        assert!(library.claims.iter().all(|entry| entry.tried.kinds == kinds), "{:?}", library.claims);
+        let kind = |program: &Program| program.origin.as_ref().map(|origin| origin.kind.clone());
+        let found: Vec<Option<String>> = library.programs.iter().take(3).map(kind).collect();
+        assert_eq!(found, [Some("fours".into()), None, Some("twos".into())]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod levels;
 pub mod measure;
 mod read;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -64,10 +65,23 @@ pub struct Measured {
 pub struct Program {
     /// Its name in the corpus.
     pub name: String,
+    /// What it is and ran with; none where the corpus does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// How many runs, each of another configuration or seed.
     pub runs: u64,
     /// Iterations of all of them.
     pub iterations: u64,
+}
+
+/// What a program of a corpus is and ran with: `program.json` in its folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// Programs of one kind train alike: one package's loop, or one field's.
+    pub kind: String,
+    /// The packages whose loop it is, and PyTorch, with their versions.
+    pub packages: BTreeMap<String, String>,
 }
 
 /// A claim and how it fared.

@@ -143,12 +143,12 @@ fn consistent(entry: &Entry) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether no more is broken than was tried.
+/// Whether no more is broken, or of known kinds, than was tried.
 fn adds_up(tried: &Tried) -> bool {
-    let Tried { programs, runs, windows, broken } = tried;
-    let sum = |broken: &BTreeMap<String, u64>| broken.values().try_fold(0u64, |sum, n| sum.checked_add(*n));
+    let Tried { programs, runs, windows, broken, kinds } = tried;
+    let sum = |counts: &BTreeMap<String, u64>| counts.values().try_fold(0u64, |sum, n| sum.checked_add(*n));
     broken.len() as u64 <= *programs
         && programs <= runs
         && runs <= windows
-        && sum(broken).is_some_and(|n| n <= *runs)
+        && [broken, kinds].into_iter().all(|counts| sum(counts).is_some_and(|n| n <= *runs))
 }
