@@ -44,19 +44,19 @@ fn what_is_right_is_clean_and_says_how_much_was_tested() {
 #[test]
 fn why_there_are_no_iterations_is_said() {
     let temporary = folder();
-    let report = |code: &str, name: &str| {
+    let report = |code: &str, name: &str, exit_code| {
         let mut command = traincheck();
         command.arg("run").arg("-o").arg(temporary.path().join(name)).arg("--").arg(python());
-        finish(command.args(["-c", code])).exited(2).stdout
+        finish(command.args(["-c", code])).exited(exit_code).stdout
     };
     let head = "import torch\nw = torch.zeros(4, 1, requires_grad=True)\no = torch.optim.SGD([w], lr=0.1)\n";
     let pass = "(torch.randn(8, 4) @ w - 1).square().mean().backward()";
     let by_optimizer = format!("{head}for i in range(20): o.zero_grad(); {pass}; o.step()");
-    let report_of_it = report(&by_optimizer, "by-optimizer");
+    // What is said of the steps of an optimizer needs none.
+    let report_of_it = report(&by_optimizer, "by-optimizer", 0);
     assert!(report_of_it.contains("0 iterations (one begins with the call of a module"), "{report_of_it}");
-    assert!(report_of_it.contains("No verdict: no call of a module"), "{report_of_it}");
     let by_hand = format!("{head}for i in range(20): {pass}; w.data -= w.grad; w.grad = None");
-    let report_of_it = report(&by_hand, "by-hand");
+    let report_of_it = report(&by_hand, "by-hand", 2);
     assert!(report_of_it.contains("No verdict: no call of a module"), "{report_of_it}");
 }
 
