@@ -25,6 +25,8 @@ pub(super) struct Thrown {
     optimizers: FxHashMap<u32, Stretch>,
     /// What the last backward has left, while some optimizer has taken few steps.
     left: FxHashMap<VarId, Digest>,
+    /// Whether all have taken more.
+    done: bool,
     /// Whether the step that begins finds something else.
     by_hand: bool,
     compared: bool,
@@ -96,14 +98,10 @@ impl Thrown {
     fn found(&mut self, id: VarId, now: Option<Digest>, look: &Look) {
         let Some(now) = now.filter(|now| now.kind == ValueKind::Tensor) else { return };
         match look.frame.target.role {
-            Role::Backward if !look.at_entry => {
-                let follows =
-                    self.optimizers.is_empty() || self.optimizers.values().any(|one| one.steps < FIRST);
-                if follows {
-                    self.left.insert(id, now);
-                }
+            Role::Backward if !look.at_entry && !self.done => {
+                self.left.insert(id, now);
             }
-            Role::OptimizerStep if look.at_entry => {
+            Role::OptimizerStep if look.at_entry && !self.done => {
                 let same = self.left.get(&id).and_then(|left| left.same(&now));
                 self.compared |= same == Some(true);
                 self.by_hand |= same != Some(true) && !now.all_zero();
@@ -153,7 +151,8 @@ impl Thrown {
             streak: one.streak,
             ..Stretch::default()
         };
-        if self.optimizers.values().all(|one| one.steps >= FIRST) {
+        self.done = self.optimizers.values().all(|one| one.steps >= FIRST);
+        if self.done {
             self.left.clear();
         }
     }

@@ -142,7 +142,7 @@ impl Owned {
             } else if !holders.iter().any(|holder| cx.scene.stepped.contains(holder)) {
                 // Its optimizer may still come.
                 continue;
-            } else if self.steps_at_once(holders) > 1 {
+            } else if holders.len() > 1 && self.steps_at_once(holders) > 1 {
                 holding.by_many.push(id);
             }
             holding.known = true;

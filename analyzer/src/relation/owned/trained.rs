@@ -5,14 +5,13 @@
 //! modules, the first of them. So does a head whose result nobody uses: one that is called behind all that get gradients, where
 //! no more than one loss is computed, says nothing.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind, flags};
 
 use super::claim::{Outcome, Subject};
 use crate::relation::observer::Context;
 use crate::relation::sink::{Why, Window};
 use crate::relation::support::loss::is_loss;
-use crate::scene::variables::VarId;
 use crate::scene::{Cut, Frame, TraceEvent};
 use crate::situation::NOTHING;
 
@@ -32,7 +31,8 @@ pub(super) struct Trained {
     /// Losses that were computed in this iteration, and the most that were in two iterations.
     losses: u32,
     most: [u32; 2],
-    with_gradient: FxHashSet<VarId>,
+    /// By number of the variable.
+    with_gradient: Vec<bool>,
     /// The last step of each optimizer, with iteration and step.
     stepped: FxHashMap<u32, (Frame, u32, u32)>,
 }
@@ -71,7 +71,11 @@ impl Trained {
                     _ => false,
                 };
                 if told && change.now.is_some_and(|now| now.kind != ValueKind::None) {
-                    self.with_gradient.insert(change.variable);
+                    let at = change.variable as usize;
+                    if at >= self.with_gradient.len() {
+                        self.with_gradient.resize(at + 1, false);
+                    }
+                    self.with_gradient[at] = true;
                 }
             }
             TraceEvent::Leave(frame, _) if frame.target.role == Role::OptimizerStep => {
@@ -106,7 +110,7 @@ impl Trained {
             let module = variable.name.rsplit_once('.').map_or("", |(module, _)| module);
             let called = modules.get(module).filter(|_| variable.kind == VariableKind::Parameter);
             let Some(&(at, iterations)) = called else { continue };
-            let gets = self.with_gradient.contains(&id);
+            let gets = self.with_gradient.get(id as usize) == Some(&true);
             if gets {
                 until = until.max(at);
             }
