@@ -5,14 +5,13 @@
 //! together is no more than the root of the sum of their bounds' squares. Only where all calls since the backward bound the
 //! Euclidean norm, and all were looked at.
 
-use rustc_hash::{FxHashMap, FxHashSet};
-use traincheck_schema::record::{Argument, Attribute, Role, ValueKind};
+use traincheck_schema::record::{Argument, Role};
 
 use super::claim::{Outcome, Subject};
+use super::norm::Norm;
 use super::{ROUNDING, name_of, number};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
-use crate::scene::variables::{Digest, VarId};
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 
@@ -25,42 +24,23 @@ pub(super) struct Clipped {
     looked: u32,
     /// The sum of the squares of their bounds.
     bounds: f64,
-    /// What the look that is going on finds: by optimizer, the square of the norm of the gradients that it holds.
-    norms: FxHashMap<u32, f64>,
-    /// The gradients in it, each with the storage of its parameter: what has two names has one gradient.
-    summed: FxHashSet<(i64, (u64, u64), u64)>,
-    /// Something in it is no number.
-    unknown: bool,
     windows: u32,
 }
 
 impl Clipped {
-    pub(super) fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+    /// `norm`: of the gradients after the last call.
+    pub(super) fn observe(&mut self, event: &TraceEvent<'_>, norm: &Norm, cx: &mut Context<'_>) {
         match event {
             TraceEvent::Enter(frame) if frame.counts => match frame.target.role {
                 Role::Backward => *self = Clipped { windows: self.windows, ..Clipped::default() },
-                Role::ClipGrad => {
-                    self.calls = self.calls.saturating_add(1);
-                    self.norms.clear();
-                    self.summed.clear();
-                    self.unknown = false;
-                }
-                Role::OptimizerStep => self.steps(frame, cx),
+                Role::ClipGrad => self.calls = self.calls.saturating_add(1),
+                Role::OptimizerStep => self.steps(frame, norm, cx),
                 _ => {}
             },
             TraceEvent::Given(frame, arguments) if frame.target.role == Role::ClipGrad => {
                 if let Some(bound) = euclidean_bound(arguments, cx) {
                     self.bounded = self.bounded.saturating_add(1);
                     self.bounds += bound * bound;
-                }
-            }
-            TraceEvent::State(change, Some(look))
-                if change.attribute == Attribute::Grad
-                    && look.frame.target.role == Role::ClipGrad
-                    && !look.at_entry =>
-            {
-                if let Some(now) = change.now.filter(|now| now.kind != ValueKind::None) {
-                    self.found(change.variable, &now, cx.scene);
                 }
             }
             TraceEvent::Looked(look) if look.frame.target.role == Role::ClipGrad && !look.at_entry => {
@@ -70,25 +50,10 @@ impl Clipped {
         }
     }
 
-    fn found(&mut self, id: VarId, now: &Digest, scene: &Scene) {
-        let variable = scene.variables.get(id);
-        if variable.storage != 0 && !self.summed.insert((variable.storage, now.hash, now.elements)) {
-            return;
-        }
-        self.unknown |= now.kind != ValueKind::Tensor || now.non_finite > 0;
-        let square = f64::from(now.l2) * f64::from(now.l2);
-        for &holder in variable.held_by.iter().flatten() {
-            *self.norms.entry(holder).or_default() += square;
-        }
-    }
-
-    fn steps(&mut self, frame: &Frame, cx: &mut Context<'_>) {
-        let Some(square) = self.norms.get(&frame.object) else { return };
+    fn steps(&mut self, frame: &Frame, norm: &Norm, cx: &mut Context<'_>) {
         let complete = self.bounded == self.calls && self.looked == self.calls;
-        if self.calls == 0 || !complete || self.unknown {
-            return;
-        }
-        let within = square.sqrt() <= self.bounds.sqrt() * ROUNDING;
+        let Some(norm) = norm.held_by(frame.object).filter(|_| self.calls > 0 && complete) else { return };
+        let within = norm <= self.bounds.sqrt() * ROUNDING;
         self.windows = self.windows.saturating_add(1);
         let subject = cx.numbers.subject(Subject::Clipped);
         let outcome = [cx.numbers.outcome(Outcome::Within)];

@@ -5,9 +5,10 @@
 //! that was never nearly reached in the references says nothing.
 pub mod claim;
 mod clipped;
+mod norm;
 
-use rustc_hash::{FxHashMap, FxHashSet};
-use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, ValueKind, VariableKind};
+use rustc_hash::FxHashMap;
+use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
@@ -19,6 +20,7 @@ use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{OF_NEW, Outcome, Subject};
 use clipped::{Clipped, euclidean_bound};
+use norm::Norm;
 
 /// See the module.
 pub const KIND: Kind =
@@ -56,10 +58,8 @@ const MOST_OPEN: usize = 1024;
 struct Threshold {
     /// What open calls were given: bounds by name, and the length of the first tensor.
     given: FxHashMap<u64, Bounds>,
-    /// Sum of squares of the gradients that the look that is going on finds; `None`: some are no numbers.
-    norm: Option<f64>,
-    /// The gradients in it, each with the storage of its parameter: what has two names has one gradient.
-    summed: FxHashSet<(i64, (u64, u64), u64)>,
+    /// That of the gradients which the look that is going on finds, or the last one has found.
+    norm: Norm,
     ordinals: FxHashMap<SubjectId, u32>,
     clipped: Clipped,
 }
@@ -72,7 +72,7 @@ struct Bounds {
 
 impl Observer for Threshold {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
-        self.clipped.observe(event, cx);
+        self.clipped.observe(event, &self.norm, cx);
         match event {
             TraceEvent::Given(frame, arguments) => match frame.target.role {
                 Role::ClipGrad => self.clips(frame, arguments, cx),
@@ -89,21 +89,12 @@ impl Observer for Threshold {
                     && look.frame.target.role == Role::ClipGrad
                     && !look.at_entry =>
             {
-                let found = change.now.filter(|now| now.kind != ValueKind::None);
-                let square = |now: crate::scene::variables::Digest| {
-                    let known = now.kind == ValueKind::Tensor && now.non_finite == 0;
-                    known.then_some(f64::from(now.l2) * f64::from(now.l2))
-                };
-                let storage = cx.scene.variables.get(change.variable).storage;
-                if let Some(now) = found
-                    && (storage == 0 || self.summed.insert((storage, now.hash, now.elements)))
-                {
-                    self.norm = self.norm.zip(square(now)).map(|(sum, square)| sum + square);
+                if let Some(now) = &change.now {
+                    self.norm.add(change.variable, now, cx.scene);
                 }
             }
             TraceEvent::Looked(look) if look.frame.target.role == Role::ClipGrad && !look.at_entry => {
-                let norm = self.norm.take().map(f64::sqrt);
-                if let (Some(norm), Some(bounds)) = (norm, self.given.remove(&look.call)) {
+                if let (Some(norm), Some(bounds)) = (self.norm.all(), self.given.remove(&look.call)) {
                     for (name, bound) in &bounds.bounds {
                         self.example(&look.frame, name, norm, *bound, cx);
                     }
@@ -117,8 +108,7 @@ impl Observer for Threshold {
 
 impl Threshold {
     fn clips(&mut self, frame: &Frame, arguments: &[Argument], cx: &Context<'_>) {
-        self.norm = Some(0.0);
-        self.summed.clear();
+        self.norm.begin();
         if let Some(bound) = euclidean_bound(arguments, cx).filter(|_| self.given.len() < MOST_OPEN) {
             let bounds = vec![("max_norm".to_owned(), bound)];
             self.given.insert(frame.call, Bounds { bounds, length: 0.0 });
