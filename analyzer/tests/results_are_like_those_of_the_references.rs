@@ -2,9 +2,8 @@
 mod support;
 
 use support::torch::{Model, Optimizer, Torch};
-use support::{Passed, Value, alarms, learn};
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
+use support::{Passed, Value, alarms, learn, library_of};
+use traincheck_analyzer::invariants::{Invariants, Level};
 use traincheck_analyzer::relation::broadcast;
 use traincheck_analyzer::source::MemoryTrace;
 use traincheck_schema::record::{Attribute, Direction, ObjectKind, Role, VariableKind, flags};
@@ -146,7 +145,9 @@ fn rows_that_never_vary_are_equal_by_chance() {
 fn loss(torch: &mut Torch, function: &str, role: Role, prediction: &str, target: &str) {
     torch.record.enter(function, role, 0, flags::GRAD);
     for (name, shape) in [("prediction", prediction), ("target", target)] {
-        let tensor = format!("[{shape}] float32 cpu");
+        // Class indices are whole numbers.
+        let dtype = if name == "target" && function.ends_with("cross_entropy") { "int64" } else { "float32" };
+        let tensor = format!("[{shape}] {dtype} cpu");
         torch.record.argument(Direction::Argument, name, Passed::Tensor(&tensor, false));
     }
     torch.record.exit(false);
@@ -257,9 +258,7 @@ fn in_any_program_a_loss_broadcasts_no_two_tensors_so_that_both_grow() {
         subject: broadcast::claim::Subject::Loss,
         outcome: broadcast::claim::Outcome::Fits,
     };
-    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
-    invariant.tried = Some(Tried::default());
-    let invariants = Invariants { invariants: vec![invariant], ..Invariants::default() };
+    let invariants = library_of([claim]);
     let found = |function: &str, role, prediction: &str, target: &str| {
         let each = |torch: &mut Torch, _: u32| loss(torch, function, role, prediction, target);
         alarms(&invariants, &training(3, 9, each))

@@ -14,7 +14,7 @@ use traincheck_schema::record::{Argument, Role, flags};
 use crate::call::CallId;
 use crate::call::roles::Roles;
 use crate::relation::needs::Needs;
-use crate::relation::numbers::SubjectId;
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::loss::is_loss;
@@ -36,24 +36,19 @@ const NEEDS: Needs = Needs {
 
 /// Tensors of one call that are compared with one another.
 const MOST_TENSORS: usize = 4;
-/// Losses that do not compute element by element of the two: they broadcast nothing.
-const BROADCASTS_NOTHING: [&str; 8] = [
-    "cross_entropy",
-    "nll_loss",
-    "multi_margin_loss",
-    "ctc_loss",
-    "CrossEntropyLoss",
-    "NLLLoss",
-    "MultiMarginLoss",
-    "CTCLoss",
-];
 
 #[derive(Default)]
 struct Broadcast {
-    /// How many windows there were of a pair, and how many at the end in which it grew.
-    pairs: FxHashMap<SubjectId, (u32, Streak)>,
-    /// The same of a loss, by function.
-    losses: FxHashMap<CallId, (u32, Streak)>,
+    /// How many windows there were of a subject in calls of a function, and how many at the end in which both tensors grew.
+    seen: FxHashMap<(SubjectId, CallId), (u32, Streak)>,
+}
+
+/// A tensor that a call is given.
+struct Given {
+    /// Text id of its name there.
+    name: u32,
+    dimensions: Vec<u64>,
+    is_float: bool,
 }
 
 impl Observer for Broadcast {
@@ -80,72 +75,62 @@ fn is_asked(frame: &Frame) -> bool {
 impl Broadcast {
     fn given(&mut self, frame: &Frame, arguments: &[Argument], is_loss: bool, cx: &mut Context<'_>) {
         let source = cx.source;
-        let shape = |argument: &Argument| {
-            let dimensions = Described::of(argument, source)?.dimensions()?;
-            (!dimensions.is_empty()).then_some((argument.name, dimensions))
+        let given = |argument: &Argument| {
+            let described = Described::of(argument, source)?;
+            let dimensions = described.dimensions().filter(|dimensions| !dimensions.is_empty())?;
+            Some(Given { name: argument.name, dimensions, is_float: described.is_float() })
         };
-        let tensors: Vec<_> = arguments.iter().filter_map(shape).take(MOST_TENSORS).collect();
-        if let [(_, one), (_, other), ..] = tensors.as_slice()
-            && is_loss
-        {
-            self.loss(frame, one, other, cx);
+        let tensors: Vec<Given> = arguments.iter().filter_map(given).take(MOST_TENSORS).collect();
+        if is_loss && let [one, other, ..] = tensors.as_slice() {
+            // Whole numbers may be class indices, with which nothing is computed element by element.
+            let elementwise = one.is_float && other.is_float;
+            let grow = elementwise
+                && one.dimensions.len() != other.dimensions.len()
+                && both_grow(&one.dimensions, &other.dimensions);
+            let subject = cx.numbers.subject(Subject::Loss);
+            let fits = [cx.numbers.outcome(Outcome::Fits)];
+            let window = self.window(subject, &fits, !grow, grow, frame, cx.scene);
+            cx.general(&window);
         }
         if !is_asked(frame) {
             return;
         }
         for (number, one) in tensors.iter().enumerate() {
             for other in &tensors[number + 1..] {
-                self.pair(frame, one, other, cx);
+                let name = |id: u32| cx.source.entry(id).map(|entry| entry.text.clone()).unwrap_or_default();
+                let call = cx.numbers.calls.get(frame.target.plain).clone();
+                let pair = Subject::Pair { call, one: name(one.name), other: name(other.name) };
+                let subject = cx.numbers.subject(pair);
+                let same = one.dimensions == other.dimensions;
+                let same_shape = [cx.numbers.outcome(Outcome::SameShape)];
+                let grow = both_grow(&one.dimensions, &other.dimensions);
+                cx.window(&self.window(subject, &same_shape, same, grow, frame, cx.scene));
             }
         }
     }
 
-    fn loss(&mut self, frame: &Frame, one: &[u64], other: &[u64], cx: &mut Context<'_>) {
-        let function = frame.target.plain;
-        let name = cx.numbers.calls.get(function).function.trim_end_matches(".__call__");
-        let name = name.rsplit('.').next().unwrap_or_default();
-        let grow = one.len() != other.len() && both_grow(one, other) && !BROADCASTS_NOTHING.contains(&name);
-        let (ordinal, streak) = self.losses.entry(function).or_default();
+    /// What holds or does not, and whether both tensors grow: once or twice that may be chance.
+    fn window<'a>(
+        &mut self,
+        subject: SubjectId,
+        outcome: &'a [OutcomeId; 1],
+        holds: bool,
+        grow: bool,
+        frame: &'a Frame,
+        scene: &Scene,
+    ) -> Window<'a> {
+        let (ordinal, streak) = self.seen.entry((subject, frame.target.plain)).or_default();
         *ordinal = ordinal.saturating_add(1);
         streak.add(grow, (frame.iteration, frame.step));
-        let subject = cx.numbers.subject(Subject::Loss);
-        let fits = [cx.numbers.outcome(Outcome::Fits)];
-        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
-        if !grow {
-            window.held = &fits;
+        let mut window = Window::new(subject, NOTHING, frame, scene.depth(frame));
+        if holds {
+            window.held = outcome;
         } else if streak.is_accident() {
-            window.inconclusive = &fits;
+            window.inconclusive = outcome;
         }
         window.began = streak.began();
         window.cut = Scene::too_early(frame.iteration, *ordinal);
-        cx.general(&window);
-    }
-
-    fn pair(
-        &mut self,
-        frame: &Frame,
-        (one, one_shape): &(u32, Vec<u64>),
-        (other, other_shape): &(u32, Vec<u64>),
-        cx: &mut Context<'_>,
-    ) {
-        let name = |id: u32| cx.source.entry(id).map(|entry| entry.text.clone()).unwrap_or_default();
-        let (one, other) = (name(*one), name(*other));
-        let call = cx.numbers.calls.get(frame.target.plain).clone();
-        let subject = cx.numbers.subject(Subject::Pair { call, one, other });
-        let (ordinal, streak) = self.pairs.entry(subject).or_default();
-        *ordinal = ordinal.saturating_add(1);
-        let now = (frame.iteration, frame.step);
-        streak.add(both_grow(one_shape, other_shape), now);
-        let same_shape = [cx.numbers.outcome(Outcome::SameShape)];
-        let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
-        if one_shape == other_shape {
-            window.held = &same_shape;
-        } else if streak.is_accident() {
-            window.inconclusive = &same_shape;
-        }
-        window.began = streak.began();
-        window.cut = Scene::too_early(frame.iteration, *ordinal);
-        cx.window(&window);
+        window
     }
 }
 
