@@ -200,11 +200,8 @@ impl Says for Claim {
     fn implied_by(&self) -> Vec<(Claim, When)> {
         let Subject::Object { cadence, .. } = self.subject else { return Vec::new() };
         let stronger: &[Cadence] = match cadence {
-            Cadence::OptimizerStep
-            | Cadence::Resumed
-            | Cadence::Restored
-            | Cadence::Evaluated
-            | Cadence::Ever => &[],
+            Cadence::OptimizerStep | Cadence::Resumed | Cadence::Evaluated | Cadence::Ever => &[],
+            Cadence::Restored => &[Cadence::Resumed],
             Cadence::Pass => &[Cadence::OptimizerStep],
             Cadence::Once => &[Cadence::OptimizerStep, Cadence::Pass],
             Cadence::Within { .. } => &[Cadence::OptimizerStep, Cadence::Pass, Cadence::Once],

@@ -12,7 +12,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{ObjectKind, Role, VariableKind, flags};
 
 use super::claim::{Cadence, Outcome, Subject, TrackedKind};
-use crate::call::ANY;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
@@ -110,7 +109,7 @@ impl Resumed {
         let cut = scene.lost_since(waiting.losses);
         let of = |class, cadence| Subject::Object { kind: waiting.kind, class, cadence };
         if other && !waiting.made_after {
-            window(of(ANY.into(), Cadence::Restored), held, cut, frame, cx);
+            window(of(waiting.class.clone(), Cadence::Restored), held, cut, frame, cx);
         }
         if model || optimizer && waiting.kind == TrackedKind::Scheduler {
             window(of(waiting.class, Cadence::Resumed), held, cut, frame, cx);
@@ -156,11 +155,10 @@ fn has_spectral_norm(root: u32, scene: &Scene) -> bool {
 }
 
 fn window(subject: Subject, held: Option<Outcome>, cut: Option<Cut>, frame: &Frame, cx: &mut Context<'_>) {
-    let general = matches!(&subject, Subject::Object { class, .. } if class == ANY);
     let subject = cx.numbers.subject(subject);
     let held: Vec<u32> = held.into_iter().map(|outcome| cx.numbers.outcome(outcome)).collect();
     let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
     window.held = &held;
     window.cut = cut;
-    if general { cx.general(&window) } else { cx.window(&window) }
+    cx.window(&window);
 }
