@@ -343,19 +343,15 @@ fn foot(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
         )?;
     }
     if let Some(Applied { difference, lowered, raised }) = report.measured {
-        let learned_from = difference.text();
-        if lowered > 0 {
-            let alarms = plural(lowered as u64, "alarm");
+        let changed = [
+            ("Notices", lowered, "alarm", "break too often"),
+            ("Alarms", raised, "notice", "hardly ever break"),
+        ];
+        for (now, count, before, why) in changed.into_iter().filter(|(_, count, ..)| *count > 0) {
+            let (before, from) = (plural(count as u64, before), difference.text());
             writeln!(
                 out,
-                "Notices here: {alarms} learned from {learned_from}, of kinds that clean runs break too often (docs/levels.md)."
-            )?;
-        }
-        if raised > 0 {
-            let notices = plural(raised as u64, "notice");
-            writeln!(
-                out,
-                "Alarms here: {notices} learned from {learned_from}, of kinds that clean runs hardly ever break (docs/levels.md)."
+                "{now} here: {before} learned from {from}, of kinds that clean runs {why} (docs/levels.md)."
             )?;
         }
     }
