@@ -18,9 +18,7 @@ use crate::relation::support::loss::is_loss;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 
-/// Steps from the first such call on after which it is clear that what is seldom is no part of them.
-const FEW: u32 = 16;
-/// Steps after which it is clear of everything.
+/// Steps from the first such call on after which it is clear whether such calls are part of them.
 const ENOUGH: u32 = 64;
 /// A run with fewer steps behind the first such call is judged by all that it had.
 const LEAST: u32 = 8;
@@ -108,11 +106,9 @@ impl Evaluation {
     ) {
         match event {
             TraceEvent::Enter(frame) => {
-                match frame.target.role {
-                    Role::Other | Role::ModuleCall if frame.flags & flags::GRAD == 0 => {
-                        self.loss |= is_loss(frame, cx.numbers);
-                    }
-                    _ => {}
+                let computes = matches!(frame.target.role, Role::Other | Role::ModuleCall);
+                if computes && !self.loss && frame.flags & flags::GRAD == 0 {
+                    self.loss = is_loss(frame, cx.numbers);
                 }
                 if frame.counts {
                     self.enter(frame, dependent, cx);
@@ -199,7 +195,6 @@ impl Model {
         let yes = |of: u32| if self.asked > of / 3 { Belongs::Yes } else { Belongs::No };
         match of {
             ENOUGH.. => yes(of),
-            FEW.. if self.asked <= of / 8 => Belongs::No,
             LEAST.. if ended => yes(of),
             _ if ended => yes(self.steps),
             _ => Belongs::Unknown,
