@@ -5,9 +5,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use support::torch::{Loader, Model, Optimizer, Torch};
-use support::{Value, alarms, learn, text};
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
+use support::{Value, alarms, learn, library_of, text};
+use traincheck_analyzer::invariants::{Invariants, Level};
 use traincheck_analyzer::relation::claim::Outcome;
 use traincheck_analyzer::relation::consistent;
 use traincheck_analyzer::relation::distinct::claim::Outcome::{BatchDiffers, GradientDiffers, WorkersDiffer};
@@ -158,11 +157,11 @@ fn loaded_weights_that_are_replaced_before_the_first_step_are_found() {
 
 /// Loads a model of four parameters, and then so many of them become other ones: with so much of their norm, and with zeros.
 fn replaced(parameters: usize, norm: f32, zeros: bool) -> Vec<String> {
-    let subject = consistent::claim::Subject::Root { class: "*".into() };
-    let claim = consistent::claim::Claim { subject, outcome: consistent::claim::Outcome::StaysLoaded };
-    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
-    invariant.tried = Some(Tried::default());
-    let invariants = Invariants { invariants: vec![invariant], ..Invariants::default() };
+    let claim = consistent::claim::Claim {
+        subject: consistent::claim::Subject::Loaded,
+        outcome: consistent::claim::Outcome::NotReplaced,
+    };
+    let invariants = library_of([claim]);
     let mut torch = Torch::new(3);
     let t = &mut torch;
     let model = t.model("Net", &["a.weight", "b.weight", "c.weight", "d.weight"]);

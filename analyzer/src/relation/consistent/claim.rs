@@ -14,6 +14,8 @@ pub enum Subject {
         /// Full class name.
         class: String,
     },
+    /// All parameters of a root module that a loaded state set.
+    Loaded,
     /// Two names for one parameter.
     Tie,
     /// A module that is computed again in a backward pass.
@@ -41,6 +43,8 @@ pub enum Outcome {
     StaysTied,
     /// A parameter that a loaded state set is as it was loaded.
     StaysLoaded,
+    /// Most of them are, or are derived from what was loaded.
+    NotReplaced,
     /// PyTorch's stream of random numbers is in the state in which it was the first time.
     DrawsTheSame,
 }
@@ -51,8 +55,9 @@ pub type Claim = Statement<Subject, Outcome>;
 impl About for Subject {
     fn general(&self) -> Option<Subject> {
         match self {
-            // What some programs replace on purpose is decided of all that was loaded.
-            Subject::Root { class } => (class == ANY).then(|| self.clone()),
+            // Some programs replace a part on purpose: see `Loaded`.
+            Subject::Root { .. } => None,
+            Subject::Loaded => Some(Subject::Loaded),
             Subject::Recomputation { .. } => Some(Subject::Recomputation { class: ANY.into() }),
             Subject::Tie => Some(Subject::Tie),
             Subject::Variable { .. } => None,
@@ -69,21 +74,21 @@ impl Says for Claim {
             Subject::Recomputation { class } => {
                 format!("whenever a {} is computed again in a backward pass", named(class, "module"))
             }
-            Subject::Tie => "in every model".into(),
+            Subject::Loaded | Subject::Tie => "in every model".into(),
             Subject::Variable { name } => format!("in every training step, `{name}`"),
         };
         match &self.outcome {
             Outcome::SharesStorage { with } => format!("{subject} is the same tensor as `{with}`"),
             Outcome::StaysTied => format!("{subject}, parameters that were one tensor at a step stay one"),
             Outcome::DrawsTheSame => format!("{subject}, it draws the random numbers that it drew before"),
-            Outcome::StaysLoaded if self.subject == (Subject::Root { class: ANY.into() }) => {
-                format!(
-                    "{subject}, most parameters that `load_state_dict` set are not replaced before the step that follows"
-                )
-            }
             Outcome::StaysLoaded => {
                 format!(
                     "{subject}, every parameter that `load_state_dict` set is still so at the step that follows"
+                )
+            }
+            Outcome::NotReplaced => {
+                format!(
+                    "{subject}, most parameters that `load_state_dict` set are not replaced before the step that follows"
                 )
             }
         }

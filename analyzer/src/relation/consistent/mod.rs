@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, HashSet};
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, ValueKind, VariableKind};
 
-use crate::call::ANY;
 use crate::call::roles::Roles;
 use crate::relation::claim as claims;
 use crate::relation::needs::{Needs, Point, States};
@@ -147,8 +146,9 @@ impl Consistent {
                 parameters.iter().filter(|(id, loaded, same)| !same && is_replaced(*id, loaded, scene));
             let is_held = replaced.count() * 2 <= parameters.len();
             let Some((_, loaded, _)) = parameters.first() else { continue };
-            let any = cx.numbers.subject(Subject::Root { class: ANY.into() });
-            let mut window = window(any, look, scene);
+            let subject = cx.numbers.subject(Subject::Loaded);
+            let outcome = [cx.numbers.outcome(Outcome::NotReplaced)];
+            let mut window = window(subject, look, scene);
             window.held = if is_held { &outcome } else { &[] };
             window.cut = scene.lost_since(loaded.losses);
             window.began = Some(loaded.at);
