@@ -1,10 +1,8 @@
 //! A closure that is given to an optimizer's step runs a backward whenever it is evaluated.
 mod support;
 
-use support::{Recorder, alarms};
+use support::{Recorder, alarms, library_of};
 use traincheck_analyzer::call::Call;
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
 use traincheck_analyzer::relation::contain::claim::{Claim, Outcome, Subject};
 use traincheck_schema::record::{ObjectKind, Role};
 
@@ -22,10 +20,7 @@ fn found(class: &str, calls: &[(&str, Role)]) -> Vec<String> {
     }
     let outcome = Outcome::Called { call: Call::any(Role::Backward) };
     let claim = Claim { subject: Subject::Closure, outcome };
-    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
-    invariant.tried = Some(Tried::default());
-    let invariants = Invariants { invariants: vec![invariant], ..Invariants::default() };
-    alarms(&invariants, &record.finish(97, None))
+    alarms(&library_of([claim]), &record.finish(97, None))
 }
 
 const ZERO_GRAD: (&str, Role) = ("torch.optim.Optimizer.zero_grad", Role::ZeroGrad);

@@ -2,9 +2,7 @@
 //! by all bounds since the backward. What is left out altogether is found.
 mod support;
 
-use support::{Passed, Recorder, Value, alarms};
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
+use support::{Passed, Recorder, Value, alarms, library_of};
 use traincheck_analyzer::relation::threshold::claim::{Claim, Outcome, Subject};
 use traincheck_schema::record::{Attribute, Direction, ObjectKind, Role, VariableKind};
 
@@ -38,10 +36,7 @@ fn found(clips: &[&[usize]], kind: f64) -> Vec<String> {
         }
     }
     let claim = Claim { subject: Subject::Clipped, outcome: Outcome::Within };
-    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
-    invariant.tried = Some(Tried::default());
-    let invariants = Invariants { invariants: vec![invariant], ..Invariants::default() };
-    alarms(&invariants, &record.finish(97, None))
+    alarms(&library_of([claim]), &record.finish(97, None))
 }
 
 #[test]

@@ -2,9 +2,7 @@
 //! what all batches since that have left. Contents decide, whatever was called.
 mod support;
 
-use support::{Recorder, Value, alarms};
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
+use support::{Recorder, Value, alarms, library_of};
 use traincheck_analyzer::relation::cover::claim::{Claim, Outcome, Subject};
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
@@ -84,11 +82,7 @@ fn found(subject: Subject, outcome: Outcome, iteration: impl Fn(&mut Program)) -
     for _ in 0..8 {
         iteration(&mut program);
     }
-    let mut invariant =
-        Invariant::new(Claim { subject, outcome }.into(), Precondition::default(), Level::Alarm, Vec::new());
-    invariant.tried = Some(Tried::default());
-    let invariants = Invariants { invariants: vec![invariant], ..Invariants::default() };
-    alarms(&invariants, &program.record.finish(97, None))
+    alarms(&library_of([Claim { subject, outcome }]), &program.record.finish(97, None))
 }
 
 fn supplied(iteration: impl Fn(&mut Program)) -> Vec<String> {

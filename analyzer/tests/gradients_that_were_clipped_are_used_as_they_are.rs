@@ -2,9 +2,7 @@
 //! meant.
 mod support;
 
-use support::{Recorder, Value, alarms};
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
+use support::{Recorder, Value, alarms, library_of};
 use traincheck_analyzer::relation::cover::claim::{Claim, Outcome, Subject};
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
@@ -37,10 +35,7 @@ fn found(clipped: [u64; 2], used: [u64; 2], again: bool) -> Vec<String> {
         record.exit(false);
     }
     let claim = Claim { subject: Subject::Clipped, outcome: Outcome::Kept };
-    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
-    invariant.tried = Some(Tried::default());
-    let invariants = Invariants { invariants: vec![invariant], ..Invariants::default() };
-    alarms(&invariants, &record.finish(97, None))
+    alarms(&library_of([claim]), &record.finish(97, None))
 }
 
 #[test]

@@ -2,9 +2,7 @@
 mod support;
 
 use support::torch::Torch;
-use support::{alarms, learn};
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
+use support::{alarms, learn, library_of};
 use traincheck_analyzer::relation::owned::claim::{Claim, Outcome, Subject};
 use traincheck_analyzer::source::MemoryTrace;
 use traincheck_schema::record::{ObjectKind, Role, flags};
@@ -84,9 +82,7 @@ fn once_or_twice_is_an_accident() {
 fn found_in_any(run: impl Fn(&mut Torch, u32)) -> Vec<String> {
     let subject = Subject::Inside { root: "*".into(), class: "*".into() };
     let claim = Claim { subject, outcome: Outcome::Part };
-    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
-    invariant.tried = Some(Tried::default());
-    alarms(&Invariants { invariants: vec![invariant], ..Invariants::default() }, &training(3, 9, run))
+    alarms(&library_of([claim]), &training(3, 9, run))
 }
 
 #[test]

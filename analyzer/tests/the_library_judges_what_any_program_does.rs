@@ -3,9 +3,8 @@
 mod support;
 
 use support::torch::{Model, Optimizer, Scheduler, Torch};
-use support::{Value, alarms, with_library};
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
+use support::{Value, alarms, library_of, with_library};
+use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::relation::lifecycle::claim as lifecycle;
 use traincheck_analyzer::source::MemoryTrace;
 
@@ -312,9 +311,7 @@ fn some_optimizer_steps() -> Invariants {
         },
         outcome: lifecycle::Outcome::Stepped,
     };
-    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
-    invariant.tried = Some(Tried::default());
-    Invariants { invariants: vec![invariant], ..Invariants::default() }
+    library_of([claim])
 }
 
 /// So many iterations without a step, and then so many with one.

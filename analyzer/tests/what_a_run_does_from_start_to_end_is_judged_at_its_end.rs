@@ -2,10 +2,8 @@
 //! rates that are next to nothing for most of the run.
 mod support;
 
-use support::alarms;
 use support::torch::{Grads, Model, Optimizer, Torch};
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
+use support::{alarms, library_of};
 use traincheck_analyzer::relation::claim::Claim;
 use traincheck_analyzer::relation::{owned, range, schedule};
 use traincheck_analyzer::source::MemoryTrace;
@@ -13,9 +11,7 @@ use traincheck_schema::record::Role;
 
 /// The claim alone, as a library has it.
 fn found(claim: impl Into<Claim>, trace: &MemoryTrace) -> Vec<String> {
-    let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
-    invariant.tried = Some(Tried::default());
-    alarms(&Invariants { invariants: vec![invariant], ..Invariants::default() }, trace)
+    alarms(&library_of([claim]), trace)
 }
 
 fn batch(torch: &mut Torch, models: &[Model], through: &[Model], optimizer: Optimizer) {

@@ -1,10 +1,8 @@
 //! Where the state of an optimizer is loaded that of its scheduler is, and the other way round.
 mod support;
 
-use support::alarms;
 use support::torch::Torch;
-use traincheck_analyzer::invariants::{Invariant, Invariants, Level, Tried};
-use traincheck_analyzer::precondition::Precondition;
+use support::{alarms, library_of};
 use traincheck_analyzer::relation::lifecycle::claim::{Cadence, Claim, Outcome, Subject, TrackedKind};
 
 const BOTH: [TrackedKind; 2] = [TrackedKind::Optimizer, TrackedKind::Scheduler];
@@ -31,14 +29,11 @@ fn found_in(loaded: &[TrackedKind], made_after: bool, empty: bool) -> Vec<String
         torch.step(optimizer);
         torch.scheduler_step(scheduler);
     }
-    let invariants = BOTH.map(|kind| {
+    let claims = BOTH.map(|kind| {
         let subject = Subject::Object { kind, class: "*".into(), cadence: Cadence::Restored };
-        let claim = Claim { subject, outcome: Outcome::Loaded };
-        let mut invariant = Invariant::new(claim.into(), Precondition::default(), Level::Alarm, Vec::new());
-        invariant.tried = Some(Tried::default());
-        invariant
+        Claim { subject, outcome: Outcome::Loaded }
     });
-    alarms(&Invariants { invariants: invariants.into(), ..Invariants::default() }, &torch.finish())
+    alarms(&library_of(claims), &torch.finish())
 }
 
 fn found(loaded: &[TrackedKind], made_after: bool) -> Vec<String> {

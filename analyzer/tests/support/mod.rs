@@ -11,8 +11,10 @@ pub mod windows;
 use traincheck_analyzer::check::{Checked, check};
 use traincheck_analyzer::engine::count_iterations;
 use traincheck_analyzer::infer::{Reference, infer, read};
-use traincheck_analyzer::invariants::{Invariants, ReferenceRun};
+use traincheck_analyzer::invariants::{Invariant, Invariants, Level, ReferenceRun, Tried};
 use traincheck_analyzer::library;
+use traincheck_analyzer::precondition::Precondition;
+use traincheck_analyzer::relation::claim::Claim;
 use traincheck_analyzer::report::Report;
 use traincheck_analyzer::source::MemoryTrace;
 
@@ -27,6 +29,17 @@ pub fn learn(traces: &[MemoryTrace]) -> Invariants {
 pub fn with_library(mut learned: Invariants, program: Option<&str>) -> Invariants {
     library::built_in().join(&mut learned, program);
     learned
+}
+
+/// Claims as a library has them, and nothing else.
+pub fn library_of(claims: impl IntoIterator<Item = impl Into<Claim>>) -> Invariants {
+    let invariant = |claim: Claim| {
+        let mut invariant = Invariant::new(claim, Precondition::default(), Level::Alarm, Vec::new());
+        invariant.tried = Some(Tried::default());
+        invariant
+    };
+    let invariants = claims.into_iter().map(|claim| invariant(claim.into())).collect();
+    Invariants { invariants, ..Invariants::default() }
 }
 
 /// What traces say.
@@ -46,7 +59,7 @@ pub fn alarms(invariants: &Invariants, trace: &MemoryTrace) -> Vec<String> {
     report
         .findings
         .iter()
-        .filter(|finding| finding.level == traincheck_analyzer::invariants::Level::Alarm)
+        .filter(|finding| finding.level == Level::Alarm)
         .map(|finding| finding.cause.map_or(finding.title.clone(), |cause| cause.id.to_owned()))
         .collect()
 }
