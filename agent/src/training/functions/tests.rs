@@ -1,5 +1,5 @@
 use super::*;
-use traincheck_settings::Pattern;
+use traincheck_settings::{Counter, FunctionRule, Pattern};
 
 fn pattern(text: &str) -> Pattern {
     Pattern::new(text).unwrap()
