@@ -2,7 +2,7 @@
 
 use super::known::{Key, Known, Name, Reader, When};
 use super::point::Point;
-use super::{objects, variables};
+use super::{objects, variable_names, variables};
 use crate::interpreter::api::Object;
 use traincheck_schema::record::VariableKind;
 
@@ -55,7 +55,7 @@ pub unsafe fn look_at_parameter(
             if attribute.is_empty() || attribute.starts_with('_') || reader.is_tensor(value) {
                 return;
             }
-            let text = || format!("{}.{attribute}", variables::name(variable));
+            let text = || format!("{}.{attribute}", variable_names::name(variable));
             let name = Name { kind: VariableKind::ParameterAttribute, owner, text: &text };
             let key = Key::of(VariableKind::ParameterAttribute, variable).named(attribute);
             reader.say(known, point, key, &name, value, When::Changed);

@@ -4,7 +4,7 @@
 use super::fingerprint::fingerprint_if_readable;
 use super::point::Point;
 use super::value::Value;
-use super::variables;
+use super::variable_names;
 use crate::base::gil::Gil;
 use crate::base::hash::{FastHasher, FastMap};
 use crate::interpreter::api::{Object, Python};
@@ -114,7 +114,7 @@ impl Known {
                 text += &format!("[{element}]");
             }
             // SAFETY: `with`'s contract: the GIL is held.
-            let variable = unsafe { variables::define(text, name.kind, name.owner) };
+            let variable = unsafe { variable_names::define(text, name.kind, name.owner) };
             Said { variable, kind: ValueKind::None, bits: 0, time: 0 }
         }))
     }

@@ -19,4 +19,5 @@ pub mod rng;
 pub mod storages;
 pub mod used;
 pub mod value;
+pub mod variable_names;
 pub mod variables;

@@ -3,7 +3,7 @@
 use super::hyperparameters::each_group;
 use super::known::{Key, Known, Name, Reader, When};
 use super::point::Point;
-use super::{objects, variables};
+use super::{objects, variable_names, variables};
 use crate::base::hash::FastMap;
 use crate::interpreter::api::Object;
 use traincheck_schema::record::VariableKind;
@@ -64,7 +64,7 @@ pub unsafe fn look(
                     let optimizer = objects::name(id);
                     match owner {
                         Owner::Variable(variable) => {
-                            format!("{optimizer}.state[{}].{part}", variables::name(variable))
+                            format!("{optimizer}.state[{}].{part}", variable_names::name(variable))
                         }
                         Owner::Place(group, index) => {
                             format!("{optimizer}.state[param_groups[{group}].params[{index}]].{part}")

@@ -1,8 +1,8 @@
 //! Who holds which parameter: optimizers, and the modules that reach it.
 
 use super::hyperparameters::each_group;
-use super::objects;
-use super::variables::{self, Said};
+use super::variables::Said;
+use super::{objects, variable_names};
 use crate::base::hash::FastMap;
 use crate::interpreter::api::{Object, Python};
 use crate::sink;
@@ -89,7 +89,7 @@ impl Ownership {
             let keep = lives((key >> OPTIMIZER_SHIFT) as u32);
             if !keep {
                 // SAFETY: the caller's word.
-                unsafe { variables::forget_names(std::iter::once(&*variable)) };
+                unsafe { variable_names::forget(std::iter::once(&*variable)) };
             }
             keep
         });
@@ -148,7 +148,7 @@ impl Ownership {
                 unsafe {
                     let name = objects::name(*optimizer);
                     let text = format!("{name}.param_groups[{group}].params[{position}]");
-                    variables::define(text, VariableKind::Unreached, *optimizer)
+                    variable_names::define(text, VariableKind::Unreached, *optimizer)
                 }
             });
             self.unreached.push(Unreached {

@@ -7,7 +7,7 @@
 //! tensors are no way: `torch.utils.swap_tensors` refuses tensors that have one.) What a walk costs is a few dict
 //! look-ups a module; names are only built where a walk finds something else than the last one did.
 
-use super::objects;
+use super::{objects, variable_names};
 use crate::base::gil::Gil;
 use crate::base::hash::FastMap;
 use crate::interpreter::api::{Object, Python};
@@ -261,7 +261,7 @@ pub unsafe fn add_root(python: &Python, module: Object) {
             }
             None => {
                 let (id, name) = objects::define(python, python.type_of(proper), ObjectKind::Module);
-                let mode = define(format!("{name}.training"), VariableKind::Mode, id);
+                let mode = variable_names::define(format!("{name}.training"), VariableKind::Mode, id);
                 Root {
                     weak,
                     address: module as usize,
@@ -287,57 +287,6 @@ pub unsafe fn add_root(python: &Python, module: Object) {
             }
             variables.roots = kept;
             variables.roots.push(root);
-        });
-    }
-}
-
-/// Names of parameters, by variable id: other variables are called after them.
-static NAMES: Gil<Option<FastMap<u32, String>>> = Gil::new(None);
-
-/// Variables say who they are.
-///
-/// # Safety
-/// The GIL is held.
-pub unsafe fn define(text: String, kind: VariableKind, owner: u32) -> u32 {
-    let is_parameter = matches!(kind, VariableKind::Parameter | VariableKind::Unreached);
-    let name = is_parameter.then(|| text.clone());
-    let id = sink::define(DictEntry {
-        kind: DictKind::Variable as u8,
-        detail: kind as u16,
-        owner,
-        text,
-        ..DictEntry::default()
-    });
-    if let Some(name) = name {
-        // SAFETY: the caller's word.
-        unsafe { NAMES.with(|names| names.get_or_insert_with(FastMap::default).insert(id, name)) };
-    }
-    id
-}
-
-/// The name of a parameter, by its variable id.
-///
-/// # Safety
-/// The GIL is held.
-pub unsafe fn name(variable: u32) -> String {
-    // SAFETY: the caller's word.
-    unsafe {
-        NAMES.with(|names| names.as_ref().and_then(|names| names.get(&variable).cloned()).unwrap_or_default())
-    }
-}
-
-/// Forgets the names of parameters that are gone. What was called after them has its name.
-///
-/// # Safety
-/// The GIL is held.
-pub unsafe fn forget_names<'a>(variables: impl Iterator<Item = &'a u32>) {
-    // SAFETY: the caller's word.
-    unsafe {
-        NAMES.with(|names| {
-            let Some(names) = names else { return };
-            for variable in variables {
-                names.remove(variable);
-            }
         });
     }
 }
@@ -392,7 +341,7 @@ unsafe fn drop_dead_roots(python: &Python) {
                     for module in &root.modules {
                         variables.modules.remove(module);
                     }
-                    forget_names(root.ids.values());
+                    variable_names::forget(root.ids.values());
                     (python.dec_ref)(root.weak);
                 }
                 alive
@@ -544,7 +493,11 @@ impl Visit for Name<'_> {
         // SAFETY: as above.
         let variable = unsafe {
             let name = self.full(Some(self.python.text(item.key)));
-            *self.root.ids.entry(name).or_insert_with_key(|name| define(name.clone(), item.kind, owner))
+            *self
+                .root
+                .ids
+                .entry(name)
+                .or_insert_with_key(|name| variable_names::define(name.clone(), item.kind, owner))
         };
         self.root.slots.push(Slot {
             kind: item.kind,
