@@ -1,4 +1,4 @@
-//! `infer` and `check` on what they cannot use: every bad input is named, one line each, and the exit code is 2.
+//! Commands on what they cannot use: every bad input is named, one line each, and the exit code is 2.
 mod support;
 
 use std::fs;
@@ -98,13 +98,72 @@ fn a_corpus_without_runs_and_a_budget_that_is_no_share_are_refused() {
     let (_, _, stderr) = traincheck(&["library", "corpus"], folder.path());
     assert!(stderr.contains("corpus: no run in this corpus"), "{stderr}");
     for budget in ["0", "1", "-0.1", "-1", "2", "NaN", "inf", "much"] {
-        for command in ["library", "check"] {
+        for command in ["library", "levels", "check"] {
             let (code, _, stderr) = traincheck(&[command, "corpus", "--alarm-budget", budget], folder.path());
             assert_eq!(code, Some(2), "{budget}");
             assert!(stderr.contains("a share between 0 and 1"), "{budget}: {stderr}");
         }
     }
     assert!(!folder.path().join("general.json").exists());
+}
+
+#[test]
+fn what_was_measured_has_to_be_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let levels = |text: &str| {
+        fs::write(folder.path().join("x.json"), text).unwrap();
+        traincheck(&["levels", "x.json", "-o", "levels.json"], folder.path())
+    };
+    let of = |family: &str| {
+        format!(
+            r#"{{"seed": {{"runs": ["p/1", "p/2"], "families": {{}}, "notices": {{"ambiguous": {{"f": {family}}}}}}}}}"#
+        )
+    };
+    let deep = "[".repeat(100_000);
+    let shipped =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("library/levels.json")).unwrap();
+    for (text, says) in [
+        ("", "not what was measured"),
+        (&*deep, "not what was measured"),
+        (&*shipped, "unknown variant `format`"),
+        (r#"{"seed": {"runs": []}}"#, "missing field `families`"),
+        ("{}", "no run was checked"),
+        (r#"{"seed": {"runs": [], "families": {}, "notices": {}}}"#, "no run was checked"),
+        (
+            r#"{"program": {"runs": ["p1"], "families": {}, "notices": {}}}"#,
+            "\"p1\" is not named PROGRAM/RUN",
+        ),
+        (
+            &*of(r#"{"runs": ["p/3"], "claims": 1, "broken": []}"#),
+            "\"f\" is inconsistent: it came up in a run that",
+        ),
+        (&*of(r#"{"runs": ["p/1"], "claims": 1, "broken": ["p/2"]}"#), "it is broken by a run in which"),
+        (&*of(r#"{"runs": ["p/1", "p/2"], "claims": 1, "broken": []}"#), "in more runs than it has claims"),
+        (&*of(r#"{"runs": ["p/1"], "claims": -1, "broken": []}"#), "not what was measured"),
+    ] {
+        let (code, stdout, stderr) = levels(text);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{says}: {stderr}");
+        assert!(
+            stderr.starts_with("traincheck: x.json: ") && stderr.contains(says),
+            "{stderr}, wanted: {says}"
+        );
+        assert!(!folder.path().join("levels.json").exists(), "{says}");
+    }
+    let (code, _, stderr) = traincheck(&["levels", "missing.json"], folder.path());
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("missing.json: cannot read what was measured"), "{stderr}");
+    let good = of(&format!(r#"{{"runs": ["p/1"], "claims": {}, "broken": ["p/1"]}}"#, u64::MAX));
+    let (code, stdout, stderr) = levels(&good);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(
+        stdout
+            .starts_with("Another seed: 2 runs of 1 programs, 0 claims of 0 families; 0 runs violate one.\n")
+    );
+    assert!(folder.path().join("levels.json").exists());
+    fs::create_dir(folder.path().join("taken")).unwrap();
+    let (code, _, stderr) = traincheck(&["levels", "x.json", "-o", "taken"], folder.path());
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("taken: cannot write the levels"), "{stderr}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod infer;
 mod inspect;
 mod invariants;
 mod job;
+mod levels;
 mod library;
 mod library_file;
 mod progress;
@@ -54,6 +55,8 @@ enum Command {
     Invariants(invariants::Args),
     /// Make a library of invariants that hold for any program, from a corpus of programs
     Library(library::Args),
+    /// Say how often clean runs break what is learned from others, and by that which of it may raise alarms
+    Levels(levels::Args),
 }
 
 /// Runs the command that the arguments of the process name.
@@ -67,6 +70,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Invariants(args) => invariants::run(args),
         Command::Library(args) => library::run(args),
+        Command::Levels(args) => levels::run(args),
     };
     result.unwrap_or_else(|error| {
         // Whoever closed the pipe has seen enough: `traincheck inspect RUN | head` is no failure.

@@ -1,11 +1,13 @@
 //! How often clean runs violate what was learned from others, by family of claims and by what the runs differ in; and from
-//! that, which families may raise alarms. `scripts/calibrate` measures it.
+//! that, which families may raise alarms. `scripts/calibrate` measures it, and [`super::calibration`] puts it together.
 //!
 //! Both ways: alarms by the rules of `infer` are notices where clean runs break their kind too often, and notices that
 //! these rules are in [`Doubt`] of are alarms where enough clean runs do not. What the runs differ in is known when one is
 //! checked, so it is then that levels are decided; the file of invariants says by which rule a notice is one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,7 @@ use super::bound::upper_bound;
 use super::family::family;
 use crate::difference::Difference;
 use crate::invariants::{Doubt, Invariant, Invariants, Level, Rate};
+use crate::whole_file;
 use crate::words::plural;
 
 /// What the field `format` says.
@@ -209,6 +212,21 @@ impl AllDecided<'_> {
 }
 
 impl Levels {
+    /// As the bytes of a file.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Writes the file as a whole or not at all.
+    ///
+    /// # Errors
+    /// If the system does not let it.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        whole_file::write(path, self.to_json().as_bytes())
+    }
+
     /// The families whose levels are not those of the rules, by what a run differs in.
     pub fn decide(&self, budget: f64) -> AllDecided<'_> {
         let differences = self.differences.iter();
@@ -267,8 +285,7 @@ mod tests {
     fn what_shipped_is_right() {
         let levels: Levels = serde_json::from_str(BUILT_IN).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((levels.format.as_str(), levels.version), (FORMAT, VERSION));
-        let text = serde_json::to_string_pretty(&levels).unwrap_or_default();
-        assert_eq!(format!("{text}\n"), BUILT_IN, "make it anew with scripts/calibrate");
+        assert_eq!(levels.to_json(), BUILT_IN, "make it anew with scripts/calibrate");
     }
 
     #[test]

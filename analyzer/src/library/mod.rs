@@ -1,7 +1,8 @@
 //! The library: invariants that name nothing of a program, tried on programs that nobody here wrote, with levels that were
 //! measured on them. It ships with the program; [`measure`] makes it. [`levels`] has what was measured of claims that are
-//! learned from runs.
+//! learned from runs; [`calibration`] makes that.
 mod bound;
+pub mod calibration;
 pub mod family;
 pub mod levels;
 pub mod measure;
