@@ -21,8 +21,8 @@ import collections
 import concurrent.futures
 import hashlib
 import json
-import math
 import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -36,9 +36,6 @@ MARKS = "<!-- measured: scripts/calibrate -->", "<!-- /measured -->"
 DIFFERENCES = ("seed", "configuration", "program")
 # References of a check. More would take longer and make more claims that no run violates.
 MOST_REFERENCES = 3
-# As in analyzer/src/library/levels.rs, by which `check` decides; here it is only tried on programs left out.
-BUDGET, ENOUGH_RUNS, ENOUGH_PROGRAMS = 0.02, 30, 10
-DOUBTS = ("few_examples", "fails_elsewhere", "ambiguous")
 # Programs that one of them is checked by, and runs of each.
 OTHER_PROGRAMS, RUNS_OF_EACH = 8, 2
 
@@ -110,7 +107,7 @@ def judge(args, run, references):
         infer(args.bin, [one.path for one in references], learned)
         _, said, _ = check(args.bin, run.path, learned, report, "--alarm-budget", "0.999", "--no-library")
     # What was raised by a measurement before is a notice by the rules, which alone are tried.
-    fared = {doubt: collections.defaultdict(lambda: [0, 0]) for doubt in (None, *DOUBTS)}
+    fared = collections.defaultdict(lambda: collections.defaultdict(lambda: [0, 0]))
     for invariant in said["invariants"]:
         if invariant["status"] in ("held", "violated") and (invariant["doubt"] or invariant["level"] == "alarm"):
             of = fared[invariant["doubt"]][invariant["family"]]
@@ -119,7 +116,7 @@ def judge(args, run, references):
     difference = said["difference"]["from_references"]
     if difference == "seed" and run.configuration not in (one.configuration for one in references):
         difference = "configuration"
-    result = {"difference": difference, "families": fared.pop(None), "notices": fared}
+    result = {"difference": difference, "families": fared.pop(None, {}), "notices": fared}
     kept.write_text(json.dumps(result) + "\n")
     return result
 
@@ -154,129 +151,19 @@ def measure(args, programs):
     return measured
 
 
-def programs_of(runs):
-    return {run.split("/")[0] for run in runs}
-
-
-def without(of, program):
-    """What was measured without a program's runs."""
-
-    def rest(runs):
-        return {run for run in runs if not run.startswith(f"{program}/")}
-
-    def left(families):
-        return {name: fared | {"runs": rest(fared["runs"]), "broken": rest(fared["broken"])} for name, fared in families.items()}
-
-    notices = {doubt: left(families) for doubt, families in of["notices"].items()}
-    return {"runs": rest(of["runs"]), "families": left(of["families"]), "notices": notices}
-
-
-def upper_bound(seen, of):
-    """Of a rate, with 95 % confidence (Clopper and Pearson, one-sided): see analyzer/src/library/bound.rs."""
-    if seen >= of:
-        return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(40):
-        rate = (low + high) / 2
-        at_most = sum(math.comb(of, case) * rate**case * (1 - rate) ** (of - case) for case in range(seen + 1))
-        low, high = (rate, high) if at_most > 0.05 else (low, rate)
-    return high
-
-
-def decide(of):
-    """The families that are no longer alarms, and those of notices that are alarms, with their doubts: as `check` does."""
-    alarmed, lowered, raised = set(), set(), []
-
-    def takes(fared):
-        nonlocal alarmed
-        union = alarmed | fared["broken"]
-        fits = upper_bound(len(union), len(of["runs"])) <= BUDGET
-        alarmed = union if fits else alarmed
-        return fits
-
-    for family, fared in sorted(of["families"].items(), key=lambda item: (len(item[1]["broken"]), item[0])):
-        if fared["broken"] and not takes(fared):
-            lowered.add(family)
-    notices = [(DOUBTS.index(doubt), name, fared) for doubt, all in of["notices"].items() for name, fared in all.items()]
-    for doubt, family, fared in sorted(notices, key=lambda item: (len(item[2]["broken"]), *item[:2])):
-        enough = len(fared["runs"]) >= ENOUGH_RUNS and len(programs_of(fared["runs"])) >= ENOUGH_PROGRAMS
-        if enough and family not in lowered and takes(fared):
-            raised.append((DOUBTS[doubt], family))
-    return lowered, raised
-
-
-def left_out(of):
-    """The runs that raise a false alarm by what the other programs bear out: of alarms by the rules, and of notices."""
-    by_alarms, by_notices = set(), set()
-    for program in programs_of(of["runs"]):
-        lowered, raised = decide(without(of, program))
-        alarms = [fared for family, fared in of["families"].items() if family not in lowered]
-        notices = [of["notices"][doubt][family] for doubt, family in raised]
-        by_alarms |= {run for fared in alarms for run in fared["broken"] if run.startswith(f"{program}/")}
-        by_notices |= {run for fared in notices for run in fared["broken"] if run.startswith(f"{program}/")}
-    return by_alarms, by_notices
-
-
-def table(measured):
-    """The families that some clean run violates, and those of notices that are alarms, as Markdown."""
-    lines = []
-    for difference, of in measured.items():
-        broken = set().union(*(fared["broken"] for fared in of["families"].values()))
-        lines.append(
-            f"Another {difference}: {len(of['runs'])} runs of {len(programs_of(of['runs']))} programs, "
-            f"{sum(fared['claims'] for fared in of['families'].values())} claims of {len(of['families'])} families; "
-            f"{len(broken)} runs violate one."
-        )
-        if broken:
-            lines += ["", "| family | runs in which it came up | claims | runs that violate it |", "|---|---|---|---|"]
-        for family, fared in sorted(of["families"].items()):
-            if fared["broken"]:
-                runs = f"{len(fared['broken'])}: {', '.join(sorted(fared['broken'])[:3])}"
-                lines.append(f"| {family} | {len(fared['runs'])} | {fared['claims']} | {runs} |")
-        _, raised = decide(of)
-        tried = sum(len(families) for families in of["notices"].values())
-        lines += ["", f"Of {tried} families of notices {len(raised)} are alarms."]
-        if raised:
-            lines += ["", "| family | doubt | runs in which it came up | programs | claims | runs that violate it |"]
-            lines += ["|---|---|---|---|---|---|"]
-        for doubt, family in sorted(raised, key=lambda item: item[::-1]):
-            fared = of["notices"][doubt][family]
-            counts = len(fared["runs"]), len(programs_of(fared["runs"])), fared["claims"], len(fared["broken"])
-            lines.append(f"| {family} | {doubt.replace('_', ' ')} | {' | '.join(map(str, counts))} |")
-        by_alarms, by_notices = left_out(of)
-        runs, all = len(of["runs"]), len(by_alarms | by_notices)
-        lines += [
-            "",
-            f"Each program by what the others bear out: {all} of {runs} runs raise a false alarm, at most "
-            f"{upper_bound(all, runs) * 100:.1f} % (95 %); {len(by_notices - by_alarms)} of them only by what was a notice.",
-            "",
-        ]
-    return "\n".join(lines)
-
-
-def write(measured, output, guide):
-    def fared(of):
-        numbers = {"runs": len(of["runs"]), "programs": len(programs_of(of["runs"])), "claims": of["claims"]}
-        return numbers | ({"broken": sorted(of["broken"])} if of["broken"] else {})
-
-    def in_order(families):
-        return {family: fared(found) for family, found in sorted(families.items())}
-
-    differences = {
-        difference: {
-            "programs": len(programs_of(of["runs"])),
-            "runs": len(of["runs"]),
-            "families": in_order(of["families"]),
-            "notices": {doubt: in_order(of["notices"][doubt]) for doubt in DOUBTS if of["notices"].get(doubt)},
-        }
-        for difference, of in measured.items()
-    }
-    levels = {"format": "traincheck-levels", "version": 2, "differences": differences}
-    output.write_text(json.dumps(levels, indent=2, ensure_ascii=False) + "\n")
-    text = guide.read_text()
+def levels(args, measured):
+    """Writes the table for `check` and puts the one for people into the guide."""
+    file = args.keep / "measured.json"
+    file.write_text(json.dumps(measured, default=sorted, indent=1) + "\n")
+    command = [args.bin / "traincheck", "levels", file, "-o", args.output]
+    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise Failed(f"levels ended with exit code {done.returncode}")
+    text = args.guide.read_text()
     before, rest = text.split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    guide.write_text(f"{before}{MARKS[0]}\n\n{table(measured)}\n{MARKS[1]}{after}")
+    args.guide.write_text(f"{before}{MARKS[0]}\n\n{done.stdout}{MARKS[1]}{after}")
+    print(done.stdout, end="")
 
 
 def main():
@@ -293,9 +180,7 @@ def main():
         args.keep = args.keep or pathlib.Path(scratch)
         args.keep.mkdir(parents=True, exist_ok=True)
         programs = all_runs(args.folders, args.most)
-        measured = measure(args, programs)
-    write(measured, args.output, args.guide)
-    print(table(measured))
+        levels(args, measure(args, programs))
     return 0
 
 
