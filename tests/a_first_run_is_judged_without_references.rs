@@ -34,6 +34,8 @@ fn what_is_right_is_clean_and_says_how_much_was_tested() {
         "copies of the model",
         "norm measured after the step",
         "attacked in evaluation mode",
+        "lazy layers",
+        "methods without self",
     ] {
         let report = first_run(way).exited(0).stdout;
         assert!(report.contains("Verdict: clean."), "{way}: {report}");

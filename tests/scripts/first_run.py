@@ -18,6 +18,36 @@ class Net(nn.Module):
         return self.head(self.dropout(torch.relu(self.body(points))))
 
 
+class LazyNet(nn.Module):
+    """Its layers become others of another class with the first call."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.LazyLinear(32)
+        self.norm = nn.LazyBatchNorm1d()
+        self.head = nn.LazyLinear(2)
+
+    def forward(self, points):
+        return self.head(torch.relu(self.norm(self.body(points))))
+
+
+class CallsItselfOtherwise(torch.optim.Optimizer):
+    """Gradient descent whose methods do not call their object `self`."""
+
+    def __init__(s, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+
+    @staticmethod
+    def move(parameter, lr):
+        parameter.sub_(parameter.grad, alpha=lr)
+
+    @torch.no_grad()
+    def step(s):
+        for group in s.param_groups:
+            for parameter in group["params"]:
+                s.move(parameter, group["lr"])
+
+
 class WritesToACopy(torch.optim.Optimizer):
     """Gradient descent in blocks of rows. A parameter that does not lie in one piece is written to in a copy of it."""
 
@@ -57,6 +87,11 @@ def main():
         optimizer.load_state_dict(optimizer.state_dict())
     if way == "stale optimizer":
         model = Net()
+    if way == "lazy layers":
+        model = LazyNet()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    if way == "methods without self":
+        optimizer = CallsItselfOtherwise(model.parameters(), lr=0.1)
     schedule = None
     if way == "schedules in a row":
         parts = [torch.optim.lr_scheduler.LinearLR(optimizer), torch.optim.lr_scheduler.StepLR(optimizer, 10)]

@@ -167,15 +167,46 @@ unsafe fn training_flag(python: &Python, keys: &Keys, module: Object) -> bool {
 /// # Safety
 /// A live object or null; the GIL is held.
 #[inline]
-pub unsafe fn module_object(module: Object) -> u32 {
+pub unsafe fn module_object(python: &Python, module: Object) -> u32 {
     // SAFETY: the caller's word. The type tells an address that is used again for another kind of object.
     unsafe {
         if module.is_null() {
             return 0;
         }
-        let class = *module.cast::<usize>().add(1);
-        with(|variables| {
-            variables.modules.get(&(module as usize)).map_or(0, |(of, id)| if *of == class { *id } else { 0 })
+        let class = python.type_of(module) as usize;
+        match with(|variables| variables.modules.get(&(module as usize)).copied()) {
+            None => 0,
+            Some((of, id)) if of == class => id,
+            Some(_) => module_of_another_class(python, module, class),
+        }
+    }
+}
+
+/// The same for an address at which a module of another class was met: either that module is gone, or its class was
+/// changed, as lazy modules do with their first call and `fully_shard` does. Then a root still reaches it.
+#[cold]
+unsafe fn module_of_another_class(python: &Python, module: Object, class: usize) -> u32 {
+    // SAFETY: `module_object`'s contract. A root that is alive stays so: no Python code runs.
+    unsafe {
+        let address = module as usize;
+        let is_module = names::classes().is_some_and(|classes| python.is_instance(module, classes.module));
+        if is_module {
+            drop_dead_roots(python);
+            let keys = keys(python);
+            with(|variables| {
+                let mut roots = std::mem::take(&mut variables.roots);
+                if let Some(root) = roots.iter_mut().find(|root| root.modules.contains(&address)) {
+                    rebuild(python, &keys, variables, root, root.address as Object);
+                }
+                variables.roots = roots;
+            });
+        }
+        with(|variables| match variables.modules.get(&address) {
+            Some((of, id)) if *of == class => *id,
+            _ => {
+                variables.modules.remove(&address);
+                0
+            }
         })
     }
 }
@@ -232,7 +263,7 @@ pub unsafe fn add_root(python: &Python, module: Object) {
     unsafe {
         let Some(classes) = names::classes() else { return };
         let keys = keys(python);
-        if module_object(module) != 0 {
+        if module_object(python, module) != 0 {
             // Known by address; gone and replaced by another at the same place?
             let replaced = with(|variables| {
                 variables.roots.iter().find(|root| root.address == module as usize).map(|root| root.weak)

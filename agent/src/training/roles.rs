@@ -50,7 +50,7 @@ pub unsafe fn entering(
                 {
                     variables::add_root(python, this);
                 }
-                variables::module_object(this)
+                variables::module_object(python, this)
             }
             Some(Receiver::LoaderIterator) => objects::loader_of(this),
             Some(_) => objects::id_of(python, this),
@@ -137,7 +137,7 @@ unsafe fn outermost_module_called(python: &Python, module: Object, site: u32, mo
             sink::start_recording();
         }
         variables::add_root(python, module);
-        let object = variables::module_object(module);
+        let object = variables::module_object(python, module);
         if !with_gradients {
             iterations::module_called_without_gradients(object, calls);
         } else if variables::has_parameters(module) {

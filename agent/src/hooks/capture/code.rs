@@ -32,8 +32,8 @@ pub struct CodeInfo {
     pub line: u32,
     /// Its calls may be suspended: it is a generator's, a coroutine's or an asynchronous generator's.
     pub suspends: bool,
-    /// Its first parameter is called `self`.
-    pub has_self: bool,
+    /// What its first parameter is.
+    pub first: First,
     /// It was called too often and is no longer recorded.
     pub thinned: Cell<bool>,
     /// The same, but what it fills is known all the same.
@@ -50,6 +50,18 @@ pub struct CodeInfo {
 
 // SAFETY: the cells are only touched by threads that hold the GIL.
 unsafe impl Sync for CodeInfo {}
+
+/// What the first parameter of a function is, as far as its code alone tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// There is none, or it is one like the others, or a class.
+    Plain,
+    /// The object that the function is called on.
+    Receiver,
+    /// That object, if the function, which stands in the body of a class, is no static method: it goes by another
+    /// name than `self`.
+    ReceiverUnlessStatic,
+}
 
 /// Marks a code object of which nothing is recorded.
 const NOT_WANTED: *mut c_void = std::ptr::without_provenance_mut(1);
@@ -145,6 +157,7 @@ impl Codes {
                 return None;
             }
             let (module, qualname, file, ..) = key.clone();
+            let first = first_parameter(python, code, class_of(&qualname));
             let info: &'static CodeInfo = Box::leak(Box::new(CodeInfo {
                 means,
                 user,
@@ -154,7 +167,7 @@ impl Codes {
                 file,
                 line,
                 suspends: code_flags & SUSPENDS != 0,
-                has_self: first_parameter_is_self(python, code),
+                first,
                 thinned: Cell::new(false),
                 only_fills: Cell::new(false),
                 calls: Cell::new(0),
@@ -166,6 +179,12 @@ impl Codes {
             Some(info)
         }
     }
+}
+
+/// The qualified name of the class in whose body a function of this qualified name stands.
+pub fn class_of(qualname: &str) -> Option<&str> {
+    let (around, _) = qualname.rsplit_once('.')?;
+    (!around.ends_with('>')).then_some(around)
 }
 
 /// The index of the agent's slot in code objects; negative where there is none.
@@ -281,21 +300,25 @@ unsafe fn line_table_hash(python: &Python, code: Object) -> u64 {
     }
 }
 
-unsafe fn first_parameter_is_self(python: &Python, code: Object) -> bool {
+unsafe fn first_parameter(python: &Python, code: Object, class: Option<&str>) -> First {
     // SAFETY: the callers': live code object, GIL held; the new reference is given back.
     unsafe {
         if attribute_number(python, code, c"co_argcount") == 0 {
-            return false;
+            return First::Plain;
         }
         let names = (python.get_attr)(code, c"co_varnames".as_ptr());
         if names.is_null() {
             (python.error_clear)();
-            return false;
+            return First::Plain;
         }
-        let is_self = python.is_tuple(names)
-            && (python.tuple_size)(names) > 0
-            && python.text((python.tuple_get)(names, 0)) == "self";
+        let is_named = python.is_tuple(names) && (python.tuple_size)(names) > 0;
+        let first = match if is_named { python.text((python.tuple_get)(names, 0)) } else { "" } {
+            "self" => First::Receiver,
+            "" | "cls" => First::Plain,
+            _ if class.is_some() => First::ReceiverUnlessStatic,
+            _ => First::Plain,
+        };
         (python.dec_ref)(names);
-        is_self
+        first
     }
 }

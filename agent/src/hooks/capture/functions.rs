@@ -1,6 +1,6 @@
 //! The function that a call is of: what its code means on objects of one type.
 
-use super::code::CodeInfo;
+use super::code::{CodeInfo, First, class_of};
 use crate::base::gil::Gil;
 use crate::base::hash::FastMap;
 use crate::base::settings;
@@ -63,8 +63,11 @@ unsafe fn forget_type(class: usize) {
 pub unsafe fn function(python: &Python, info: &'static CodeInfo, this: Object) -> Option<&'static Function> {
     // SAFETY: the caller's word.
     unsafe {
-        let class =
-            if info.has_self && !this.is_null() { python.type_of(this) } else { std::ptr::null_mut() };
+        let class = if info.first != First::Plain && !this.is_null() {
+            python.type_of(this)
+        } else {
+            std::ptr::null_mut()
+        };
         let (last, function) = info.last.get();
         if last == class as usize {
             return function;
@@ -108,6 +111,8 @@ unsafe fn describe(
 ) -> Option<&'static Function> {
     // SAFETY: `function`'s contract.
     unsafe {
+        let is_static = info.first == First::ReceiverUnlessStatic && !is_method_of(python, info, class);
+        let class = if is_static { std::ptr::null_mut() } else { class };
         let method = if means.signal == Some(Signal::ModuleCall) { "__call__" } else { &info.function };
         let text = if class.is_null() {
             format!("{}.{}", info.module, info.qualname)
@@ -137,6 +142,32 @@ unsafe fn describe(
             return None;
         }
         FUNCTIONS.with(|functions| functions.get_or_insert_default().define(info, means, text))
+    }
+}
+
+/// Whether `class` (which may be null) is the one in whose body the code of `info` stands, or inherits from it.
+unsafe fn is_method_of(python: &Python, info: &CodeInfo, class: Object) -> bool {
+    // SAFETY: `resolve`'s contract: a live type or null, the GIL is held. A type's own `__mro__` runs no Python code;
+    // the new reference is given back.
+    unsafe {
+        let Some(defined_in) = class_of(&info.qualname) else { return false };
+        if class.is_null() {
+            return false;
+        }
+        // From here on the class is followed, whatever is found.
+        type_name(python, class);
+        let order = (python.get_attr)(class, c"__mro__".as_ptr());
+        if order.is_null() {
+            (python.error_clear)();
+            return false;
+        }
+        let size = if python.is_tuple(order) { (python.tuple_size)(order) } else { 0 };
+        let found = (0..size).any(|at| {
+            let name = type_name(python, (python.tuple_get)(order, at));
+            name.strip_prefix(&info.module).and_then(|rest| rest.strip_prefix('.')) == Some(defined_in)
+        });
+        (python.dec_ref)(order);
+        found
     }
 }
 

@@ -389,7 +389,7 @@ impl<'a> Values<'a> {
         // SAFETY: `at`'s contract.
         unsafe {
             let object = match objects::id_of(self.python, value) {
-                0 => variables::module_object(value),
+                0 => variables::module_object(self.python, value),
                 id => id,
             };
             let type_name = self.type_name(class);
