@@ -216,6 +216,15 @@ pub const INHERITED: &[(&str, Receiver, Role)] = &[
     ("zero_grad", Receiver::Optimizer, Role::ZeroGrad),
 ];
 
+/// Modules of wrappers by which PyTorch keeps its compiler out of functions: a call that comes through them is one that
+/// the caller made.
+const WRAPPERS: &[&str] = &["torch._compile", "torch._dynamo.eval_frame"];
+
+/// Whether what the functions of a module call is called by who calls them.
+pub fn passes_on(module: &str) -> bool {
+    WRAPPERS.contains(&module)
+}
+
 /// What to do with a function.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision {

@@ -52,6 +52,7 @@ unsafe fn is_now(when: When, python: &Python, event: &Event, recorded: Recorded)
         match when {
             When::Always => true,
             When::Sampled => sampled,
+            When::SampledOrPower => sampled || iterations::iteration().is_power_of_two(),
             When::SampledOrSmall => sampled || look::is_small(),
             // Asked in any case: the first step is to be known for one.
             When::SampledOrFirstStep => look::optimizer_stepped(event.object) || sampled,

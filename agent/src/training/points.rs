@@ -35,6 +35,8 @@ pub enum When {
     Always,
     /// In sampled iterations.
     Sampled,
+    /// In sampled iterations, and in those whose number is a power of two.
+    SampledOrPower,
     /// In sampled iterations; of a small model always.
     SampledOrSmall,
     /// In sampled iterations, and at the first step of each optimizer.
@@ -96,6 +98,8 @@ const MODEL_AND_RATES: u64 = MODEL | bits::HYPERPARAMETERS;
 const POINTS: &[Row] = &[
     row(Point::BeforeStep, At::Entry, Around::Outermost, When::SampledOrSmall, bits::PARAMETERS),
     row(Point::BeforeStep, At::Entry, Around::Outermost, When::Followed, bits::GRADIENTS),
+    // What was drawn since the iteration began.
+    row(Point::BeforeStep, At::Entry, Around::Outermost, When::SampledOrPower, TORCH_STREAM),
     row(Point::AfterStep, At::Return, Around::Outermost, When::Always, MODEL_AND_RATES),
     row(Point::AfterStep, At::Return, Around::Outermost, When::SampledOrFirstStep, OPTIMIZER_STATE),
     row(Point::AfterBackward, At::Return, Around::Outermost, When::Always, bits::GRADIENTS),
@@ -128,7 +132,7 @@ const POINTS: &[Row] = &[
 /// A point between calls: where an iteration ends after a backward.
 pub const ITERATION_ENDS: (When, u64) = (When::SampledOrNoOptimizer, MODEL);
 /// And where the next begins.
-pub const ITERATION_BEGINS: (When, u64) = (When::Sampled, STREAMS);
+pub const ITERATION_BEGINS: (When, u64) = (When::SampledOrPower, STREAMS);
 
 /// Rows of the table, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,7 +182,7 @@ mod tests {
     #[test]
     fn a_function_has_the_rows_of_its_points_at_each_end() {
         let points = ObservationPoints::of(&[Point::BeforeStep, Point::AfterStep]);
-        assert_eq!(Rows::of(points, At::Entry).0.count_ones(), 2);
+        assert_eq!(Rows::of(points, At::Entry).0.count_ones(), 3);
         assert_eq!(Rows::of(points, At::Return).0.count_ones(), 2);
         assert!(!Rows::of(points, At::Return).need_self());
         assert!(Rows::of(ObservationPoints::of(&[Point::Attributes]), At::Return).need_self());

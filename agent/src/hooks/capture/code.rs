@@ -63,8 +63,11 @@ pub enum First {
     ReceiverUnlessStatic,
 }
 
-/// Marks a code object of which nothing is recorded.
-const NOT_WANTED: *mut c_void = std::ptr::without_provenance_mut(1);
+/// Marks a code object of which nothing is recorded. Addresses of [`CodeInfo`]s are even.
+const NOT_WANTED: *mut c_void = std::ptr::without_provenance_mut(MARK);
+/// Marks one of which nothing is recorded and that only passes on who calls it, see [`functions::passes_on`].
+const PASSES_ON: *mut c_void = std::ptr::without_provenance_mut(MARK | 4);
+const MARK: usize = 1;
 
 /// Set in the address of a [`CodeInfo`] in a code object whose returns are being followed by `sys.monitoring`: code
 /// objects that are compiled again share one entry, each is followed for itself.
@@ -132,7 +135,7 @@ impl Codes {
     ) -> Option<&'static CodeInfo> {
         // SAFETY: the caller holds the GIL; both objects belong to a live frame.
         unsafe {
-            let module = python.text((python.dict_get_string)(globals, c"__name__".as_ptr())).to_owned();
+            let module = module_of(python, globals);
             let qualname = python.attribute_text(code, c"co_qualname");
             let file = python.attribute_text(code, c"co_filename");
             let user = self.is_user_code(&file, &module);
@@ -200,10 +203,10 @@ pub fn extra() -> isize {
 #[inline]
 pub unsafe fn info(python: &Python, code: Object, globals: Object) -> Option<&'static CodeInfo> {
     let mut slot = std::ptr::null_mut();
-    // SAFETY: the caller's word; the slot holds null, NOT_WANTED or a leaked CodeInfo, which only `decide` writes.
+    // SAFETY: the caller's word; the slot holds null, a mark or a leaked CodeInfo, which only `decide` writes.
     unsafe {
         (python.code_get_extra)(code, extra(), &raw mut slot);
-        if slot == NOT_WANTED {
+        if slot.addr() & MARK != 0 {
             None
         } else if slot.is_null() {
             decide(python, code, globals)
@@ -211,6 +214,20 @@ pub unsafe fn info(python: &Python, code: Object, globals: Object) -> Option<&'s
             Some(&*slot.map_addr(|address| address & !FOLLOWED).cast::<CodeInfo>())
         }
     }
+}
+
+/// Whether `code`, of which [`info`] found `info`, only passes a call on: it is who calls it that calls.
+///
+/// # Safety
+/// A live code object; the GIL is held.
+pub unsafe fn passes_on(python: &Python, code: Object, info: Option<&CodeInfo>) -> bool {
+    if let Some(info) = info {
+        return !info.user && functions::passes_on(&info.module);
+    }
+    let mut slot = std::ptr::null_mut();
+    // SAFETY: as in `info`.
+    unsafe { (python.code_get_extra)(code, extra(), &raw mut slot) };
+    slot == PASSES_ON
 }
 
 /// What is known of `code`, without deciding.
@@ -223,7 +240,7 @@ pub unsafe fn known_info(python: &Python, code: Object) -> Option<&'static CodeI
     // SAFETY: as in `info`.
     unsafe {
         (python.code_get_extra)(code, extra(), &raw mut slot);
-        if slot.is_null() || slot == NOT_WANTED {
+        if slot.is_null() || slot.addr() & MARK != 0 {
             return None;
         }
         Some(&*slot.map_addr(|address| address & !FOLLOWED).cast::<CodeInfo>())
@@ -253,12 +270,22 @@ unsafe fn decide(python: &Python, code: Object, globals: Object) -> Option<&'sta
     unsafe {
         let _no_collection = NoCollection::begin(python);
         let info = CODES.with(|codes| Some(codes.as_mut()?.describe(python, code, globals)))?;
-        let slot = info.map_or(NOT_WANTED, |info| std::ptr::from_ref(info).cast_mut().cast());
+        let slot = match info {
+            Some(info) => std::ptr::from_ref(info).cast_mut().cast(),
+            None if functions::passes_on(&module_of(python, globals)) => PASSES_ON,
+            None => NOT_WANTED,
+        };
         if (python.code_set_extra)(code, extra(), slot) != 0 {
             (python.error_clear)();
         }
         info
     }
+}
+
+/// The name of the module whose globals these are.
+unsafe fn module_of(python: &Python, globals: Object) -> String {
+    // SAFETY: the callers': live globals, GIL held.
+    unsafe { python.text((python.dict_get_string)(globals, c"__name__".as_ptr())).to_owned() }
 }
 
 /// An attribute of a code object that is a number; 0 where it has none.

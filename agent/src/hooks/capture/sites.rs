@@ -25,15 +25,18 @@ pub unsafe fn site(python: &Python, caller: *const Frame) -> (u32, bool) {
     // SAFETY: `previous` links live frames up to null; the interpreter holds their code objects and globals.
     unsafe {
         let mut caller = caller;
-        for distance in 0..MAX_LIBRARY_FRAMES {
+        let mut is_direct = true;
+        for _ in 0..MAX_LIBRARY_FRAMES {
             if caller.is_null() {
                 break;
             }
-            if let Some(info) = code::info(python, (*caller).code(), (*caller).globals())
+            let info = code::info(python, (*caller).code(), (*caller).globals());
+            if let Some(info) = info
                 && info.user
             {
-                return (site_id(python, &*caller, info), distance == 0);
+                return (site_id(python, &*caller, info), is_direct);
             }
+            is_direct = is_direct && code::passes_on(python, (*caller).code(), info);
             caller = (*caller).previous();
         }
         (0, false)
