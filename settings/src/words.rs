@@ -300,6 +300,8 @@ pub enum RecordedArguments {
     BothInFull,
     /// What it was given, of every call.
     AlwaysGiven,
+    /// Both, of every call.
+    AlwaysBoth,
 }
 
 impl Word for RecordedArguments {
@@ -316,6 +318,11 @@ impl Word for RecordedArguments {
         ),
         ("both_in_full", RecordedArguments::BothInFull, "both in the profile `full`, else neither"),
         ("always_given", RecordedArguments::AlwaysGiven, "what it is given, in every iteration"),
+        (
+            "always_both",
+            RecordedArguments::AlwaysBoth,
+            "what it is given and what it returns, in every iteration",
+        ),
     ];
 }
 

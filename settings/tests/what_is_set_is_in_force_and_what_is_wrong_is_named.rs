@@ -214,7 +214,7 @@ fn a_mistake_in_a_rule_is_named_with_its_key_and_the_words_that_are_allowed() {
         (
             "arguments = 'all'",
             "`arguments`: \"all\" is not a valid choice of arguments; allowed are none, given, returned, both, \
-             both_of_outermost, both_in_full, always_given",
+             both_of_outermost, both_in_full, always_given, always_both",
         ),
         (
             "capture = 'sometimes'",

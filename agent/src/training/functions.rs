@@ -77,7 +77,17 @@ const FUNCTIONS: &[Row] = &[
     method(MODULE, "Module.eval", Role::ModeChange, Receiver::Module),
     method(MODULE, "Module.zero_grad", Role::ZeroGrad, Receiver::Module),
     method(MODULE, "Module.requires_grad_", Role::RequiresGrad, Receiver::Module),
-    method(MODULE, "Module.load_state_dict", Role::LoadState, Receiver::Module),
+    // It gives back what was missing and what belonged nowhere.
+    Row {
+        module: MODULE,
+        function: "Module.load_state_dict",
+        means: Meaning {
+            object: Some(Receiver::Module),
+            arguments: RecordedArguments::AlwaysBoth,
+            capture: CapturePolicy::NoRecursion,
+            ..Meaning::of(Role::LoadState)
+        },
+    },
     method(MODULE, "Module.state_dict", Role::StateDict, Receiver::Module),
     method(MODULE, "Module.to", Role::ModuleMove, Receiver::Module),
     method(MODULE, "Module.cuda", Role::ModuleMove, Receiver::Module),
@@ -342,11 +352,12 @@ impl Recorded {
             RecordedArguments::Nothing => (false, false),
             RecordedArguments::Given | RecordedArguments::AlwaysGiven => (true, false),
             RecordedArguments::Returned => (false, true),
-            RecordedArguments::Both => (true, true),
+            RecordedArguments::Both | RecordedArguments::AlwaysBoth => (true, true),
             RecordedArguments::BothOfOutermost => (outermost, true),
             RecordedArguments::BothInFull => (full, full),
         };
-        Recorded { given, returned, always: which == RecordedArguments::AlwaysGiven }
+        let always = matches!(which, RecordedArguments::AlwaysGiven | RecordedArguments::AlwaysBoth);
+        Recorded { given, returned, always }
     }
 }
 
