@@ -260,9 +260,13 @@ impl Anything {
         let mut pass = |name, value| self.record.argument(direction, name, value);
         match what {
             0 => {}
-            _ if direction == Direction::Result => pass("result", Passed::Tensor(tensor, true)),
+            _ if direction == Direction::Result => {
+                pass("result", Passed::Tensor(tensor, true));
+                pass("result[1]", Passed::Container(storage.into()));
+            }
             1 => {
                 pass("model", Passed::Object(module));
+                pass("state_dict", Passed::Container(2));
                 pass("state", Passed::Stored(storage));
             }
             _ => {

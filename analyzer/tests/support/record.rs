@@ -284,6 +284,10 @@ impl Recorder {
                 argument.value = float.to_bits();
                 ArgumentKind::Float
             }
+            Passed::Container(size) => {
+                argument.value = size;
+                ArgumentKind::Container
+            }
             Passed::Stored(storage) => {
                 argument.storage = storage;
                 ArgumentKind::Tensor
@@ -335,6 +339,8 @@ pub enum Passed<'a> {
     Tensor(&'a str, bool),
     /// A tensor in the storage with this number.
     Stored(u32),
+    /// A container of so many elements.
+    Container(u64),
 }
 
 /// A value that a look finds.

@@ -41,6 +41,23 @@ pub enum Subject {
         /// Name of the stream.
         stream: String,
     },
+    /// A stream that everybody draws from, where something begins.
+    Stream {
+        /// Its name.
+        name: String,
+        /// What does.
+        begins: Stretch,
+    },
+}
+
+/// What begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stretch {
+    /// An iteration.
+    Iteration,
+    /// A pass over training data.
+    Pass,
 }
 
 /// What holds in a window, or does not.
@@ -55,6 +72,8 @@ pub enum Outcome {
     BatchDiffers,
     /// What one worker gives is not what another gives.
     WorkersDiffer,
+    /// It was drawn from, and is not where it was when the one before began.
+    GoesOn,
 }
 
 /// In every window of the subject the outcome holds.
@@ -71,6 +90,7 @@ impl About for Subject {
             Subject::Streams { stream, .. } => {
                 Subject::Streams { loader: ANY.into(), stream: stream.clone() }
             }
+            Subject::Stream { begins, .. } => Subject::Stream { name: ANY.into(), begins: *begins },
         })
     }
 }
@@ -91,6 +111,16 @@ impl Says for Claim {
             Subject::Loader { name: loader } | Subject::Workers { loader } => {
                 format!("of {}", variable(loader, "every loader"))
             }
+            Subject::Stream { name, begins } => {
+                let stream = variable(name, "every stream of random numbers");
+                let begins = match begins {
+                    Stretch::Iteration => "an iteration",
+                    Stretch::Pass => "a pass over the training data",
+                };
+                return format!(
+                    "where {begins} begins, {stream} is not where it was when the one before began"
+                );
+            }
             Subject::Streams { loader, stream } => {
                 let loader = variable(loader, "every loader");
                 return format!("each worker of {loader} draws from a stream `{stream}` of its own");
@@ -100,6 +130,7 @@ impl Says for Claim {
             Outcome::SharesNothing => format!("{subject}, no parameter is also that of another model"),
             Outcome::GradientDiffers => format!("{subject} has another gradient than in the step before"),
             Outcome::BatchDiffers => format!("{subject}, every batch trained on differs from the one before"),
+            Outcome::GoesOn => format!("{subject}, random numbers go on"),
             Outcome::WorkersDiffer => format!("{subject}, batches differ from worker to worker"),
         }
     }

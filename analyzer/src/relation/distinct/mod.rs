@@ -1,11 +1,12 @@
-//! Distinct: what goes on to differ. Batches of a loader, what its workers give and draw, gradients of successive steps, and
-//! the parameters of a model and of its copies.
+//! Distinct: what goes on to differ. Batches of a loader, what its workers give and draw, random numbers and gradients of
+//! successive iterations, and the parameters of a model and of its copies.
 //!
 //! One repetition says little. What counts against a run are three in a row.
 mod batches;
 pub mod claim;
 mod gradients;
 mod models;
+mod progress;
 mod streams;
 
 use crate::call::roles::Roles;
@@ -29,6 +30,7 @@ const NEEDS: Needs = Needs {
     variables: &[
         States { attribute: Attribute::Data, of: &[VariableKind::Batch], at: &[] },
         States { attribute: Attribute::Value, of: &[VariableKind::Worker], at: &[] },
+        States { attribute: Attribute::Data, of: &[VariableKind::Rng], at: &[] },
         States {
             attribute: Attribute::Grad,
             of: &[VariableKind::Parameter],
@@ -50,6 +52,7 @@ struct Distinct {
     batches: batches::Batches,
     gradients: gradients::Gradients,
     models: models::Models,
+    progress: progress::Progress,
     streams: streams::Streams,
 }
 
@@ -58,6 +61,7 @@ impl Observer for Distinct {
         self.batches.observe(event, cx);
         self.gradients.observe(event, cx);
         self.models.observe(event, cx);
+        self.progress.observe(event, cx);
         self.streams.observe(event, cx);
     }
 }

@@ -23,6 +23,11 @@ pub enum Subject {
         /// Full class name.
         class: String,
     },
+    /// What a module that a state was loaded into makes of it, by class.
+    Load {
+        /// Full class name.
+        class: String,
+    },
 }
 
 /// Within so many iterations with a backward any program's optimizer is to step: more than gradients are accumulated.
@@ -96,6 +101,8 @@ pub enum Outcome {
     Changes,
     /// The state is not made of its own tensors.
     GivenAnother,
+    /// Something of it belongs to the module.
+    Takes,
 }
 
 /// In every window of the subject the outcome holds.
@@ -113,8 +120,10 @@ impl Claim {
 
 impl About for Subject {
     fn general(&self) -> Option<Subject> {
-        let Subject::Object { kind, class, cadence } = self else {
-            return Some(Subject::Loading { class: ANY.into() });
+        let (kind, class, cadence) = match self {
+            Subject::Object { kind, class, cadence } => (kind, class, cadence),
+            Subject::Loading { .. } => return Some(Subject::Loading { class: ANY.into() }),
+            Subject::Load { .. } => return Some(Subject::Load { class: ANY.into() }),
         };
         // How often is up to the program: a phase of training has its own optimizer, and a scheduler may wait for its turn.
         let is_said = match cadence {
@@ -139,6 +148,10 @@ impl Says for Claim {
             Subject::Loading { class } => {
                 let class = named(class, "model");
                 return format!("whenever a state is loaded into a {class}, it is not the module's own");
+            }
+            Subject::Load { class } => {
+                let class = named(class, "model");
+                return format!("whenever a state is loaded into a {class}, something of it belongs there");
             }
         };
         let class = match class.as_str() {
@@ -181,6 +194,7 @@ impl Says for Claim {
             Outcome::RanInTraining => "it is called in training mode",
             Outcome::Changes => "a parameter of it changes",
             Outcome::GivenAnother => "the state is another's",
+            Outcome::Takes => "something of the state belongs to it",
         };
         format!("{subject}, {outcome}")
     }
@@ -221,7 +235,7 @@ impl Says for Claim {
             Subject::Object { cadence: Cadence::Within { steps }, .. } => {
                 Some((steps, self.with_cadence(Cadence::Within { steps: 0 })))
             }
-            Subject::Object { .. } | Subject::Loading { .. } => None,
+            Subject::Object { .. } | Subject::Loading { .. } | Subject::Load { .. } => None,
         }
     }
 }

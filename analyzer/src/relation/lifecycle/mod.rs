@@ -29,6 +29,7 @@ use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Cadence, Outcome, Subject, TrackedKind};
 use copies::Copies;
+use loading::Loading;
 use resumed::Resumed;
 
 /// See the module.
@@ -46,6 +47,7 @@ const NEEDS: Needs = Needs {
         Role::LoadState,
     ]),
     arguments: Roles::of(&[Role::LoadState]),
+    results: Roles::of(&[Role::LoadState]),
     variables: &[
         States { attribute: Attribute::Data, of: &[VariableKind::Parameter, VariableKind::Buffer], at: &[] },
         States::HOLDERS,
@@ -109,6 +111,7 @@ struct Lifecycle {
     objects: Vec<TrackedObject>,
     resumed: Resumed,
     copies: Copies,
+    loading: Loading,
     /// When the last training pass that came from a place in the code began.
     begun: FxHashMap<u32, Mark>,
 }
@@ -117,7 +120,7 @@ impl Observer for Lifecycle {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         self.resumed.observe(event, cx);
         self.copies.observe(event, cx);
-        loading::observe(event, cx);
+        self.loading.observe(event, cx);
         match event {
             TraceEvent::Created(object, of, time) => self.created(*object, *of, *time, cx),
             TraceEvent::Enter(frame) => self.enter(frame, cx),
