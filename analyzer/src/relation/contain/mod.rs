@@ -111,7 +111,8 @@ struct Contain {
     closures: u32,
     by_call: ByCall<CallNumbers>,
     modes: Modes,
-    entry: FxHashMap<VarId, (u64, Digest)>,
+    /// By number of the variable, what was found at the entry of which step.
+    entry: Vec<Option<(u64, Digest)>>,
     changed: FxHashMap<u64, Changed>,
 }
 
@@ -124,7 +125,8 @@ struct Modes {
 }
 
 impl Modes {
-    /// Those of modules that a window with these outcomes does not call: in which mode they would be it does not say.
+    /// Those of modules that a window with these outcomes, in order, does not call: in which mode they would be it does not
+    /// say.
     fn not_called<'a>(
         &'a mut self,
         held: &'a [OutcomeId],
@@ -139,7 +141,7 @@ impl Modes {
             }
             self.looked = numbers.outcomes().len();
         }
-        self.known.iter().filter(|(_, called)| !held.contains(called)).map(|(id, _)| *id)
+        self.known.iter().filter(|(_, called)| held.binary_search(called).is_err()).map(|(id, _)| *id)
     }
 }
 
@@ -310,10 +312,14 @@ impl Contain {
 
     fn step_state(&mut self, variable: VarId, now: Digest, look: &Look, scene: &Scene) {
         if look.at_entry {
-            self.entry.insert(variable, (look.call, now));
+            let at = variable as usize;
+            if at >= self.entry.len() {
+                self.entry.resize(at + 1, None);
+            }
+            self.entry[at] = Some((look.call, now));
             return;
         }
-        let Some((call, before)) = self.entry.get(&variable) else { return };
+        let Some(Some((call, before))) = self.entry.get(variable as usize) else { return };
         let of_it = scene.variables.get(variable).kind != VariableKind::Buffer
             && scene.variables.get(variable).is_held_by(look.frame.object);
         if *call != look.call || !of_it {

@@ -6,7 +6,7 @@
 pub mod claim;
 mod trained;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
@@ -51,11 +51,20 @@ const NEEDS: Needs = Needs {
     ..Needs::NOTHING
 };
 
+/// A variable, as far as it is asked whether it moves.
+#[derive(Clone, Copy)]
+struct Known {
+    /// What windows are about: itself, or the variable of the first model of its class.
+    own: SubjectId,
+    first: Option<SubjectId>,
+    streak: Streak,
+}
+
 #[derive(Default)]
 struct Moving {
     steps: Steps,
-    streaks: FxHashMap<VarId, Streak>,
-    subjects: FxHashMap<VarId, (SubjectId, Option<SubjectId>)>,
+    /// By number of the variable.
+    known: Vec<Option<Known>>,
     /// Root modules of which parameters change that no optimizer holds: the script updates them itself.
     by_hand: FxHashSet<u32>,
     moves: Option<OutcomeId>,
@@ -85,9 +94,15 @@ impl Moving {
                 why = Why::Nothing;
             }
         }
-        let Some(subject) = self.subject(change.id, why, cx) else { return };
-        let streak = self.streaks.entry(change.id).or_default();
-        streak.add(change.same, (change.look.iteration, change.look.step));
+        let known = self.known(change.id, cx);
+        // What was learned of `Net.weight` is asked of `Net#2.weight` too where that is trained and nobody holds it.
+        let subject = match known.first {
+            _ if cx.wants(known.own) => known.own,
+            Some(first) if why == Why::HeldByNone && cx.wants(first) => first,
+            _ => return,
+        };
+        known.streak.add(change.same, (change.look.iteration, change.look.step));
+        let streak = known.streak;
         let moves = [*self.moves.get_or_insert_with(|| cx.numbers.outcome(Outcome::Moves))];
         let frame = &change.look.frame;
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
@@ -103,17 +118,16 @@ impl Moving {
         cx.window(&window);
     }
 
-    /// What was learned of `Net.weight` is asked of `Net#2.weight` too where that is trained and nobody holds it.
-    fn subject(&mut self, id: VarId, why: Why, cx: &mut Context<'_>) -> Option<SubjectId> {
-        let (own, first) = *self.subjects.entry(id).or_insert_with(|| {
+    fn known(&mut self, id: VarId, cx: &mut Context<'_>) -> &mut Known {
+        let at = id as usize;
+        if at >= self.known.len() {
+            self.known.resize(at + 1, None);
+        }
+        self.known[at].get_or_insert_with(|| {
             let name = cx.scene.variables.get(id).name.clone();
             let first = first_of_its_class(&name).map(|name| cx.numbers.subject(Subject::Variable { name }));
-            (cx.numbers.subject(Subject::Variable { name }), first)
-        });
-        if cx.wants(own) {
-            return Some(own);
-        }
-        first.filter(|&first| why == Why::HeldByNone && cx.wants(first))
+            Known { own: cx.numbers.subject(Subject::Variable { name }), first, streak: Streak::default() }
+        })
     }
 }
 

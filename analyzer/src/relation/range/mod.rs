@@ -11,7 +11,7 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
-use crate::relation::numbers::SubjectId;
+use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer};
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
@@ -58,6 +58,8 @@ struct Range {
     backwards: u32,
     steps: FxHashMap<u32, Steps>,
     gradients_so_far: FxHashMap<VarId, History>,
+    /// That losses, gradients and parameters are finite.
+    finite: Option<[OutcomeId; 3]>,
 }
 
 /// The steps of an optimizer so far.
@@ -249,7 +251,7 @@ impl Range {
         }
         let mut bad: Vec<VarId> = if searches { Vec::new() } else { losses.into_iter().collect() };
         let all = [Outcome::LossFinite, Outcome::GradientsFinite, Outcome::ParametersFinite];
-        let all = all.map(|outcome| cx.numbers.outcome(outcome));
+        let all = *self.finite.get_or_insert_with(|| all.map(|outcome| cx.numbers.outcome(outcome)));
         let fine = [bad.is_empty(), gradients.is_empty(), parameters.is_empty()];
         let held: Vec<_> = all.into_iter().zip(fine).filter_map(|(id, fine)| fine.then_some(id)).collect();
         bad.extend(gradients);
