@@ -10,7 +10,7 @@ use crate::call::roles::Roles;
 use crate::relation::claim as claims;
 use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
 use crate::relation::support::by_call::{ByCall, OfCall};
@@ -22,8 +22,13 @@ use crate::situation::{Fields, NOTHING};
 use claim::{Outcome, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Contain::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Contain::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::ALL,
@@ -39,6 +44,13 @@ const NEEDS: Needs = Needs {
     ],
     contexts: Fields::MODULE_CALL.and(Fields::NUMERICS),
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: Roles::ALL,
+    returns: Roles::of(&[Role::User, Role::ModuleCall, Role::Backward, Role::OptimizerStep]),
+    states: &[(Attribute::Data, &[VariableKind::Parameter, VariableKind::Unreached])],
+    looks: true,
 };
 
 /// Whether calls of this role are windows.

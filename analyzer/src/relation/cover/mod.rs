@@ -19,7 +19,7 @@ use crate::call::roles::Roles;
 use crate::call::{Call, CallId};
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
 use crate::relation::support::by_call::{ByCall, OfCall};
@@ -34,8 +34,13 @@ use thrown::Thrown;
 use used::Used;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Cover::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Cover::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: NEIGHBOURS.and(Roles::of(&[Role::AutogradGrad, Role::ModeChange, Role::LoaderIter])),
@@ -53,9 +58,15 @@ const NEEDS: Needs = Needs {
         States::HOLDERS,
     ],
     arguments: Roles::of(&[Role::ClipGrad]),
-    all_returns: true,
     contexts: claim::FIELDS,
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: NEEDS.calls,
+    returns: Roles::ALL,
+    states: &[(Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached])],
+    looks: true,
 };
 
 #[derive(Clone, Copy, Debug)]

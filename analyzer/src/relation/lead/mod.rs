@@ -3,10 +3,11 @@ pub mod claim;
 
 use traincheck_schema::record::Role;
 
+use crate::call::roles::Roles;
 use crate::call::{Call, CallId};
 use crate::relation::needs::Needs;
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
 use crate::relation::support::by_call::{ByCall, OfCall};
@@ -15,11 +16,17 @@ use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use claim::{FIELDS, Outcome, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Lead::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Lead::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
-const NEEDS: Needs =
-    Needs { calls: NEIGHBOURS, all_returns: true, contexts: claim::FIELDS, ..Needs::NOTHING };
+const NEEDS: Needs = Needs { calls: NEIGHBOURS, contexts: claim::FIELDS, ..Needs::NOTHING };
+
+const TOLD: Told = Told { entries: NEIGHBOURS, returns: Roles::ALL, ..Told::NOTHING };
 
 #[derive(Clone, Copy, Debug)]
 struct CallNumbers {

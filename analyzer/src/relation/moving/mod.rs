@@ -12,7 +12,7 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::{Why, Window};
 use crate::relation::support::steps::{Change, Steps};
 use crate::relation::support::streak::Streak;
@@ -23,8 +23,13 @@ use claim::{Outcome, Subject};
 use trained::Trained;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Moving::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Moving::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall, Role::OptimizerStep]),
@@ -49,6 +54,11 @@ const NEEDS: Needs = Needs {
         },
     ],
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    states: &[(Attribute::Data, &[VariableKind::Parameter, VariableKind::Buffer, VariableKind::Unreached])],
+    ..Told::NOTHING
 };
 
 /// A variable, as far as it is asked whether it moves.

@@ -18,7 +18,7 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::{Why, Window};
 use crate::scene::variables::{VarId, Variable};
 use crate::scene::{Cut, Iteration, Scene, TraceEvent};
@@ -28,8 +28,13 @@ use inside::Inside;
 use trained::Trained;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Owned::default()), structural: true, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Owned::default()),
+    structural: true,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall, Role::Backward, Role::OptimizerStep, Role::Other]),
@@ -59,6 +64,13 @@ const NEEDS: Needs = Needs {
         States { attribute: Attribute::Training, of: &[VariableKind::Mode], at: &[] },
     ],
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: NEEDS.calls,
+    returns: Roles::of(&[Role::OptimizerStep]),
+    states: &[(Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached])],
+    ..Told::NOTHING
 };
 
 #[derive(Clone, Copy)]

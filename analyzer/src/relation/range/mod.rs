@@ -12,7 +12,7 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
 use crate::scene::variables::{Digest, VarId, Variable};
@@ -21,8 +21,13 @@ use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Range::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Range::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::Backward, Role::OptimizerStep, Role::ScalerStep]),
@@ -37,6 +42,17 @@ const NEEDS: Needs = Needs {
         States::HOLDERS,
     ],
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: Roles::of(&[Role::Backward, Role::OptimizerStep]),
+    states: &[
+        (Attribute::Value, &[VariableKind::Loss]),
+        (Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached]),
+        (Attribute::Data, &[VariableKind::Parameter, VariableKind::Unreached]),
+    ],
+    looks: true,
+    ..Told::NOTHING
 };
 
 /// A parameter with so many gradients, all of them zero, has none to learn from: a gate that starts at zero opens sooner.
