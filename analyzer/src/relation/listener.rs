@@ -1,24 +1,24 @@
-//! Which events each relation is told: those of what it declares that it reads, so that none is told what it passes over.
+//! Which events each relation is told: those of what it declares, so that none is told what it passes over.
 
-use traincheck_schema::record::{Attribute, Role};
+use traincheck_schema::record::{Attribute, Role, VariableKind};
 
-use super::needs::Needs;
 use super::observer::{Context, Kind, Observer};
-use crate::scene::TraceEvent;
+use crate::scene::{Scene, TraceEvent};
 
-// Topics, by number: what an event is about. One for each role or attribute where a range begins.
+// Topics, by number: what an event is about. One for each role, or attribute and kind of variables, where a range begins.
 const CALLS: usize = 0;
 const RETURNS: usize = CALLS + Role::ALL.len();
 const ARGUMENTS: usize = RETURNS + Role::ALL.len();
 const RESULTS: usize = ARGUMENTS + Role::ALL.len();
 const STATES: usize = RESULTS + Role::ALL.len();
-const CONSTRUCTIONS: usize = STATES + Attribute::Training as usize + 1;
+const CONSTRUCTIONS: usize = STATES + (Attribute::Training as usize + 1) * VariableKind::ALL.len();
 const FILLS: usize = CONSTRUCTIONS + 1;
-/// Iterations, looks, and the end: every relation hears of them.
-const COURSE: usize = FILLS + 1;
+const LOOKS: usize = FILLS + 1;
+/// Iterations, and the end: every relation hears of them.
+const COURSE: usize = LOOKS + 1;
 const TOPICS: usize = COURSE + 1;
 
-fn topic(event: &TraceEvent<'_>) -> usize {
+fn topic(event: &TraceEvent<'_>, scene: &Scene) -> usize {
     match event {
         TraceEvent::Enter(frame) | TraceEvent::Suspend(frame) | TraceEvent::Resume(frame) => {
             CALLS + frame.target.role as usize
@@ -26,29 +26,33 @@ fn topic(event: &TraceEvent<'_>) -> usize {
         TraceEvent::Leave(frame, _) => RETURNS + frame.target.role as usize,
         TraceEvent::Given(frame, _) => ARGUMENTS + frame.target.role as usize,
         TraceEvent::Gave(frame, _) => RESULTS + frame.target.role as usize,
-        TraceEvent::State(change, _) => STATES + change.attribute as usize,
+        TraceEvent::State(change, _) => states(change.attribute, scene.variables.get(change.variable).kind),
         TraceEvent::Created(..) => CONSTRUCTIONS,
         TraceEvent::Filled(_) => FILLS,
-        TraceEvent::IterationBegan(_)
-        | TraceEvent::IterationEnded(..)
-        | TraceEvent::Looked(_)
-        | TraceEvent::End => COURSE,
+        TraceEvent::Looked(_) => LOOKS,
+        TraceEvent::IterationBegan(_) | TraceEvent::IterationEnded(..) | TraceEvent::End => COURSE,
     }
 }
 
-/// Whether a relation with these needs hears of a topic.
-fn hears(needs: &Needs, topic: usize) -> bool {
+fn states(attribute: Attribute, kind: VariableKind) -> usize {
+    STATES + attribute as usize * VariableKind::ALL.len() + kind as usize
+}
+
+/// Whether a relation of this kind hears of a topic.
+fn hears(kind: &Kind, topic: usize) -> bool {
+    let Kind { needs, told, .. } = kind;
     let role = |first: usize| Role::ALL[topic - first];
     match topic {
-        CALLS..RETURNS => needs.calls.has(role(CALLS)),
-        RETURNS..ARGUMENTS => needs.all_returns || needs.calls.has(role(RETURNS)),
+        CALLS..RETURNS => told.entries.has(role(CALLS)),
+        RETURNS..ARGUMENTS => told.returns.has(role(RETURNS)),
         ARGUMENTS..RESULTS => needs.arguments.has(role(ARGUMENTS)),
         RESULTS..STATES => needs.results.has(role(RESULTS)),
         STATES..CONSTRUCTIONS => {
-            needs.variables.iter().any(|states| STATES + states.attribute as usize == topic)
+            told.states.iter().any(|(attribute, of)| of.iter().any(|kind| states(*attribute, *kind) == topic))
         }
         CONSTRUCTIONS => needs.constructions,
         FILLS => needs.fills,
+        LOOKS => told.looks,
         _ => true,
     }
 }
@@ -63,7 +67,7 @@ pub struct Listeners {
 impl Listeners {
     /// New observers of these relations.
     pub fn new(kinds: &[&Kind]) -> Listeners {
-        let told = |topic| (0..kinds.len()).filter(|&at| hears(&kinds[at].needs, topic)).collect();
+        let told = |topic| (0..kinds.len()).filter(|&at| hears(kinds[at], topic)).collect();
         Listeners {
             observers: kinds.iter().map(|kind| (kind.observer)()).collect(),
             of_topic: (0..TOPICS).map(told).collect(),
@@ -72,7 +76,7 @@ impl Listeners {
 
     /// Tells an event to those that hear of it.
     pub fn tell(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
-        for &at in &self.of_topic[topic(event)] {
+        for &at in &self.of_topic[topic(event, cx.scene)] {
             self.observers[at].observe(event, cx);
         }
     }
@@ -82,32 +86,51 @@ impl Listeners {
 mod tests {
     use super::*;
     use crate::call::roles::Roles;
-    use crate::relation::needs::States;
+    use crate::relation::claim::RelationName;
+    use crate::relation::needs::{EVERY_RELATION, Needs};
+    use crate::relation::observer::Told;
 
-    fn heard(needs: &Needs) -> Vec<usize> {
-        (0..TOPICS).filter(|&topic| hears(needs, topic)).collect()
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn observe(&mut self, _: &TraceEvent<'_>, _: &mut Context<'_>) {}
+    }
+
+    fn heard(needs: Needs, told: Told) -> Vec<usize> {
+        let kind = Kind { observer: || Box::new(Deaf), structural: false, values_needed: 0, needs, told };
+        (0..TOPICS).filter(|&topic| hears(&kind, topic)).collect()
     }
 
     #[test]
     fn a_relation_hears_of_what_it_declares_and_of_nothing_else() {
-        assert_eq!(heard(&Needs::NOTHING), [COURSE]);
-        let needs = Needs {
-            calls: Roles::of(&[Role::Backward]),
-            results: Roles::of(&[Role::ModuleCall]),
-            variables: &[States::GRADIENTS],
-            fills: true,
-            ..Needs::NOTHING
+        assert_eq!(heard(Needs::NOTHING, Told::NOTHING), [COURSE]);
+        let roles = Roles::of(&[Role::Backward]);
+        let needs = Needs { results: Roles::of(&[Role::ModuleCall]), fills: true, ..Needs::NOTHING };
+        let told = Told {
+            entries: roles,
+            returns: roles,
+            states: &[(Attribute::Grad, &[VariableKind::Parameter])],
+            looks: true,
         };
         let backward = Role::Backward as usize;
         let result = RESULTS + Role::ModuleCall as usize;
-        let gradient = STATES + Attribute::Grad as usize;
-        assert_eq!(heard(&needs), [CALLS + backward, RETURNS + backward, result, gradient, FILLS, COURSE]);
+        let gradient = states(Attribute::Grad, VariableKind::Parameter);
+        let all = [CALLS + backward, RETURNS + backward, result, gradient, FILLS, LOOKS, COURSE];
+        assert_eq!(heard(needs, told), all);
     }
 
     #[test]
-    fn one_that_follows_all_returns_hears_of_no_more_calls() {
-        let needs = Needs { all_returns: true, ..Needs::NOTHING };
-        let returns: Vec<usize> = (RETURNS..ARGUMENTS).chain([COURSE]).collect();
-        assert_eq!(heard(&needs), returns);
+    fn a_relation_is_told_of_nothing_that_it_does_not_need() {
+        for name in RelationName::ALL {
+            let Kind { needs, told, .. } = crate::relation::kind(*name);
+            let calls = needs.calls.and(EVERY_RELATION.calls);
+            assert_eq!(told.entries.and(calls), calls, "{}", name.word());
+            for (attribute, kinds) in told.states {
+                for kind in *kinds {
+                    let mut needed = needs.variables.iter().filter(|states| states.attribute == *attribute);
+                    assert!(needed.any(|states| states.of.contains(kind)), "{}: {kind:?}", name.word());
+                }
+            }
+        }
     }
 }

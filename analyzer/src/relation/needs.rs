@@ -9,10 +9,8 @@ use crate::situation::{Feature, Fields};
 /// What a relation reads, beside what [`EVERY_RELATION`] names.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
-    /// Calls of functions with these roles. It is told of no others, not even of those that every relation needs.
+    /// Calls of functions with these roles.
     pub calls: Roles,
-    /// Whether it also follows where any other call ends, since what it follows may be made by that.
-    pub all_returns: bool,
     /// What calls with these roles are given.
     pub arguments: Roles,
     /// What calls with these roles give back.
@@ -82,7 +80,6 @@ impl Needs {
     /// Nothing of its own.
     pub const NOTHING: Needs = Needs {
         calls: Roles::NONE,
-        all_returns: false,
         arguments: Roles::NONE,
         results: Roles::NONE,
         variables: &[],

@@ -1,8 +1,11 @@
 //! What follows a trace for one relation, and what it works with.
 
+use traincheck_schema::record::{Attribute, VariableKind};
+
 use super::needs::Needs;
 use super::numbers::{Numbers, SubjectId};
 use super::sink::{Sink, Window};
+use crate::call::roles::Roles;
 use crate::scene::{Frame, Scene, TraceEvent};
 #[cfg(doc)]
 use crate::situation::NOTHING;
@@ -64,4 +67,26 @@ pub struct Kind {
     pub values_needed: usize,
     /// What it reads of a trace.
     pub needs: Needs,
+    /// What its observer is told of.
+    pub told: Told,
+}
+
+/// Of what a relation needs, what its observer is told of one by one as it happens, beside constructions, fills, arguments
+/// and results, of which it is told as declared there. All else it finds in the scene when it asks: to tell it of what it
+/// passes over would be most of what a pass costs.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// Calls with these roles, where they are entered, suspended and resumed.
+    pub entries: Roles,
+    /// Calls with these roles, where they are left.
+    pub returns: Roles,
+    /// What looks find of variables of these kinds.
+    pub states: &'static [(Attribute, &'static [VariableKind])],
+    /// Whether also that a look has told everything.
+    pub looks: bool,
+}
+
+impl Told {
+    /// None of it.
+    pub const NOTHING: Told = Told { entries: Roles::NONE, returns: Roles::NONE, states: &[], looks: false };
 }

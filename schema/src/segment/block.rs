@@ -95,20 +95,20 @@ pub(super) fn put_events(mut to: events::Builder<'_>, events: &[Event], end: &Bl
 pub(super) fn read_events(from: events::Reader<'_>) -> Result<(Vec<Event>, BlockEnd), PayloadError> {
     let n = rows(from.get_rows())?;
     let mut events = vec![Event::EMPTY; n];
-    each(from.get_kind()?, n, U8, |i, v| events[i].kind = v as u8)?;
-    each(from.get_stage()?, n, U8, |i, v| events[i].stage = v as u8)?;
-    each(from.get_flags()?, n, U16, |i, v| events[i].flags = v as u16)?;
-    each(from.get_thread()?, n, U16, |i, v| events[i].thread = v as u16)?;
-    each_sum(from.get_time()?, n, U64, |i, v| events[i].time = v)?;
-    each_sum(from.get_iteration()?, n, U32, |i, v| events[i].iteration = v as u32)?;
-    each_sum(from.get_step()?, n, U32, |i, v| events[i].step = v as u32)?;
-    each_sum(from.get_call()?, n, U64, |i, v| events[i].call = v)?;
-    each(from.get_parent()?, n, U64, |i, v| events[i].parent = absolute(events[i].call, v))?;
-    each(from.get_name()?, n, U32, |i, v| events[i].name = v as u32)?;
-    each(from.get_site()?, n, U32, |i, v| events[i].site = v as u32)?;
-    each(from.get_object()?, n, U32, |i, v| events[i].object = v as u32)?;
-    each(from.get_value()?, n, U64, |i, v| events[i].value = v)?;
-    each(from.get_context()?, n, U32, |i, v| events[i].context = v as u32)?;
+    each(from.get_kind()?, events.iter_mut(), U8, |row, v| row.kind = v as u8)?;
+    each(from.get_stage()?, events.iter_mut(), U8, |row, v| row.stage = v as u8)?;
+    each(from.get_flags()?, events.iter_mut(), U16, |row, v| row.flags = v as u16)?;
+    each(from.get_thread()?, events.iter_mut(), U16, |row, v| row.thread = v as u16)?;
+    each_sum(from.get_time()?, events.iter_mut(), U64, |row, v| row.time = v)?;
+    each_sum(from.get_iteration()?, events.iter_mut(), U32, |row, v| row.iteration = v as u32)?;
+    each_sum(from.get_step()?, events.iter_mut(), U32, |row, v| row.step = v as u32)?;
+    each_sum(from.get_call()?, events.iter_mut(), U64, |row, v| row.call = v)?;
+    each(from.get_parent()?, events.iter_mut(), U64, |row, v| row.parent = absolute(row.call, v))?;
+    each(from.get_name()?, events.iter_mut(), U32, |row, v| row.name = v as u32)?;
+    each(from.get_site()?, events.iter_mut(), U32, |row, v| row.site = v as u32)?;
+    each(from.get_object()?, events.iter_mut(), U32, |row, v| row.object = v as u32)?;
+    each(from.get_value()?, events.iter_mut(), U64, |row, v| row.value = v)?;
+    each(from.get_context()?, events.iter_mut(), U32, |row, v| row.context = v as u32)?;
     Ok((events, read_end(from.get_end()?)?))
 }
 
@@ -163,37 +163,43 @@ pub(super) fn put_states(mut to: states::Builder<'_>, states: &[State], end: &Bl
 pub(super) fn read_states(from: states::Reader<'_>) -> Result<(Vec<State>, BlockEnd), PayloadError> {
     let n = rows(from.get_rows())?;
     let mut states = vec![State::EMPTY; n];
-    each(from.get_stage()?, n, U8, |i, v| states[i].stage = v as u8)?;
-    each(from.get_attribute()?, n, U8, |i, v| states[i].attribute = v as u8)?;
-    each(from.get_value_kind()?, n, U8, |i, v| states[i].value_kind = v as u8)?;
-    each(from.get_thread()?, n, U16, |i, v| states[i].thread = v as u16)?;
-    each_sum(from.get_time()?, n, U64, |i, v| states[i].time = v)?;
-    each_sum(from.get_iteration()?, n, U32, |i, v| states[i].iteration = v as u32)?;
-    each_sum(from.get_step()?, n, U32, |i, v| states[i].step = v as u32)?;
-    each_sum(from.get_call()?, n, U64, |i, v| states[i].call = v)?;
-    each(from.get_since()?, n, U64, |i, v| states[i].since = absolute(states[i].time, v))?;
-    each(from.get_variable()?, n, U32, |i, v| states[i].variable = v as u32)?;
-    each(from.get_point()?, n, U32, |i, v| states[i].point = v as u32)?;
+    each(from.get_stage()?, states.iter_mut(), U8, |row, v| row.stage = v as u8)?;
+    each(from.get_attribute()?, states.iter_mut(), U8, |row, v| row.attribute = v as u8)?;
+    each(from.get_value_kind()?, states.iter_mut(), U8, |row, v| row.value_kind = v as u8)?;
+    each(from.get_thread()?, states.iter_mut(), U16, |row, v| row.thread = v as u16)?;
+    each_sum(from.get_time()?, states.iter_mut(), U64, |row, v| row.time = v)?;
+    each_sum(from.get_iteration()?, states.iter_mut(), U32, |row, v| row.iteration = v as u32)?;
+    each_sum(from.get_step()?, states.iter_mut(), U32, |row, v| row.step = v as u32)?;
+    each_sum(from.get_call()?, states.iter_mut(), U64, |row, v| row.call = v)?;
+    each(from.get_since()?, states.iter_mut(), U64, |row, v| row.since = absolute(row.time, v))?;
+    each(from.get_variable()?, states.iter_mut(), U32, |row, v| row.variable = v as u32)?;
+    each(from.get_point()?, states.iter_mut(), U32, |row, v| row.point = v as u32)?;
 
-    let places = |has: fn(&State) -> bool| -> Vec<usize> {
-        states.iter().enumerate().filter(|(_, state)| has(state)).map(|(row, _)| row).collect()
-    };
-    let (ints, floats, texts, tensors) =
-        (places(has_int), places(has_float), places(has_text), places(has_tensor));
-    each(from.get_int()?, ints.len(), U64, |i, v| states[ints[i]].int = unzigzag(v) as i64)?;
-    each(from.get_float()?, floats.len(), U64, |i, v| states[floats[i]].float = f64::from_bits(v))?;
-    each(from.get_text()?, texts.len(), U32, |i, v| states[texts[i]].text = v as u32)?;
+    let (mut ints, mut floats, mut texts, mut tensors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (row, state) in states.iter().enumerate() {
+        if has_tensor(state) {
+            tensors.push(row);
+        } else if has_int(state) {
+            ints.push(row);
+        } else if has_float(state) {
+            floats.push(row);
+        } else if has_text(state) {
+            texts.push(row);
+        }
+    }
+    each(from.get_int()?, ints.iter(), U64, |&i, v| states[i].int = unzigzag(v) as i64)?;
+    each(from.get_float()?, floats.iter(), U64, |&i, v| states[i].float = f64::from_bits(v))?;
+    each(from.get_text()?, texts.iter(), U32, |&i, v| states[i].text = v as u32)?;
     let tensor = from.get_tensor()?;
-    let n = tensors.len();
-    each(tensor.get_hash_low()?, n, U64, |i, v| states[tensors[i]].hash_low = v)?;
-    each(tensor.get_hash_high()?, n, U64, |i, v| states[tensors[i]].hash_high = v)?;
-    each(tensor.get_nan()?, n, U32, |i, v| states[tensors[i]].nan = v as u32)?;
-    each(tensor.get_inf()?, n, U32, |i, v| states[tensors[i]].inf = v as u32)?;
-    each(tensor.get_zeros()?, n, U64, |i, v| states[tensors[i]].zeros = v)?;
-    each(tensor.get_elements()?, n, U64, |i, v| states[tensors[i]].elements = v)?;
-    each(tensor.get_min()?, n, U32, |i, v| states[tensors[i]].min = f32::from_bits(v as u32))?;
-    each(tensor.get_max()?, n, U32, |i, v| states[tensors[i]].max = f32::from_bits(v as u32))?;
-    each(tensor.get_l2()?, n, U32, |i, v| states[tensors[i]].l2 = f32::from_bits(v as u32))?;
+    each(tensor.get_hash_low()?, tensors.iter(), U64, |&i, v| states[i].hash_low = v)?;
+    each(tensor.get_hash_high()?, tensors.iter(), U64, |&i, v| states[i].hash_high = v)?;
+    each(tensor.get_nan()?, tensors.iter(), U32, |&i, v| states[i].nan = v as u32)?;
+    each(tensor.get_inf()?, tensors.iter(), U32, |&i, v| states[i].inf = v as u32)?;
+    each(tensor.get_zeros()?, tensors.iter(), U64, |&i, v| states[i].zeros = v)?;
+    each(tensor.get_elements()?, tensors.iter(), U64, |&i, v| states[i].elements = v)?;
+    each(tensor.get_min()?, tensors.iter(), U32, |&i, v| states[i].min = f32::from_bits(v as u32))?;
+    each(tensor.get_max()?, tensors.iter(), U32, |&i, v| states[i].max = f32::from_bits(v as u32))?;
+    each(tensor.get_l2()?, tensors.iter(), U32, |&i, v| states[i].l2 = f32::from_bits(v as u32))?;
     Ok((states, read_end(from.get_end()?)?))
 }
 
@@ -219,18 +225,18 @@ pub(super) fn put_arguments(mut to: arguments::Builder<'_>, arguments: &[Argumen
 pub(super) fn read_arguments(from: arguments::Reader<'_>) -> Result<(Vec<Argument>, BlockEnd), PayloadError> {
     let n = rows(from.get_rows())?;
     let mut arguments = vec![Argument::EMPTY; n];
-    each(from.get_direction()?, n, U8, |i, v| arguments[i].direction = v as u8)?;
-    each(from.get_value_kind()?, n, U8, |i, v| arguments[i].value_kind = v as u8)?;
-    each(from.get_thread()?, n, U16, |i, v| arguments[i].thread = v as u16)?;
-    each_sum(from.get_time()?, n, U64, |i, v| arguments[i].time = v)?;
-    each_sum(from.get_call()?, n, U64, |i, v| arguments[i].call = v)?;
-    each_sum(from.get_iteration()?, n, U32, |i, v| arguments[i].iteration = v as u32)?;
-    each(from.get_function()?, n, U32, |i, v| arguments[i].function = v as u32)?;
-    each(from.get_name()?, n, U32, |i, v| arguments[i].name = v as u32)?;
-    each(from.get_text()?, n, U32, |i, v| arguments[i].text = v as u32)?;
-    each(from.get_value()?, n, U64, |i, v| arguments[i].value = v)?;
-    each(from.get_object()?, n, U32, |i, v| arguments[i].object = v as u32)?;
-    each(from.get_storage()?, n, U32, |i, v| arguments[i].storage = v as u32)?;
-    each(from.get_flags()?, n, U16, |i, v| arguments[i].flags = v as u16)?;
+    each(from.get_direction()?, arguments.iter_mut(), U8, |row, v| row.direction = v as u8)?;
+    each(from.get_value_kind()?, arguments.iter_mut(), U8, |row, v| row.value_kind = v as u8)?;
+    each(from.get_thread()?, arguments.iter_mut(), U16, |row, v| row.thread = v as u16)?;
+    each_sum(from.get_time()?, arguments.iter_mut(), U64, |row, v| row.time = v)?;
+    each_sum(from.get_call()?, arguments.iter_mut(), U64, |row, v| row.call = v)?;
+    each_sum(from.get_iteration()?, arguments.iter_mut(), U32, |row, v| row.iteration = v as u32)?;
+    each(from.get_function()?, arguments.iter_mut(), U32, |row, v| row.function = v as u32)?;
+    each(from.get_name()?, arguments.iter_mut(), U32, |row, v| row.name = v as u32)?;
+    each(from.get_text()?, arguments.iter_mut(), U32, |row, v| row.text = v as u32)?;
+    each(from.get_value()?, arguments.iter_mut(), U64, |row, v| row.value = v)?;
+    each(from.get_object()?, arguments.iter_mut(), U32, |row, v| row.object = v as u32)?;
+    each(from.get_storage()?, arguments.iter_mut(), U32, |row, v| row.storage = v as u32)?;
+    each(from.get_flags()?, arguments.iter_mut(), U16, |row, v| row.flags = v as u16)?;
     Ok((arguments, read_end(from.get_end()?)?))
 }

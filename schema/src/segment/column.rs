@@ -13,6 +13,8 @@ pub(super) enum PayloadError {
     UnknownColumn(#[from] capnp::NotInSchema),
     #[error("a column has {found} rows instead of {expected}")]
     Rows { expected: usize, found: usize },
+    #[error("a column is a list of other things than numbers")]
+    NoNumbers,
     #[error("a number is too large for its field")]
     Range,
     #[error("it says it has {found} rows, more than {allowed}")]
@@ -77,43 +79,46 @@ pub(super) fn put(mut column: column::Builder<'_>, values: impl Iterator<Item = 
     }
 }
 
-/// Gives every value of a column of `rows` rows, none greater than `max`.
+/// Gives each of `rows` its value in a column, none greater than `max`.
 #[inline]
-pub(super) fn each(
+pub(super) fn each<R>(
     column: column::Reader<'_>,
-    rows: usize,
+    rows: impl ExactSizeIterator<Item = R>,
     max: u64,
-    mut set: impl FnMut(usize, u64),
+    mut set: impl FnMut(R, u64),
 ) -> Result<(), PayloadError> {
+    let expected = rows.len();
+    let expect = |found: usize| {
+        if found == expected { Ok(()) } else { Err(PayloadError::Rows { expected, found }) }
+    };
     let mut bits = 0;
-    let mut put = |row: usize, value: u64| {
+    let mut put = |(row, value): (R, u64)| {
         bits |= value;
         set(row, value);
     };
-    let expect = |found: usize| {
-        if found == rows { Ok(()) } else { Err(PayloadError::Rows { expected: rows, found }) }
-    };
     match column.which()? {
-        column::Constant(value) => (0..rows).for_each(|row| put(row, value)),
+        column::Constant(value) => rows.for_each(|row| put((row, value))),
         column::Bytes(list) => {
             let list = list?;
             expect(list.len())?;
-            list.iter().enumerate().for_each(|(row, value)| put(row, u64::from(*value)));
+            rows.zip(list.iter().map(|value| u64::from(*value))).for_each(put);
         }
         column::Shorts(list) => {
             let list = list?;
             expect(list.len() as usize)?;
-            (0..list.len()).for_each(|row| put(row as usize, u64::from(list.get(row))));
+            rows.zip(list.as_slice().ok_or(PayloadError::NoNumbers)?.iter().map(|value| u64::from(*value)))
+                .for_each(put);
         }
         column::Longs(list) => {
             let list = list?;
             expect(list.len() as usize)?;
-            (0..list.len()).for_each(|row| put(row as usize, u64::from(list.get(row))));
+            rows.zip(list.as_slice().ok_or(PayloadError::NoNumbers)?.iter().map(|value| u64::from(*value)))
+                .for_each(put);
         }
         column::Quads(list) => {
             let list = list?;
             expect(list.len() as usize)?;
-            (0..list.len()).for_each(|row| put(row as usize, list.get(row)));
+            rows.zip(list.as_slice().ok_or(PayloadError::NoNumbers)?.iter().copied()).for_each(put);
         }
     }
     // `max` is a mask of ones: the or of all values exceeds it if one of them does.
@@ -132,13 +137,13 @@ pub(super) fn put_deltas(mut deltas: deltas::Builder<'_>, values: impl Iterator<
     put(deltas.init_steps(), steps);
 }
 
-/// Gives every value of a column of differences.
+/// Gives each of `rows` its value in a column of differences.
 #[inline]
-pub(super) fn each_sum(
+pub(super) fn each_sum<R>(
     deltas: deltas::Reader<'_>,
-    rows: usize,
+    rows: impl ExactSizeIterator<Item = R>,
     max: u64,
-    mut set: impl FnMut(usize, u64),
+    mut set: impl FnMut(R, u64),
 ) -> Result<(), PayloadError> {
     let mut sum = deltas.get_first();
     let mut bits = 0;
@@ -161,7 +166,7 @@ mod tests {
         let mut message = Builder::new_default();
         put(message.init_root(), values.iter().copied());
         let mut read = vec![0; rows];
-        each(message.get_root_as_reader()?, rows, max, |row, value| read[row] = value)?;
+        each(message.get_root_as_reader()?, read.iter_mut(), max, |row, value| *row = value)?;
         Ok(read)
     }
 
@@ -169,7 +174,7 @@ mod tests {
         let mut message = Builder::new_default();
         put_deltas(message.init_root(), values.iter().copied());
         let mut read = vec![0; rows];
-        each_sum(message.get_root_as_reader()?, rows, max, |row, value| read[row] = value)?;
+        each_sum(message.get_root_as_reader()?, read.iter_mut(), max, |row, value| *row = value)?;
         Ok(read)
     }
 

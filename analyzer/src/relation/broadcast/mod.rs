@@ -15,7 +15,7 @@ use crate::call::CallId;
 use crate::call::roles::Roles;
 use crate::relation::needs::Needs;
 use crate::relation::numbers::{OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::loss::is_loss;
 use crate::relation::support::streak::Streak;
@@ -25,8 +25,13 @@ use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Broadcast::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Broadcast::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: Told::NOTHING,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall, Role::User, Role::Other]),

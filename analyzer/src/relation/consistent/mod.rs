@@ -16,7 +16,7 @@ use crate::call::roles::Roles;
 use crate::relation::claim as claims;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::storages::{Storages, parameters};
 use crate::scene::variables::{Digest, VarId};
@@ -27,8 +27,13 @@ use recomputed::Recomputed;
 use untied::Untied;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Consistent::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Consistent::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::OptimizerStep, Role::ModuleCall, Role::Backward, Role::AutogradGrad]),
@@ -47,6 +52,13 @@ const NEEDS: Needs = Needs {
         States { attribute: Attribute::Data, of: &[VariableKind::Rng], at: &[] },
     ],
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: Roles::of(&[Role::AutogradGrad]),
+    returns: Roles::of(&[Role::OptimizerStep]),
+    states: &[(Attribute::Data, &[VariableKind::Rng])],
+    looks: true,
 };
 
 /// More names for one storage are no ties: it is a buffer that all parameters are views of.

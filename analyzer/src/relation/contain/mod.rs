@@ -10,7 +10,7 @@ use crate::call::roles::Roles;
 use crate::relation::claim as claims;
 use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
 use crate::relation::support::by_call::{ByCall, OfCall};
@@ -22,8 +22,13 @@ use crate::situation::{Fields, NOTHING};
 use claim::{Outcome, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Contain::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Contain::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::ALL,
@@ -39,6 +44,13 @@ const NEEDS: Needs = Needs {
     ],
     contexts: Fields::MODULE_CALL.and(Fields::NUMERICS),
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: Roles::ALL,
+    returns: Roles::of(&[Role::User, Role::ModuleCall, Role::Backward, Role::OptimizerStep]),
+    states: &[(Attribute::Data, &[VariableKind::Parameter, VariableKind::Unreached])],
+    looks: true,
 };
 
 /// Whether calls of this role are windows.
@@ -111,7 +123,8 @@ struct Contain {
     closures: u32,
     by_call: ByCall<CallNumbers>,
     modes: Modes,
-    entry: FxHashMap<VarId, (u64, Digest)>,
+    /// By number of the variable, what was found at the entry of which step.
+    entry: Vec<Option<(u64, Digest)>>,
     changed: FxHashMap<u64, Changed>,
 }
 
@@ -124,7 +137,8 @@ struct Modes {
 }
 
 impl Modes {
-    /// Those of modules that a window with these outcomes does not call: in which mode they would be it does not say.
+    /// Those of modules that a window with these outcomes, in order, does not call: in which mode they would be it does not
+    /// say.
     fn not_called<'a>(
         &'a mut self,
         held: &'a [OutcomeId],
@@ -139,7 +153,7 @@ impl Modes {
             }
             self.looked = numbers.outcomes().len();
         }
-        self.known.iter().filter(|(_, called)| !held.contains(called)).map(|(id, _)| *id)
+        self.known.iter().filter(|(_, called)| held.binary_search(called).is_err()).map(|(id, _)| *id)
     }
 }
 
@@ -310,10 +324,14 @@ impl Contain {
 
     fn step_state(&mut self, variable: VarId, now: Digest, look: &Look, scene: &Scene) {
         if look.at_entry {
-            self.entry.insert(variable, (look.call, now));
+            let at = variable as usize;
+            if at >= self.entry.len() {
+                self.entry.resize(at + 1, None);
+            }
+            self.entry[at] = Some((look.call, now));
             return;
         }
-        let Some((call, before)) = self.entry.get(&variable) else { return };
+        let Some(Some((call, before))) = self.entry.get(variable as usize) else { return };
         let of_it = scene.variables.get(variable).kind != VariableKind::Buffer
             && scene.variables.get(variable).is_held_by(look.frame.object);
         if *call != look.call || !of_it {

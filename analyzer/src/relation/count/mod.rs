@@ -12,14 +12,19 @@ pub mod times;
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, States};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::support::sequence::CRITICAL;
 use crate::scene::TraceEvent;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Count::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Count::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: CRITICAL.and(Roles::of(&[Role::User, Role::LoaderIter, Role::LoaderNext])),
@@ -31,6 +36,13 @@ const NEEDS: Needs = Needs {
     constructions: true,
     ops: true,
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: CRITICAL.and(Roles::of(&[Role::User, Role::LoaderIter])),
+    returns: Roles::of(&[Role::User, Role::LoaderNext, Role::Backward]),
+    states: &[(Attribute::Value, &[VariableKind::Loss])],
+    ..Told::NOTHING
 };
 
 #[derive(Default)]

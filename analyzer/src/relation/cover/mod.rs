@@ -19,7 +19,7 @@ use crate::call::roles::Roles;
 use crate::call::{Call, CallId};
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
 use crate::relation::support::by_call::{ByCall, OfCall};
@@ -34,8 +34,13 @@ use thrown::Thrown;
 use used::Used;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Cover::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Cover::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: NEIGHBOURS.and(Roles::of(&[Role::AutogradGrad, Role::ModeChange, Role::LoaderIter])),
@@ -53,9 +58,15 @@ const NEEDS: Needs = Needs {
         States::HOLDERS,
     ],
     arguments: Roles::of(&[Role::ClipGrad]),
-    all_returns: true,
     contexts: claim::FIELDS,
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: NEEDS.calls,
+    returns: Roles::ALL,
+    states: &[(Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached])],
+    looks: true,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -80,17 +91,11 @@ impl OfCall for CallNumbers {
     }
 }
 
-/// Sequences of calls without their objects, or with them.
-#[derive(Default)]
-struct World {
-    levels: Levels,
-    threads: FxHashMap<u16, Sequence>,
-}
-
 #[derive(Default)]
 struct Cover {
-    plain: World,
-    specific: World,
+    /// Calls without their objects, and with them.
+    levels: Levels<2>,
+    threads: FxHashMap<u16, [Sequence; 2]>,
     between: Between,
     cleared: Cleared,
     clipped: Clipped,
@@ -112,8 +117,9 @@ impl Observer for Cover {
         match event {
             TraceEvent::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
             TraceEvent::Leave(frame, _) => {
-                self.plain.levels.close(frame.thread, frame.call);
-                self.specific.levels.close(frame.thread, frame.call);
+                if let Some(level) = self.levels.close(frame.thread, frame.call) {
+                    self.levels.reuse(level);
+                }
             }
             _ => {}
         }
@@ -124,29 +130,27 @@ impl Cover {
     fn enter(&mut self, frame: &Frame, cx: &mut Context<'_>) {
         let critical = CRITICAL.has(frame.target.role);
         let parent = sequence::parent(frame, cx.scene);
-        let specific = frame.target.specific.unwrap_or(frame.target.plain);
-        let mut specific_world = std::mem::take(&mut self.specific);
-        let mut plain_world = std::mem::take(&mut self.plain);
-        // Where a call is on no object both worlds say the same of it: once is enough.
-        let on_object = critical && frame.target.specific.is_some();
-        for (world, id, counted) in
-            [(&mut plain_world, frame.target.plain, critical), (&mut specific_world, specific, on_object)]
-        {
-            let level = world.levels.level(frame.thread, parent);
-            if counted {
-                self.examples(level, id, frame, Among::Same, cx);
+        let plain = frame.target.plain;
+        let specific = frame.target.specific.unwrap_or(plain);
+        let mut levels = std::mem::take(&mut self.levels);
+        let level = levels.level(frame.thread, parent);
+        if critical {
+            let mut threads = std::mem::take(&mut self.threads);
+            let thread = threads.entry(frame.thread).or_default();
+            self.examples(&level[0], plain, frame, Among::Same, cx);
+            self.examples(&thread[0], plain, frame, Among::Thread, cx);
+            // Where a call is on no object both say the same of it: once is enough.
+            if frame.target.specific.is_some() {
+                self.examples(&level[1], specific, frame, Among::Same, cx);
+                self.examples(&thread[1], specific, frame, Among::Thread, cx);
             }
-            level.push(id, frame);
-            if critical {
-                let thread = world.threads.entry(frame.thread).or_default();
-                if counted {
-                    self.examples(thread, id, frame, Among::Thread, cx);
-                }
-                thread.push(id, frame);
-            }
+            thread[0].push(plain, frame);
+            thread[1].push(specific, frame);
+            self.threads = threads;
         }
-        self.specific = specific_world;
-        self.plain = plain_world;
+        level[0].push(plain, frame);
+        level[1].push(specific, frame);
+        self.levels = levels;
     }
 
     fn examples(
@@ -157,7 +161,7 @@ impl Cover {
         level: Among,
         cx: &mut Context<'_>,
     ) {
-        let (since, again) = sequence.since(id);
+        let (since, last) = sequence.since(id);
         self.held.clear();
         let (mut scaler, mut stepped) = (false, false);
         for call in since {
@@ -172,7 +176,7 @@ impl Cover {
         }
         let early = Scene::too_early(frame.iteration, numbers.seen);
         let is_first = numbers.seen < 2 && early.is_none();
-        let losses = match sequence.last(id) {
+        let losses = match last {
             Some(last) => last.losses,
             None => {
                 let depth = cx.scene.depth(frame);
@@ -189,8 +193,8 @@ impl Cover {
             Vec::new()
         };
         let subjects = match level {
-            Among::Same => [Some(numbers.first), again.then_some(numbers.between)],
-            Among::Thread => [None, again.then_some(numbers.thread)],
+            Among::Same => [Some(numbers.first), last.map(|_| numbers.between)],
+            Among::Thread => [None, last.map(|_| numbers.thread)],
         };
         // A run may begin otherwise than it goes on: what is missing before the first one of it was not between two.
         let begins = if is_first { cx.numbers.called(Role::ALL) } else { inconclusive.clone() };

@@ -11,13 +11,18 @@ mod streams;
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::scene::TraceEvent;
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Distinct::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Distinct::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[
@@ -45,6 +50,17 @@ const NEEDS: Needs = Needs {
     ],
     constructions: true,
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: Roles::of(&[Role::LoaderIter, Role::LoaderNext, Role::Backward, Role::ZeroGrad]),
+    returns: Roles::of(&[Role::LoaderNext]),
+    states: &[
+        (Attribute::Data, &[VariableKind::Batch]),
+        (Attribute::Value, &[VariableKind::Worker]),
+        (Attribute::Grad, &[VariableKind::Parameter]),
+    ],
+    looks: true,
 };
 
 #[derive(Default)]

@@ -11,7 +11,7 @@ use traincheck_schema::record::{Attribute, Event, VariableKind};
 
 use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::OutcomeId;
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::scene::variables::VarId;
 use crate::scene::{Cut, Frame, Iteration, TraceEvent, dictionary};
@@ -19,8 +19,13 @@ use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Filled::default()), structural: true, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Filled::default()),
+    structural: true,
+    values_needed: 0,
+    needs: NEEDS,
+    told: Told::NOTHING,
+};
 
 const NEEDS: Needs = Needs {
     variables: &[States { attribute: Attribute::Storage, of: &[VariableKind::Parameter], at: &[] }],

@@ -12,7 +12,7 @@ use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::steps::{Change, Steps};
 use crate::scene::variables::{Digest, VarId};
@@ -22,8 +22,13 @@ use claim::{Outcome, Subject};
 use draws::Draws;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Frozen::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Frozen::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[
@@ -49,6 +54,16 @@ const NEEDS: Needs = Needs {
         States::HOLDERS,
     ],
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: Roles::of(&[Role::Backward, Role::OptimizerStep, Role::LoadState]),
+    states: &[(
+        Attribute::Data,
+        &[VariableKind::Parameter, VariableKind::Buffer, VariableKind::Unreached, VariableKind::Rng],
+    )],
+    looks: true,
+    ..Told::NOTHING
 };
 
 /// How many changes in a row, from the first step on, show that a variable is not frozen at all.

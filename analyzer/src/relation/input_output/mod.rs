@@ -11,7 +11,7 @@ use traincheck_schema::record::{Argument, Role, flags};
 use crate::call::roles::Roles;
 use crate::relation::needs::Needs;
 use crate::relation::numbers::SubjectId;
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
 use crate::relation::support::tensor::Described;
@@ -20,8 +20,13 @@ use crate::situation::NOTHING;
 use claim::{Outcome, Property, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(InputOutput::default()), structural: false, values_needed: 2, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(InputOutput::default()),
+    structural: false,
+    values_needed: 2,
+    needs: NEEDS,
+    told: Told::NOTHING,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall, Role::User]),

@@ -3,10 +3,11 @@ pub mod claim;
 
 use traincheck_schema::record::Role;
 
+use crate::call::roles::Roles;
 use crate::call::{Call, CallId};
 use crate::relation::needs::Needs;
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::accumulation;
 use crate::relation::support::by_call::{ByCall, OfCall};
@@ -15,11 +16,17 @@ use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use claim::{FIELDS, Outcome, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Lead::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Lead::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
-const NEEDS: Needs =
-    Needs { calls: NEIGHBOURS, all_returns: true, contexts: claim::FIELDS, ..Needs::NOTHING };
+const NEEDS: Needs = Needs { calls: NEIGHBOURS, contexts: claim::FIELDS, ..Needs::NOTHING };
+
+const TOLD: Told = Told { entries: NEIGHBOURS, returns: Roles::ALL, ..Told::NOTHING };
 
 #[derive(Clone, Copy, Debug)]
 struct CallNumbers {
@@ -42,7 +49,7 @@ impl OfCall for CallNumbers {
 
 #[derive(Default)]
 struct Lead {
-    levels: Levels,
+    levels: Levels<1>,
     by_call: ByCall<CallNumbers>,
     held: Vec<OutcomeId>,
 }
@@ -53,7 +60,8 @@ impl Observer for Lead {
             TraceEvent::Enter(frame) if sequence::is_neighbour(frame) => self.enter(frame, cx),
             TraceEvent::Leave(frame, cut) => {
                 if let Some(level) = self.levels.close(frame.thread, frame.call) {
-                    self.level_ended(&level, cx.scene.depth(frame) + 1, *cut, cx);
+                    self.level_ended(&level[0], cx.scene.depth(frame) + 1, *cut, cx);
+                    self.levels.reuse(level);
                 }
             }
             _ => {}
@@ -66,10 +74,8 @@ impl Lead {
         let id = frame.target.plain;
         let parent = sequence::parent(frame, cx.scene);
         let mut levels = std::mem::take(&mut self.levels);
-        let level = levels.level(frame.thread, parent);
-        if let (since, true) = level.since(id)
-            && let Some(last) = level.last(id)
-        {
+        let [level] = levels.level(frame.thread, parent);
+        if let (since, Some(last)) = level.since(id) {
             self.example(since, id, last, cx.scene.depth(frame), None, cx);
         }
         level.push(id, frame);
@@ -79,8 +85,8 @@ impl Lead {
     /// The last call of each kind ends with its level.
     fn level_ended(&mut self, level: &Sequence, depth: usize, cut: Option<Cut>, cx: &mut Context<'_>) {
         for &id in level.calls() {
-            if let Some(last) = level.last(id) {
-                self.example(level.since(id).0, id, last, depth, cut, cx);
+            if let (since, Some(last)) = level.since(id) {
+                self.example(since, id, last, depth, cut, cx);
             }
         }
     }

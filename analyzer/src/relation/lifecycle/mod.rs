@@ -23,7 +23,7 @@ use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
@@ -33,8 +33,13 @@ use loading::Loading;
 use resumed::Resumed;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Lifecycle::default()), structural: true, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Lifecycle::default()),
+    structural: true,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[
@@ -64,6 +69,13 @@ const NEEDS: Needs = Needs {
     ],
     constructions: true,
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: NEEDS.calls,
+    returns: Roles::of(&[Role::OptimizerStep, Role::SchedulerStep, Role::Load, Role::LoadState]),
+    states: &[(Attribute::Data, &[VariableKind::Parameter])],
+    ..Told::NOTHING
 };
 
 /// The longest stretch of steps, as a power of two, within which a first call is looked for.

@@ -18,7 +18,7 @@ use crate::call::CallId;
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::{Feature, Fields, NOTHING};
@@ -30,8 +30,13 @@ use parts::Parts;
 use training::Training;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Mode::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Mode::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[
@@ -49,6 +54,18 @@ const NEEDS: Needs = Needs {
     ],
     contexts: Fields::of(&[Feature::Stage]),
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: Roles::of(&[
+        Role::ModuleCall,
+        Role::Backward,
+        Role::ModeChange,
+        Role::OptimizerStep,
+        Role::Other,
+    ]),
+    returns: Roles::of(&[Role::ModuleCall, Role::LoaderNext]),
+    ..Told::NOTHING
 };
 
 #[derive(Default)]

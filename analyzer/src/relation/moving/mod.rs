@@ -6,13 +6,13 @@
 pub mod claim;
 mod trained;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::{Why, Window};
 use crate::relation::support::steps::{Change, Steps};
 use crate::relation::support::streak::Streak;
@@ -23,8 +23,13 @@ use claim::{Outcome, Subject};
 use trained::Trained;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Moving::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Moving::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall, Role::OptimizerStep]),
@@ -51,11 +56,25 @@ const NEEDS: Needs = Needs {
     ..Needs::NOTHING
 };
 
+const TOLD: Told = Told {
+    states: &[(Attribute::Data, &[VariableKind::Parameter, VariableKind::Buffer, VariableKind::Unreached])],
+    ..Told::NOTHING
+};
+
+/// A variable, as far as it is asked whether it moves.
+#[derive(Clone, Copy)]
+struct Known {
+    /// What windows are about: itself, or the variable of the first model of its class.
+    own: SubjectId,
+    first: Option<SubjectId>,
+    streak: Streak,
+}
+
 #[derive(Default)]
 struct Moving {
     steps: Steps,
-    streaks: FxHashMap<VarId, Streak>,
-    subjects: FxHashMap<VarId, (SubjectId, Option<SubjectId>)>,
+    /// By number of the variable.
+    known: Vec<Option<Known>>,
     /// Root modules of which parameters change that no optimizer holds: the script updates them itself.
     by_hand: FxHashSet<u32>,
     moves: Option<OutcomeId>,
@@ -85,9 +104,15 @@ impl Moving {
                 why = Why::Nothing;
             }
         }
-        let Some(subject) = self.subject(change.id, why, cx) else { return };
-        let streak = self.streaks.entry(change.id).or_default();
-        streak.add(change.same, (change.look.iteration, change.look.step));
+        let known = self.known(change.id, cx);
+        // What was learned of `Net.weight` is asked of `Net#2.weight` too where that is trained and nobody holds it.
+        let subject = match known.first {
+            _ if cx.wants(known.own) => known.own,
+            Some(first) if why == Why::HeldByNone && cx.wants(first) => first,
+            _ => return,
+        };
+        known.streak.add(change.same, (change.look.iteration, change.look.step));
+        let streak = known.streak;
         let moves = [*self.moves.get_or_insert_with(|| cx.numbers.outcome(Outcome::Moves))];
         let frame = &change.look.frame;
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
@@ -103,17 +128,16 @@ impl Moving {
         cx.window(&window);
     }
 
-    /// What was learned of `Net.weight` is asked of `Net#2.weight` too where that is trained and nobody holds it.
-    fn subject(&mut self, id: VarId, why: Why, cx: &mut Context<'_>) -> Option<SubjectId> {
-        let (own, first) = *self.subjects.entry(id).or_insert_with(|| {
+    fn known(&mut self, id: VarId, cx: &mut Context<'_>) -> &mut Known {
+        let at = id as usize;
+        if at >= self.known.len() {
+            self.known.resize(at + 1, None);
+        }
+        self.known[at].get_or_insert_with(|| {
             let name = cx.scene.variables.get(id).name.clone();
             let first = first_of_its_class(&name).map(|name| cx.numbers.subject(Subject::Variable { name }));
-            (cx.numbers.subject(Subject::Variable { name }), first)
-        });
-        if cx.wants(own) {
-            return Some(own);
-        }
-        first.filter(|&first| why == Why::HeldByNone && cx.wants(first))
+            Known { own: cx.numbers.subject(Subject::Variable { name }), first, streak: Streak::default() }
+        })
     }
 }
 

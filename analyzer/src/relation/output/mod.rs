@@ -11,7 +11,7 @@ use traincheck_schema::record::{Argument, Role, flags};
 use crate::call::roles::Roles;
 use crate::relation::needs::Needs;
 use crate::relation::numbers::SubjectId;
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
@@ -19,8 +19,13 @@ use crate::situation::{Feature, Fields, NOTHING};
 use claim::{Outcome, Subject, is_of};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Output::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Output::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall]),
@@ -28,6 +33,8 @@ const NEEDS: Needs = Needs {
     contexts: Fields::of(&[Feature::AutocastCpu, Feature::AutocastCuda]),
     ..Needs::NOTHING
 };
+
+const TOLD: Told = Told { entries: Roles::of(&[Role::ModuleCall]), ..Told::NOTHING };
 
 /// Results of one call that are looked at.
 const MOST_RESULTS: usize = 8;

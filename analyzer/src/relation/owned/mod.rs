@@ -17,7 +17,8 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::{Why, Window};
 use crate::scene::variables::{VarId, Variable};
 use crate::scene::{Cut, Iteration, Scene, TraceEvent};
@@ -27,8 +28,13 @@ use inside::Inside;
 use trained::Trained;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Owned::default()), structural: true, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Owned::default()),
+    structural: true,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ModuleCall, Role::Backward, Role::OptimizerStep, Role::Other]),
@@ -60,9 +66,24 @@ const NEEDS: Needs = Needs {
     ..Needs::NOTHING
 };
 
+const TOLD: Told = Told {
+    entries: NEEDS.calls,
+    returns: Roles::of(&[Role::OptimizerStep]),
+    states: &[(Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached])],
+    ..Told::NOTHING
+};
+
+#[derive(Clone, Copy)]
+struct Outcomes {
+    held: OutcomeId,
+    held_once: OutcomeId,
+    reached: OutcomeId,
+}
+
 #[derive(Default)]
 struct Owned {
-    with_gradient: FxHashSet<VarId>,
+    /// By number of the variable, whether it got a gradient in this iteration.
+    with_gradient: Vec<bool>,
     iterations: u32,
     /// The optimizers that stepped in an earlier iteration.
     stepped: FxHashSet<u32>,
@@ -71,6 +92,9 @@ struct Owned {
     steps: Vec<(u32, u32)>,
     /// Since when a root module or optimizer has been at fault.
     since: FxHashMap<u32, (u32, u32)>,
+    /// What windows are about, by root module or optimizer, and what may hold in them.
+    subjects: FxHashMap<u32, SubjectId>,
+    outcomes: Option<Outcomes>,
     inside: Inside,
     trained: Trained,
 }
@@ -87,10 +111,14 @@ impl Observer for Owned {
                     && change.now.is_some_and(|now| now.kind == ValueKind::Tensor)
                     && cx.scene.variables.get(change.variable).kind == VariableKind::Parameter =>
             {
-                self.with_gradient.insert(change.variable);
+                let at = change.variable as usize;
+                if at >= self.with_gradient.len() {
+                    self.with_gradient.resize(at + 1, false);
+                }
+                self.with_gradient[at] = true;
             }
             TraceEvent::IterationBegan(_) => {
-                self.with_gradient.clear();
+                self.with_gradient.fill(false);
                 self.steps.clear();
                 self.backwards = 0;
             }
@@ -129,10 +157,7 @@ struct Holding {
 impl Owned {
     fn gradients(&mut self, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
         let mut roots: FxHashMap<u32, Holding> = FxHashMap::default();
-        let mut with_gradient: Vec<VarId> = self.with_gradient.iter().copied().collect();
-        with_gradient.sort_unstable();
-        for id in with_gradient {
-            let variable = cx.scene.variables.get(id);
+        for (id, variable) in self.with_gradient(cx.scene) {
             let Some(holders) = &variable.held_by else { continue };
             let holding = roots.entry(variable.owner).or_default();
             if holders.is_empty() {
@@ -156,14 +181,15 @@ impl Owned {
                 holding.by_none.clear();
             }
             let Some(object) = cx.scene.object(root) else { continue };
-            let subject = Subject::Root { class: object.class.clone() };
-            let subject = cx.numbers.subject(subject);
+            let subject = || cx.numbers.subject(Subject::Root { class: object.class.clone() });
+            let subject = *self.subjects.entry(root).or_insert_with(subject);
+            let outcomes = self.outcomes(cx.numbers);
             let mut held = Vec::new();
             if holding.by_none.is_empty() {
-                held.push(cx.numbers.outcome(Outcome::Held));
+                held.push(outcomes.held);
             }
             if holding.by_many.is_empty() {
-                held.push(cx.numbers.outcome(Outcome::HeldOnce));
+                held.push(outcomes.held_once);
             }
             let (why, variables) = match (holding.by_none.is_empty(), holding.by_many.is_empty()) {
                 (false, _) => (Why::HeldByNone, &holding.by_none),
@@ -195,7 +221,6 @@ impl Owned {
 
     fn optimizer(&mut self, optimizer: u32, iteration: &Iteration, cut: Option<Cut>, cx: &mut Context<'_>) {
         let Some(object) = cx.scene.object(optimizer) else { return };
-        let class = object.class.clone();
         let (mut reaches, mut by_hand, mut unclear, mut unreached) = (false, false, false, Vec::new());
         let held = || held_by(optimizer, cx.scene);
         // Maybe by another name: a module that was known before what wraps it was called has left its own behind.
@@ -222,8 +247,9 @@ impl Owned {
         }
         // Part of what it trains may have its turn later: where nothing else is trained in its stead.
         unclear |= (reaches || by_hand) && !self.lacks_a_holder(cx.scene);
-        let subject = cx.numbers.subject(Subject::Optimizer { class });
-        let reached = [cx.numbers.outcome(Outcome::Reached)];
+        let subject = || cx.numbers.subject(Subject::Optimizer { class: object.class.clone() });
+        let subject = *self.subjects.entry(optimizer).or_insert_with(subject);
+        let reached = [self.outcomes(cx.numbers).reached];
         let began = self.began(optimizer, !unreached.is_empty(), iteration);
         let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
         window.held = if unreached.is_empty() { &reached } else { &[] };
@@ -234,10 +260,23 @@ impl Owned {
         cx.window(&window);
     }
 
+    fn outcomes(&mut self, numbers: &mut Numbers) -> Outcomes {
+        *self.outcomes.get_or_insert_with(|| Outcomes {
+            held: numbers.outcome(Outcome::Held),
+            held_once: numbers.outcome(Outcome::HeldOnce),
+            reached: numbers.outcome(Outcome::Reached),
+        })
+    }
+
+    /// The parameters that got a gradient in this iteration.
+    fn with_gradient<'a>(&'a self, scene: &'a Scene) -> impl Iterator<Item = (VarId, &'a Variable)> {
+        let with_gradient = scene.variables.iter().zip(&self.with_gradient);
+        with_gradient.filter(|(_, got)| **got).map(|(variable, _)| variable)
+    }
+
     /// Whether a parameter that got a gradient is held by no optimizer.
     fn lacks_a_holder(&self, scene: &Scene) -> bool {
-        let holders = |id: &VarId| scene.variables.get(*id).held_by.as_ref();
-        self.with_gradient.iter().any(|id| holders(id).is_some_and(Vec::is_empty))
+        self.with_gradient(scene).any(|(_, one)| one.held_by.as_ref().is_some_and(Vec::is_empty))
     }
 
     fn began(&mut self, object: u32, at_fault: bool, iteration: &Iteration) -> Option<(u32, u32)> {

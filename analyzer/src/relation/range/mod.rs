@@ -11,8 +11,8 @@ use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
-use crate::relation::numbers::SubjectId;
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::numbers::{OutcomeId, SubjectId};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::streak::Streak;
 use crate::scene::variables::{Digest, VarId, Variable};
@@ -21,8 +21,13 @@ use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Range::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Range::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::Backward, Role::OptimizerStep, Role::ScalerStep]),
@@ -37,6 +42,17 @@ const NEEDS: Needs = Needs {
         States::HOLDERS,
     ],
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: Roles::of(&[Role::Backward, Role::OptimizerStep]),
+    states: &[
+        (Attribute::Value, &[VariableKind::Loss]),
+        (Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached]),
+        (Attribute::Data, &[VariableKind::Parameter, VariableKind::Unreached]),
+    ],
+    looks: true,
+    ..Told::NOTHING
 };
 
 /// A parameter with so many gradients, all of them zero, has none to learn from: a gate that starts at zero opens sooner.
@@ -58,6 +74,8 @@ struct Range {
     backwards: u32,
     steps: FxHashMap<u32, Steps>,
     gradients_so_far: FxHashMap<VarId, History>,
+    /// That losses, gradients and parameters are finite.
+    finite: Option<[OutcomeId; 3]>,
 }
 
 /// The steps of an optimizer so far.
@@ -249,7 +267,7 @@ impl Range {
         }
         let mut bad: Vec<VarId> = if searches { Vec::new() } else { losses.into_iter().collect() };
         let all = [Outcome::LossFinite, Outcome::GradientsFinite, Outcome::ParametersFinite];
-        let all = all.map(|outcome| cx.numbers.outcome(outcome));
+        let all = *self.finite.get_or_insert_with(|| all.map(|outcome| cx.numbers.outcome(outcome)));
         let fine = [bad.is_empty(), gradients.is_empty(), parameters.is_empty()];
         let held: Vec<_> = all.into_iter().zip(fine).filter_map(|(id, fine)| fine.then_some(id)).collect();
         bad.extend(gradients);

@@ -13,7 +13,7 @@ use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::OutcomeId;
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::scene::variables::VarId;
 use crate::scene::{Cut, Frame, Look, TraceEvent};
@@ -23,14 +23,26 @@ use faded::Faded;
 use idle::Idle;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Schedule::default()), structural: true, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Schedule::default()),
+    structural: true,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::Backward, Role::LoadState, Role::OptimizerStep, Role::SchedulerStep]),
     variables: &[States::RATES],
     constructions: true,
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: NEEDS.calls,
+    states: &[(Attribute::Value, &[VariableKind::Hyperparameter])],
+    looks: true,
+    ..Told::NOTHING
 };
 
 /// Ratios beyond this many times the first value are not named.

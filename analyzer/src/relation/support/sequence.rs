@@ -12,30 +12,43 @@ use crate::scene::{Frame, Scene};
 #[derive(Debug, Default)]
 pub struct Sequence {
     recent: Vec<CallId>,
-    frames: FxHashMap<CallId, Frame>,
+    /// By place in `recent`, that in `frames`, which stay where they are: a frame is large.
+    places: Vec<usize>,
+    frames: Vec<Frame>,
 }
 
 impl Sequence {
-    /// The calls since `call` last came, most recent last; all there are, and `false`, if it has not come.
-    pub fn since(&self, call: CallId) -> (&[CallId], bool) {
-        match self.recent.iter().rposition(|&other| other == call) {
-            Some(at) => (&self.recent[at + 1..], true),
-            None => (&self.recent, false),
+    /// The calls since `call` last came, most recent last, and its last occurrence; all there are if it has not come.
+    pub fn since(&self, call: CallId) -> (&[CallId], Option<&Frame>) {
+        match self.find(call) {
+            Some(at) => (&self.recent[at + 1..], Some(&self.frames[self.places[at]])),
+            None => (&self.recent, None),
         }
-    }
-
-    /// The last occurrence of `call`.
-    pub fn last(&self, call: CallId) -> Option<&Frame> {
-        self.frames.get(&call)
     }
 
     /// Adds a call.
     pub fn push(&mut self, call: CallId, frame: &Frame) {
-        if let Some(at) = self.recent.iter().rposition(|&other| other == call) {
+        if let Some(at) = self.find(call) {
+            self.frames[self.places[at]] = *frame;
+            let place = self.places.remove(at);
+            self.places.push(place);
             self.recent.remove(at);
+            self.recent.push(call);
+        } else {
+            self.recent.push(call);
+            self.places.push(self.frames.len());
+            self.frames.push(*frame);
         }
-        self.recent.push(call);
-        self.frames.insert(call, *frame);
+    }
+
+    fn clear(&mut self) {
+        self.recent.clear();
+        self.places.clear();
+        self.frames.clear();
+    }
+
+    fn find(&self, call: CallId) -> Option<usize> {
+        self.recent.iter().rposition(|&other| other == call)
     }
 
     /// All calls, in the order of their last occurrence.
@@ -44,22 +57,37 @@ impl Sequence {
     }
 }
 
-/// The calls that take part in sequences, at every level that is open.
-#[derive(Debug, Default)]
-pub struct Levels {
+/// The calls that take part in sequences, at every level that is open: of each level so many sequences.
+#[derive(Debug)]
+pub struct Levels<const N: usize> {
     /// By the call that makes them, or the thread where none does.
-    levels: FxHashMap<(u16, u64), Sequence>,
+    levels: FxHashMap<(u16, u64), [Sequence; N]>,
+    /// Empty ones, for the next levels: most calls open and close one.
+    spare: Vec<[Sequence; N]>,
 }
 
-impl Levels {
+impl<const N: usize> Default for Levels<N> {
+    fn default() -> Self {
+        Levels { levels: FxHashMap::default(), spare: Vec::new() }
+    }
+}
+
+impl<const N: usize> Levels<N> {
     /// The level of the calls that `parent` makes; 0: the top of the thread.
-    pub fn level(&mut self, thread: u16, parent: u64) -> &mut Sequence {
-        self.levels.entry(Self::key(thread, parent)).or_default()
+    pub fn level(&mut self, thread: u16, parent: u64) -> &mut [Sequence; N] {
+        let new = || self.spare.pop().unwrap_or_else(|| std::array::from_fn(|_| Sequence::default()));
+        self.levels.entry(Self::key(thread, parent)).or_insert_with(new)
     }
 
     /// Closes the level of the calls that `parent` made.
-    pub fn close(&mut self, thread: u16, parent: u64) -> Option<Sequence> {
+    pub fn close(&mut self, thread: u16, parent: u64) -> Option<[Sequence; N]> {
         self.levels.remove(&Self::key(thread, parent))
+    }
+
+    /// Takes a level back that was closed and is no longer needed.
+    pub fn reuse(&mut self, mut level: [Sequence; N]) {
+        level.iter_mut().for_each(Sequence::clear);
+        self.spare.push(level);
     }
 
     /// A generator's call may go on in another thread.

@@ -13,7 +13,7 @@ use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, Variabl
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::SubjectId;
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
@@ -23,8 +23,13 @@ use clipped::{Clipped, euclidean_bound};
 use norm::Norm;
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Threshold::default()), structural: false, values_needed: 1, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Threshold::default()),
+    structural: false,
+    values_needed: 1,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::ClipGrad, Role::User, Role::Backward, Role::OptimizerStep]),
@@ -44,6 +49,13 @@ const NEEDS: Needs = Needs {
         States::HOLDERS,
     ],
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: Roles::of(&[Role::Backward, Role::ClipGrad, Role::OptimizerStep]),
+    states: &[(Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached])],
+    looks: true,
+    ..Told::NOTHING
 };
 
 /// Half-precision gradients are rounded after they were clipped.

@@ -9,14 +9,14 @@ pub mod claim;
 use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use traincheck_schema::record::{Argument, ArgumentKind, Attribute, ObjectKind, Role, tensor};
+use traincheck_schema::record::{Argument, ArgumentKind, Attribute, ObjectKind, Role, VariableKind, tensor};
 
 use crate::call::Call;
 use crate::call::CallId;
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::SubjectId;
-use crate::relation::observer::{Context, Kind, Observer};
+use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::streak::PERSISTENT;
 use crate::scene::variables::{Digest, VarId};
@@ -25,14 +25,26 @@ use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 
 /// See the module.
-pub const KIND: Kind =
-    Kind { observer: || Box::new(Writes::default()), structural: false, values_needed: 0, needs: NEEDS };
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Writes::default()),
+    structural: false,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::User, Role::ModuleCall, Role::Backward, Role::OptimizerStep, Role::LoadState]),
     arguments: Roles::of(&[Role::User]),
     variables: &[States::AROUND_STEPS, States::HOLDERS],
     ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    entries: NEEDS.calls,
+    returns: Roles::of(&[Role::User]),
+    states: &[(Attribute::Data, &[VariableKind::Parameter, VariableKind::Unreached])],
+    looks: true,
 };
 
 /// Functions between two steps beyond these are left alone.
