@@ -56,7 +56,7 @@ const TOLD: Told = Told {
     entries: Roles::of(&[Role::LoaderIter, Role::LoaderNext, Role::Backward, Role::ZeroGrad]),
     returns: Roles::of(&[Role::LoaderNext]),
     states: &[
-        (Attribute::Data, &[VariableKind::Batch]),
+        (Attribute::Data, &[VariableKind::Batch, VariableKind::Rng]),
         (Attribute::Value, &[VariableKind::Worker]),
         (Attribute::Grad, &[VariableKind::Parameter]),
     ],
