@@ -19,6 +19,9 @@ pub enum Why {
     RequiresNoGrad,
     /// It has no gradient although it requires one.
     NoGradient,
+    /// The variable requires no gradient, and no optimizer holds any parameter of its model.
+    #[serde(rename = "model_is_trained_by_no_optimizer")]
+    Untrained,
     /// It has a gradient and no optimizer holds it.
     #[serde(rename = "held_by_no_optimizer")]
     HeldByNone,
