@@ -40,6 +40,8 @@ pub enum Why {
     NoStepSoFar,
     /// The scheduler steps several times in a pass over the data.
     SeveralTimesAPass,
+    /// The optimizer of the scheduler has not stepped so far.
+    OptimizerNeverStepped,
 }
 
 /// A stretch of the run about which something may be claimed.
