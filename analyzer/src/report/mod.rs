@@ -22,6 +22,10 @@ use finding::Finding;
 const NO_MODULE: &str = "no call of a module (torch.nn.Module) was seen in training, and iterations begin with one: too little \
                          can be checked";
 
+/// Where less than one in so many invariants was tested a verdict says so: a program that trains a model has half of those
+/// of the library tested.
+const LITTLE: usize = 4;
+
 /// The verdict on a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -180,6 +184,13 @@ impl<'a> Report<'a> {
             }
         }
         tested
+    }
+
+    /// How many were tested in all, if that is little.
+    pub fn little_tested(&self) -> Option<Tested> {
+        let [library, learned] = self.tested();
+        let all = Tested { decided: library.decided + learned.decided, of: library.of + learned.of };
+        (LITTLE * all.decided < all.of).then_some(all)
     }
 
     fn has_trained(&self) -> bool {
