@@ -57,6 +57,7 @@ fn why_there_are_no_iterations_is_said() {
     // What is said of the steps of an optimizer needs none.
     let report_of_it = report(&by_optimizer, "by-optimizer", 0);
     assert!(report_of_it.contains("0 iterations (one begins with the call of a module"), "{report_of_it}");
+    assert!(report_of_it.contains("Verdict: clean, as far as "), "{report_of_it}");
     let by_hand = format!("{head}for i in range(20): {pass}; w.data -= w.grad; w.grad = None");
     let report_of_it = report(&by_hand, "by-hand", 2);
     assert!(report_of_it.contains("No verdict: no call of a module"), "{report_of_it}");
@@ -121,14 +122,41 @@ fn where_nothing_trains_there_is_no_verdict() {
     };
     let finished = run("import torch; torch.ones(2) @ torch.ones(2)");
     assert!(
-        finished
-            .stderr
-            .contains("nothing was recorded: the command ended with exit code 0, and nothing trained"),
+        finished.stderr.contains(
+            "nothing was recorded: the command ended with exit code 0, and no module (torch.nn.Module)"
+        ),
         "{}",
         finished.stderr
     );
     let finished = run("import torch; torch.nn.Linear(2, 2)(torch.ones(1, 2))");
     assert!(finished.stdout.contains("No verdict: no backward pass was seen"), "{}", finished.stdout);
+}
+
+#[test]
+fn tensors_that_are_trained_by_hand_are_said_to_be_no_case_for_it() {
+    let code = "import torch\nw = torch.zeros(4, 1, requires_grad=True)\nfor i in range(20):\n    \
+                (torch.randn(8, 4) @ w - 1).square().mean().backward()\n    w.data -= w.grad\n    w.grad = None";
+    let temporary = folder();
+    let file = temporary.path().join("report");
+    let run = |format: &str| {
+        let mut command = traincheck();
+        command.current_dir(temporary.path()).args(["run", "--format", format, "--report"]).arg(&file);
+        let finished = finish(command.arg("--").arg(python()).args(["-c", code])).exited(2);
+        let says = "no module (torch.nn.Module) was called with gradients and no optimizer constructed";
+        assert!(
+            finished.stderr.contains(says) && !finished.stderr.contains("trained"),
+            "{}",
+            finished.stderr
+        );
+        fs::read_to_string(&file).expect("a report")
+    };
+    let report = run("text");
+    assert!(report.contains("No verdict: nothing was recorded: no module"), "{report}");
+    assert!(report.contains("what trains tensors by hand cannot be judged"), "{report}");
+    let report: serde_json::Value = serde_json::from_str(&run("json")).expect("JSON");
+    let why = report["why_no_verdict"].as_str().unwrap_or_default();
+    assert!(report["verdict"] == "no_verdict" && why.starts_with("nothing was recorded"), "{report:#}");
+    assert_eq!(report["run"]["ended"]["exit_code"], 0);
 }
 
 #[test]

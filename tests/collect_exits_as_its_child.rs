@@ -19,7 +19,7 @@ fn its_exit_code_and_stdout_are_the_childs() {
         command.arg("collect").arg("-o").arg(temporary.path().join("run")).arg("--");
         let finished = finish(command.arg(python()).args(["-c", code])).exited(exit);
         assert_eq!(finished.stdout, expected);
-        let said = format!("traincheck: nothing was recorded: the command {says}, and nothing trained");
+        let said = format!("traincheck: nothing was recorded: the command {says}, and no module");
         assert_eq!(finished.stderr.lines().filter(|line| line.starts_with(&said)).count(), 1);
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use traincheck_schema::run::{Process, Run};
 use traincheck_schema::segment::{Frame, SegmentReader};
 
-use crate::check::{self, Checked};
+use crate::check::{self, Checked, Tally};
 use crate::damage::Damage;
 use crate::engine;
 use crate::evidence::RunEvidence;
@@ -232,5 +232,7 @@ pub fn check(run: &Run, invariants: &Invariants, progress: &Progress) -> Checked
     for process in processes {
         all.merge(process);
     }
+    // Where there is no process none was triggered.
+    all.tallies.resize_with(invariants.invariants.len(), Tally::default);
     all
 }

@@ -48,6 +48,7 @@ fn traces() -> Vec<MemoryTrace> {
     traces.push(gan(1, 4, 5, Error::None).finish());
     traces.push(everything());
     traces.push(resumed());
+    traces.push(forgotten());
     traces
 }
 
@@ -96,6 +97,21 @@ fn samples(loads: bool) -> MemoryTrace {
             });
             torch.record.stage = Stage::Training;
         }
+    }
+    torch.finish()
+}
+
+/// Two networks of which only one optimizer steps, though the gradients of both are cleared for it.
+fn forgotten() -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let models = ["Encoder", "Decoder"].map(|class| torch.model(class, &["weight"]));
+    let optimizers = models.map(|model| torch.optimizer("Adam", &[model]));
+    for _ in 0..30 {
+        optimizers.iter().for_each(|optimizer| torch.zero_grad(*optimizer));
+        torch.forward(models[0], 10);
+        torch.forward(models[1], 11);
+        torch.backward(&models);
+        torch.step(optimizers[1]);
     }
     torch.finish()
 }
@@ -332,7 +348,8 @@ fn what_it_declares_it_reads() {
     // What takes many steps happens in none of those in which anything does.
     let samples = [true, false].map(|loads| Anything::new(Box::new(move || samples(loads))));
     let anything = (1..=1500).map(|seed| Anything::new(Box::new(move || anything(seed))));
-    let traces: Vec<Anything> = samples.into_iter().chain(anything).collect();
+    let forgotten = Anything::new(Box::new(forgotten));
+    let traces: Vec<Anything> = samples.into_iter().chain([forgotten]).chain(anything).collect();
     let mut problems = Vec::new();
     for &relation in RelationName::ALL {
         for what in unread(&kind(relation).needs, &[relation], &traces) {

@@ -274,6 +274,14 @@ fn a_scheduler_of_an_optimizer_that_was_replaced_is_found() {
 }
 
 #[test]
+fn a_scheduler_of_an_optimizer_that_has_never_stepped_is_found() {
+    let before_training = Run { renewed: Some((0, false)), ..RUN };
+    let found = found(RUN, before_training);
+    assert!(found.contains(&"scheduler-of-an-idle-optimizer".into()), "{found:?}");
+    assert!(!found.contains(&"scheduler-of-another-optimizer".into()), "{found:?}");
+}
+
+#[test]
 fn a_loss_that_is_not_divided_before_it_is_accumulated_is_found() {
     let divides = Run { accumulate: 4, nodes: &["DivBackward0", "NllLossBackward0"], ..RUN };
     let bare = Run { nodes: &["NllLossBackward0", "LogSoftmaxBackward0"], ..divides };

@@ -3,7 +3,9 @@ mod support;
 
 use serde_json::Value;
 use support::scripts::{Error, Script};
-use support::{checked, learn, text};
+use support::torch::Torch;
+use support::{checked, learn, text, with_library};
+use traincheck_analyzer::check::Status;
 use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::relation::claim::RelationName;
 use traincheck_analyzer::report::{Report, json, text as page};
@@ -158,4 +160,34 @@ fn the_schema_knows_every_relation() {
     for relation in RelationName::ALL {
         assert!(known.iter().any(|name| name == relation.word()), "{}", relation.word());
     }
+}
+
+#[test]
+fn a_verdict_says_where_little_was_tested() {
+    let mut torch = Torch::new(1);
+    let model = torch.model("Net", &["body.weight", "head.weight"]);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    for _ in 0..30 {
+        torch.zero_grad(optimizer);
+        torch.forward(model, 10);
+        torch.backward(&[model]);
+        torch.step(optimizer);
+    }
+    let trace = torch.finish();
+    // The library with no more than so many of what this run has something for.
+    let verdict = |most: usize| {
+        let mut library = with_library(Invariants::default(), None);
+        let mut tallies = checked(&library, &trace).tallies.into_iter();
+        let mut tested = 0;
+        library.invariants.retain(|_| {
+            let triggered = tallies.next().is_some_and(|tally| tally.status() != Status::NotTriggered);
+            tested += usize::from(triggered);
+            !triggered || tested <= most
+        });
+        text(&library, &trace).lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!(verdict(usize::MAX), "Verdict: clean.");
+    let little = verdict(2);
+    assert!(little.starts_with("Verdict: clean, as far as 2 of "), "{little}");
+    assert!(little.ends_with(" alarm-level invariants can tell: the rest was not tested."), "{little}");
 }

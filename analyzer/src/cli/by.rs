@@ -103,6 +103,11 @@ impl By {
         }
     }
 
+    /// Whether the report goes to a file.
+    pub fn writes_a_file(&self) -> bool {
+        self.report.is_some()
+    }
+
     /// Those of the file that is named, else of the one that lies beside the invariants, if there is one.
     fn read_suppressions(&self) -> Result<Option<Suppressions>, ReadTableError> {
         let beside = self.invariants.as_deref().unwrap_or(Path::new("")).with_file_name(FILE_NAME);

@@ -62,15 +62,23 @@ pub(super) struct Recorded {
     pub code: ExitCode,
     /// Whether the command itself ended with success.
     pub succeeded: bool,
-    /// The folder in which something was recorded.
-    pub run: Option<PathBuf>,
+    /// The folder for what is recorded, unless the command was not started.
+    pub folder: Option<PathBuf>,
+    /// Whether something was recorded in it.
+    pub recorded: bool,
     /// How the command ended, where that is known.
     pub ended: Option<EndInfo>,
 }
 
 /// Runs the command and records it.
 pub(super) fn record(args: Args) -> Recorded {
-    let failed = |code: u8| Recorded { code: ExitCode::from(code), succeeded: false, run: None, ended: None };
+    let failed = |code: u8| Recorded {
+        code: ExitCode::from(code),
+        succeeded: false,
+        folder: None,
+        recorded: false,
+        ended: None,
+    };
     let settings = args.settings.load();
     if !settings.problems.is_empty() {
         for problem in settings.problems {
@@ -106,8 +114,13 @@ pub(super) fn record(args: Args) -> Recorded {
         let _ = note_end(folder.path(), ended);
     }
     say_where(&folder, &became, ended);
-    let run = matches!(became, Became::Recorded).then(|| folder.path().to_owned());
-    Recorded { code: ExitCode::from(code), succeeded: code == 0, run, ended }
+    Recorded {
+        code: ExitCode::from(code),
+        succeeded: code == 0,
+        folder: Some(folder.path().to_owned()),
+        recorded: matches!(became, Became::Recorded),
+        ended,
+    }
 }
 
 /// Says where the run is, and whose recording was stopped, a line each.
@@ -118,7 +131,9 @@ fn say_where(folder: &RunFolder, became: &Became, ended: Option<EndInfo>) {
         Became::Empty => {
             let ended = ended.map_or(String::new(), |ended| format!("the command {ended}, and "));
             format!(
-                "nothing was recorded: {ended}nothing trained, or nothing could be hooked (traincheck doctor says which)"
+                "nothing was recorded: {ended}no module (torch.nn.Module) was called with gradients and no optimizer \
+                 constructed, or nothing could be hooked (traincheck doctor says which); what trains tensors by hand cannot \
+                 be judged"
             )
         }
         Became::Removed => {

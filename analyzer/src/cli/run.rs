@@ -14,7 +14,7 @@ use super::{check, collect};
 #[command(
     after_help = "Example: traincheck run -- python train.py\n\nThe report comes on stdout, behind what the command prints there. A \
                         program that reads it needs it alone: --format json --report FILE.\n\nExits as the command does if that fails. Else with 0 if \
-                        its run is clean, 1 if it raises alarms, and 2 if there is no verdict, or nothing trained; with \
+                        its run is clean, 1 if it raises alarms, and 2 if there is no verdict, or nothing was recorded; with \
                         2 before the command starts if a file or setting is wrong, and with 125 if the agent or the \
                         command could not be started, or the folder of -o cannot be recorded into: it is a file, \
                         something is in it, or it cannot be made or written."
@@ -39,11 +39,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
     };
     let recorded = collect::record(args.collect);
-    let verdict = match &recorded.run {
-        Some(folder) => Run::open(folder)
+    let verdict = match recorded.folder {
+        Some(folder) if recorded.recorded => Run::open(&folder)
             .map_err(Into::into)
             .and_then(|run| check::check(&run, recorded.ended, &args.by, &basis)),
-        None => Ok(ExitCode::from(EXIT_TROUBLE)),
+        // Whoever waits for the file is to find there why there is no verdict. On stderr it has been said.
+        Some(folder) if args.by.writes_a_file() => {
+            let nothing = Run { folder, info: None, processes: Vec::new() };
+            check::check(&nothing, recorded.ended, &args.by, &basis)
+        }
+        _ => Ok(ExitCode::from(EXIT_TROUBLE)),
     };
     // A job that failed may have failed for what was found; its own exit code says more to whoever waits for it.
     if recorded.succeeded {

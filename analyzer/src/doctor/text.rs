@@ -38,7 +38,11 @@ pub fn write(out: &mut impl Write, examination: &Examination) -> io::Result<()> 
         writeln!(out)?;
         match &examination.recorded {
             Some(recorded) => write_recorded(out, recorded)?,
-            None => row(out, "recorded", "nothing, because nothing trained")?,
+            None => row(
+                out,
+                "recorded",
+                "nothing: no module was called with gradients, and no optimizer constructed",
+            )?,
         }
     }
     writeln!(out)?;

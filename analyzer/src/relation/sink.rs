@@ -19,6 +19,9 @@ pub enum Why {
     RequiresNoGrad,
     /// It has no gradient although it requires one.
     NoGradient,
+    /// The variable requires no gradient, and no optimizer holds any parameter of its model.
+    #[serde(rename = "model_is_trained_by_no_optimizer")]
+    Untrained,
     /// It has a gradient and no optimizer holds it.
     #[serde(rename = "held_by_no_optimizer")]
     HeldByNone,
@@ -37,6 +40,8 @@ pub enum Why {
     NoStepSoFar,
     /// The scheduler steps several times in a pass over the data.
     SeveralTimesAPass,
+    /// The optimizer of the scheduler has not stepped so far.
+    OptimizerNeverStepped,
 }
 
 /// A stretch of the run about which something may be claimed.

@@ -22,6 +22,14 @@ use finding::Finding;
 const NO_MODULE: &str = "no call of a module (torch.nn.Module) was seen in training, and iterations begin with one: too little \
                          can be checked";
 
+/// Why there is none where no process is known of.
+const NO_PROCESS: &str = "nothing was recorded: no module (torch.nn.Module) was called with gradients and no optimizer was \
+                          constructed, or nothing could be hooked; what trains tensors by hand cannot be judged";
+
+/// Where less than one in so many invariants was tested a verdict says so: a program that trains a model has half of those
+/// of the library tested.
+const LITTLE: usize = 4;
+
 /// The verdict on a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -182,6 +190,13 @@ impl<'a> Report<'a> {
         tested
     }
 
+    /// How many were tested in all, if that is little.
+    pub fn little_tested(&self) -> Option<Tested> {
+        let [library, learned] = self.tested();
+        let all = Tested { decided: library.decided + learned.decided, of: library.of + learned.of };
+        (LITTLE * all.decided < all.of).then_some(all)
+    }
+
     fn has_trained(&self) -> bool {
         self.checked.processes.iter().any(|process| process.passed.backward || process.passed.steps > 0)
     }
@@ -205,7 +220,9 @@ impl<'a> Report<'a> {
         }
         let triggered = alarms(|status| status != Status::NotTriggered);
         if triggered == 0 {
-            return Verdict::NoVerdict(if self.has_no_module() {
+            return Verdict::NoVerdict(if self.checked.processes.is_empty() {
+                NO_PROCESS
+            } else if self.has_no_module() {
                 NO_MODULE
             } else if self.has_trained() {
                 "no alarm-level invariant was triggered in this run"

@@ -372,7 +372,15 @@ pub fn verdict(report: &Report<'_>) -> String {
         Verdict::Clean if report.counts(Level::Alarm).suppressed > 0 => {
             "Verdict: clean, apart from what is suppressed.".into()
         }
-        Verdict::Clean => "Verdict: clean.".into(),
+        Verdict::Clean => match report.little_tested() {
+            Some(Tested { decided, of }) => {
+                let invariants = plural(of as u64, "alarm-level invariant");
+                format!(
+                    "Verdict: clean, as far as {decided} of {invariants} can tell: the rest was not tested."
+                )
+            }
+            None => "Verdict: clean.".into(),
+        },
         Verdict::Alarms => format!("Verdict: {}.", plural(alarms(report) as u64, "alarm")),
         Verdict::NoVerdict(why) => format!("No verdict: {why}."),
     }

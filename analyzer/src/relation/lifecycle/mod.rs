@@ -6,15 +6,16 @@
 //! [`resumed`] for what comes before a first use.
 //!
 //! What holds in any program is less: a learning rate that a scheduler was made for is scheduled by the end of the run, if
-//! the training was not given up before, and some optimizer steps.
+//! the training was not given up before, some optimizer steps, and none is [`forgotten`] beside it.
 //!
-//! An optimizer counts against a run only while none at all has stepped: one that is constructed and put aside for
-//! another is no error. This says what no other relation can where gradients are accumulated in a loop without a
-//! function around it: there most iterations lack a step.
+//! Within a number of iterations an optimizer counts against a run only while none at all has stepped: one that is
+//! constructed and put aside for another is no error. This says what no other relation can where gradients are accumulated
+//! in a loop without a function around it: there most iterations lack a step.
 //!
 //! [`copies`] has the models that change though no optimizer trains them, [`loading`] what is loaded into models.
 pub mod claim;
 mod copies;
+mod forgotten;
 mod loading;
 mod resumed;
 
@@ -29,6 +30,7 @@ use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Cadence, Outcome, Subject, TrackedKind};
 use copies::Copies;
+use forgotten::Forgotten;
 use loading::Loading;
 use resumed::Resumed;
 
@@ -46,6 +48,7 @@ const NEEDS: Needs = Needs {
         Role::ModuleCall,
         Role::Backward,
         Role::OptimizerStep,
+        Role::ZeroGrad,
         Role::SchedulerStep,
         Role::ScalerStep,
         Role::Load,
@@ -55,6 +58,11 @@ const NEEDS: Needs = Needs {
     results: Roles::of(&[Role::LoadState]),
     variables: &[
         States { attribute: Attribute::Data, of: &[VariableKind::Parameter, VariableKind::Buffer], at: &[] },
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter],
+            at: &[Point::Return(Role::Backward)],
+        },
         States::HOLDERS,
         States {
             attribute: Attribute::Data,
@@ -123,6 +131,7 @@ struct Lifecycle {
     objects: Vec<TrackedObject>,
     resumed: Resumed,
     copies: Copies,
+    forgotten: Forgotten,
     loading: Loading,
     /// When the last training pass that came from a place in the code began.
     begun: FxHashMap<u32, Mark>,
@@ -133,6 +142,7 @@ impl Observer for Lifecycle {
         self.resumed.observe(event, cx);
         self.copies.observe(event, cx);
         self.loading.observe(event, cx);
+        self.forgotten.observe(event, cx);
         match event {
             TraceEvent::Created(object, of, time) => self.created(*object, *of, *time, cx),
             TraceEvent::Enter(frame) => self.enter(frame, cx),
@@ -197,8 +207,15 @@ impl Lifecycle {
         let end = cx.source.end();
         let broken_off = end.torn.is_some() || end.stopped.is_some();
         for object in &self.objects {
+            let mut forgotten = None;
             let (stepped, due) = match object.kind {
-                TrackedKind::Optimizer => (!cx.scene.stepped.is_empty(), true),
+                TrackedKind::Optimizer if cx.scene.stepped.is_empty() => (false, true),
+                TrackedKind::Optimizer => {
+                    forgotten = self.forgotten.held(object.id, cx.scene);
+                    // One that has its turn in every other pass has it in the second.
+                    let waits = object.first_pass.is_some() && !object.once_decided;
+                    (forgotten.is_none(), !waits || object.steps >= A_LONG_PASS)
+                }
                 TrackedKind::Scheduler => self.schedule(object, cx.scene),
                 TrackedKind::Scaler | TrackedKind::SpectralNorm | TrackedKind::Copy => continue,
             };
@@ -211,6 +228,10 @@ impl Lifecycle {
             let mut window = Window::new(subject, NOTHING, &frame, 0);
             window.held = if stepped { &outcome } else { &[] };
             window.cut = cut.or((!stepped && !due).then_some(Cut::Unclear));
+            if let Some((variables, began)) = &forgotten {
+                window.variables = variables;
+                window.began = Some(*began);
+            }
             cx.general(&window);
         }
     }

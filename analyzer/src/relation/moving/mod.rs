@@ -2,9 +2,10 @@
 //!
 //! One step without a change says little (a dead unit, a gradient of zero, a learning rate of zero). What counts
 //! against a run are three in a row that are explained: no gradient, none required, held by no optimizer, or, for a
-//! buffer, a module in evaluation mode.
+//! buffer, a module in evaluation mode. A model that no optimizer trains is judged at the end: see [`untrained`].
 pub mod claim;
 mod trained;
+mod untrained;
 
 use rustc_hash::FxHashSet;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
@@ -21,6 +22,7 @@ use crate::scene::{Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 use trained::Trained;
+use untrained::Untrained;
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -79,6 +81,7 @@ struct Moving {
     by_hand: FxHashSet<u32>,
     moves: Option<OutcomeId>,
     trained: Trained,
+    untrained: Untrained,
 }
 
 impl Observer for Moving {
@@ -89,13 +92,14 @@ impl Observer for Moving {
         }
         if let TraceEvent::End = event {
             self.trained.end(cx);
+            self.untrained.end(&self.by_hand, cx);
         }
     }
 }
 
 impl Moving {
     fn example(&mut self, change: &Change<'_>, cx: &mut Context<'_>) {
-        let mut why = if change.same { explain(change, cx.scene) } else { Why::Nothing };
+        let mut why = if change.same { self.explain(change, cx.scene) } else { Why::Nothing };
         let variable = cx.scene.variables.get(change.id);
         if variable.kind == VariableKind::Parameter && !variable.is_held() {
             if !change.same {
@@ -117,7 +121,12 @@ impl Moving {
         let frame = &change.look.frame;
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if change.same { &[] } else { &moves };
-        window.inconclusive = if streak.is_accident() || why == Why::Nothing { &moves } else { &[] };
+        let accident = streak.is_accident();
+        if why == Why::Untrained && !accident {
+            self.untrained.stays(change, subject, streak.began());
+        }
+        let explained = !matches!(why, Why::Nothing | Why::Untrained);
+        window.inconclusive = if accident || !explained { &moves } else { &[] };
         window.cut = Scene::too_early(change.look.iteration, change.ordinal);
         window.now = (change.look.iteration, change.look.step);
         window.began = streak.began();
@@ -139,6 +148,27 @@ impl Moving {
             Known { own: cx.numbers.subject(Subject::Variable { name }), first, streak: Streak::default() }
         })
     }
+
+    fn explain(&mut self, change: &Change<'_>, scene: &Scene) -> Why {
+        let variable = scene.variables.get(change.id);
+        if variable.kind == VariableKind::Buffer {
+            let evaluating = scene.iteration.as_ref().is_some_and(|iteration| iteration.evaluation_mode);
+            return if evaluating { Why::EvaluationMode } else { Why::Nothing };
+        }
+        // A copy of a parameter that is updated in its place needs none.
+        if variable.requires_grad == Some(false) && variable.kind != VariableKind::Unreached {
+            return if self.untrained.is_model(change, scene) { Why::Untrained } else { Why::RequiresNoGrad };
+        }
+        match variable.grad.filter(|_| variable.grad_iteration == change.look.iteration) {
+            // What no optimizer holds, an average of the weights, moves without one, and at times too little to be seen.
+            Some(grad) if grad.kind == ValueKind::None && variable.is_held() => Why::NoGradient,
+            Some(grad) if grad.kind == ValueKind::Tensor && !grad.all_zero() => match &variable.held_by {
+                Some(holders) if holders.is_empty() => Why::HeldByNone,
+                _ => Why::Nothing,
+            },
+            _ => Why::Nothing,
+        }
+    }
 }
 
 /// `Net.weight` for `Net#2.weight`.
@@ -147,25 +177,4 @@ fn first_of_its_class(name: &str) -> Option<String> {
     let (class, number) = root.rsplit_once('#')?;
     number.parse::<u32>().ok()?;
     Some(format!("{class}.{rest}"))
-}
-
-fn explain(change: &Change<'_>, scene: &Scene) -> Why {
-    let variable = scene.variables.get(change.id);
-    if variable.kind == VariableKind::Buffer {
-        let evaluating = scene.iteration.as_ref().is_some_and(|iteration| iteration.evaluation_mode);
-        return if evaluating { Why::EvaluationMode } else { Why::Nothing };
-    }
-    // A copy of a parameter that is updated in its place needs none.
-    if variable.requires_grad == Some(false) && variable.kind != VariableKind::Unreached {
-        return Why::RequiresNoGrad;
-    }
-    match variable.grad.filter(|_| variable.grad_iteration == change.look.iteration) {
-        // What no optimizer holds, an average of the weights, moves without one, and at times too little to be seen.
-        Some(grad) if grad.kind == ValueKind::None && variable.is_held() => Why::NoGradient,
-        Some(grad) if grad.kind == ValueKind::Tensor && !grad.all_zero() => match &variable.held_by {
-            Some(holders) if holders.is_empty() => Why::HeldByNone,
-            _ => Why::Nothing,
-        },
-        _ => Why::Nothing,
-    }
 }

@@ -14,7 +14,7 @@ use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::OutcomeId;
 use crate::relation::observer::{Context, Kind, Observer, Told};
-use crate::relation::sink::Window;
+use crate::relation::sink::{Why, Window};
 use crate::scene::variables::VarId;
 use crate::scene::{Cut, Frame, Look, TraceEvent};
 use crate::situation::NOTHING;
@@ -257,6 +257,7 @@ impl Schedule {
         let held = [cx.numbers.outcome(Outcome::WorksOnWhatSteps)];
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = if now.0 > last.0 { &held } else { &[] };
+        window.why = if now.0 == 0 { Why::OptimizerNeverStepped } else { Why::Nothing };
         // Where no optimizer has stepped, that is what is wrong.
         window.cut = cx.scene.lost_since(last.2).or((now.1 == last.1).then_some(Cut::Unclear));
         cx.window(&window);
