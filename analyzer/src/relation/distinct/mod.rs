@@ -13,6 +13,7 @@ use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::scene::TraceEvent;
+use crate::situation::{Feature, Fields};
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 /// See the module.
@@ -49,6 +50,7 @@ const NEEDS: Needs = Needs {
         States { attribute: Attribute::Storage, of: &[VariableKind::Parameter], at: &[] },
     ],
     constructions: true,
+    contexts: Fields::of(&[Feature::Stage]),
     ..Needs::NOTHING
 };
 
