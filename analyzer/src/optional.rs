@@ -40,7 +40,10 @@ impl OptionalPart {
             }
             Claim::Lifecycle(claim) => match &claim.subject {
                 lifecycle::claim::Subject::Object { kind, .. }
-                    if *kind == lifecycle::claim::TrackedKind::Scheduler =>
+                    if matches!(
+                        kind,
+                        lifecycle::claim::TrackedKind::Scheduler | lifecycle::claim::TrackedKind::Rate
+                    ) =>
                 {
                     Some(OptionalPart::Schedule)
                 }

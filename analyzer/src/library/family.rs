@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::relation::claim::Claim;
 
 /// The fields of a claim that have a word from a list, not a name or number of a program.
-const WORDS: [&str; 6] = ["of", "is", "role", "kind", "level", "cadence"];
+const WORDS: [&str; 7] = ["of", "is", "role", "kind", "level", "cadence", "begins"];
 
 /// The family of a claim, in words: relation, what its windows are of, and what holds in them, with the roles of calls.
 pub fn family(claim: &Claim) -> String {

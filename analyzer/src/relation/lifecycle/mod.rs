@@ -12,11 +12,13 @@
 //! constructed and put aside for another is no error. This says what no other relation can where gradients are accumulated
 //! in a loop without a function around it: there most iterations lack a step.
 //!
-//! [`copies`] has the models that change though no optimizer trains them, [`loading`] what is loaded into models.
+//! [`copies`] has the models that change though no optimizer trains them, [`loading`] what is loaded into models, and
+//! [`rates`] the learning rates that the script sets itself.
 pub mod claim;
 mod copies;
 mod forgotten;
 mod loading;
+mod rates;
 mod resumed;
 
 use rustc_hash::FxHashMap;
@@ -32,6 +34,7 @@ use claim::{Cadence, Outcome, Subject, TrackedKind};
 use copies::Copies;
 use forgotten::Forgotten;
 use loading::Loading;
+use rates::Rates;
 use resumed::Resumed;
 
 /// See the module.
@@ -64,6 +67,7 @@ const NEEDS: Needs = Needs {
             at: &[Point::Return(Role::Backward)],
         },
         States::HOLDERS,
+        States::RATES,
         States {
             attribute: Attribute::Data,
             of: &[VariableKind::OptimizerState],
@@ -82,7 +86,10 @@ const NEEDS: Needs = Needs {
 const TOLD: Told = Told {
     entries: NEEDS.calls,
     returns: Roles::of(&[Role::OptimizerStep, Role::SchedulerStep, Role::Load, Role::LoadState]),
-    states: &[(Attribute::Data, &[VariableKind::Parameter])],
+    states: &[
+        (Attribute::Data, &[VariableKind::Parameter]),
+        (Attribute::Value, &[VariableKind::Hyperparameter]),
+    ],
     ..Told::NOTHING
 };
 
@@ -133,6 +140,7 @@ struct Lifecycle {
     copies: Copies,
     forgotten: Forgotten,
     loading: Loading,
+    rates: Rates,
     /// When the last training pass that came from a place in the code began.
     begun: FxHashMap<u32, Mark>,
 }
@@ -142,6 +150,7 @@ impl Observer for Lifecycle {
         self.resumed.observe(event, cx);
         self.copies.observe(event, cx);
         self.loading.observe(event, cx);
+        self.rates.observe(event, cx);
         self.forgotten.observe(event, cx);
         match event {
             TraceEvent::Created(object, of, time) => self.created(*object, *of, *time, cx),
@@ -217,7 +226,9 @@ impl Lifecycle {
                     (forgotten.is_none(), !waits || object.steps >= A_LONG_PASS)
                 }
                 TrackedKind::Scheduler => self.schedule(object, cx.scene),
-                TrackedKind::Scaler | TrackedKind::SpectralNorm | TrackedKind::Copy => continue,
+                TrackedKind::Scaler | TrackedKind::SpectralNorm | TrackedKind::Copy | TrackedKind::Rate => {
+                    continue;
+                }
             };
             let Some(frame) = object.at.filter(|_| object.steps >= A_RUN) else { continue };
             let cut = cx.scene.lost_since(object.created.losses).or(broken_off.then_some(Cut::End));
