@@ -36,6 +36,8 @@ fn what_is_right_is_clean_and_says_how_much_was_tested() {
         "attacked in evaluation mode",
         "lazy layers",
         "methods without self",
+        "a closure beside another step",
+        "a loss without weight yet",
     ] {
         let report = first_run(way).exited(0).stdout;
         assert!(report.contains("Verdict: clean."), "{way}: {report}");

@@ -106,6 +106,8 @@ def main():
         of_teacher = torch.optim.SGD(teacher.parameters(), lr=0.1)
     if way == "idle scheduler":
         _ = torch.optim.lr_scheduler.StepLR(optimizer, 10)
+    if way == "a closure beside another step":
+        train_by_closure(model)
     for epoch in range(2):
         for _ in range(20):
             points = torch.randn(16, 8)
@@ -146,6 +148,8 @@ def main():
         train_input(model)
     if way == "copies of the model":
         train_by_copies(model)
+    if way == "a loss without weight yet":
+        train_ahead(model)
 
 
 def refine(model):
@@ -173,6 +177,45 @@ def train_input(model):
 
         for _ in range(40):
             optimizer.step(closure)
+
+
+def train_by_closure(model):
+    """The closure clears what the other optimizer's loss has left in the gradients of its parameters."""
+    reader = nn.Linear(2, 8)
+    by_closure = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=3)
+    of_reader = torch.optim.Adam(reader.parameters(), lr=1e-2)
+    points = torch.randn(64, 8)
+    for _ in range(20):
+
+        def closure():
+            by_closure.zero_grad()
+            loss = nn.functional.mse_loss(reader(model(points)), points)
+            loss.backward()
+            return loss
+
+        by_closure.step(closure)
+        of_reader.zero_grad()
+        nn.functional.mse_loss(reader(model(points)), points).backward()
+        of_reader.step()
+
+
+def train_ahead(model):
+    """The critic is trained first; what the model is to learn from it has no weight until later."""
+    critic = nn.Linear(2, 1)
+    of_critic = torch.optim.Adam(critic.parameters(), lr=1e-2)
+    actor = Net()
+    of_actor = torch.optim.Adam(actor.parameters(), lr=1e-3)
+    for step in range(40):
+        points = torch.randn(16, 8)
+        weight = 0.0 if step < 1000 else 1.0
+        wanted = points.sum(1, keepdim=True)
+        loss = nn.functional.mse_loss(critic(model(points).detach()), wanted) + weight * actor(points).square().mean()
+        of_critic.zero_grad()
+        loss.backward()
+        of_critic.step()
+        if weight > 0:
+            of_actor.step()
+            of_actor.zero_grad()
 
 
 def train_by_copies(model):

@@ -217,10 +217,15 @@ impl Range {
         let lives = |id: &&VarId| self.gradients_so_far[*id].lived;
         let living: FxHashSet<String> = ids.iter().filter(lives).map(|&id| module(id).to_owned()).collect();
         let is_bias = |id: &VarId| cx.scene.variables.get(*id).name.ends_with("bias");
+        // What no step has used yet may have its turn later, with another weight of its loss.
+        let is_trained = |id: &VarId| {
+            let mut holders = cx.scene.variables.get(*id).held_by.iter().flatten();
+            holders.any(|holder| cx.scene.stepped.contains(holder))
+        };
         let judged = |id: &VarId| {
             let history = &self.gradients_so_far[id];
             history.observations >= A_RUN
-                && cx.scene.variables.get(*id).is_held()
+                && is_trained(id)
                 && (history.lived || !is_bias(id) || !living.contains(module(*id)))
         };
         let judged: Vec<VarId> = ids.iter().copied().filter(judged).collect();
