@@ -3,8 +3,9 @@
 use traincheck_schema::record::Role;
 
 use crate::relation::claim::Claim;
+use crate::relation::lifecycle::claim::{Subject, TrackedKind};
 use crate::relation::sink::Why;
-use crate::relation::{frozen, lifecycle, mode, moving};
+use crate::relation::{frozen, mode, moving};
 
 /// A part of a training that a configuration may leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +40,7 @@ impl OptionalPart {
                 Some(OptionalPart::Freezing)
             }
             Claim::Lifecycle(claim) => match &claim.subject {
-                lifecycle::claim::Subject::Object { kind, .. }
-                    if matches!(
-                        kind,
-                        lifecycle::claim::TrackedKind::Scheduler | lifecycle::claim::TrackedKind::Rate
-                    ) =>
-                {
+                Subject::Object { kind: TrackedKind::Scheduler | TrackedKind::Rate, .. } => {
                     Some(OptionalPart::Schedule)
                 }
                 _ => None,
