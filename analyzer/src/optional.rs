@@ -3,9 +3,8 @@
 use traincheck_schema::record::Role;
 
 use crate::relation::claim::Claim;
-use crate::relation::lifecycle::claim::{Subject, TrackedKind};
 use crate::relation::sink::Why;
-use crate::relation::{frozen, mode, moving};
+use crate::relation::{frozen, lifecycle, mode, moving, schedule};
 
 /// A part of a training that a configuration may leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +38,15 @@ impl OptionalPart {
             Claim::Mode(claim) if claim.outcome == mode::claim::Outcome::InTraining => {
                 Some(OptionalPart::Freezing)
             }
-            Claim::Lifecycle(claim) => match &claim.subject {
-                Subject::Object { kind: TrackedKind::Scheduler | TrackedKind::Rate, .. } => {
-                    Some(OptionalPart::Schedule)
-                }
+            Claim::Lifecycle(claim) => match claim.subject {
+                lifecycle::claim::Subject::Object {
+                    kind: lifecycle::claim::TrackedKind::Scheduler, ..
+                } => Some(OptionalPart::Schedule),
                 _ => None,
             },
+            Claim::Schedule(claim) if claim.outcome == schedule::claim::Outcome::IsSet => {
+                Some(OptionalPart::Schedule)
+            }
             _ => None,
         })
     }

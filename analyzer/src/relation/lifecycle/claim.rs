@@ -47,15 +47,13 @@ pub enum TrackedKind {
     SpectralNorm,
     /// A root module that no optimizer trains.
     Copy,
-    /// The learning rate of an optimizer.
-    Rate,
 }
 
 impl TrackedKind {
     fn noun(self) -> &'static str {
         match self {
             TrackedKind::Scheduler => "a scheduler",
-            TrackedKind::Optimizer | TrackedKind::Rate => "an optimizer",
+            TrackedKind::Optimizer => "an optimizer",
             TrackedKind::Scaler => "a gradient scaler",
             TrackedKind::SpectralNorm | TrackedKind::Copy => "a model",
         }
@@ -105,8 +103,6 @@ pub enum Outcome {
     GivenAnother,
     /// Something of it belongs to the module.
     Takes,
-    /// The script sets it.
-    IsSet,
 }
 
 /// In every window of the subject the outcome holds.
@@ -190,9 +186,6 @@ impl Says for Claim {
                     "within {steps} steps, a parameter of {class} that no optimizer trains changes"
                 );
             }
-            Cadence::Within { steps } if *kind == TrackedKind::Rate => {
-                return format!("within {steps} steps of {class}, the script sets its learning rate");
-            }
             Cadence::Within { steps } => format!("within {steps} steps of the optimizer of {class}"),
         };
         let outcome = match self.outcome {
@@ -201,7 +194,6 @@ impl Says for Claim {
             Outcome::RanInTraining => "it is called in training mode",
             Outcome::Changes => "a parameter of it changes",
             Outcome::GivenAnother => "the state is another's",
-            Outcome::IsSet => "the script sets its learning rate",
             Outcome::Takes => "something of the state belongs to it",
         };
         format!("{subject}, {outcome}")
@@ -213,7 +205,7 @@ impl Says for Claim {
             (Cadence::Resumed | Cadence::Restored | Cadence::Evaluated, _) => true,
             // That a scaler is idle shows in the iterations that lack its step.
             (_, TrackedKind::Scheduler) => needs_no_metric(class),
-            (_, TrackedKind::Optimizer | TrackedKind::Copy | TrackedKind::Rate) => true,
+            (_, TrackedKind::Optimizer | TrackedKind::Copy) => true,
             (_, TrackedKind::Scaler | TrackedKind::SpectralNorm) => false,
         }
     }

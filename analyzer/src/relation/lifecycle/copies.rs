@@ -8,13 +8,11 @@ use std::collections::BTreeMap;
 
 use traincheck_schema::record::{Attribute, Role, VariableKind};
 
-use super::LONGEST;
 use super::claim::{Cadence, Outcome, Subject, TrackedKind};
 use crate::relation::observer::Context;
-use crate::relation::sink::Window;
+use crate::relation::support::within::Awaited;
 use crate::scene::variables::Change;
-use crate::scene::{Cut, Frame, Scene, TraceEvent};
-use crate::situation::NOTHING;
+use crate::scene::{Frame, Scene, TraceEvent};
 
 /// Root modules (dictionary ids) with parameters.
 #[derive(Default)]
@@ -24,13 +22,8 @@ pub(super) struct Copies(BTreeMap<u32, Model>);
 struct Model {
     /// An optimizer holds, or held, a parameter: it is no copy.
     trained: bool,
-    /// The optimizer step that it was first looked at in, and the last one.
-    first: Frame,
-    last: Frame,
-    /// How many there were after the first.
-    steps: u32,
-    /// After how many of them it had changed.
-    changed: Option<u32>,
+    /// That it changes, in the optimizer steps after the one that it was first looked at in.
+    change: Awaited,
 }
 
 impl Copies {
@@ -50,48 +43,31 @@ impl Copies {
             return;
         }
         if let Some(model) = self.0.get_mut(&variable.owner)
-            && model.last.call == change.call
+            && model.change.last.call == change.call
         {
             return model.looked(variable.is_held(), variable.changed);
         }
         let is_step = |frame: &&Frame| frame.target.role == Role::OptimizerStep;
         let Some(&frame) = scene.call(change.call).filter(is_step) else { return };
-        let new = Model { trained: false, first: frame, last: frame, steps: 0, changed: None };
+        let new = Model { trained: false, change: Awaited::from(frame) };
         let model = self.0.entry(variable.owner).or_insert(new);
-        if model.last.call != frame.call {
-            model.last = frame;
-            model.steps = model.steps.saturating_add(1);
+        if model.change.last.call != frame.call {
+            model.change.step(&frame);
         }
         model.looked(variable.is_held(), variable.changed);
     }
 
-    fn end(&mut self, cx: &mut Context<'_>) {
-        let end = cx.source.end();
-        let broken_off = end.torn.is_some() || end.stopped.is_some();
+    fn end(&self, cx: &mut Context<'_>) {
         for (&root, model) in &self.0 {
-            let Some(object) = cx.scene.object(root).filter(|_| !model.trained && model.steps > 0) else {
-                continue;
-            };
+            let is_copy = !model.trained && model.change.steps > 0;
+            let Some(object) = cx.scene.object(root).filter(|_| is_copy) else { continue };
             let class = object.class.clone();
-            let outcome = [cx.numbers.outcome(Outcome::Changes)];
-            for power in 0..=LONGEST {
-                let within = 1 << power;
-                let cadence = Cadence::Within { steps: within };
-                let subject = Subject::Object { kind: TrackedKind::Copy, class: class.clone(), cadence };
-                let subject = cx.numbers.subject(subject);
-                let mut window = Window::new(subject, NOTHING, &model.last, 0);
-                match model.changed {
-                    Some(steps) if steps <= within => window.held = &outcome,
-                    None if model.steps > within => {
-                        window.cut =
-                            cx.scene.lost_since(model.first.losses).or(broken_off.then_some(Cut::End));
-                    }
-                    // It changed later, or there was no time for it.
-                    _ => window.inconclusive = &outcome,
-                }
-                window.began = Some((model.first.iteration, model.first.step));
-                cx.window(&window);
-            }
+            let within = |steps| Subject::Object {
+                kind: TrackedKind::Copy,
+                class: class.clone(),
+                cadence: Cadence::Within { steps },
+            };
+            model.change.end(within, Outcome::Changes, cx);
         }
     }
 }
@@ -100,8 +76,8 @@ impl Model {
     /// One of its parameters was looked at, which was found changed last in this iteration.
     fn looked(&mut self, held: bool, changed: u32) {
         self.trained |= held;
-        if changed > self.first.iteration {
-            self.changed.get_or_insert(self.steps);
+        if changed > self.change.first.iteration {
+            self.change.comes();
         }
     }
 }

@@ -12,13 +12,11 @@
 //! constructed and put aside for another is no error. This says what no other relation can where gradients are accumulated
 //! in a loop without a function around it: there most iterations lack a step.
 //!
-//! [`copies`] has the models that change though no optimizer trains them, [`loading`] what is loaded into models, and
-//! [`rates`] the learning rates that the script sets itself.
+//! [`copies`] has the models that change though no optimizer trains them, and [`loading`] what is loaded into models.
 pub mod claim;
 mod copies;
 mod forgotten;
 mod loading;
-mod rates;
 mod resumed;
 
 use rustc_hash::FxHashMap;
@@ -28,13 +26,13 @@ use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
+use crate::relation::support::within::LONGEST;
 use crate::scene::{Cut, Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Cadence, Outcome, Subject, TrackedKind};
 use copies::Copies;
 use forgotten::Forgotten;
 use loading::Loading;
-use rates::Rates;
 use resumed::Resumed;
 
 /// See the module.
@@ -67,7 +65,6 @@ const NEEDS: Needs = Needs {
             at: &[Point::Return(Role::Backward)],
         },
         States::HOLDERS,
-        States::RATES,
         States {
             attribute: Attribute::Data,
             of: &[VariableKind::OptimizerState],
@@ -86,16 +83,11 @@ const NEEDS: Needs = Needs {
 const TOLD: Told = Told {
     entries: NEEDS.calls,
     returns: Roles::of(&[Role::OptimizerStep, Role::SchedulerStep, Role::Load, Role::LoadState]),
-    states: &[
-        (Attribute::Data, &[VariableKind::Parameter]),
-        (Attribute::Value, &[VariableKind::Hyperparameter]),
-    ],
+    states: &[(Attribute::Data, &[VariableKind::Parameter])],
     ..Told::NOTHING
 };
 
-/// The longest stretch of steps, as a power of two, within which a first call is looked for.
-const LONGEST: u32 = 20;
-/// The shortest.
+/// The shortest stretch of steps, as a power of two, within which a first call is looked for.
 const SHORTEST: u32 = 2;
 /// Steps of its optimizer after which a scheduler is to have stepped by the end of the run; of an optimizer itself,
 /// iterations with a backward.
@@ -140,7 +132,6 @@ struct Lifecycle {
     copies: Copies,
     forgotten: Forgotten,
     loading: Loading,
-    rates: Rates,
     /// When the last training pass that came from a place in the code began.
     begun: FxHashMap<u32, Mark>,
 }
@@ -150,7 +141,6 @@ impl Observer for Lifecycle {
         self.resumed.observe(event, cx);
         self.copies.observe(event, cx);
         self.loading.observe(event, cx);
-        self.rates.observe(event, cx);
         self.forgotten.observe(event, cx);
         match event {
             TraceEvent::Created(object, of, time) => self.created(*object, *of, *time, cx),
@@ -226,9 +216,7 @@ impl Lifecycle {
                     (forgotten.is_none(), !waits || object.steps >= A_LONG_PASS)
                 }
                 TrackedKind::Scheduler => self.schedule(object, cx.scene),
-                TrackedKind::Scaler | TrackedKind::SpectralNorm | TrackedKind::Copy | TrackedKind::Rate => {
-                    continue;
-                }
+                TrackedKind::Scaler | TrackedKind::SpectralNorm | TrackedKind::Copy => continue,
             };
             let Some(frame) = object.at.filter(|_| object.steps >= A_RUN) else { continue };
             let cut = cx.scene.lost_since(object.created.losses).or(broken_off.then_some(Cut::End));

@@ -37,6 +37,13 @@ pub enum Subject {
     FirstSteps,
     /// All steps of an optimizer whose rates a scheduler sets.
     WholeRun,
+    /// An optimizer of a class whose rates the script sets itself, within so many of its steps.
+    SetWithin {
+        /// Full class name.
+        class: String,
+        /// How many.
+        steps: u32,
+    },
     /// Two successive steps of a scheduler whose optimizer has stepped before, with no backward between them.
     InARow,
 }
@@ -62,6 +69,8 @@ pub enum Outcome {
     Stepped,
     /// In half of them its rate is no less than the ten-thousandth part of its highest.
     LastsOn,
+    /// The script sets its learning rate.
+    IsSet,
 }
 
 /// In every window of the subject the outcome holds.
@@ -72,7 +81,10 @@ impl About for Subject {
         match self {
             Subject::Scheduler { .. } => Some(Subject::Scheduler { class: ANY.into(), model: ANY.into() }),
             Subject::FirstSteps | Subject::WholeRun | Subject::InARow => Some(self.clone()),
-            Subject::RateChange { .. } | Subject::RateInPass { .. } | Subject::Scheduled { .. } => None,
+            Subject::RateChange { .. }
+            | Subject::RateInPass { .. }
+            | Subject::Scheduled { .. }
+            | Subject::SetWithin { .. } => None,
         }
     }
 }
@@ -92,6 +104,9 @@ impl Says for Claim {
             Subject::RateChange { name } => format!("where `{name}` changes"),
             Subject::RateInPass { name } => format!("within a pass over the training data, `{name}`"),
             Subject::Scheduled { name, steps: 1 } => format!("after the first step of schedulers, `{name}`"),
+            Subject::SetWithin { class, steps } => {
+                format!("within {steps} steps of a {}", named(class, "optimizer"))
+            }
             Subject::InARow => "between every two successive steps of a scheduler".into(),
             Subject::WholeRun => "by the end of the run, for an optimizer with a scheduler".into(),
             Subject::FirstSteps => "in the first steps of an optimizer".into(),
@@ -108,6 +123,7 @@ impl Says for Claim {
             Outcome::Stays => format!("{subject} does not change"),
             Outcome::AboveZero => format!("{subject}, some learning rate of it is not exactly zero"),
             Outcome::Stepped => format!("{subject}, an optimizer steps, or a backward runs"),
+            Outcome::IsSet => format!("{subject}, the script sets its learning rate"),
             Outcome::LastsOn => {
                 format!(
                     "{subject}, at least half of its steps had more than 1/10,000 of its highest learning rate"
@@ -119,7 +135,17 @@ impl Says for Claim {
     fn is_critical(&self) -> bool {
         matches!(
             self.outcome,
-            Outcome::WorksOnWhatSteps | Outcome::AboveZero | Outcome::LastsOn | Outcome::Stepped
+            Outcome::WorksOnWhatSteps
+                | Outcome::AboveZero
+                | Outcome::LastsOn
+                | Outcome::Stepped
+                | Outcome::IsSet
         )
+    }
+
+    fn within_steps(&self) -> Option<(u32, Claim)> {
+        let Subject::SetWithin { class, steps } = &self.subject else { return None };
+        let subject = Subject::SetWithin { class: class.clone(), steps: 0 };
+        Some((*steps, Statement { subject, ..*self }))
     }
 }

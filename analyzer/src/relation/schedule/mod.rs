@@ -2,7 +2,8 @@
 //!
 //! Rates, epochs and steps differ from run to run, so what a rate is after so many steps is worth a notice at most.
 //! That a scheduler steps while its optimizer does not, and another one does, is an error. So are rates of exactly zero
-//! ([`idle`]), and of next to nothing for most of the run ([`faded`]).
+//! ([`idle`]), and of next to nothing for most of the run ([`faded`]). [`by_hand`] has those that the script sets itself.
+mod by_hand;
 pub mod claim;
 mod faded;
 mod idle;
@@ -18,6 +19,7 @@ use crate::relation::sink::{Why, Window};
 use crate::scene::variables::VarId;
 use crate::scene::{Cut, Frame, Look, TraceEvent};
 use crate::situation::NOTHING;
+use by_hand::ByHand;
 use claim::{Outcome, Subject};
 use faded::Faded;
 use idle::Idle;
@@ -65,6 +67,7 @@ struct Schedule {
     model: Option<u32>,
     idle: Idle,
     faded: Faded,
+    by_hand: ByHand,
 }
 
 /// A learning rate.
@@ -111,7 +114,10 @@ impl Observer for Schedule {
                     self.backward(frame, cx);
                 }
                 // What a scheduler has made of the rates is seen once there has been time to look.
-                Role::OptimizerStep => self.due(frame.object, frame, cx),
+                Role::OptimizerStep => {
+                    self.due(frame.object, frame, cx);
+                    self.by_hand.stepped(frame);
+                }
                 Role::SchedulerStep => {
                     if let Some(scheduler) = self.schedulers.get(&frame.object) {
                         self.idle.scheduled(scheduler.optimizer);
@@ -141,6 +147,7 @@ impl Observer for Schedule {
                 let scheduled = |id| schedulers.values().any(|scheduler| scheduler.optimizer == id);
                 self.idle.end(scheduled, cx);
                 self.faded.end(cx);
+                self.by_hand.end(cx);
             }
             _ => {}
         }
@@ -167,6 +174,7 @@ impl Schedule {
         if std::mem::replace(&mut rate.value, value).to_bits() == value.to_bits() {
             return;
         }
+        self.by_hand.changed(variable.owner, look);
         let by_hand = look.frame.target.role == Role::OptimizerStep;
         // What was set by hand is seen after the next step: of the first in a pass it may have been before the pass.
         let within = !by_hand || self.in_pass.contains(&look.frame.object);

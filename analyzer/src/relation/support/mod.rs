@@ -8,3 +8,4 @@ pub mod steps;
 pub mod storages;
 pub mod streak;
 pub mod tensor;
+pub mod within;
