@@ -414,6 +414,9 @@ impl Engine<'_> {
                 if frame.counts {
                     scene.roots.backward(frame);
                     scene.passes.trained(frame);
+                    let around = &scene.threads[usize::from(frame.thread)].stack;
+                    let steps = around.iter().filter(|frame| frame.target.role == Role::OptimizerStep);
+                    scene.closures.extend(steps.map(|step| step.object));
                 }
                 self.passed.backward = true;
                 if let Some(iteration) = iteration {

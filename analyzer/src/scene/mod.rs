@@ -247,6 +247,8 @@ pub struct Scene {
     pub outermost: FxHashSet<CallId>,
     /// Optimizers (dictionary ids) that have stepped.
     pub stepped: FxHashSet<u32>,
+    /// Optimizers (dictionary ids) in a step of which a backward has run: that of a closure.
+    pub closures: FxHashSet<u32>,
     /// How often each optimizer has stepped, and under 0 all of them; of nested steps the outermost.
     pub(crate) steps: FxHashMap<u32, u32>,
     /// Passes over the training data.

@@ -32,8 +32,6 @@ pub(super) struct Cleared {
     /// The backward (number of the call) at whose beginning gradients were looked at last.
     begun: u64,
     backwards: u32,
-    /// Those before the step that was entered last.
-    entered: u32,
     windows: u32,
     said: Option<(SubjectId, OutcomeId)>,
 }
@@ -56,8 +54,6 @@ struct Step {
     returned: u64,
     /// Backwards before it returned.
     backwards: u32,
-    /// One ran in it.
-    has_closure: bool,
     /// A call has cleared gradients that it used.
     cleared: u64,
     /// The window that it begins has ended.
@@ -75,12 +71,9 @@ impl Cleared {
                 match frame.target.role {
                     Role::Backward => self.backwards = self.backwards.wrapping_add(1),
                     Role::ZeroGrad => self.clears(frame, cx.scene),
-                    Role::OptimizerStep => {
-                        self.entered = self.backwards;
-                        // One that runs a closure clears in the step, before the closure's backward.
-                        if self.steps.get(&frame.object).is_some_and(|last| !last.has_closure) {
-                            self.ends(frame, cx);
-                        }
+                    // One that runs a closure clears in the step, before the closure's backward.
+                    Role::OptimizerStep if !cx.scene.closures.contains(&frame.object) => {
+                        self.ends(frame, cx);
                     }
                     _ => {}
                 }
@@ -90,9 +83,7 @@ impl Cleared {
                 // A closure's backward, in the step, is the first that finds what the step before has used.
                 self.ends(frame, cx);
                 let (returned, backwards) = (self.clock, self.backwards);
-                let has_closure = self.entered != backwards;
-                let step =
-                    Step { frame: **frame, returned, backwards, has_closure, cleared: 0, ended: false };
+                let step = Step { frame: **frame, returned, backwards, cleared: 0, ended: false };
                 self.steps.insert(frame.object, step);
             }
             _ => {}

@@ -47,8 +47,6 @@ struct Steps {
     /// Whether one of the latter had a gradient to use, and whether one had nothing but zeros.
     supplied: bool,
     zero: bool,
-    /// A backward has run in one: its closure's.
-    has_closure: bool,
     /// Backwards at the first one that was looked at.
     first: u32,
     /// Backwards, when gradients of it were cleared last, and whether that is so of the last one that was looked at.
@@ -65,11 +63,6 @@ impl Used {
         match event {
             TraceEvent::Enter(frame) if frame.counts && frame.target.role == Role::Backward => {
                 self.backwards = self.backwards.wrapping_add(1);
-                for frame in cx.scene.stack(frame.thread, cx.scene.depth(frame)) {
-                    if frame.target.role == Role::OptimizerStep {
-                        self.optimizers.entry(frame.object).or_default().has_closure = true;
-                    }
-                }
             }
             TraceEvent::Enter(frame) if frame.counts && frame.target.role == Role::ZeroGrad => {
                 for (&optimizer, steps) in &mut self.optimizers {
@@ -122,7 +115,7 @@ impl Used {
         steps.at = Some((look.frame, look.iteration, look.step));
         let last = steps.last.replace((steps.count, found, self.backwards));
         let (Some((number, before, backwards)), Some((_, found, _))) = (last, &steps.last) else { return };
-        if number + 1 != steps.count || !any || steps.has_closure {
+        if number + 1 != steps.count || !any || cx.scene.closures.contains(&look.frame.object) {
             return;
         }
         let same = before.len() == found.len()
@@ -144,11 +137,12 @@ impl Used {
 
     /// Nothing more will come: what has had no gradient so far gets none.
     fn ended(&mut self, cx: &mut Context<'_>) {
-        for steps in std::mem::take(&mut self.optimizers).into_values() {
+        for (optimizer, steps) in std::mem::take(&mut self.optimizers) {
             let Some((frame, iteration, step)) = steps.at else { continue };
             // Steps with no backward between them train nothing: a schedule is drawn.
             let backwards = steps.last.as_ref().map_or(0, |(_, _, last)| last.wrapping_sub(steps.first));
-            if steps.looked < PERSISTENT || steps.has_closure || backwards < PERSISTENT - 1 {
+            let has_closure = cx.scene.closures.contains(&optimizer);
+            if steps.looked < PERSISTENT || has_closure || backwards < PERSISTENT - 1 {
                 continue;
             }
             let subject = cx.numbers.subject(Subject::AllSteps);
