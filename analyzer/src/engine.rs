@@ -56,11 +56,21 @@ pub fn count_iterations(source: &mut dyn Source) -> u32 {
     iterations
 }
 
-/// Runs every relation over the records of `source`.
+/// Runs the relations of a part over the records of `source`.
 pub fn pass(source: &mut dyn Source, part: Part, numbers: &mut Numbers, sink: &mut dyn Sink) -> Passed {
+    tell(source, relation::observers(part), numbers, sink)
+}
+
+/// Tells observers of the records of `source`.
+pub fn tell(
+    source: &mut dyn Source,
+    observers: Listeners,
+    numbers: &mut Numbers,
+    sink: &mut dyn Sink,
+) -> Passed {
     let mut engine = Engine {
         scene: Scene::default(),
-        observers: relation::observers(part),
+        observers,
         numbers,
         sink,
         passed: Passed::default(),

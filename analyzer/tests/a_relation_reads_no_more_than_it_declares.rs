@@ -1,5 +1,6 @@
 //! Of a trace in which nothing is left but what a relation declares that it needs, the relation says the same. Nothing
-//! is declared that makes no difference, and preconditions speak of nothing else.
+//! is declared that makes no difference, and preconditions speak of nothing else. Nor does its observer act upon anything
+//! of it that it is not told.
 mod support;
 
 use std::cell::LazyCell;
@@ -10,7 +11,7 @@ use support::narrow::{Narrow, complete};
 use support::references;
 use support::scripts::{Error, NAMES, Order, Schedule, Script, Style, gan};
 use support::torch::Torch;
-use support::windows::windows;
+use support::windows::{windows, windows_told_everything};
 use support::{Passed, Value};
 use traincheck_analyzer::call::roles::Roles;
 use traincheck_analyzer::infer::{Verdict, learn};
@@ -270,6 +271,29 @@ fn what_it_does_not_declare_it_does_not_get() {
         });
         assert!(differs, "{} needs nothing", relation.word());
     }
+}
+
+#[test]
+fn of_what_its_observer_is_not_told_it_makes_nothing() {
+    let anything = (1..=100).map(anything);
+    let mut problems = Vec::new();
+    for (number, trace) in traces().into_iter().chain(anything).enumerate() {
+        for &relation in RelationName::ALL {
+            let needs = needs(relation);
+            let told = windows(relation, &mut Narrow::new(&mut trace.source(), &needs));
+            let all = windows_told_everything(relation, &mut Narrow::new(&mut trace.source(), &needs));
+            if told != all {
+                let first = told.iter().zip(&all).find(|(told, all)| told != all);
+                problems.push(format!(
+                    "{}, trace {number}: {} windows, {} if told of everything, first {first:#?}",
+                    relation.word(),
+                    told.len(),
+                    all.len()
+                ));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 /// `needs` without one of the things that `declared` names, each in turn.

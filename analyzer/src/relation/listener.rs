@@ -67,6 +67,15 @@ pub struct Listeners {
 impl Listeners {
     /// New observers of these relations.
     pub fn new(kinds: &[&Kind]) -> Listeners {
+        Listeners::that(hears, kinds)
+    }
+
+    /// The same, told of everything. They are to say the same: what they do not declare is nothing to them.
+    pub fn of_everything(kinds: &[&Kind]) -> Listeners {
+        Listeners::that(|_, _| true, kinds)
+    }
+
+    fn that(hears: impl Fn(&Kind, usize) -> bool, kinds: &[&Kind]) -> Listeners {
         let told = |topic| (0..kinds.len()).filter(|&at| hears(kinds[at], topic)).collect();
         Listeners {
             observers: kinds.iter().map(|kind| (kind.observer)()).collect(),
