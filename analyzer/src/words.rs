@@ -1,5 +1,10 @@
 //! English for reports.
 
+/// Why nothing was recorded.
+pub const NOTHING_RECORDED: &str = "no module (torch.nn.Module) was called with gradients and no optimizer was constructed, or \
+                                    nothing could be hooked (traincheck doctor says which); what trains tensors by hand cannot \
+                                    be judged";
+
 /// `1 window`, `2 windows`, `2 processes`.
 pub fn plural(count: u64, noun: &str) -> String {
     let ending = match (count, noun.ends_with('s')) {

@@ -167,9 +167,13 @@ impl By {
             return io::stdout().write_all(page.as_bytes());
         };
         whole_file::write(path, page.as_bytes())?;
+        let mut line = format!("traincheck: report in {}", path.display());
+        // Where nothing was recorded that has been said, and why.
+        if !report.checked.processes.is_empty() {
+            line = format!("{line}. {}", text::conclusion(report));
+        }
         // If nobody reads stderr any more there is nobody to tell.
-        let _ =
-            writeln!(io::stderr(), "traincheck: report in {}. {}", path.display(), text::conclusion(report));
+        let _ = writeln!(io::stderr(), "{line}");
         Ok(())
     }
 }

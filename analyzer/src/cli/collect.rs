@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use traincheck_analyzer::words::NOTHING_RECORDED;
 use traincheck_schema::run::{EndInfo, Process, Run, note_end, rescue_rings};
 
 use super::job::{Job, exit_code};
@@ -130,11 +131,7 @@ fn say_where(folder: &RunFolder, became: &Became, ended: Option<EndInfo>) {
         Became::Recorded => format!("recorded in {path}{}", stopped(folder.path())),
         Became::Empty => {
             let ended = ended.map_or(String::new(), |ended| format!("the command {ended}, and "));
-            format!(
-                "nothing was recorded: {ended}no module (torch.nn.Module) was called with gradients and no optimizer \
-                 constructed, or nothing could be hooked (traincheck doctor says which); what trains tensors by hand cannot \
-                 be judged"
-            )
+            format!("nothing was recorded: {ended}{NOTHING_RECORDED}")
         }
         Became::Removed => {
             format!("{path} was removed while the command ran, with all that was recorded in it")

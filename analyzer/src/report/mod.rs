@@ -15,16 +15,13 @@ use crate::invariants::{Invariant, Invariants, Level};
 use crate::library::levels::Applied;
 use crate::scene::Cut;
 use crate::suppress::Judged;
+use crate::words::NOTHING_RECORDED;
 use configured::Explained;
 use finding::Finding;
 
 /// Why there is no verdict where training calls no module.
 const NO_MODULE: &str = "no call of a module (torch.nn.Module) was seen in training, and iterations begin with one: too little \
                          can be checked";
-
-/// Why there is none where no process is known of.
-const NO_PROCESS: &str = "nothing was recorded: no module (torch.nn.Module) was called with gradients and no optimizer was \
-                          constructed, or nothing could be hooked; what trains tensors by hand cannot be judged";
 
 /// Where less than one in so many invariants was tested a verdict says so: a program that trains a model has half of those
 /// of the library tested.
@@ -221,7 +218,7 @@ impl<'a> Report<'a> {
         let triggered = alarms(|status| status != Status::NotTriggered);
         if triggered == 0 {
             return Verdict::NoVerdict(if self.checked.processes.is_empty() {
-                NO_PROCESS
+                NOTHING_RECORDED
             } else if self.has_no_module() {
                 NO_MODULE
             } else if self.has_trained() {
