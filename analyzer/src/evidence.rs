@@ -6,6 +6,7 @@ use std::hash::Hash;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
+use crate::relation::bound::Span;
 use crate::relation::claim::{Claim, Outcome, Subject};
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::sink::{Sink, Window};
@@ -111,6 +112,7 @@ impl<K: Hash + Eq> Halves<K> {
 struct Counts {
     total: Halves<SituationId>,
     held: Halves<(OutcomeId, SituationId)>,
+    numbers: Option<Span>,
     undecided: u64,
     too_many: bool,
     /// The subject that names nothing of a program, if there is one; asked for once.
@@ -150,9 +152,10 @@ impl Counter {
                 held.entry(numbers.outcomes().get(outcome).clone()).or_default().insert(situation(id), count);
             }
             let total = counts.total.counts.into_iter().map(|(id, count)| (situation(id), count)).collect();
-            let (undecided, too_many) = (counts.undecided, counts.too_many);
+            let Counts { numbers: span, undecided, too_many, .. } = counts;
             let key = numbers.subjects.get(id as u32).clone();
-            evidence.subjects.insert(key, SubjectEvidence { total, held, undecided, too_many });
+            let found = SubjectEvidence { total, held, numbers: span, undecided, too_many };
+            evidence.subjects.insert(key, found);
         }
         for (subject, windows) in (0..).zip(self.trials.of).filter(|(_, windows)| windows.total > 0) {
             let outcomes = windows.outcomes.into_iter();
@@ -194,6 +197,9 @@ impl Sink for Counter {
             situation = NOTHING;
         }
         counts.total.of(situation)[half] += 1;
+        if let Some(number) = window.number {
+            counts.numbers = Some(Span::and(counts.numbers, number));
+        }
         for &outcome in window.held {
             counts.held.of((outcome, situation))[half] += 1;
         }
@@ -243,6 +249,8 @@ pub struct SubjectEvidence {
     pub total: Cells,
     /// Those in which an outcome held.
     pub held: BTreeMap<Outcome, Cells>,
+    /// The numbers that were measured in those with a verdict.
+    pub numbers: Option<Span>,
     /// Windows without one.
     pub undecided: u64,
     /// Whether its situations were too many to be told apart.
@@ -287,6 +295,9 @@ impl RunEvidence {
             for (outcome, cells) in theirs.held {
                 add(ours.held.entry(outcome).or_default(), &cells);
             }
+            if let Some(Span { low, high }) = theirs.numbers {
+                ours.numbers = Some(Span::and(Some(Span::and(ours.numbers, low)), high));
+            }
             ours.undecided += theirs.undecided;
             ours.too_many |= theirs.too_many || ours.total.len() > MOST_SITUATIONS;
         }
@@ -323,13 +334,16 @@ impl Half {
 }
 
 impl SubjectEvidence {
-    /// How many windows there were in each situation, and in how many of them the outcome held.
+    /// How many windows there were in each situation, and in how many of them the outcome held. One that is a bound held in
+    /// all of them, or else in none: only the lowest and the highest of the numbers are known.
     pub fn counts<'a>(
         &'a self,
         outcome: &Outcome,
         half: Half,
     ) -> impl Iterator<Item = (&'a Situation, u64, u64)> {
-        let held = self.held.get(outcome);
+        let kept = outcome.bound().zip(self.numbers);
+        let kept = kept.is_some_and(|(bound, span)| bound.admits(span.low) && bound.admits(span.high));
+        let held = if kept { Some(&self.total) } else { self.held.get(outcome) };
         self.total.iter().map(move |(situation, &total)| {
             let held = held.and_then(|cells| cells.get(situation)).copied().unwrap_or_default();
             (situation, half.of(total), half.of(held))

@@ -22,6 +22,19 @@ pub fn printable(name: &str) -> String {
     name.chars().map(escaped).collect()
 }
 
+/// A number with three digits that count: `13.5`, `0.00213`, `4.1e-9`.
+pub fn significant(number: f64) -> String {
+    let magnitude = if number == 0.0 { 0 } else { number.abs().log10().floor() as i32 };
+    if !(-4..6).contains(&magnitude) {
+        return format!("{number:.2e}");
+    }
+    let text = format!("{number:.*}", (2 - magnitude).max(0) as usize);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 /// With a capital letter at the beginning.
 pub fn capitalised(text: &str) -> String {
     text.get(..1).map_or_else(|| text.to_owned(), |first| first.to_uppercase() + &text[1..])
@@ -30,4 +43,15 @@ pub fn capitalised(text: &str) -> String {
 /// With a small letter at the beginning.
 pub fn uncapitalised(text: &str) -> String {
     text.get(..1).map_or_else(|| text.to_owned(), |first| first.to_lowercase() + &text[1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_that_count() {
+        let text = [0.0, 1.0, 13.4543, 0.002_134, 123_456.0, 4.111e-9, 1.5e30, 0.25].map(significant);
+        assert_eq!(text, ["0", "1", "13.5", "0.00213", "123456", "4.11e-9", "1.50e30", "0.25"]);
+    }
 }

@@ -153,7 +153,10 @@ fn every_claim_is_an_alarm_or_has_a_line() {
         .flat_map(|reference| &reference.evidence.subjects)
         .flat_map(|(key, evidence)| evidence.held.keys().map(move |outcome| (key, outcome)))
         .collect();
-    let claims = claims.len();
+    let numbers = references.iter().flat_map(|reference| &reference.evidence.subjects);
+    let bounds: BTreeSet<_> =
+        numbers.filter(|(_, evidence)| evidence.numbers.is_some()).map(|(key, _)| key).collect();
+    let claims = claims.len() + bounds.len();
     let learned = learn(references.clone());
     let lines = text(&learned).lines().count();
     let alarms = learned.invariants.invariants.iter().filter(|i| i.level as u8 == 0).count();

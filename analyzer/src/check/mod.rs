@@ -10,6 +10,7 @@ use crate::engine::{self, Passed};
 use crate::invariants::{Invariant, Invariants};
 use crate::precondition::Precondition;
 use crate::relation::Part;
+use crate::relation::bound::Bound;
 use crate::relation::numbers::{Numbers, OutcomeId, SubjectId};
 use crate::relation::sink::{Sink, Window};
 use crate::scene::{Cut, Scene};
@@ -150,6 +151,8 @@ pub fn check_part(source: &mut dyn Source, invariants: &Invariants, process: &st
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     outcome: OutcomeId,
+    /// The bound that it is, where it is one.
+    bound: Option<Bound>,
     /// Number of its condition.
     condition: usize,
     index: usize,
@@ -211,7 +214,8 @@ impl<'a> Checker<'a> {
                 conditions.push(Condition { precondition, known: Vec::new() });
                 conditions.len() - 1
             });
-            rules[subject].push(Rule { outcome, condition, index });
+            let bound = claim.outcome().bound();
+            rules[subject].push(Rule { outcome, bound, condition, index });
         }
         Checker {
             invariants,
@@ -270,7 +274,10 @@ impl Checker<'_> {
             return;
         }
         let tally = &mut self.tallies[rule.index];
-        let held = window.held.contains(&rule.outcome);
+        let held = match rule.bound.zip(window.number) {
+            Some((bound, number)) => bound.admits(number),
+            None => window.held.contains(&rule.outcome),
+        };
         let inconclusive = !held
             && (window.inconclusive.contains(&rule.outcome)
                 || is_done_otherwise(rule.outcome, window, numbers));

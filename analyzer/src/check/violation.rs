@@ -136,6 +136,9 @@ fn instead(window: &Window<'_>, expected: OutcomeId, numbers: &Numbers) -> Vec<O
     if expected.call().is_some() {
         return Vec::new();
     }
+    if let Some((bound, number)) = expected.bound().zip(window.number) {
+        return expected.with_bound(bound.at(number)).into_iter().collect();
+    }
     let held = window.held.iter().map(|&held| numbers.outcomes().get(held));
     held.filter(|held| held.is_alike(expected)).take(MOST_INSTEAD).cloned().collect()
 }

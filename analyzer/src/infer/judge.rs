@@ -7,7 +7,8 @@ use crate::evidence::{Half, MOST_SITUATIONS, SubjectEvidence};
 use crate::invariants::{Doubt, Evidence, Invariant, Level};
 use crate::precondition::{Clause, Example, Precondition, nearest, separate};
 use crate::relation;
-use crate::relation::claim::{Claim, Outcome};
+use crate::relation::bound::Span;
+use crate::relation::claim::{Claim, Outcome, Subject};
 use crate::relation::statement::Literal;
 use crate::situation::{Fields, Situation};
 
@@ -75,6 +76,8 @@ pub enum Shortfall {
     },
     /// The first half of the runs has no example, so nothing could be learned from it.
     LateExamples,
+    /// How much numbers vary from run to run cannot be told from one.
+    NoSpread,
     /// Learned on the first half, it fails in the second.
     SecondHalf {
         /// Windows in which it does.
@@ -100,6 +103,7 @@ impl Shortfall {
             Shortfall::FewExamples { .. }
             | Shortfall::OneRun { .. }
             | Shortfall::LateExamples
+            | Shortfall::NoSpread
             | Shortfall::LeftOut { counter_examples: 0, .. } => Some(Doubt::FewExamples),
             Shortfall::SecondHalf { .. } | Shortfall::LeftOut { .. } => Some(Doubt::FailsElsewhere),
             Shortfall::Ambiguous => Some(Doubt::Ambiguous),
@@ -180,8 +184,16 @@ fn shortfalls(claim: &Claim, runs: &[&SubjectEvidence], evidence: &[Evidence]) -
         lacks.extend(few_examples(evidence));
         lacks.extend(second_half(runs, outcome, fields));
     }
-    lacks.extend(left_out(runs, outcome, fields));
+    if outcome.bound().is_some() && spans(runs).len() < 2 {
+        lacks.push(Shortfall::NoSpread);
+    }
+    lacks.extend(left_out(&claim.subject(), runs, outcome, fields));
     lacks
+}
+
+/// Of the runs that have numbers.
+fn spans(runs: &[&SubjectEvidence]) -> Vec<Span> {
+    runs.iter().filter_map(|run| run.numbers).collect()
 }
 
 /// A run in which the claim never applies says nothing for or against it, but one alone is not enough.
@@ -215,7 +227,12 @@ fn second_half(runs: &[&SubjectEvidence], outcome: &Outcome, fields: Fields) -> 
     (counter_examples > 0).then_some(Shortfall::SecondHalf { counter_examples })
 }
 
-fn left_out(runs: &[&SubjectEvidence], outcome: &Outcome, fields: Fields) -> Vec<Shortfall> {
+fn left_out(
+    subject: &Subject,
+    runs: &[&SubjectEvidence],
+    outcome: &Outcome,
+    fields: Fields,
+) -> Vec<Shortfall> {
     // A run that has nothing to say neither teaches nor contradicts.
     let speaking: Vec<usize> = (0..runs.len()).filter(|&run| !runs[run].total.is_empty()).collect();
     if speaking.len() < 2 {
@@ -224,6 +241,9 @@ fn left_out(runs: &[&SubjectEvidence], outcome: &Outcome, fields: Fields) -> Vec
     let fails = |&run: &usize| {
         let others: Vec<&SubjectEvidence> =
             speaking.iter().filter(|&&other| other != run).map(|&other| runs[other]).collect();
+        // A bound is that of the others.
+        let bound = outcome.bound().and_then(|_| subject.learned(&spans(&others)));
+        let outcome = bound.as_ref().unwrap_or(outcome);
         let counter_examples = match learn(&others, outcome, Half::Both, fields) {
             None => 0,
             Some(learned) => match counter_examples(&learned, runs[run], outcome, Half::Both) {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::engine;
 use crate::evidence::{Counter, RunEvidence, SubjectEvidence};
 use crate::invariants::{FORMAT, Invariant, Invariants, ReferenceRun, VERSION};
+use crate::relation::bound::Span;
 use crate::relation::claim::{Claim, Outcome, Subject};
 use crate::relation::numbers::Numbers;
 use crate::relation::{self, Part};
@@ -126,13 +127,20 @@ fn fingerprint(evidence: &RunEvidence) -> u64 {
     hasher.finish()
 }
 
-/// Every outcome that ever held, by subject.
+/// Every outcome that ever held and every bound that numbers kept to, by subject.
 fn hypotheses(references: &[Reference]) -> BTreeMap<Subject, BTreeSet<Outcome>> {
     let mut all: BTreeMap<Subject, BTreeSet<Outcome>> = BTreeMap::new();
+    let mut spans: BTreeMap<&Subject, Vec<Span>> = BTreeMap::new();
     for (subject, evidence) in references.iter().flat_map(|reference| &reference.evidence.subjects) {
+        if let Some(span) = evidence.numbers {
+            spans.entry(subject).or_default().push(span);
+        }
         if !evidence.held.is_empty() {
             all.entry(subject.clone()).or_default().extend(evidence.held.keys().cloned());
         }
+    }
+    for (subject, spans) in spans {
+        all.entry(subject.clone()).or_default().extend(subject.learned(&spans));
     }
     all.retain(|subject, outcomes| {
         let all = outcomes.len();

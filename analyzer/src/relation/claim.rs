@@ -8,6 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::bound::{Bound, Span};
 use super::list::relations;
 use super::statement::{About, Holds, Literal, Says, Statement, When};
 use crate::call::Call;
@@ -115,6 +116,16 @@ macro_rules! claims {
                     $(Subject::$Name(subject) => subject.general().map(Subject::$Name),)*
                 }
             }
+
+            /// What is to be learned of the numbers of its windows: a span for each run that has some. `None`: nothing.
+            pub fn learned(&self, spans: &[Span]) -> Option<Outcome> {
+                match self {
+                    $(Subject::$Name(subject) => {
+                        let bound = Bound::learned(subject.side()?, spans)?;
+                        super::$module::claim::Outcome::of_bound(bound).map(Outcome::$Name)
+                    })*
+                }
+            }
         }
 
         impl Outcome {
@@ -128,6 +139,15 @@ macro_rules! claims {
             pub fn general(&self) -> Option<Outcome> {
                 match self {
                     $(Outcome::$Name(outcome) => outcome.general().map(Outcome::$Name),)*
+                }
+            }
+
+            /// The same with another bound; `None`: it has none.
+            pub fn with_bound(&self, bound: Bound) -> Option<Outcome> {
+                match self {
+                    $(Outcome::$Name(_) => {
+                        super::$module::claim::Outcome::of_bound(bound).map(Outcome::$Name)
+                    })*
                 }
             }
 
@@ -271,6 +291,11 @@ impl<'de> Deserialize<'de> for Claim {
 }
 
 impl Outcome {
+    /// The bound that it says the number of the window keeps to.
+    pub fn bound(&self) -> Option<Bound> {
+        self.holds().bound()
+    }
+
     /// The call that it names.
     pub fn call(&self) -> Option<&Call> {
         self.holds().call()

@@ -42,6 +42,8 @@ macro_rules! relations {
             filled Filled,
             /// A result stays within a bound that the call was given.
             threshold Threshold,
+            /// A number stays in the band in which the references' numbers are.
+            band Band,
         }
     };
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! list.rs        one line for each relation
 //! statement.rs   what every relation says about its claims: words, literals, what is critical, what implies what
+//! bound.rs       numbers as steps of a scale, and bounds that follow from those of references
 //! claim.rs       the claims of all relations together, and how files have them
 //! numbers.rs     numbers for subjects and outcomes
 //! sink.rs        windows, and where they go
@@ -20,6 +21,8 @@
 //! An observer turns trace events into windows and hands them to a sink: inference counts them, checking compares them
 //! with invariants. Claims know nothing of observers, so the claims of all relations can be put together in one type
 //! below them.
+pub mod band;
+pub mod bound;
 pub mod broadcast;
 pub mod claim;
 pub mod consistent;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
+use super::bound::{Bound, Side};
 use crate::call::Call;
 use crate::situation::Fields;
 
@@ -45,6 +46,11 @@ pub trait About: Sized {
     fn general(&self) -> Option<Self> {
         None
     }
+
+    /// Which bound is learned of the numbers of its windows; `None`: its windows have no numbers.
+    fn side(&self) -> Option<Side> {
+        None
+    }
 }
 
 /// What a claim says, and what follows from it.
@@ -70,7 +76,7 @@ pub trait Says {
         Vec::new()
     }
 
-    /// Whether it speaks of how a script is cut into functions.
+    /// Whether it speaks of what no other program shares, like how a script is cut into functions.
     fn is_of_a_script(&self) -> bool {
         self.calls().iter().any(|call| call.role == Role::User)
     }
@@ -132,6 +138,20 @@ pub trait Holds {
     /// The literal thing that it speaks of, if it does. A number that is expressed through another quantity of the same
     /// run (its parameters, its world size, its first learning rate) is none.
     fn literal(&self) -> Option<Literal> {
+        None
+    }
+
+    /// The bound that it says the number of the window keeps to.
+    fn bound(&self) -> Option<Bound> {
+        None
+    }
+
+    /// The outcome that says so of a bound; `None`: the relation has none such.
+    fn of_bound(bound: Bound) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        let _ = bound;
         None
     }
 

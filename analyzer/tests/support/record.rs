@@ -251,7 +251,8 @@ impl Recorder {
             elements: ELEMENTS,
             min,
             max,
-            l2: (hash % 1000) as f32,
+            // A small number is the norm itself; else other contents are not of another size.
+            l2: if hash < 1000 { hash as f32 } else { 100.0 + (hash % 100) as f32 / 100.0 },
             point,
             reserved: 0,
         });

@@ -2,6 +2,7 @@
 pub mod accumulation;
 pub mod by_call;
 pub mod loss;
+pub mod norm;
 pub mod open;
 pub mod sequence;
 pub mod steps;

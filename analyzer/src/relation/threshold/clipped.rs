@@ -8,10 +8,10 @@
 use traincheck_schema::record::{Argument, Role};
 
 use super::claim::{Outcome, Subject};
-use super::norm::Norm;
 use super::{ROUNDING, name_of, number};
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
+use crate::relation::support::norm::Norm;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 

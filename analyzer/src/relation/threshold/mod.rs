@@ -5,7 +5,6 @@
 //! that was never nearly reached in the references says nothing.
 pub mod claim;
 mod clipped;
-mod norm;
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, ArgumentKind, Attribute, Role, VariableKind};
@@ -15,12 +14,12 @@ use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
+use crate::relation::support::norm::Norm;
 use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{OF_NEW, Outcome, Subject};
 use clipped::{Clipped, euclidean_bound};
-use norm::Norm;
 
 /// See the module.
 pub const KIND: Kind = Kind {

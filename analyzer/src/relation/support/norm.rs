@@ -8,7 +8,7 @@ use crate::scene::variables::{Digest, VarId};
 
 /// Sums of squares.
 #[derive(Default)]
-pub(super) struct Norm {
+pub struct Norm {
     all: f64,
     /// Of what each optimizer (dictionary id) holds.
     held: FxHashMap<u32, f64>,
@@ -20,14 +20,14 @@ pub(super) struct Norm {
 
 impl Norm {
     /// Another look begins.
-    pub(super) fn begin(&mut self) {
+    pub fn begin(&mut self) {
         (self.all, self.unknown) = (0.0, false);
         self.held.clear();
         self.summed.clear();
     }
 
     /// It finds the gradient of a parameter.
-    pub(super) fn add(&mut self, id: VarId, now: &Digest, scene: &Scene) {
+    pub fn add(&mut self, id: VarId, now: &Digest, scene: &Scene) {
         let variable = scene.variables.get(id);
         let gradient = (variable.storage, now.hash, now.elements);
         if now.kind == ValueKind::None || variable.storage != 0 && !self.summed.insert(gradient) {
@@ -42,12 +42,20 @@ impl Norm {
     }
 
     /// Of all gradients; `None`: some are no numbers.
-    pub(super) fn all(&self) -> Option<f64> {
+    pub fn all(&self) -> Option<f64> {
         (!self.unknown).then(|| self.all.sqrt())
     }
 
+    /// Of those that each optimizer (dictionary id) holds, in order; none where some are no numbers.
+    pub fn by_holder(&self) -> Vec<(u32, f64)> {
+        let held = self.held.iter().filter(|_| !self.unknown);
+        let mut norms: Vec<(u32, f64)> = held.map(|(&holder, square)| (holder, square.sqrt())).collect();
+        norms.sort_unstable_by_key(|(holder, _)| *holder);
+        norms
+    }
+
     /// Of those that an optimizer holds, if there are any.
-    pub(super) fn held_by(&self, optimizer: u32) -> Option<f64> {
+    pub fn held_by(&self, optimizer: u32) -> Option<f64> {
         self.held.get(&optimizer).filter(|_| !self.unknown).map(|square| square.sqrt())
     }
 }

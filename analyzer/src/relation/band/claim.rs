@@ -1,0 +1,118 @@
+//! What band claims.
+
+use serde::{Deserialize, Serialize};
+
+use crate::relation::bound::{Bound, Side, number};
+use crate::relation::statement::{About, Holds, Says, Statement};
+use crate::words::significant;
+
+/// What a window is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// A number: the median of eight measurements in a row.
+    Each {
+        /// Which.
+        quantity: Quantity,
+    },
+    /// The highest of these, once at the end of the run.
+    Highest {
+        /// Of what.
+        quantity: Quantity,
+    },
+}
+
+/// A number that is measured in every training iteration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Quantity {
+    /// The magnitude of what backward begins at.
+    Loss {
+        /// Its name.
+        name: String,
+    },
+    /// The Euclidean norm of the gradients that a backward leaves in what an optimizer holds.
+    Gradients {
+        /// Name of the optimizer.
+        optimizer: String,
+    },
+    /// By how much a step changes the norms of what an optimizer holds, relative to them: the root of the sums of squares.
+    Update {
+        /// Name of the optimizer.
+        optimizer: String,
+    },
+}
+
+/// What holds in a window, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The number keeps to the bound.
+    Within {
+        /// In eighths of a doubling, from 1.
+        bound: Bound,
+    },
+}
+
+/// In every window of the subject the outcome holds.
+pub type Claim = Statement<Subject, Outcome>;
+
+impl About for Subject {
+    fn side(&self) -> Option<Side> {
+        Some(match self {
+            Subject::Each { .. } => Side::Above,
+            Subject::Highest { .. } => Side::Below,
+        })
+    }
+}
+
+impl Holds for Outcome {
+    fn bound(&self) -> Option<Bound> {
+        let Outcome::Within { bound } = self;
+        Some(*bound)
+    }
+
+    fn of_bound(bound: Bound) -> Option<Outcome> {
+        Some(Outcome::Within { bound })
+    }
+}
+
+impl Says for Claim {
+    fn text(&self) -> String {
+        let (Subject::Each { quantity } | Subject::Highest { quantity }) = &self.subject;
+        let quantity = match quantity {
+            Quantity::Loss { name } => format!("`{name}`"),
+            Quantity::Gradients { optimizer } => {
+                format!("the norm of the gradients of `{optimizer}` after a backward")
+            }
+            Quantity::Update { optimizer } => {
+                format!("the relative change of the norms of parameters in a step of `{optimizer}`")
+            }
+        };
+        let Outcome::Within { bound } = self.outcome;
+        let (bound, level) = match bound {
+            Bound::AtMost(level) => ("most", level),
+            Bound::AtLeast(level) => ("least", level),
+        };
+        let number = significant(number(level));
+        match &self.subject {
+            Subject::Each { .. } => {
+                format!(
+                    "over every eight training iterations, the median of {quantity} is at {bound} {number}"
+                )
+            }
+            Subject::Highest { .. } => format!(
+                "at its highest, the median over eight training iterations of {quantity} is at {bound} {number}"
+            ),
+        }
+    }
+
+    fn is_critical(&self) -> bool {
+        true
+    }
+
+    /// No other program has its numbers.
+    fn is_of_a_script(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,248 @@
+//! Band: the numbers that people watch are of the size that they had in the references.
+//!
+//! The loss, the norm of gradients, and how far a step moves what it trains. How large they may become follows from how
+//! much the references differ among themselves ([`super::bound`]). A single batch may be far from the others, so what is
+//! judged is the median of a few in a row. What falls as a run goes on has no lower bound at each moment: from below only
+//! the highest of a whole run is judged.
+pub mod claim;
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
+
+use crate::call::roles::Roles;
+use crate::relation::bound::level;
+use crate::relation::needs::{Needs, Point, States};
+use crate::relation::numbers::SubjectId;
+use crate::relation::observer::{Context, Kind, Observer, Told};
+use crate::relation::sink::Window;
+use crate::relation::support::norm::Norm;
+use crate::scene::variables::{Change, VarId};
+use crate::scene::{Cut, Frame, Look, TraceEvent};
+use crate::situation::NOTHING;
+use claim::{Quantity, Subject};
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    observer: || Box::new(Band::default()),
+    // What counts is how many runs there are, not how many windows one has.
+    structural: true,
+    values_needed: 0,
+    needs: NEEDS,
+    told: TOLD,
+};
+
+const NEEDS: Needs = Needs {
+    calls: Roles::of(&[Role::Backward, Role::OptimizerStep]),
+    variables: &[
+        States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
+        States::GRADIENTS,
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[Point::Return(Role::OptimizerStep)],
+        },
+        States {
+            attribute: Attribute::Storage,
+            of: &[VariableKind::Parameter, VariableKind::Unreached],
+            at: &[],
+        },
+        States::HOLDERS,
+    ],
+    ..Needs::NOTHING
+};
+
+const TOLD: Told = Told {
+    states: &[
+        (Attribute::Value, &[VariableKind::Loss]),
+        (Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached]),
+        (Attribute::Data, &[VariableKind::Parameter, VariableKind::Unreached]),
+    ],
+    looks: true,
+    ..Told::NOTHING
+};
+
+/// So many measurements in a row are judged together, by their median.
+const A_BLOCK: usize = 8;
+/// A number with so many blocks has shown how high it goes.
+const ENOUGH: u32 = 2;
+
+#[derive(Default)]
+struct Band {
+    losses: FxHashMap<VarId, Measured>,
+    /// By optimizer (dictionary id).
+    gradients: BTreeMap<u32, Measured>,
+    updates: BTreeMap<u32, Update>,
+    /// Of the gradients that the look that is going on finds.
+    norm: Norm,
+    /// Norms of parameters after the last step of what holds them, and the step that this was of it.
+    norms: FxHashMap<VarId, (f64, u32)>,
+}
+
+/// A number, in levels.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    each: SubjectId,
+    highest_of: SubjectId,
+    /// The block that is being filled, and how many it has.
+    block: [i32; A_BLOCK],
+    filled: usize,
+    /// Where it began.
+    began: (u32, u32),
+    blocks: u32,
+    highest: i32,
+    /// Where it was that.
+    at: Frame,
+}
+
+/// What a step changes: sums of squares over what the look that is going on has found.
+#[derive(Debug, Default)]
+struct Update {
+    measured: Option<Measured>,
+    changes: f64,
+    norms: f64,
+}
+
+impl Observer for Band {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::State(change, _) if change.attribute == Attribute::Value => self.loss(change, cx),
+            TraceEvent::State(change, Some(look)) => {
+                let role = look.frame.target.role;
+                match (change.attribute, change.now) {
+                    (Attribute::Grad, Some(now)) if role == Role::Backward && !look.at_entry => {
+                        self.norm.add(change.variable, &now, cx.scene);
+                    }
+                    (Attribute::Data, Some(now))
+                        if role == Role::OptimizerStep && !look.at_entry && now.kind == ValueKind::Tensor =>
+                    {
+                        self.parameter(change.variable, f64::from(now.l2), look.frame.object, cx);
+                    }
+                    _ => {}
+                }
+            }
+            TraceEvent::Looked(look) if !look.at_entry => match look.frame.target.role {
+                Role::Backward => self.backward(look, cx),
+                Role::OptimizerStep => self.stepped(look, cx),
+                _ => {}
+            },
+            TraceEvent::End => self.end(cx),
+            _ => {}
+        }
+    }
+}
+
+impl Band {
+    fn loss(&mut self, change: &Change, cx: &mut Context<'_>) {
+        let (id, variable) = (change.variable, cx.scene.variables.get(change.variable));
+        // It is looked at where a backward begins.
+        let backward = cx.scene.call(change.call).copied().filter(|_| variable.kind == VariableKind::Loss);
+        let (Some(backward), Some(level)) = (backward, variable.value.and_then(level)) else { return };
+        let measured = match self.losses.get_mut(&id) {
+            Some(known) => known,
+            None => {
+                let new = Measured::new(Quantity::Loss { name: variable.name.clone() }, &backward, cx);
+                self.losses.entry(id).or_insert(new)
+            }
+        };
+        measured.add(level, &backward, &[id], cx);
+    }
+
+    fn backward(&mut self, look: &Look, cx: &mut Context<'_>) {
+        let norms = self.norm.by_holder();
+        self.norm.begin();
+        for (optimizer, norm) in norms {
+            let Some(level) = level(norm) else { continue };
+            let measured = match self.gradients.get_mut(&optimizer) {
+                Some(known) => known,
+                None => {
+                    let Some(name) = name(optimizer, cx) else { continue };
+                    let new = Measured::new(Quantity::Gradients { optimizer: name }, &look.frame, cx);
+                    self.gradients.entry(optimizer).or_insert(new)
+                }
+            };
+            measured.add(level, &look.frame, &[], cx);
+        }
+    }
+
+    fn parameter(&mut self, id: VarId, norm: f64, optimizer: u32, cx: &Context<'_>) {
+        if !cx.scene.variables.get(id).is_held_by(optimizer) || !norm.is_finite() {
+            return;
+        }
+        let steps = cx.scene.steps_of(optimizer);
+        let before = self.norms.insert(id, (norm, steps));
+        // What was not looked at after the last step has more than one behind it.
+        if let Some((before, _)) = before.filter(|(_, at)| at + 1 == steps) {
+            let update = self.updates.entry(optimizer).or_default();
+            update.changes += (norm - before) * (norm - before);
+            update.norms += before * before;
+        }
+    }
+
+    fn stepped(&mut self, look: &Look, cx: &mut Context<'_>) {
+        let optimizer = look.frame.object;
+        let Some(update) = self.updates.get_mut(&optimizer) else { return };
+        let (changes, norms) = (std::mem::take(&mut update.changes), std::mem::take(&mut update.norms));
+        let Some(level) = level((changes / norms).sqrt()).filter(|_| norms > 0.0) else { return };
+        let measured = match &mut update.measured {
+            Some(known) => known,
+            unknown => {
+                let Some(optimizer) = name(optimizer, cx) else { return };
+                unknown.insert(Measured::new(Quantity::Update { optimizer }, &look.frame, cx))
+            }
+        };
+        measured.add(level, &look.frame, &[], cx);
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        let end = cx.source.end();
+        let cut = (end.torn.is_some() || end.stopped.is_some()).then_some(Cut::End);
+        let mut losses: Vec<(&VarId, &Measured)> = self.losses.iter().collect();
+        losses.sort_unstable_by_key(|(id, _)| **id);
+        let losses = losses.into_iter().map(|(_, measured)| measured);
+        let updates = self.updates.values().filter_map(|update| update.measured.as_ref());
+        for measured in losses.chain(self.gradients.values()).chain(updates) {
+            let mut window = Window::new(measured.highest_of, NOTHING, &measured.at, 0);
+            window.number = Some(measured.highest);
+            window.cut = cut.or((measured.blocks < ENOUGH).then_some(Cut::Unclear));
+            cx.window(&window);
+        }
+    }
+}
+
+impl Measured {
+    fn new(quantity: Quantity, at: &Frame, cx: &mut Context<'_>) -> Measured {
+        let each = cx.numbers.subject(Subject::Each { quantity: quantity.clone() });
+        let highest_of = cx.numbers.subject(Subject::Highest { quantity });
+        let (block, began) = ([0; A_BLOCK], (at.iteration, at.step));
+        Measured { each, highest_of, block, filled: 0, began, blocks: 0, highest: i32::MIN, at: *at }
+    }
+
+    fn add(&mut self, level: i32, at: &Frame, variables: &[VarId], cx: &mut Context<'_>) {
+        if self.filled == 0 {
+            self.began = (at.iteration, at.step);
+        }
+        self.block[self.filled] = level;
+        self.filled += 1;
+        if self.filled < A_BLOCK {
+            return;
+        }
+        self.filled = 0;
+        self.blocks = self.blocks.saturating_add(1);
+        self.block.sort_unstable();
+        let level = self.block[A_BLOCK / 2];
+        if level > self.highest {
+            (self.highest, self.at) = (level, *at);
+        }
+        let mut window = Window::new(self.each, NOTHING, at, cx.scene.depth(at));
+        window.number = Some(level);
+        window.began = Some(self.began);
+        window.variables = variables;
+        cx.window(&window);
+    }
+}
+
+fn name(optimizer: u32, cx: &Context<'_>) -> Option<String> {
+    cx.scene.object(optimizer).map(|object| object.name.clone())
+}

@@ -1,0 +1,115 @@
+//! Numbers as levels of a logarithmic scale, and the bounds that follow from those that references have had.
+//!
+//! How far beyond its references a right run may go is for them to say: the runs are compared with one another, and what
+//! lies between them is allowed once more beyond the outermost. Runs that are alike leave little room, runs that differ
+//! leave much. The idea is that of tolerance intervals, without their assumption of a distribution.
+
+use serde::{Deserialize, Serialize};
+
+/// Levels by which a number doubles.
+const AN_OCTAVE: i32 = 8;
+/// Levels that are always allowed beyond the references: a few runs may be alike by chance.
+const MARGIN: i32 = AN_OCTAVE;
+/// Levels go from 2^-100 to 2^100.
+const LAST: f64 = 100.0 * AN_OCTAVE as f64;
+
+/// The level of the magnitude of a number; `None`: it is zero, which has none, or not finite.
+pub fn level(number: f64) -> Option<i32> {
+    let level = (number.abs().log2() * f64::from(AN_OCTAVE)).ceil();
+    level.is_finite().then(|| level.clamp(-LAST, LAST) as i32)
+}
+
+/// The largest number of a level.
+pub fn number(level: i32) -> f64 {
+    (f64::from(level) / f64::from(AN_OCTAVE)).exp2()
+}
+
+/// The levels that a run has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// The lowest.
+    pub low: i32,
+    /// The highest.
+    pub high: i32,
+}
+
+impl Span {
+    /// With one more.
+    pub fn and(span: Option<Span>, level: i32) -> Span {
+        let Span { low, high } = span.unwrap_or(Span { low: level, high: level });
+        Span { low: low.min(level), high: high.max(level) }
+    }
+}
+
+/// On which side numbers are bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// They are never above.
+    Above,
+    /// They are never below.
+    Below,
+}
+
+/// A bound that numbers keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// No level is higher.
+    AtMost(i32),
+    /// No level is lower.
+    AtLeast(i32),
+}
+
+impl Bound {
+    /// The bound that follows from the levels of these runs; `None`: there are none.
+    pub fn learned(side: Side, spans: &[Span]) -> Option<Bound> {
+        let ends = spans.iter().map(|span| match side {
+            Side::Above => span.high,
+            Side::Below => span.low,
+        });
+        let (lowest, highest) = (ends.clone().min()?, ends.max()?);
+        let room = highest - lowest + MARGIN;
+        Some(match side {
+            Side::Above => Bound::AtMost(highest + room),
+            Side::Below => Bound::AtLeast(lowest - room),
+        })
+    }
+
+    /// Whether a level keeps to it.
+    pub fn admits(self, level: i32) -> bool {
+        match self {
+            Bound::AtMost(bound) => level <= bound,
+            Bound::AtLeast(bound) => level >= bound,
+        }
+    }
+
+    /// The same bound at another level.
+    pub fn at(self, level: i32) -> Bound {
+        match self {
+            Bound::AtMost(_) => Bound::AtMost(level),
+            Bound::AtLeast(_) => Bound::AtLeast(level),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_an_eighth_of_a_doubling() {
+        let levels = [1.0, -2.0, 0.5, 1.01, 0.99, 1e-300, 1e300].map(|number| level(number).unwrap());
+        assert_eq!(levels, [0, 8, -8, 1, 0, -800, 800]);
+        assert_eq!([0.0, f64::NAN, f64::INFINITY].map(level), [None; 3]);
+        assert_eq!([0, 8, -8].map(number), [1.0, 2.0, 0.5]);
+    }
+
+    #[test]
+    fn the_room_beyond_the_references_is_what_lies_between_them_and_a_margin() {
+        let runs = |highs: &[i32]| -> Vec<Span> { highs.iter().map(|&high| Span { low: 0, high }).collect() };
+        assert_eq!(Bound::learned(Side::Above, &runs(&[])), None);
+        assert_eq!(Bound::learned(Side::Above, &runs(&[10])), Some(Bound::AtMost(18)));
+        assert_eq!(Bound::learned(Side::Above, &runs(&[10, 30, 20])), Some(Bound::AtMost(58)));
+        assert_eq!(Bound::learned(Side::Below, &runs(&[10, 30])), Some(Bound::AtLeast(-8)));
+    }
+}
