@@ -146,6 +146,7 @@ struct Arguments {
   object @12 :Column;
   storage @13 :Column;
   flags @14 :Column;
+  largest @15 :Column;        # from version 1.3 on
 }
 
 struct Footer {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use traincheck_schema::record::{
     Argument, ArgumentKind, Attribute, DictEntry, DictKind, Direction, EVENT_SIZE, Event, EventKind,
     ObjectKind, Role, STATE_KIND, STATE_SIZE, Stage, State, UnknownCase, ValueKind, VariableKind, flags,
-    look,
+    look, tensor,
 };
 use traincheck_schema::segment::{
     BlockEnd, DropReason, Dropped, Ending, FormatVersion, Frame, Records, RingPosition, SegmentReader,
@@ -24,7 +24,10 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// The versions that there are files of.
-const VERSIONS: [&str; 3] = ["1", "1.1", "1.2"];
+const VERSIONS: [&str; 4] = ["1", "1.1", "1.2", "1.3"];
+
+/// Flags of a tensor whose elements were looked at.
+const LOOKED_AT: u16 = tensor::REQUIRES_GRAD | tensor::LARGEST_KNOWN;
 
 /// Some records of every kind.
 fn write(path: &Path) {
@@ -117,7 +120,8 @@ fn arguments() -> Vec<Argument> {
         value: i << (6 * i),
         object: if value_kind == ArgumentKind::Object { 4 } else { 0 },
         storage: i as u32,
-        flags: 1 << (i % 4),
+        flags: if value_kind == ArgumentKind::Tensor { LOOKED_AT } else { 1 << (i % 4) },
+        largest: if value_kind == ArgumentKind::Tensor { 2.5 } else { 0.0 },
         ..Argument::EMPTY
     };
     (0..).zip(kinds).map(argument).collect()
@@ -281,6 +285,9 @@ fn dump(path: &Path) -> String {
                     writeln!(t, "    {kind} value {:#x} text {} object {}", a.value, a.text, a.object)
                         .unwrap();
                     writeln!(t, "    storage {} flags {:#x}", a.storage, a.flags).unwrap();
+                    if a.flags & tensor::LARGEST_KNOWN != 0 {
+                        writeln!(t, "    largest {}", a.largest).unwrap();
+                    }
                 }
                 dump_end(t, &end);
             }

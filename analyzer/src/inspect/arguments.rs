@@ -36,7 +36,10 @@ impl LastCalls {
         let last = self.by_function.entry(argument.function).or_default();
         let begins = argument.direction == Direction::Argument as u8;
         // Of calls in calls the outer one ends last: what it gives back is not mixed with what the inner one was given.
-        if last.call != argument.call && (begins || last.records.is_empty() || argument.call > last.call) {
+        // Nor does a call of which only the result was looked at take the place of one with more.
+        let says_more = || last.records.iter().any(|record| record.direction == Direction::Argument as u8);
+        let is_new = || argument.call > last.call && !says_more();
+        if last.call != argument.call && (begins || last.records.is_empty() || is_new()) {
             *last = Last { call: argument.call, records: Vec::new() };
         }
         if last.call == argument.call {
@@ -87,6 +90,10 @@ pub fn show(argument: &Argument, dictionary: &Dictionary) -> String {
                 (bit(tensor::NON_CONTIGUOUS), " not contiguous"),
             ] {
                 shown += if is { word } else { "" };
+            }
+            if bit(tensor::LARGEST_KNOWN) {
+                shown += &format!(" up to {:?}", argument.largest);
+                shown += if bit(tensor::NOT_FINITE) { " and not finite" } else { "" };
             }
             shown
         }

@@ -56,10 +56,15 @@ pub mod tensor {
     pub const NON_CONTIGUOUS: u16 = 1 << 2;
     /// Its version counter is known, and in `value`.
     pub const VERSION_KNOWN: u16 = 1 << 3;
+    /// All of its elements were looked at, of which there are some, and [`Argument::largest`](super::Argument::largest) says
+    /// what was found. Since version 1.3.
+    pub const LARGEST_KNOWN: u16 = 1 << 4;
+    /// Some of the elements that were looked at are NaN or infinite. Since version 1.3.
+    pub const NOT_FINITE: u16 = 1 << 5;
 }
 
 /// One argument or result of a call, or one element of it. 64 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 pub struct Argument {
     /// Size of the record in the ring, in bytes: [`ARGUMENT_SIZE`].
@@ -95,7 +100,10 @@ pub struct Argument {
     /// Of [`tensor`].
     pub flags: u16,
     /// Reserved, zero.
-    pub padding: [u16; 3],
+    pub padding: u16,
+    /// Of a tensor with [`tensor::LARGEST_KNOWN`]: the largest magnitude of its finite elements, rounded, but to zero and to
+    /// infinity never; 0 where none is finite. Else 0.
+    pub largest: f32,
 }
 
 impl Argument {
@@ -117,7 +125,8 @@ impl Argument {
         object: 0,
         storage: 0,
         flags: 0,
-        padding: [0; 3],
+        padding: 0,
+        largest: 0.0,
     };
 }
 

@@ -219,7 +219,8 @@ pub(super) fn put_arguments(mut to: arguments::Builder<'_>, arguments: &[Argumen
     put(to.reborrow().init_value(), rows.clone().map(|a| a.value));
     put(to.reborrow().init_object(), rows.clone().map(|a| a.object.into()));
     put(to.reborrow().init_storage(), rows.clone().map(|a| a.storage.into()));
-    put(to.init_flags(), rows.map(|a| a.flags.into()));
+    put(to.reborrow().init_flags(), rows.clone().map(|a| a.flags.into()));
+    put(to.init_largest(), rows.map(|a| a.largest.to_bits().into()));
 }
 
 pub(super) fn read_arguments(from: arguments::Reader<'_>) -> Result<(Vec<Argument>, BlockEnd), PayloadError> {
@@ -238,5 +239,6 @@ pub(super) fn read_arguments(from: arguments::Reader<'_>) -> Result<(Vec<Argumen
     each(from.get_object()?, arguments.iter_mut(), U32, |row, v| row.object = v as u32)?;
     each(from.get_storage()?, arguments.iter_mut(), U32, |row, v| row.storage = v as u32)?;
     each(from.get_flags()?, arguments.iter_mut(), U16, |row, v| row.flags = v as u16)?;
+    each(from.get_largest()?, arguments.iter_mut(), U32, |row, v| row.largest = f32::from_bits(v as u32))?;
     Ok((arguments, read_end(from.get_end()?)?))
 }

@@ -46,21 +46,26 @@ pub fn any_event() -> impl Strategy<Value = Event> {
 pub fn any_argument() -> impl Strategy<Value = Argument> {
     let bytes = (any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>());
     let wide = (0..1_u64 << 62, 0..1_u64 << 62, any::<u64>());
-    (bytes, wide, any::<[u32; 6]>()).prop_map(|(bytes, (time, call, value), ids)| Argument {
-        direction: bytes.0,
-        value_kind: bytes.1,
-        thread: bytes.2,
-        flags: bytes.3,
-        time,
-        call,
-        value,
-        iteration: ids[0],
-        function: ids[1],
-        name: ids[2],
-        text: ids[3],
-        object: ids[4],
-        storage: ids[5],
-        ..Argument::EMPTY
+    // NaN is equal to nothing.
+    let largest = any::<f32>().prop_filter("a number", |largest| !largest.is_nan());
+    (bytes, wide, any::<[u32; 6]>(), largest).prop_map(|(bytes, (time, call, value), ids, largest)| {
+        Argument {
+            direction: bytes.0,
+            value_kind: bytes.1,
+            thread: bytes.2,
+            flags: bytes.3,
+            time,
+            call,
+            value,
+            iteration: ids[0],
+            function: ids[1],
+            name: ids[2],
+            text: ids[3],
+            object: ids[4],
+            storage: ids[5],
+            largest,
+            ..Argument::EMPTY
+        }
     })
 }
 
