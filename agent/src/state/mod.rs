@@ -1,6 +1,7 @@
 //! The state of a job: where it stands ([`position`]), which objects it has ([`objects`], [`variables`]), and looks at
 //! them ([`look`] at parameters, buffers and gradients, the others at what they are called after). A look takes
-//! fingerprints ([`fingerprint`]), says what changed since the last ([`known`]), and is made at a [`point`].
+//! fingerprints ([`fingerprint`]), says what changed since the last ([`known`]), and is made at a [`point`]. Of what a module
+//! gives back only the largest [`magnitude`] is taken.
 
 pub mod attributes;
 pub mod batch;
@@ -10,6 +11,7 @@ pub mod hyperparameters;
 pub mod known;
 pub mod look;
 pub mod loss;
+pub mod magnitude;
 pub mod objects;
 pub mod optimizer_state;
 pub mod ownership;

@@ -6,6 +6,7 @@ use super::points::{At, Rows};
 use super::samples::Samples;
 use crate::interpreter::api::Object;
 use traincheck_schema::record::Event;
+use traincheck_settings::Profile;
 
 /// A recorded call that has not returned, as all calls of its thread know it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,23 +36,30 @@ pub struct Function {
     pub keeps_self: bool,
     /// Calls of it that are recorded with arguments and results outside of sampled iterations.
     pub samples: Samples,
+    /// The results of outermost calls that are no samples are looked at, too.
+    pub looks_at_results: bool,
 }
 
 // SAFETY: the samples are only touched by threads that hold the GIL.
 unsafe impl Sync for Function {}
 
 impl Function {
-    /// One whose calls mean `means`, under the name with this dictionary id; `full`: in the profile of that name.
-    pub fn new(name: u32, means: Meaning, full: bool) -> Function {
+    /// One whose calls mean `means` in this profile, under the name with this dictionary id.
+    pub fn new(name: u32, means: Meaning, profile: Profile) -> Function {
         let at_return = Rows::of(means.looks, At::Return);
+        let full = profile == Profile::Full;
+        let arguments = [false, true].map(|outermost| Recorded::of(means.arguments, full, outermost));
         Function {
             name,
             means,
-            arguments: [false, true].map(|outermost| Recorded::of(means.arguments, full, outermost)),
+            arguments,
             at_entry: Rows::of(means.looks, At::Entry),
             at_return,
             keeps_self: means.constructs || means.signal == Some(Signal::ModeChange) || at_return.need_self(),
             samples: Samples::default(),
+            looks_at_results: means.signal == Some(Signal::ModuleCall)
+                && arguments[1].returned
+                && profile >= Profile::Training,
         }
     }
 }
@@ -72,6 +80,8 @@ pub struct Entered {
     pub outermost: bool,
     /// What is recorded of its arguments and results.
     pub recorded: Recorded,
+    /// Of its result the tensors are that can be looked at, although it is no sample.
+    pub looks_at_result: bool,
     /// It is what parameters are filled by while it runs.
     pub fills: bool,
     /// It is one of those that are timed.

@@ -8,12 +8,16 @@ use std::cell::Cell;
 const FIRST: u32 = 4;
 /// Calls of one occasion. An evaluation may go over any number of batches.
 const MOST_CALLS: u32 = 256;
+/// Calls of one iteration whose results are looked at beside the samples.
+const MOST_RESULTS: u32 = 64;
 
 /// The samples of one function. Touched by whoever holds the GIL.
 #[derive(Debug, Default)]
 pub struct Samples {
     /// Calls with gradients, and without: training and evaluation have occasions of their own.
     kinds: [Occasions; 2],
+    /// The iteration of the last call whose result was looked at beside them, and how many of its calls were.
+    results: (Cell<u32>, Cell<u32>),
 }
 
 /// An occasion is an iteration in which the function is called.
@@ -32,6 +36,19 @@ impl Samples {
     #[inline]
     pub fn take(&self, iteration: u32, has_gradients: bool) -> bool {
         self.kinds[usize::from(has_gradients)].take(iteration)
+    }
+
+    /// Whether the result of the call about to be recorded, which is no sample, is looked at: of the first calls of each
+    /// iteration.
+    #[inline]
+    pub fn take_result(&self, iteration: u32) -> bool {
+        let (last, count) = &self.results;
+        if last.replace(iteration) != iteration {
+            count.set(0);
+        }
+        let before = count.get();
+        count.set(before.saturating_add(1));
+        before < MOST_RESULTS
     }
 }
 
@@ -75,5 +92,12 @@ mod tests {
         let samples = Samples::default();
         assert_eq!((0..1000).filter(|_| samples.take(5, false)).count(), MOST_CALLS as usize);
         assert!(samples.take(6, false));
+    }
+
+    #[test]
+    fn results_are_looked_at_in_every_iteration_up_to_so_many() {
+        let samples = Samples::default();
+        assert_eq!((0..1000).filter(|_| samples.take_result(0)).count(), MOST_RESULTS as usize);
+        assert!((1..50).all(|iteration| samples.take_result(iteration)));
     }
 }

@@ -9,8 +9,8 @@ use crate::interpreter::api::{Object, Python};
 use crate::interpreter::frame::{Frame, Signature};
 use crate::sink;
 use crate::training::call::Function;
-use crate::training::functions::Recorded;
-use crate::training::iterations;
+use crate::training::functions::{Recorded, Signal};
+use crate::training::{budget, iterations};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use traincheck_schema::record::{Argument, ArgumentKind, Direction, Event};
@@ -50,6 +50,12 @@ pub unsafe fn are_wanted(function: &Function, outermost: bool, has_gradients: bo
     if is_sample || iterations::is_sampled() { recorded } else { Recorded::NOTHING }
 }
 
+/// Whether the result is looked at of an outermost call about to be recorded that is no sample.
+#[inline]
+pub fn is_result_looked_at(function: &Function, iteration: u32) -> bool {
+    function.looks_at_results && budget::looks_now() && function.samples.take_result(iteration)
+}
+
 /// Records the arguments of the call `event`.
 ///
 /// # Safety
@@ -73,16 +79,17 @@ pub unsafe fn given(python: &Python, frame: &Frame, info: &CodeInfo, event: &Eve
     }
 }
 
-/// Records what the call returned that ended with the event `exit`.
+/// Records what the call of `function` returned that ended with the event `exit`; `looked_at`: only what can be looked at.
 ///
 /// # Safety
 /// `result` lives; else as for [`given`].
-pub unsafe fn returned(python: &Python, result: Object, exit: &Event) {
+pub unsafe fn returned(python: &Python, function: &Function, result: Object, exit: &Event, looked_at: bool) {
     // SAFETY: the caller's word.
     unsafe {
-        if let Some(mut values) = Values::new(python, template(exit, Direction::Result)) {
-            values.value(*RESULT.get_or_init(|| Name::new("result")), result);
-        }
+        let Some(values) = Values::new(python, template(exit, Direction::Result)) else { return };
+        let is_module = function.means.signal == Some(Signal::ModuleCall);
+        let mut values = if is_module { values.looking(looked_at) } else { values };
+        values.value(*RESULT.get_or_init(|| Name::new("result")), result);
     }
 }
 

@@ -94,6 +94,8 @@ pub unsafe fn enter(
         let fills = begins_to_fill(function, calls);
         sink::emit(&event);
         let recorded = arguments::are_wanted(function, outermost, modes & flags::GRAD != 0);
+        let looks_at_result =
+            outermost && !recorded.returned && arguments::is_result_looked_at(function, event.iteration);
         if recorded.given {
             arguments::given(python, frame, info, &event);
         }
@@ -108,7 +110,18 @@ pub unsafe fn enter(
         if let Some(timer) = timer {
             timer.end_sampled(&cost::CALLS);
         }
-        Some(Entered { event, function, open, this, owns_this: keeps, outermost, recorded, fills, timed })
+        Some(Entered {
+            event,
+            function,
+            open,
+            this,
+            owns_this: keeps,
+            outermost,
+            recorded,
+            looks_at_result,
+            fills,
+            timed,
+        })
     }
 }
 
@@ -141,6 +154,7 @@ unsafe fn enter_fill(
         owns_this: false,
         outermost: false,
         recorded: Recorded::NOTHING,
+        looks_at_result: false,
         fills: begins_to_fill(function, calls),
         timed: timer.is_some(),
     };
@@ -212,7 +226,7 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
     let calls = calls::current();
     entered.stops_to_fill(calls);
     let is_recorded = entered.is_recorded();
-    let Entered { event: begun, function, this, outermost, recorded, .. } = entered;
+    let Entered { event: begun, function, this, outermost, recorded, looks_at_result, .. } = entered;
     gaps::call_returns(calls);
     if !is_recorded {
         calls.leave();
@@ -259,9 +273,9 @@ unsafe fn left(python: &Python, entered: Entered, result: Object, exception: Obj
         return;
     }
     calls.busy.set(true);
-    if recorded.returned {
+    if recorded.returned || looks_at_result {
         // SAFETY: `leave`'s contract: no exception is set.
-        unsafe { arguments::returned(python, result, &exit) };
+        unsafe { arguments::returned(python, function, result, &exit, looks_at_result) };
     }
     // SAFETY: `leave`'s contract: no exception is set; `this` is kept alive by `enter`.
     unsafe {

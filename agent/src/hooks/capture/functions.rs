@@ -13,7 +13,7 @@ use crate::training::call::Function;
 use crate::training::functions::{self as table, INHERITED, Meaning, Signal};
 use std::collections::HashMap;
 use traincheck_schema::record::{DictEntry, DictKind, Role};
-use traincheck_settings::{Profile, Receiver};
+use traincheck_settings::Receiver;
 
 #[derive(Default)]
 struct Functions {
@@ -206,8 +206,8 @@ impl Functions {
             file: key.2.clone(),
             ..DictEntry::default()
         });
-        let full = settings::get().profile == Profile::Full;
-        let function: &'static Function = Box::leak(Box::new(Function::new(name, means, full)));
+        let profile = settings::get().profile;
+        let function: &'static Function = Box::leak(Box::new(Function::new(name, means, profile)));
         self.defined.insert(key, function);
         Some(function)
     }

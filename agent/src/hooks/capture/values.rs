@@ -10,6 +10,7 @@ use crate::interpreter::api::{Object, Python, symbol};
 use crate::interpreter::names::{self, Classes};
 use crate::libtorch::proven;
 use crate::sink::{self, secrets};
+use crate::state::magnitude::Magnitude;
 use crate::state::{objects, storages, variables};
 use std::ffi::{CStr, c_char, c_int, c_longlong};
 use traincheck_schema::record::{Argument, ArgumentKind, tensor as bits};
@@ -22,6 +23,10 @@ const MAX_ELEMENTS: isize = 8;
 const MAX_ENTRIES: isize = 16;
 /// Records of one end of a call.
 const MAX_RECORDS: u32 = 64;
+/// Elements of a tensor that are looked at.
+const MOST_LOOKED_AT: usize = 1 << 16;
+/// Values that are gone over where only those are recorded that are looked at.
+const MAX_PASSED: u32 = 16;
 /// Characters of a text that are kept.
 const MAX_TEXT: usize = 64;
 /// Characters of a text that are looked at, to tell a secret.
@@ -134,6 +139,10 @@ pub struct Values<'a> {
     /// What all records have in common.
     template: Argument,
     left: u32,
+    /// The elements of tensors are looked at.
+    looks: bool,
+    /// Nothing is recorded but tensors whose elements are.
+    only: bool,
 }
 
 /// The name under which a value is recorded.
@@ -156,8 +165,14 @@ impl<'a> Values<'a> {
             let api = known(|known| {
                 *known.api.get_or_insert_with(|| Api::resolve().map(|api| &*Box::leak(Box::new(api))))
             })?;
-            Some(Values { python, api, classes: names::classes()?, template, left: MAX_RECORDS })
+            let classes = names::classes()?;
+            Some(Values { python, api, classes, template, left: MAX_RECORDS, looks: false, only: false })
         }
+    }
+
+    /// The same, with a look at the elements of tensors; `only`: nothing is recorded but these.
+    pub fn looking(self, only: bool) -> Values<'a> {
+        Values { looks: true, only, left: if only { MAX_PASSED } else { self.left }, ..self }
     }
 
     fn emit(&mut self, name: u32, kind: ArgumentKind, value: u64, text: u32) {
@@ -165,7 +180,10 @@ impl<'a> Values<'a> {
     }
 
     fn say(&mut self, argument: Argument) {
-        if self.left > 0 {
+        if self.only {
+            // What is gone over is counted.
+            sink::emit_argument(&argument);
+        } else if self.left > 0 {
             self.left -= 1;
             sink::emit_argument(&argument);
         }
@@ -203,6 +221,13 @@ impl<'a> Values<'a> {
                 return;
             }
             let class = python.type_of(value);
+            if self.only {
+                self.left -= 1;
+                let is_tensor = class == self.classes.tensor || class == self.classes.parameter;
+                if !is_tensor && !python.is_tuple(value) && !python.is_list(value) && !python.is_dict(value) {
+                    return;
+                }
+            }
             if value == python.none {
                 self.emit(name.id, ArgumentKind::None, 0, 0);
             } else if class == python.bool_type {
@@ -252,14 +277,16 @@ impl<'a> Values<'a> {
         size: isize,
         elements: impl FnOnce(&mut Self, isize),
     ) {
-        // SAFETY: `at`'s contract.
-        let text = unsafe { self.type_text(class) };
-        self.emit(name.id, ArgumentKind::Container, size.max(0) as u64, text);
+        if !self.only {
+            // SAFETY: `at`'s contract.
+            let text = unsafe { self.type_text(class) };
+            self.emit(name.id, ArgumentKind::Container, size.max(0) as u64, text);
+        }
         elements(self, size.max(0));
     }
 
     fn truncated(&mut self, name: Name, left_out: isize) {
-        if left_out > 0 {
+        if left_out > 0 && !self.only {
             self.emit(name.id, ArgumentKind::Truncated, left_out as u64, 0);
         }
     }
@@ -276,6 +303,9 @@ impl<'a> Values<'a> {
         // SAFETY: `at`'s contract; nothing changes the sequence meanwhile.
         unsafe {
             for index in 0..shown {
+                if self.left == 0 {
+                    break;
+                }
                 let id = element(name.id, index as u64, || format!("[{index}]"));
                 self.at(Name { id, ..name }, get(value, index), depth);
             }
@@ -292,7 +322,9 @@ impl<'a> Values<'a> {
             let shown = if depth > MAX_DEPTH { 0 } else { size.min(MAX_ENTRIES) };
             let (mut position, mut key, mut entry) = (0, std::ptr::null_mut(), std::ptr::null_mut());
             for index in 0..shown {
-                if (python.dict_next)(value, &raw mut position, &raw mut key, &raw mut entry) == 0 {
+                if self.left == 0
+                    || (python.dict_next)(value, &raw mut position, &raw mut key, &raw mut entry) == 0
+                {
                     break;
                 }
                 let class = python.type_of(key);
@@ -357,6 +389,13 @@ impl<'a> Values<'a> {
             let Some(tensor) = tensors.from_python(value) else {
                 return self.emit(name.id, ArgumentKind::None, 0, 0);
             };
+            let found = match tensors.view(tensor) {
+                Ok(view) if self.looks => Magnitude::of(&view, MOST_LOOKED_AT),
+                _ => None,
+            };
+            if self.only && found.is_none() {
+                return;
+            }
             let like = tensors.describe(tensor);
             let mut flags = 0;
             if tensors.requires_grad(tensor) {
@@ -372,6 +411,10 @@ impl<'a> Values<'a> {
             if version.is_some() {
                 flags |= bits::VERSION_KNOWN;
             }
+            if let Some(found) = found {
+                flags |= bits::LARGEST_KNOWN;
+                flags |= if found.not_finite { bits::NOT_FINITE } else { 0 };
+            }
             let text = text_id(like.hash(), || like.to_string());
             self.say(Argument {
                 name: name.id,
@@ -380,6 +423,7 @@ impl<'a> Values<'a> {
                 text,
                 storage: storages::number(tensors.storage_id(tensor)),
                 flags,
+                largest: found.map_or(0.0, |found| found.largest),
                 ..self.template
             });
         }
