@@ -85,6 +85,66 @@ fn a_head_that_is_outside_of_autocast_in_the_references_may_be() {
     assert!(found(reference, |torch, _| mixed(torch, AUTOCAST, AUTOCAST)).is_empty());
 }
 
+/// Calls of a root module, of a layer, and of a module of the script's own in it, with the largest magnitudes of the results.
+fn looked(torch: &mut Torch, shape: &str, [root, layer, inner]: [f32; 3]) {
+    let text = format!("{shape} float32 cpu");
+    for (module, class, outermost, largest) in [
+        ("Scorer", "__main__.Scorer", true, root),
+        ("Scorer.layer", "torch.nn.modules.linear.Linear", false, layer),
+        ("Scorer.inner", "__main__.Inner", false, inner),
+    ] {
+        let object = torch.record.object(module, ObjectKind::Module, class);
+        let flags = flags::MODULE_TRAIN | if outermost { flags::OUTERMOST } else { 0 };
+        torch.record.enter(&format!("{class}.__call__"), Role::ModuleCall, object, flags);
+        torch.record.exit(false);
+        torch.record.argument(Direction::Result, "result", Passed::Looked(&text, largest));
+    }
+}
+
+const NONE_ZERO: [f32; 3] = [1.0, 2.0, 1e-30];
+
+#[test]
+fn results_of_nothing_but_zeros_are_found_where_they_come() {
+    let reference = |torch: &mut Torch, _| looked(torch, "[8, 3]", NONE_ZERO);
+    for (zero, from, to, finds) in [
+        // Once is enough for the root module and for the layer.
+        (0, 5, 5, true),
+        (1, 5, 5, true),
+        // Not for what may drop all at times, or select nothing.
+        (2, 5, 6, false),
+        (2, 5, 7, true),
+    ] {
+        let run = |torch: &mut Torch, iteration| {
+            let mut largest = NONE_ZERO;
+            if (from..=to).contains(&iteration) {
+                largest[zero] = 0.0;
+            }
+            looked(torch, "[8, 3]", largest);
+        };
+        let expected: &[&str] = if finds { &["data-lost"] } else { &[] };
+        assert_eq!(found(reference, run), expected, "{zero}, {from} to {to}");
+    }
+}
+
+#[test]
+fn zeros_that_the_references_have_or_of_few_elements_are_no_error() {
+    let run = |torch: &mut Torch, iteration| {
+        looked(torch, "[8, 3]", if iteration == 5 { [0.0; 3] } else { NONE_ZERO })
+    };
+    let begins_with_zeros = |torch: &mut Torch, iteration| {
+        looked(torch, "[8, 3]", if iteration < 4 { [0.0; 3] } else { NONE_ZERO })
+    };
+    assert!(found(begins_with_zeros, run).is_empty());
+    // Of a few elements all may be zero by chance.
+    let few = |torch: &mut Torch, iteration| {
+        looked(torch, "[5, 3]", if iteration == 5 { [0.0; 3] } else { NONE_ZERO })
+    };
+    assert!(found(|torch, _| looked(torch, "[5, 3]", NONE_ZERO), few).is_empty());
+    // Nothing is known of what was not looked at.
+    let unseen = |torch: &mut Torch, _| call(torch, "Scorer", "float32");
+    assert!(found(|torch, _| looked(torch, "[8, 3]", NONE_ZERO), unseen).is_empty());
+}
+
 /// An outermost call of a module with so many rows.
 fn rows(torch: &mut Torch, given: u64, gave: u64) {
     let object = torch.record.object("Scorer", ObjectKind::Module, "__main__.Scorer");

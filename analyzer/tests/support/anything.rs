@@ -261,7 +261,14 @@ impl Anything {
         match what {
             0 => {}
             _ if direction == Direction::Result => {
-                pass("result", Passed::Tensor(tensor, true));
+                pass(
+                    "result",
+                    if what == 1 {
+                        Passed::Looked("[8, 4] float32 cpu", storage as f32 - 1.0)
+                    } else {
+                        Passed::Tensor(tensor, true)
+                    },
+                );
                 pass("result[1]", Passed::Container(storage.into()));
             }
             1 => {

@@ -293,6 +293,12 @@ impl Recorder {
                 argument.storage = storage;
                 ArgumentKind::Tensor
             }
+            Passed::Looked(text, largest) => {
+                argument.text = self.text(text);
+                argument.flags = tensor::REQUIRES_GRAD | tensor::LARGEST_KNOWN;
+                argument.largest = largest;
+                ArgumentKind::Tensor
+            }
             Passed::Tensor(text, requires_grad) => {
                 argument.text = self.text(text);
                 argument.flags = if requires_grad { tensor::REQUIRES_GRAD } else { 0 };
@@ -338,6 +344,8 @@ pub enum Passed<'a> {
     Float(f64),
     /// As the agent describes it, and whether it requires a gradient.
     Tensor(&'a str, bool),
+    /// The same with a look at its elements: the largest magnitude.
+    Looked(&'a str, f32),
     /// A tensor in the storage with this number.
     Stored(u32),
     /// A container of so many elements.

@@ -18,6 +18,13 @@ pub enum Subject {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         under: Option<String>,
     },
+    /// What is in such a tensor, with gradients or without.
+    Contents {
+        /// Name of the module, `Net.head`.
+        module: String,
+        /// The place in the result: `result[0]`.
+        place: String,
+    },
 }
 
 /// What holds in a window, or does not.
@@ -36,6 +43,8 @@ pub enum Outcome {
     },
     /// It requires a gradient.
     RequiresGrad,
+    /// Not all of its elements are zero.
+    Nonzero,
 }
 
 /// In every window of the subject the outcome holds.
@@ -52,19 +61,26 @@ impl Holds for Outcome {}
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let Subject::Result { module, place, under } = &self.subject;
-        let under = under.as_ref().map_or(String::new(), |under| format!(" in iterations with {under}"));
-        let subject = format!("whenever `{module}` is called with gradients{under}, its {place}");
+        let subject = match &self.subject {
+            Subject::Result { module, place, under } => {
+                let under =
+                    under.as_ref().map_or(String::new(), |under| format!(" in iterations with {under}"));
+                format!("whenever `{module}` is called with gradients{under}, its {place}")
+            }
+            Subject::Contents { module, place } => format!("whenever `{module}` is called, its {place}"),
+        };
         match &self.outcome {
             Outcome::Dtype { dtype } => format!("{subject} is of type {dtype}"),
             Outcome::Device { device } => format!("{subject} is on a device of type {device}"),
             Outcome::RequiresGrad => format!("{subject} requires a gradient"),
+            Outcome::Nonzero => format!("{subject} is not all zeros"),
         }
     }
 
     fn is_critical(&self) -> bool {
         match (&self.subject, &self.outcome) {
             (Subject::Result { under: Some(under), .. }, Outcome::Dtype { dtype }) => is_of(under, dtype),
+            (Subject::Contents { .. }, Outcome::Nonzero) => true,
             _ => false,
         }
     }

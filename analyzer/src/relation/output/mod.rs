@@ -3,7 +3,10 @@
 //! Where autocast is on somewhere in the iteration, a module whose result had its type in the references has it: one
 //! that is called outside of it, or switches it off, computes in full precision without a word. Elsewhere types are
 //! what the script chose, and a difference is worth no more than a look.
+//!
+//! And what it gives back, with gradients or without, is not all zeros where it never was in the references.
 pub mod claim;
+mod contents;
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
@@ -17,6 +20,7 @@ use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::{Feature, Fields, NOTHING};
 use claim::{Outcome, Subject, is_of};
+use contents::Contents;
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -47,6 +51,7 @@ struct Output {
     under: Option<(u32, u32)>,
     /// How many results of a module there were.
     ordinals: FxHashMap<SubjectId, u32>,
+    contents: Contents,
 }
 
 impl Observer for Output {
@@ -57,7 +62,12 @@ impl Observer for Output {
             {
                 self.under = Some((frame.context, frame.iteration));
             }
-            TraceEvent::Gave(frame, results) if is_asked(frame) => self.gave(frame, results, cx),
+            TraceEvent::Gave(frame, results) => {
+                if is_asked(frame) {
+                    self.gave(frame, results, cx);
+                }
+                self.contents.gave(frame, results, cx);
+            }
             _ => {}
         }
     }
