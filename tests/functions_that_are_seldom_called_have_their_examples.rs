@@ -32,7 +32,7 @@ fn every_function_has_samples_of_its_own() {
     let gave = |function: &str, gradients| iterations(&process, function, Direction::Result, gradients);
 
     // Every iteration: the first three are sampled as a whole.
-    assert_eq!(gave("__main__.Net.__call__", true), [1, 2, 3, 4, 8, 16, 32]);
+    assert_eq!(given("__main__.Net.__call__", true), [1, 2, 3, 4, 8, 16, 32]);
     let linear = gave("torch.nn.modules.linear.Linear.__call__", true);
     assert_eq!(linear, [1, 2, 3, 4, 8, 16, 32].map(|iteration| [iteration; 2]).concat());
     assert_eq!(given("torch.nn.functional.mse_loss", true), [1, 2, 3, 4, 8, 16, 32]);
@@ -44,7 +44,13 @@ fn every_function_has_samples_of_its_own() {
 
     // Once, at the end: with as much of what it calls as is taken at a time.
     assert_eq!(given("__main__.generate", true), [40]);
-    let generated = gave("__main__.Net.__call__", false);
+    let generated = given("__main__.Net.__call__", false);
     assert_eq!(generated[..8], evaluated[..8]);
     assert_eq!(generated[8..].len(), 256, "two of them in the evaluation of that iteration");
+
+    // What outermost modules give back is looked at in every iteration.
+    assert_eq!(gave("__main__.Net.__call__", true), Vec::from_iter(1..=40));
+    let looked_at = gave("__main__.Net.__call__", false);
+    assert_eq!(looked_at[..14], [5, 10, 15, 20, 25, 30, 35].map(|iteration| [iteration; 2]).concat());
+    assert_eq!(looked_at[14..].len(), 2 + 300);
 }
