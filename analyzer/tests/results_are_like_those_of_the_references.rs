@@ -145,6 +145,18 @@ fn zeros_that_the_references_have_or_of_few_elements_are_no_error() {
     assert!(found(|torch, _| looked(torch, "[8, 3]", NONE_ZERO), unseen).is_empty());
 }
 
+#[test]
+fn results_that_are_once_far_beyond_all_others_are_found() {
+    let reference = |torch: &mut Torch, _| looked(torch, "[8, 3]", NONE_ZERO);
+    let once = |largest: f32| {
+        move |torch: &mut Torch, iteration| {
+            looked(torch, "[8, 3]", if iteration == 5 { [1.0, largest, 1e-30] } else { NONE_ZERO })
+        }
+    };
+    assert_eq!(found(reference, once(1e20)), ["results-far-from-others"]);
+    assert!(found(reference, once(100.0)).is_empty());
+}
+
 /// An outermost call of a module with so many rows.
 fn rows(torch: &mut Torch, given: u64, gave: u64) {
     let object = torch.record.object("Scorer", ObjectKind::Module, "__main__.Scorer");

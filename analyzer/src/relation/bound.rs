@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 const AN_OCTAVE: i32 = 8;
 /// Levels that are always allowed beyond the references: a few runs may be alike by chance.
 const MARGIN: i32 = AN_OCTAVE;
+/// The same where a single number counts, which may be far from the others.
+const WIDE_MARGIN: i32 = 6 * AN_OCTAVE;
 /// Levels go from 2^-100 to 2^100.
 const LAST: f64 = 100.0 * AN_OCTAVE as f64;
 
@@ -46,6 +48,8 @@ impl Span {
 pub enum Side {
     /// They are never above.
     Above,
+    /// They are never far above.
+    FarAbove,
     /// They are never below.
     Below,
 }
@@ -64,13 +68,13 @@ impl Bound {
     /// The bound that follows from the levels of these runs; `None`: there are none.
     pub fn learned(side: Side, spans: &[Span]) -> Option<Bound> {
         let ends = spans.iter().map(|span| match side {
-            Side::Above => span.high,
+            Side::Above | Side::FarAbove => span.high,
             Side::Below => span.low,
         });
         let (lowest, highest) = (ends.clone().min()?, ends.max()?);
-        let room = highest - lowest + MARGIN;
+        let room = highest - lowest + if side == Side::FarAbove { WIDE_MARGIN } else { MARGIN };
         Some(match side {
-            Side::Above => Bound::AtMost(highest + room),
+            Side::Above | Side::FarAbove => Bound::AtMost(highest + room),
             Side::Below => Bound::AtLeast(lowest - room),
         })
     }
@@ -110,6 +114,7 @@ mod tests {
         assert_eq!(Bound::learned(Side::Above, &runs(&[])), None);
         assert_eq!(Bound::learned(Side::Above, &runs(&[10])), Some(Bound::AtMost(18)));
         assert_eq!(Bound::learned(Side::Above, &runs(&[10, 30, 20])), Some(Bound::AtMost(58)));
+        assert_eq!(Bound::learned(Side::FarAbove, &runs(&[10, 30])), Some(Bound::AtMost(98)));
         assert_eq!(Bound::learned(Side::Below, &runs(&[10, 30])), Some(Bound::AtLeast(-8)));
     }
 }

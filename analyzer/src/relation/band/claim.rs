@@ -15,6 +15,11 @@ pub enum Subject {
         /// Which.
         quantity: Quantity,
     },
+    /// A number, each time that it is measured.
+    Once {
+        /// Which.
+        quantity: Quantity,
+    },
     /// The highest of these, once at the end of the run.
     Highest {
         /// Of what.
@@ -22,7 +27,7 @@ pub enum Subject {
     },
 }
 
-/// A number that is measured in every training iteration.
+/// A number that is measured again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Quantity {
@@ -40,6 +45,13 @@ pub enum Quantity {
     Update {
         /// Name of the optimizer.
         optimizer: String,
+    },
+    /// The largest magnitude of a tensor that a module gives back.
+    Result {
+        /// Name of the module, `Net.head`.
+        module: String,
+        /// The place in the result: `result[0]`.
+        place: String,
     },
 }
 
@@ -61,6 +73,7 @@ impl About for Subject {
     fn side(&self) -> Option<Side> {
         Some(match self {
             Subject::Each { .. } => Side::Above,
+            Subject::Once { .. } => Side::FarAbove,
             Subject::Highest { .. } => Side::Below,
         })
     }
@@ -79,11 +92,15 @@ impl Holds for Outcome {
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let (Subject::Each { quantity } | Subject::Highest { quantity }) = &self.subject;
+        let (Subject::Each { quantity } | Subject::Once { quantity } | Subject::Highest { quantity }) =
+            &self.subject;
         let quantity = match quantity {
             Quantity::Loss { name } => format!("`{name}`"),
             Quantity::Gradients { optimizer } => {
                 format!("the norm of the gradients of `{optimizer}` after a backward")
+            }
+            Quantity::Result { module, place } => {
+                format!("the largest magnitude in the {place} of `{module}`")
             }
             Quantity::Update { optimizer } => {
                 format!("the relative change of the norms of parameters in a step of `{optimizer}`")
@@ -101,6 +118,7 @@ impl Says for Claim {
                     "over every eight training iterations, the median of {quantity} is at {bound} {number}"
                 )
             }
+            Subject::Once { .. } => format!("whenever it is looked at, {quantity} is at {bound} {number}"),
             Subject::Highest { .. } => format!(
                 "at its highest, the median over eight training iterations of {quantity} is at {bound} {number}"
             ),

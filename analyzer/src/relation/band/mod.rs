@@ -5,6 +5,7 @@
 //! judged is the median of a few in a row. What falls as a run goes on has no lower bound at each moment: from below only
 //! the highest of a whole run is judged.
 pub mod claim;
+mod results;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use crate::scene::variables::{Change, VarId};
 use crate::scene::{Cut, Frame, Look, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Quantity, Subject};
+use results::Results;
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -34,7 +36,8 @@ pub const KIND: Kind = Kind {
 };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::Backward, Role::OptimizerStep]),
+    calls: Roles::of(&[Role::Backward, Role::ModuleCall, Role::OptimizerStep]),
+    results: Roles::of(&[Role::ModuleCall]),
     variables: &[
         States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
         States::GRADIENTS,
@@ -78,6 +81,7 @@ struct Band {
     norm: Norm,
     /// Norms of parameters after the last step of what holds them, and the step that this was of it.
     norms: FxHashMap<VarId, (f64, u32)>,
+    results: Results,
 }
 
 /// A number, in levels.
@@ -127,6 +131,7 @@ impl Observer for Band {
                 Role::OptimizerStep => self.stepped(look, cx),
                 _ => {}
             },
+            TraceEvent::Gave(frame, results) => self.results.gave(frame, results, cx),
             TraceEvent::End => self.end(cx),
             _ => {}
         }
