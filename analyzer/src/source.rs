@@ -28,6 +28,13 @@ pub struct End {
     pub stopped: Option<String>,
 }
 
+impl End {
+    /// Whether the process may have gone on when the recording ended.
+    pub fn is_broken_off(&self) -> bool {
+        self.torn.is_some() || self.stopped.is_some()
+    }
+}
+
 /// The records of one process, in order of time.
 pub trait Source {
     /// The next records; `None` after the last. An `Err` tells of damage; what lies behind it can still be read.

@@ -1,4 +1,4 @@
-//! Numbers as levels of a logarithmic scale, and the bounds that follow from those that references have had.
+//! Numbers by their size on a logarithmic scale, and the bounds that follow from those that references have had.
 //!
 //! How far beyond its references a right run may go is for them to say: the runs are compared with one another, and what
 //! lies between them is allowed once more beyond the outermost. Runs that are alike leave little room, runs that differ
@@ -6,27 +6,27 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Levels by which a number doubles.
+/// Sizes by which a number doubles.
 const AN_OCTAVE: i32 = 8;
-/// Levels that are always allowed beyond the references: a few runs may be alike by chance.
+/// Sizes that are always allowed beyond the references: a few runs may be alike by chance.
 const MARGIN: i32 = AN_OCTAVE;
 /// The same where a single number counts, which may be far from the others.
 const WIDE_MARGIN: i32 = 6 * AN_OCTAVE;
-/// Levels go from 2^-100 to 2^100.
+/// Sizes go from 2^-100 to 2^100.
 const LAST: f64 = 100.0 * AN_OCTAVE as f64;
 
-/// The level of the magnitude of a number; `None`: it is zero, which has none, or not finite.
-pub fn level(number: f64) -> Option<i32> {
-    let level = (number.abs().log2() * f64::from(AN_OCTAVE)).ceil();
-    level.is_finite().then(|| level.clamp(-LAST, LAST) as i32)
+/// The size of the magnitude of a number; `None`: it is zero, which has none, or not finite.
+pub fn size(number: f64) -> Option<i32> {
+    let size = (number.abs().log2() * f64::from(AN_OCTAVE)).ceil();
+    size.is_finite().then(|| size.clamp(-LAST, LAST) as i32)
 }
 
-/// The largest number of a level.
-pub fn number(level: i32) -> f64 {
-    (f64::from(level) / f64::from(AN_OCTAVE)).exp2()
+/// The largest number of a size.
+pub fn number(size: i32) -> f64 {
+    (f64::from(size) / f64::from(AN_OCTAVE)).exp2()
 }
 
-/// The levels that a run has.
+/// The sizes that a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
     /// The lowest.
@@ -37,9 +37,9 @@ pub struct Span {
 
 impl Span {
     /// With one more.
-    pub fn and(span: Option<Span>, level: i32) -> Span {
-        let Span { low, high } = span.unwrap_or(Span { low: level, high: level });
-        Span { low: low.min(level), high: high.max(level) }
+    pub fn and(span: Option<Span>, size: i32) -> Span {
+        let Span { low, high } = span.unwrap_or(Span { low: size, high: size });
+        Span { low: low.min(size), high: high.max(size) }
     }
 }
 
@@ -58,14 +58,14 @@ pub enum Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// No level is higher.
+    /// No size is higher.
     AtMost(i32),
-    /// No level is lower.
+    /// No size is lower.
     AtLeast(i32),
 }
 
 impl Bound {
-    /// The bound that follows from the levels of these runs; `None`: there are none.
+    /// The bound that follows from the sizes of these runs; `None`: there are none.
     pub fn learned(side: Side, spans: &[Span]) -> Option<Bound> {
         let ends = spans.iter().map(|span| match side {
             Side::Above | Side::FarAbove => span.high,
@@ -79,19 +79,19 @@ impl Bound {
         })
     }
 
-    /// Whether a level keeps to it.
-    pub fn admits(self, level: i32) -> bool {
+    /// Whether a size keeps to it.
+    pub fn admits(self, size: i32) -> bool {
         match self {
-            Bound::AtMost(bound) => level <= bound,
-            Bound::AtLeast(bound) => level >= bound,
+            Bound::AtMost(bound) => size <= bound,
+            Bound::AtLeast(bound) => size >= bound,
         }
     }
 
-    /// The same bound at another level.
-    pub fn at(self, level: i32) -> Bound {
+    /// The same bound at another size.
+    pub fn at(self, size: i32) -> Bound {
         match self {
-            Bound::AtMost(_) => Bound::AtMost(level),
-            Bound::AtLeast(_) => Bound::AtLeast(level),
+            Bound::AtMost(_) => Bound::AtMost(size),
+            Bound::AtLeast(_) => Bound::AtLeast(size),
         }
     }
 }
@@ -101,10 +101,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_an_eighth_of_a_doubling() {
-        let levels = [1.0, -2.0, 0.5, 1.01, 0.99, 1e-300, 1e300].map(|number| level(number).unwrap());
-        assert_eq!(levels, [0, 8, -8, 1, 0, -800, 800]);
-        assert_eq!([0.0, f64::NAN, f64::INFINITY].map(level), [None; 3]);
+    fn a_size_is_an_eighth_of_a_doubling() {
+        let sizes = [1.0, -2.0, 0.5, 1.01, 0.99, 1e-300, 1e300].map(|number| size(number).unwrap());
+        assert_eq!(sizes, [0, 8, -8, 1, 0, -800, 800]);
+        assert_eq!([0.0, f64::NAN, f64::INFINITY].map(size), [None; 3]);
         assert_eq!([0, 8, -8].map(number), [1.0, 2.0, 0.5]);
     }
 

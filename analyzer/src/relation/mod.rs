@@ -3,7 +3,7 @@
 //! ```text
 //! list.rs        one line for each relation
 //! statement.rs   what every relation says about its claims: words, literals, what is critical, what implies what
-//! bound.rs       numbers as steps of a scale, and bounds that follow from those of references
+//! bound.rs       numbers by their size, and bounds that follow from those of references
 //! claim.rs       the claims of all relations together, and how files have them
 //! numbers.rs     numbers for subjects and outcomes
 //! sink.rs        windows, and where they go

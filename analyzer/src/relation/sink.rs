@@ -53,7 +53,7 @@ pub struct Window<'a> {
     pub situation: SituationId,
     /// What holds in it. Everything else does not.
     pub held: &'a [OutcomeId],
-    /// The number that is measured in it, if one is: a level of [`super::bound`].
+    /// The number that is measured in it, if one is: a size of [`super::bound`].
     pub number: Option<i32>,
     /// What does not hold and yet counts as no violation: inference takes it for a counter-example, checking for
     /// undecided.

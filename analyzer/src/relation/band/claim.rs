@@ -107,11 +107,11 @@ impl Says for Claim {
             }
         };
         let Outcome::Within { bound } = self.outcome;
-        let (bound, level) = match bound {
-            Bound::AtMost(level) => ("most", level),
-            Bound::AtLeast(level) => ("least", level),
+        let (bound, size) = match bound {
+            Bound::AtMost(size) => ("most", size),
+            Bound::AtLeast(size) => ("least", size),
         };
-        let number = significant(number(level));
+        let number = significant(number(size));
         match &self.subject {
             Subject::Each { .. } => {
                 format!(

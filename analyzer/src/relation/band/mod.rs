@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::bound::level;
+use crate::relation::bound::size;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer, Told};
@@ -84,7 +84,7 @@ struct Band {
     results: Results,
 }
 
-/// A number, in levels.
+/// A number, in sizes.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
     each: SubjectId,
@@ -143,7 +143,7 @@ impl Band {
         let (id, variable) = (change.variable, cx.scene.variables.get(change.variable));
         // It is looked at where a backward begins.
         let backward = cx.scene.call(change.call).copied().filter(|_| variable.kind == VariableKind::Loss);
-        let (Some(backward), Some(level)) = (backward, variable.value.and_then(level)) else { return };
+        let (Some(backward), Some(size)) = (backward, variable.value.and_then(size)) else { return };
         let measured = match self.losses.get_mut(&id) {
             Some(known) => known,
             None => {
@@ -151,14 +151,14 @@ impl Band {
                 self.losses.entry(id).or_insert(new)
             }
         };
-        measured.add(level, &backward, &[id], cx);
+        measured.add(size, &backward, &[id], cx);
     }
 
     fn backward(&mut self, look: &Look, cx: &mut Context<'_>) {
         let norms = self.norm.by_holder();
         self.norm.begin();
         for (optimizer, norm) in norms {
-            let Some(level) = level(norm) else { continue };
+            let Some(size) = size(norm) else { continue };
             let measured = match self.gradients.get_mut(&optimizer) {
                 Some(known) => known,
                 None => {
@@ -167,7 +167,7 @@ impl Band {
                     self.gradients.entry(optimizer).or_insert(new)
                 }
             };
-            measured.add(level, &look.frame, &[], cx);
+            measured.add(size, &look.frame, &[], cx);
         }
     }
 
@@ -189,7 +189,7 @@ impl Band {
         let optimizer = look.frame.object;
         let Some(update) = self.updates.get_mut(&optimizer) else { return };
         let (changes, norms) = (std::mem::take(&mut update.changes), std::mem::take(&mut update.norms));
-        let Some(level) = level((changes / norms).sqrt()).filter(|_| norms > 0.0) else { return };
+        let Some(size) = size((changes / norms).sqrt()).filter(|_| norms > 0.0) else { return };
         let measured = match &mut update.measured {
             Some(known) => known,
             unknown => {
@@ -197,12 +197,11 @@ impl Band {
                 unknown.insert(Measured::new(Quantity::Update { optimizer }, &look.frame, cx))
             }
         };
-        measured.add(level, &look.frame, &[], cx);
+        measured.add(size, &look.frame, &[], cx);
     }
 
     fn end(&mut self, cx: &mut Context<'_>) {
-        let end = cx.source.end();
-        let cut = (end.torn.is_some() || end.stopped.is_some()).then_some(Cut::End);
+        let cut = cx.source.end().is_broken_off().then_some(Cut::End);
         let mut losses: Vec<(&VarId, &Measured)> = self.losses.iter().collect();
         losses.sort_unstable_by_key(|(id, _)| **id);
         let losses = losses.into_iter().map(|(_, measured)| measured);
@@ -224,11 +223,11 @@ impl Measured {
         Measured { each, highest_of, block, filled: 0, began, blocks: 0, highest: i32::MIN, at: *at }
     }
 
-    fn add(&mut self, level: i32, at: &Frame, variables: &[VarId], cx: &mut Context<'_>) {
+    fn add(&mut self, size: i32, at: &Frame, variables: &[VarId], cx: &mut Context<'_>) {
         if self.filled == 0 {
             self.began = (at.iteration, at.step);
         }
-        self.block[self.filled] = level;
+        self.block[self.filled] = size;
         self.filled += 1;
         if self.filled < A_BLOCK {
             return;
@@ -236,12 +235,12 @@ impl Measured {
         self.filled = 0;
         self.blocks = self.blocks.saturating_add(1);
         self.block.sort_unstable();
-        let level = self.block[A_BLOCK / 2];
-        if level > self.highest {
-            (self.highest, self.at) = (level, *at);
+        let size = self.block[A_BLOCK / 2];
+        if size > self.highest {
+            (self.highest, self.at) = (size, *at);
         }
         let mut window = Window::new(self.each, NOTHING, at, cx.scene.depth(at));
-        window.number = Some(level);
+        window.number = Some(size);
         window.began = Some(self.began);
         window.variables = variables;
         cx.window(&window);

@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
 
 use super::claim::{Quantity, Subject};
-use crate::relation::bound::level;
+use crate::relation::bound::size;
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
@@ -30,7 +30,7 @@ impl Results {
         }
         for result in results.iter().take(MOST_RESULTS) {
             let described = Described::of(result, cx.source).filter(Described::is_float);
-            let Some(level) = described.and_then(|it| level(f64::from(it.largest?))) else { continue };
+            let Some(size) = described.and_then(|it| size(f64::from(it.largest?))) else { continue };
             let subject = self.subjects.entry((frame.object, result.name)).or_insert_with(|| {
                 let module = cx.scene.object(frame.object)?.name.clone();
                 let place = cx.source.entry(result.name).map(|entry| entry.text.clone()).unwrap_or_default();
@@ -39,7 +39,7 @@ impl Results {
             let Some(subject) = *subject else { continue };
             let at = Frame { time: result.time, ..*frame };
             let mut window = Window::new(subject, NOTHING, &at, cx.scene.depth(frame));
-            window.number = Some(level);
+            window.number = Some(size);
             cx.window(&window);
         }
     }

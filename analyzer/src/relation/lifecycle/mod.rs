@@ -203,8 +203,7 @@ impl Lifecycle {
 
     /// Nothing more will come. Of a run that broke off it is not known what would have.
     fn ended(&mut self, cx: &mut Context<'_>) {
-        let end = cx.source.end();
-        let broken_off = end.torn.is_some() || end.stopped.is_some();
+        let broken_off = cx.source.end().is_broken_off();
         for object in &self.objects {
             let mut forgotten = None;
             let (stepped, due) = match object.kind {

@@ -62,8 +62,7 @@ impl Untrained {
 
     /// Nothing more will come. `by_hand`: the models that the script changes itself.
     pub(super) fn end(&mut self, by_hand: &FxHashSet<u32>, cx: &mut Context<'_>) {
-        let end = cx.source.end();
-        let broken_off = end.torn.is_some() || end.stopped.is_some();
+        let broken_off = cx.source.end().is_broken_off();
         for (id, standing) in std::mem::take(&mut self.standing) {
             if by_hand.contains(&cx.scene.variables.get(id).owner) {
                 continue;

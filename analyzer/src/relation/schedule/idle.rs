@@ -64,8 +64,7 @@ impl Idle {
     /// Nothing more will come. `scheduled`: the optimizers that a scheduler works on, which might have raised the rate of
     /// one whose run broke off.
     pub(super) fn end(&mut self, scheduled: impl Fn(u32) -> bool, cx: &mut Context<'_>) {
-        let end = cx.source.end();
-        let broken_off = end.torn.is_some() || end.stopped.is_some();
+        let broken_off = cx.source.end().is_broken_off();
         for (optimizer, in_vain) in std::mem::take(&mut self.optimizers) {
             let Some(InVain { steps, began, last: (frame, iteration, step), .. }) = in_vain else { continue };
             if steps >= PERSISTENT && !(broken_off && scheduled(optimizer)) {

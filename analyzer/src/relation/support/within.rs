@@ -49,8 +49,7 @@ impl Awaited {
         outcome: impl Into<Outcome>,
         cx: &mut Context<'_>,
     ) {
-        let end = cx.source.end();
-        let broken_off = end.torn.is_some() || end.stopped.is_some();
+        let broken_off = cx.source.end().is_broken_off();
         let outcome = [cx.numbers.outcome(outcome)];
         for steps in (0..=LONGEST).map(|power| 1 << power) {
             let subject = cx.numbers.subject(within(steps));
