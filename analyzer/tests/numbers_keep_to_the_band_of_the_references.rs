@@ -65,6 +65,30 @@ fn a_few_batches_that_are_far_from_the_others_are_none() {
     assert_eq!(alarms(&learned, &with_losses(3, 40, |_| 500.0)), ["loss-of-another-size"]);
 }
 
+#[test]
+fn a_run_that_goes_on_with_another_begins_lower() {
+    let resumed = |loads: bool| {
+        let mut torch = Torch::new(3);
+        let model = torch.model("Net", NAMES);
+        let optimizer = torch.optimizer("AdamW", &[model]);
+        if loads {
+            torch.load_optimizer(optimizer, false);
+        }
+        for _ in 0..20 {
+            torch.zero_grad(optimizer);
+            torch.forward(model, 10);
+            torch.backward_from(0.1, &[model]);
+            torch.step(optimizer);
+        }
+        torch.finish()
+    };
+    let learned = learn(&[training(1, 20, 2.0), training(2, 20, 2.2)]);
+    let sizes =
+        |trace: &MemoryTrace| alarms(&learned, trace).iter().any(|cause| cause == "loss-of-another-size");
+    assert!(sizes(&resumed(false)));
+    assert!(!sizes(&resumed(true)));
+}
+
 fn bands(learned: &Invariants) -> Vec<(Level, Option<Doubt>)> {
     let bands = learned.invariants.iter().filter(|i| i.claim.relation() == RelationName::Band);
     bands.map(|i| (i.level, i.doubt)).collect()

@@ -10,7 +10,7 @@ mod results;
 use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
-use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
+use traincheck_schema::record::{Attribute, ObjectKind, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::relation::bound::size;
@@ -36,7 +36,7 @@ pub const KIND: Kind = Kind {
 };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::Backward, Role::ModuleCall, Role::OptimizerStep]),
+    calls: Roles::of(&[Role::Backward, Role::LoadState, Role::ModuleCall, Role::OptimizerStep]),
     results: Roles::of(&[Role::ModuleCall]),
     variables: &[
         States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
@@ -57,6 +57,7 @@ const NEEDS: Needs = Needs {
 };
 
 const TOLD: Told = Told {
+    entries: Roles::of(&[Role::LoadState]),
     states: &[
         (Attribute::Value, &[VariableKind::Loss]),
         (Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached]),
@@ -82,6 +83,8 @@ struct Band {
     /// Norms of parameters after the last step of what holds them, and the step that this was of it.
     norms: FxHashMap<VarId, (f64, u32)>,
     results: Results,
+    /// An optimizer was given a state: what a training begins with lies before this run.
+    resumed: bool,
 }
 
 /// A number, in sizes.
@@ -131,6 +134,10 @@ impl Observer for Band {
                 Role::OptimizerStep => self.stepped(look, cx),
                 _ => {}
             },
+            TraceEvent::Enter(frame) if frame.target.role == Role::LoadState => {
+                let object = cx.scene.object(frame.object);
+                self.resumed |= object.is_some_and(|object| object.kind == ObjectKind::Optimizer);
+            }
             TraceEvent::Gave(frame, results) => self.results.gave(frame, results, cx),
             TraceEvent::End => self.end(cx),
             _ => {}
@@ -209,7 +216,7 @@ impl Band {
         for measured in losses.chain(self.gradients.values()).chain(updates) {
             let mut window = Window::new(measured.highest_of, NOTHING, &measured.at, 0);
             window.number = Some(measured.highest);
-            window.cut = cut.or((measured.blocks < ENOUGH).then_some(Cut::Unclear));
+            window.cut = cut.or((self.resumed || measured.blocks < ENOUGH).then_some(Cut::Unclear));
             cx.window(&window);
         }
     }
