@@ -50,6 +50,7 @@ fn traces() -> Vec<MemoryTrace> {
     traces.push(everything());
     traces.push(resumed());
     traces.push(forgotten());
+    traces.push(by_hand());
     traces
 }
 
@@ -113,6 +114,35 @@ fn forgotten() -> MemoryTrace {
         torch.forward(models[1], 11);
         torch.backward(&models);
         torch.step(optimizers[1]);
+    }
+    torch.finish()
+}
+
+/// Two tensors of no module under one optimizer, whose gradient is one: they share their storage.
+fn by_hand() -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let record = &mut torch.record;
+    let optimizer = record.object("SGD", ObjectKind::Optimizer, "torch.optim.sgd.SGD");
+    let tensors = [0, 1].map(|number| {
+        let name = format!("SGD.param_groups[0].params[{number}]");
+        record.variable(&name, VariableKind::Unreached, optimizer)
+    });
+    for number in 1..=20 {
+        record.iteration = number;
+        record.enter("torch.Tensor.backward", Role::Backward, 0, 0);
+        record.look(false);
+        for tensor in tensors {
+            record.state(tensor, Attribute::HeldBy, Value::Text(optimizer.to_string()));
+            record.state(tensor, Attribute::Storage, Value::Int(1));
+            record.state(tensor, Attribute::Grad, Value::Tensor(u64::from(number)));
+        }
+        record.exit(false);
+        record.enter("torch.optim.sgd.SGD.step", Role::OptimizerStep, optimizer, 0);
+        record.look(false);
+        for tensor in tensors {
+            record.state(tensor, Attribute::Data, Value::Tensor(100 + u64::from(number)));
+        }
+        record.exit(false);
     }
     torch.finish()
 }
@@ -372,8 +402,8 @@ fn what_it_declares_it_reads() {
     // What takes many steps happens in none of those in which anything does.
     let samples = [true, false].map(|loads| Anything::new(Box::new(move || samples(loads))));
     let anything = (1..=1500).map(|seed| Anything::new(Box::new(move || anything(seed))));
-    let forgotten = Anything::new(Box::new(forgotten));
-    let traces: Vec<Anything> = samples.into_iter().chain([forgotten]).chain(anything).collect();
+    let longer = [Anything::new(Box::new(forgotten)), Anything::new(Box::new(by_hand))];
+    let traces: Vec<Anything> = samples.into_iter().chain(longer).chain(anything).collect();
     let mut problems = Vec::new();
     for &relation in RelationName::ALL {
         for what in unread(&kind(relation).needs, &[relation], &traces) {

@@ -58,6 +58,11 @@ pub trait Says {
     /// In words, without the precondition.
     fn text(&self) -> String;
 
+    /// What held in place of what was expected, where this claim has the outcome that did.
+    fn instead(&self) -> String {
+        self.text()
+    }
+
     /// Whether a violation can be an error of training; where not, the claim is at most a notice.
     fn is_critical(&self) -> bool;
 

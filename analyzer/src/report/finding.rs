@@ -48,7 +48,11 @@ impl Broken<'_> {
     /// What held in place of what was expected, in words.
     pub fn instead(&self) -> Vec<String> {
         let claim = &self.invariant.claim;
-        self.first.instead.iter().map(|outcome| claim.with_outcome(outcome.clone()).text()).collect()
+        self.first
+            .instead
+            .iter()
+            .map(|outcome| claim.with_outcome(outcome.clone()).says().instead())
+            .collect()
     }
 }
 

@@ -29,10 +29,11 @@ impl Sink for Writer {
             window.variables.iter().map(|&id| scene.variables.get(id).name.as_str()).collect();
         let at = window.at;
         self.0.push(format!(
-            "{:?} in {:?} holds {} inconclusive {} cut {:?} at {} {} now {:?} began {:?} why {:?} of {variables:?} were {:?}",
+            "{:?} in {:?} holds {} measures {:?} inconclusive {} cut {:?} at {} {} now {:?} began {:?} why {:?} of {variables:?} were {:?}",
             numbers.subjects.get(window.subject),
             numbers.situations.get(window.situation),
             outcomes(window.held),
+            window.number,
             outcomes(window.inconclusive),
             window.cut,
             at.call,

@@ -20,8 +20,8 @@ pub enum Subject {
         /// Which.
         quantity: Quantity,
     },
-    /// The highest of these, once at the end of the run.
-    Highest {
+    /// The higher of the first two of these, once.
+    Beginning {
         /// Of what.
         quantity: Quantity,
     },
@@ -74,7 +74,7 @@ impl About for Subject {
         Some(match self {
             Subject::Each { .. } => Side::Above,
             Subject::Once { .. } => Side::FarAbove,
-            Subject::Highest { .. } => Side::Below,
+            Subject::Beginning { .. } => Side::Below,
         })
     }
 }
@@ -92,7 +92,7 @@ impl Holds for Outcome {
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let (Subject::Each { quantity } | Subject::Once { quantity } | Subject::Highest { quantity }) =
+        let (Subject::Each { quantity } | Subject::Once { quantity } | Subject::Beginning { quantity }) =
             &self.subject;
         let quantity = match quantity {
             Quantity::Loss { name } => format!("`{name}`"),
@@ -119,10 +119,17 @@ impl Says for Claim {
                 )
             }
             Subject::Once { .. } => format!("whenever it is looked at, {quantity} is at {bound} {number}"),
-            Subject::Highest { .. } => format!(
-                "at its highest, the median over eight training iterations of {quantity} is at {bound} {number}"
-            ),
+            Subject::Beginning { .. } => {
+                format!(
+                    "in the first 16 training iterations, the median over eight of {quantity} reaches {number}"
+                )
+            }
         }
+    }
+
+    fn instead(&self) -> String {
+        let Outcome::Within { bound: Bound::AtMost(size) | Bound::AtLeast(size) } = self.outcome;
+        format!("it was about {}", significant(number(size)))
     }
 
     fn is_critical(&self) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! The loss, the norm of gradients, and how far a step moves what it trains. How large they may become follows from how
 //! much the references differ among themselves ([`super::bound`]). A single batch may be far from the others, so what is
-//! judged is the median of a few in a row. What falls as a run goes on has no lower bound at each moment: from below only
-//! the highest of a whole run is judged.
+//! judged is the median of a few in a row. What falls as a run goes on has no lower bound at each moment, and how far it gets
+//! is a matter of how long it goes on: from below only the beginning is judged.
 pub mod claim;
 mod results;
 
@@ -36,7 +36,13 @@ pub const KIND: Kind = Kind {
 };
 
 const NEEDS: Needs = Needs {
-    calls: Roles::of(&[Role::Backward, Role::LoadState, Role::ModuleCall, Role::OptimizerStep]),
+    calls: Roles::of(&[
+        Role::Backward,
+        Role::ClipGrad,
+        Role::LoadState,
+        Role::ModuleCall,
+        Role::OptimizerStep,
+    ]),
     results: Roles::of(&[Role::ModuleCall]),
     variables: &[
         States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
@@ -57,7 +63,7 @@ const NEEDS: Needs = Needs {
 };
 
 const TOLD: Told = Told {
-    entries: Roles::of(&[Role::LoadState]),
+    entries: Roles::of(&[Role::ClipGrad, Role::LoadState]),
     states: &[
         (Attribute::Value, &[VariableKind::Loss]),
         (Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached]),
@@ -69,8 +75,8 @@ const TOLD: Told = Told {
 
 /// So many measurements in a row are judged together, by their median.
 const A_BLOCK: usize = 8;
-/// A number with so many blocks has shown how high it goes.
-const ENOUGH: u32 = 2;
+/// So many blocks are the beginning.
+const THE_BEGINNING: u32 = 2;
 
 #[derive(Default)]
 struct Band {
@@ -85,13 +91,15 @@ struct Band {
     results: Results,
     /// An optimizer was given a state: what a training begins with lies before this run.
     resumed: bool,
+    /// Gradients are clipped: how large they are before makes no difference.
+    clips: bool,
 }
 
 /// A number, in sizes.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
     each: SubjectId,
-    highest_of: SubjectId,
+    beginning: SubjectId,
     /// The block that is being filled, and how many it has.
     block: [i32; A_BLOCK],
     filled: usize,
@@ -99,8 +107,6 @@ struct Measured {
     began: (u32, u32),
     blocks: u32,
     highest: i32,
-    /// Where it was that.
-    at: Frame,
 }
 
 /// What a step changes: sums of squares over what the look that is going on has found.
@@ -134,12 +140,15 @@ impl Observer for Band {
                 Role::OptimizerStep => self.stepped(look, cx),
                 _ => {}
             },
-            TraceEvent::Enter(frame) if frame.target.role == Role::LoadState => {
-                let object = cx.scene.object(frame.object);
-                self.resumed |= object.is_some_and(|object| object.kind == ObjectKind::Optimizer);
-            }
+            TraceEvent::Enter(frame) => match frame.target.role {
+                Role::ClipGrad => self.clips = true,
+                Role::LoadState => {
+                    let object = cx.scene.object(frame.object);
+                    self.resumed |= object.is_some_and(|object| object.kind == ObjectKind::Optimizer);
+                }
+                _ => {}
+            },
             TraceEvent::Gave(frame, results) => self.results.gave(frame, results, cx),
-            TraceEvent::End => self.end(cx),
             _ => {}
         }
     }
@@ -158,7 +167,7 @@ impl Band {
                 self.losses.entry(id).or_insert(new)
             }
         };
-        measured.add(size, &backward, &[id], cx);
+        measured.add(size, &backward, &[id], [None, began_before(self.resumed)], cx);
     }
 
     fn backward(&mut self, look: &Look, cx: &mut Context<'_>) {
@@ -174,7 +183,8 @@ impl Band {
                     self.gradients.entry(optimizer).or_insert(new)
                 }
             };
-            measured.add(size, &look.frame, &[], cx);
+            let cut = self.clips.then_some(Cut::Unclear);
+            measured.add(size, &look.frame, &[], [cut, cut.or(began_before(self.resumed))], cx);
         }
     }
 
@@ -204,33 +214,27 @@ impl Band {
                 unknown.insert(Measured::new(Quantity::Update { optimizer }, &look.frame, cx))
             }
         };
-        measured.add(size, &look.frame, &[], cx);
-    }
-
-    fn end(&mut self, cx: &mut Context<'_>) {
-        let cut = cx.source.end().is_broken_off().then_some(Cut::End);
-        let mut losses: Vec<(&VarId, &Measured)> = self.losses.iter().collect();
-        losses.sort_unstable_by_key(|(id, _)| **id);
-        let losses = losses.into_iter().map(|(_, measured)| measured);
-        let updates = self.updates.values().filter_map(|update| update.measured.as_ref());
-        for measured in losses.chain(self.gradients.values()).chain(updates) {
-            let mut window = Window::new(measured.highest_of, NOTHING, &measured.at, 0);
-            window.number = Some(measured.highest);
-            window.cut = cut.or((self.resumed || measured.blocks < ENOUGH).then_some(Cut::Unclear));
-            cx.window(&window);
-        }
+        measured.add(size, &look.frame, &[], [None, began_before(self.resumed)], cx);
     }
 }
 
 impl Measured {
     fn new(quantity: Quantity, at: &Frame, cx: &mut Context<'_>) -> Measured {
         let each = cx.numbers.subject(Subject::Each { quantity: quantity.clone() });
-        let highest_of = cx.numbers.subject(Subject::Highest { quantity });
+        let beginning = cx.numbers.subject(Subject::Beginning { quantity });
         let (block, began) = ([0; A_BLOCK], (at.iteration, at.step));
-        Measured { each, highest_of, block, filled: 0, began, blocks: 0, highest: i32::MIN, at: *at }
+        Measured { each, beginning, block, filled: 0, began, blocks: 0, highest: i32::MIN }
     }
 
-    fn add(&mut self, size: i32, at: &Frame, variables: &[VarId], cx: &mut Context<'_>) {
+    /// One more at a call. `cuts`: why blocks give no verdict, and why the beginning does not.
+    fn add(
+        &mut self,
+        size: i32,
+        at: &Frame,
+        variables: &[VarId],
+        cuts: [Option<Cut>; 2],
+        cx: &mut Context<'_>,
+    ) {
         if self.filled == 0 {
             self.began = (at.iteration, at.step);
         }
@@ -243,15 +247,23 @@ impl Measured {
         self.blocks = self.blocks.saturating_add(1);
         self.block.sort_unstable();
         let size = self.block[A_BLOCK / 2];
-        if size > self.highest {
-            (self.highest, self.at) = (size, *at);
-        }
+        self.highest = self.highest.max(size);
         let mut window = Window::new(self.each, NOTHING, at, cx.scene.depth(at));
         window.number = Some(size);
         window.began = Some(self.began);
+        window.cut = cuts[0];
         window.variables = variables;
         cx.window(&window);
+        if self.blocks == THE_BEGINNING {
+            (window.subject, window.number) = (self.beginning, Some(self.highest));
+            (window.began, window.cut) = (None, cuts[1]);
+            cx.window(&window);
+        }
     }
+}
+
+fn began_before(resumed: bool) -> Option<Cut> {
+    resumed.then_some(Cut::Unclear)
 }
 
 fn name(optimizer: u32, cx: &Context<'_>) -> Option<String> {

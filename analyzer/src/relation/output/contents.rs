@@ -1,8 +1,8 @@
 //! Whether there is anything but zeros in what a module gives back.
 //!
-//! Once is enough for a layer with weights, and for an outermost module of the program's own: neither comes to nothing but zeros
-//! by chance. What drops, cuts off or selects may, so there it is three times in a row that count; and so it is for the
-//! program's own modules inside others, which may do that last.
+//! Asked of layers with weights and of outermost modules of the program's own: neither comes to nothing but zeros by chance. What
+//! drops, cuts off or selects may (an expert that no token is sent to), and so may the program's own modules inside others,
+//! which may do that last. Before the first step of an optimizer what is initialised with zeros gives zeros.
 
 use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Argument, Role, flags};
@@ -12,9 +12,8 @@ use super::claim::{Outcome, Subject};
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
-use crate::relation::support::streak::Streak;
 use crate::relation::support::tensor::Described;
-use crate::scene::{Frame, Scene};
+use crate::scene::{Cut, Frame, Scene};
 use crate::situation::NOTHING;
 
 /// Of fewer elements all may be zero by chance.
@@ -47,8 +46,6 @@ struct Seen {
     /// Its class is the program's own, or a library's.
     own: bool,
     windows: u32,
-    /// So many at the end were nothing but zeros.
-    zeros: Streak,
 }
 
 impl Contents {
@@ -85,21 +82,21 @@ impl Seen {
         let layer = LAYERS.iter().any(|package| object.class.starts_with(package));
         let place = cx.source.entry(result.name).map(|entry| entry.text.clone()).unwrap_or_default();
         let subject = cx.numbers.subject(Subject::Contents { module: object.name.clone(), place });
-        Some(Seen { subject, layer, own, windows: 0, zeros: Streak::default() })
+        Some(Seen { subject, layer, own, windows: 0 })
     }
 
     fn window(&mut self, zero: bool, frame: &Frame, result: &Argument, cx: &mut Context<'_>) {
-        self.windows = self.windows.saturating_add(1);
-        self.zeros.add(zero, (frame.iteration, frame.step));
         let outermost = frame.flags & flags::OUTERMOST != 0;
-        let once_is_enough = self.layer || self.own && outermost;
+        if !(self.layer || self.own && outermost) {
+            return;
+        }
+        self.windows = self.windows.saturating_add(1);
         let nonzero = [cx.numbers.outcome(Outcome::Nonzero)];
         let at = Frame { time: result.time, ..*frame };
         let mut window = Window::new(self.subject, NOTHING, &at, cx.scene.depth(frame));
         window.held = if zero { &[] } else { &nonzero };
-        window.inconclusive = if once_is_enough || !self.zeros.is_accident() { &[] } else { &nonzero };
-        window.began = self.zeros.began();
-        window.cut = Scene::too_early(frame.iteration, self.windows);
+        let untrained = cx.scene.stepped.is_empty().then_some(Cut::First);
+        window.cut = Scene::too_early(frame.iteration, self.windows).or(untrained);
         cx.window(&window);
     }
 }
