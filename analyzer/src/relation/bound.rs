@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 const AN_OCTAVE: i32 = 8;
 /// Sizes that are always allowed beyond the references: a few runs may be alike by chance.
 const MARGIN: i32 = AN_OCTAVE;
+/// The same from below: what begins lower than others may be well begun.
+const LOWER_MARGIN: i32 = 2 * AN_OCTAVE;
 /// The same where a single number counts, which may be far from the others.
 const WIDE_MARGIN: i32 = 6 * AN_OCTAVE;
 /// Sizes go from 2^-100 to 2^100.
@@ -72,7 +74,12 @@ impl Bound {
             Side::Below => span.low,
         });
         let (lowest, highest) = (ends.clone().min()?, ends.max()?);
-        let room = highest - lowest + if side == Side::FarAbove { WIDE_MARGIN } else { MARGIN };
+        let margin = match side {
+            Side::Above => MARGIN,
+            Side::FarAbove => WIDE_MARGIN,
+            Side::Below => LOWER_MARGIN,
+        };
+        let room = highest - lowest + margin;
         Some(match side {
             Side::Above | Side::FarAbove => Bound::AtMost(highest + room),
             Side::Below => Bound::AtLeast(lowest - room),
@@ -115,6 +122,6 @@ mod tests {
         assert_eq!(Bound::learned(Side::Above, &runs(&[10])), Some(Bound::AtMost(18)));
         assert_eq!(Bound::learned(Side::Above, &runs(&[10, 30, 20])), Some(Bound::AtMost(58)));
         assert_eq!(Bound::learned(Side::FarAbove, &runs(&[10, 30])), Some(Bound::AtMost(98)));
-        assert_eq!(Bound::learned(Side::Below, &runs(&[10, 30])), Some(Bound::AtLeast(-8)));
+        assert_eq!(Bound::learned(Side::Below, &runs(&[10, 30])), Some(Bound::AtLeast(-16)));
     }
 }

@@ -75,6 +75,8 @@ const TOLD: Told = Told {
 
 /// So many measurements in a row are judged together, by their median.
 const A_BLOCK: usize = 8;
+/// A block in which all but the lowest and the highest lie further apart, in sizes, is of no size: two doublings.
+const SCATTERED: i32 = 16;
 /// So many blocks are the beginning.
 const THE_BEGINNING: u32 = 2;
 
@@ -107,6 +109,8 @@ struct Measured {
     began: (u32, u32),
     blocks: u32,
     highest: i32,
+    /// Some block so far was scattered.
+    scattered: bool,
 }
 
 /// What a step changes: sums of squares over what the look that is going on has found.
@@ -214,7 +218,9 @@ impl Band {
                 unknown.insert(Measured::new(Quantity::Update { optimizer }, &look.frame, cx))
             }
         };
-        measured.add(size, &look.frame, &[], [None, began_before(self.resumed)], cx);
+        // How far a step goes is for an optimizer with a closure to find out.
+        let cut = cx.scene.closures.contains(&look.frame.object).then_some(Cut::Unclear);
+        measured.add(size, &look.frame, &[], [cut, cut.or(began_before(self.resumed))], cx);
     }
 }
 
@@ -223,7 +229,7 @@ impl Measured {
         let each = cx.numbers.subject(Subject::Each { quantity: quantity.clone() });
         let beginning = cx.numbers.subject(Subject::Beginning { quantity });
         let (block, began) = ([0; A_BLOCK], (at.iteration, at.step));
-        Measured { each, beginning, block, filled: 0, began, blocks: 0, highest: i32::MIN }
+        Measured { each, beginning, block, filled: 0, began, blocks: 0, highest: i32::MIN, scattered: false }
     }
 
     /// One more at a call. `cuts`: why blocks give no verdict, and why the beginning does not.
@@ -247,16 +253,19 @@ impl Measured {
         self.blocks = self.blocks.saturating_add(1);
         self.block.sort_unstable();
         let size = self.block[A_BLOCK / 2];
+        let scattered = self.block[A_BLOCK - 2] - self.block[1] > SCATTERED;
+        self.scattered |= scattered;
+        let unclear = |scattered: bool| scattered.then_some(Cut::Unclear);
         self.highest = self.highest.max(size);
         let mut window = Window::new(self.each, NOTHING, at, cx.scene.depth(at));
         window.number = Some(size);
         window.began = Some(self.began);
-        window.cut = cuts[0];
+        window.cut = cuts[0].or(unclear(scattered));
         window.variables = variables;
         cx.window(&window);
         if self.blocks == THE_BEGINNING {
             (window.subject, window.number) = (self.beginning, Some(self.highest));
-            (window.began, window.cut) = (None, cuts[1]);
+            (window.began, window.cut) = (None, cuts[1].or(unclear(self.scattered)));
             cx.window(&window);
         }
     }
