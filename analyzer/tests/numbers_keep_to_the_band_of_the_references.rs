@@ -104,3 +104,28 @@ fn one_run_shows_no_spread_and_two_that_are_far_apart_bear_nothing_out() {
     let apart = learn(&[training(1, 20, 2.0), training(2, 20, 64.0)]);
     assert!(bands(&apart).contains(&(Level::Notice, Some(Doubt::FailsElsewhere))));
 }
+
+#[test]
+fn another_setting_has_numbers_of_its_own() {
+    let with = |seed: u64, rate: f64, accumulate: u32, loss: f64| {
+        let mut torch = Torch::new(seed);
+        let model = torch.model("Net", NAMES);
+        let optimizer = torch.optimizer("AdamW", &[model]);
+        torch.set_lr(optimizer, rate);
+        for _ in 0..40 / accumulate {
+            torch.zero_grad(optimizer);
+            for _ in 0..accumulate {
+                torch.forward(model, 10);
+                torch.backward_from(loss, &[model]);
+            }
+            torch.step(optimizer);
+        }
+        torch.finish()
+    };
+    let learned = learn(&[with(1, 0.1, 1, 2.0), with(2, 0.1, 1, 2.2)]);
+    let sizes =
+        |trace: &MemoryTrace| alarms(&learned, trace).iter().any(|cause| cause.ends_with("-of-another-size"));
+    assert!(sizes(&with(3, 0.1, 1, 20.0)));
+    assert!(!sizes(&with(3, 0.5, 1, 20.0)));
+    assert!(!sizes(&with(3, 0.1, 4, 0.5)));
+}

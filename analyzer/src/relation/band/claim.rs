@@ -14,6 +14,8 @@ pub enum Subject {
     Each {
         /// Which.
         quantity: Quantity,
+        /// In what setting, in words.
+        setting: String,
     },
     /// A number, each time that it is measured.
     Once {
@@ -24,6 +26,8 @@ pub enum Subject {
     Beginning {
         /// Of what.
         quantity: Quantity,
+        /// In what setting, in words.
+        setting: String,
     },
 }
 
@@ -92,8 +96,9 @@ impl Holds for Outcome {
 
 impl Says for Claim {
     fn text(&self) -> String {
-        let (Subject::Each { quantity } | Subject::Once { quantity } | Subject::Beginning { quantity }) =
-            &self.subject;
+        let (Subject::Each { quantity, .. }
+        | Subject::Once { quantity }
+        | Subject::Beginning { quantity, .. }) = &self.subject;
         let quantity = match quantity {
             Quantity::Loss { name } => format!("`{name}`"),
             Quantity::Gradients { optimizer } => {
@@ -113,17 +118,13 @@ impl Says for Claim {
         };
         let number = significant(number(size));
         match &self.subject {
-            Subject::Each { .. } => {
-                format!(
-                    "over every eight training iterations, the median of {quantity} is at {bound} {number}"
-                )
-            }
+            Subject::Each { setting, .. } => format!(
+                "over every eight training iterations, the median of {quantity} is at {bound} {number} ({setting})"
+            ),
             Subject::Once { .. } => format!("whenever it is looked at, {quantity} is at {bound} {number}"),
-            Subject::Beginning { .. } => {
-                format!(
-                    "in the first 16 training iterations, the median over eight of {quantity} reaches {number}"
-                )
-            }
+            Subject::Beginning { setting, .. } => format!(
+                "in the first 16 training iterations, the median over eight of {quantity} reaches {number} ({setting})"
+            ),
         }
     }
 

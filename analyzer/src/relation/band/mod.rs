@@ -6,6 +6,7 @@
 //! is a matter of how long it goes on: from below only the beginning is judged.
 pub mod claim;
 mod results;
+mod setting;
 
 use std::collections::BTreeMap;
 
@@ -19,11 +20,12 @@ use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::norm::Norm;
-use crate::scene::variables::{Change, VarId};
+use crate::scene::variables::{Change, Digest, VarId};
 use crate::scene::{Cut, Frame, Look, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Quantity, Subject};
 use results::Results;
+use setting::{Pace, Setting};
 
 /// See the module.
 pub const KIND: Kind = Kind {
@@ -43,6 +45,7 @@ const NEEDS: Needs = Needs {
         Role::ModuleCall,
         Role::OptimizerStep,
     ]),
+    arguments: Roles::of(&[Role::ModuleCall]),
     results: Roles::of(&[Role::ModuleCall]),
     variables: &[
         States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
@@ -58,14 +61,15 @@ const NEEDS: Needs = Needs {
             at: &[],
         },
         States::HOLDERS,
+        States::RATES,
     ],
     ..Needs::NOTHING
 };
 
 const TOLD: Told = Told {
-    entries: Roles::of(&[Role::ClipGrad, Role::LoadState]),
+    entries: Roles::of(&[Role::Backward, Role::ClipGrad, Role::LoadState]),
     states: &[
-        (Attribute::Value, &[VariableKind::Loss]),
+        (Attribute::Value, &[VariableKind::Loss, VariableKind::Hyperparameter]),
         (Attribute::Grad, &[VariableKind::Parameter, VariableKind::Unreached]),
         (Attribute::Data, &[VariableKind::Parameter, VariableKind::Unreached]),
     ],
@@ -91,6 +95,7 @@ struct Band {
     /// Norms of parameters after the last step of what holds them, and the step that this was of it.
     norms: FxHashMap<VarId, (f64, u32)>,
     results: Results,
+    setting: Setting,
     /// An optimizer was given a state: what a training begins with lies before this run.
     resumed: bool,
     /// Gradients are clipped: how large they are before makes no difference.
@@ -98,15 +103,17 @@ struct Band {
 }
 
 /// A number, in sizes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Measured {
-    each: SubjectId,
-    beginning: SubjectId,
+    quantity: Quantity,
+    /// Each block, and the beginning, once the setting is known.
+    subjects: Option<[SubjectId; 2]>,
     /// The block that is being filled, and how many it has.
     block: [i32; A_BLOCK],
     filled: usize,
     /// Where it began.
     began: (u32, u32),
+    since: Pace,
     blocks: u32,
     highest: i32,
     /// Some block so far was scattered.
@@ -124,7 +131,7 @@ struct Update {
 impl Observer for Band {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         match event {
-            TraceEvent::State(change, _) if change.attribute == Attribute::Value => self.loss(change, cx),
+            TraceEvent::State(change, _) if change.attribute == Attribute::Value => self.value(change, cx),
             TraceEvent::State(change, Some(look)) => {
                 let role = look.frame.target.role;
                 match (change.attribute, change.now) {
@@ -134,7 +141,7 @@ impl Observer for Band {
                     (Attribute::Data, Some(now))
                         if role == Role::OptimizerStep && !look.at_entry && now.kind == ValueKind::Tensor =>
                     {
-                        self.parameter(change.variable, f64::from(now.l2), look.frame.object, cx);
+                        self.parameter(change.variable, &now, look.frame.object, cx);
                     }
                     _ => {}
                 }
@@ -145,6 +152,7 @@ impl Observer for Band {
                 _ => {}
             },
             TraceEvent::Enter(frame) => match frame.target.role {
+                Role::Backward if frame.counts => self.setting.backward(),
                 Role::ClipGrad => self.clips = true,
                 Role::LoadState => {
                     let object = cx.scene.object(frame.object);
@@ -152,6 +160,7 @@ impl Observer for Band {
                 }
                 _ => {}
             },
+            TraceEvent::Given(frame, arguments) => self.setting.given(frame, arguments, cx),
             TraceEvent::Gave(frame, results) => self.results.gave(frame, results, cx),
             _ => {}
         }
@@ -159,19 +168,25 @@ impl Observer for Band {
 }
 
 impl Band {
-    fn loss(&mut self, change: &Change, cx: &mut Context<'_>) {
+    fn value(&mut self, change: &Change, cx: &mut Context<'_>) {
         let (id, variable) = (change.variable, cx.scene.variables.get(change.variable));
+        if let Some(value) = variable.value.filter(|_| variable.kind == VariableKind::Hyperparameter) {
+            self.setting.hyperparameter(id, value);
+        }
         // It is looked at where a backward begins.
         let backward = cx.scene.call(change.call).copied().filter(|_| variable.kind == VariableKind::Loss);
         let (Some(backward), Some(size)) = (backward, variable.value.and_then(size)) else { return };
         let measured = match self.losses.get_mut(&id) {
             Some(known) => known,
             None => {
-                let new = Measured::new(Quantity::Loss { name: variable.name.clone() }, &backward, cx);
+                let new = Measured::new(
+                    Quantity::Loss { name: variable.name.clone() },
+                    self.setting.pace(cx.scene),
+                );
                 self.losses.entry(id).or_insert(new)
             }
         };
-        measured.add(size, &backward, &[id], [None, began_before(self.resumed)], cx);
+        measured.add(size, &backward, &self.setting, &[id], [None, began_before(self.resumed)], cx);
     }
 
     fn backward(&mut self, look: &Look, cx: &mut Context<'_>) {
@@ -183,21 +198,33 @@ impl Band {
                 Some(known) => known,
                 None => {
                     let Some(name) = name(optimizer, cx) else { continue };
-                    let new = Measured::new(Quantity::Gradients { optimizer: name }, &look.frame, cx);
+                    let new =
+                        Measured::new(Quantity::Gradients { optimizer: name }, self.setting.pace(cx.scene));
                     self.gradients.entry(optimizer).or_insert(new)
                 }
             };
             let cut = self.clips.then_some(Cut::Unclear);
-            measured.add(size, &look.frame, &[], [cut, cut.or(began_before(self.resumed))], cx);
+            measured.add(
+                size,
+                &look.frame,
+                &self.setting,
+                &[],
+                [cut, cut.or(began_before(self.resumed))],
+                cx,
+            );
         }
     }
 
-    fn parameter(&mut self, id: VarId, norm: f64, optimizer: u32, cx: &Context<'_>) {
+    fn parameter(&mut self, id: VarId, now: &Digest, optimizer: u32, cx: &Context<'_>) {
+        let norm = f64::from(now.l2);
         if !cx.scene.variables.get(id).is_held_by(optimizer) || !norm.is_finite() {
             return;
         }
         let steps = cx.scene.steps_of(optimizer);
         let before = self.norms.insert(id, (norm, steps));
+        if before.is_none() {
+            self.setting.parameter(now.elements);
+        }
         // What was not looked at after the last step has more than one behind it.
         if let Some((before, _)) = before.filter(|(_, at)| at + 1 == steps) {
             let update = self.updates.entry(optimizer).or_default();
@@ -215,21 +242,28 @@ impl Band {
             Some(known) => known,
             unknown => {
                 let Some(optimizer) = name(optimizer, cx) else { return };
-                unknown.insert(Measured::new(Quantity::Update { optimizer }, &look.frame, cx))
+                unknown.insert(Measured::new(Quantity::Update { optimizer }, self.setting.pace(cx.scene)))
             }
         };
         // How far a step goes is for an optimizer with a closure to find out.
         let cut = cx.scene.closures.contains(&look.frame.object).then_some(Cut::Unclear);
-        measured.add(size, &look.frame, &[], [cut, cut.or(began_before(self.resumed))], cx);
+        measured.add(size, &look.frame, &self.setting, &[], [cut, cut.or(began_before(self.resumed))], cx);
     }
 }
 
 impl Measured {
-    fn new(quantity: Quantity, at: &Frame, cx: &mut Context<'_>) -> Measured {
-        let each = cx.numbers.subject(Subject::Each { quantity: quantity.clone() });
-        let beginning = cx.numbers.subject(Subject::Beginning { quantity });
-        let (block, began) = ([0; A_BLOCK], (at.iteration, at.step));
-        Measured { each, beginning, block, filled: 0, began, blocks: 0, highest: i32::MIN, scattered: false }
+    fn new(quantity: Quantity, since: Pace) -> Measured {
+        Measured {
+            quantity,
+            subjects: None,
+            block: [0; A_BLOCK],
+            filled: 0,
+            began: (0, 0),
+            since,
+            blocks: 0,
+            highest: i32::MIN,
+            scattered: false,
+        }
     }
 
     /// One more at a call. `cuts`: why blocks give no verdict, and why the beginning does not.
@@ -237,12 +271,14 @@ impl Measured {
         &mut self,
         size: i32,
         at: &Frame,
+        setting: &Setting,
         variables: &[VarId],
         cuts: [Option<Cut>; 2],
         cx: &mut Context<'_>,
     ) {
         if self.filled == 0 {
             self.began = (at.iteration, at.step);
+            self.since = setting.pace(cx.scene);
         }
         self.block[self.filled] = size;
         self.filled += 1;
@@ -257,14 +293,20 @@ impl Measured {
         self.scattered |= scattered;
         let unclear = |scattered: bool| scattered.then_some(Cut::Unclear);
         self.highest = self.highest.max(size);
-        let mut window = Window::new(self.each, NOTHING, at, cx.scene.depth(at));
+        let [each, beginning] = *self.subjects.get_or_insert_with(|| {
+            let (quantity, setting) = (&self.quantity, setting.text(self.since, cx.scene));
+            let each = Subject::Each { quantity: quantity.clone(), setting: setting.clone() };
+            let beginning = Subject::Beginning { quantity: quantity.clone(), setting };
+            [cx.numbers.subject(each), cx.numbers.subject(beginning)]
+        });
+        let mut window = Window::new(each, NOTHING, at, cx.scene.depth(at));
         window.number = Some(size);
         window.began = Some(self.began);
         window.cut = cuts[0].or(unclear(scattered));
         window.variables = variables;
         cx.window(&window);
         if self.blocks == THE_BEGINNING {
-            (window.subject, window.number) = (self.beginning, Some(self.highest));
+            (window.subject, window.number) = (beginning, Some(self.highest));
             (window.began, window.cut) = (None, cuts[1].or(unclear(self.scattered)));
             cx.window(&window);
         }
