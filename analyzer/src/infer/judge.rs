@@ -76,7 +76,7 @@ pub enum Shortfall {
     },
     /// The first half of the runs has no example, so nothing could be learned from it.
     LateExamples,
-    /// How much numbers vary from run to run cannot be told from one.
+    /// How much numbers vary from run to run cannot be told from so few.
     NoSpread,
     /// Learned on the first half, it fails in the second.
     SecondHalf {
@@ -184,7 +184,7 @@ fn shortfalls(claim: &Claim, runs: &[&SubjectEvidence], evidence: &[Evidence]) -
         lacks.extend(few_examples(evidence));
         lacks.extend(second_half(runs, outcome, fields));
     }
-    if outcome.bound().is_some() && spans(runs).len() < 2 {
+    if claim.subject().side().is_some_and(|side| spans(runs).len() < side.runs_needed()) {
         lacks.push(Shortfall::NoSpread);
     }
     lacks.extend(left_out(&claim.subject(), runs, outcome, fields));

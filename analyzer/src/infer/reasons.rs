@@ -54,7 +54,7 @@ fn shortfall(lack: &Shortfall, runs: &[ReferenceRun]) -> String {
             format!("only {} in run {} ({ENOUGH} are needed)", plural(*examples, "example"), name(run))
         }
         Shortfall::OneRun { run } => format!("of {} runs only {} has examples", runs.len(), name(run)),
-        Shortfall::NoSpread => "one run does not show how much numbers vary from run to run".into(),
+        Shortfall::NoSpread => "so few runs do not show how much numbers vary from run to run".into(),
         Shortfall::LateExamples => "no example in the first half of any run".into(),
         Shortfall::SecondHalf { counter_examples } => format!(
             "learned on the first half, it fails in the second ({})",

@@ -56,6 +56,17 @@ pub enum Side {
     Below,
 }
 
+impl Side {
+    /// How many runs show how far apart runs are. Two that happen to be alike show little: only a bound that is far from both of
+    /// them can be relied on.
+    pub fn runs_needed(self) -> usize {
+        match self {
+            Side::FarAbove => 2,
+            Side::Above | Side::Below => 3,
+        }
+    }
+}
+
 /// A bound that numbers keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::bound::{Bound, Span};
+use super::bound::{Bound, Side, Span};
 use super::list::relations;
 use super::statement::{About, Holds, Literal, Says, Statement, When};
 use crate::call::Call;
@@ -117,13 +117,18 @@ macro_rules! claims {
                 }
             }
 
+            /// Which bound is learned of the numbers of its windows, see [`About::side`].
+            pub fn side(&self) -> Option<Side> {
+                match self {
+                    $(Subject::$Name(subject) => subject.side(),)*
+                }
+            }
+
             /// What is to be learned of the numbers of its windows: a span for each run that has some. `None`: nothing.
             pub fn learned(&self, spans: &[Span]) -> Option<Outcome> {
+                let bound = Bound::learned(self.side()?, spans)?;
                 match self {
-                    $(Subject::$Name(subject) => {
-                        let bound = Bound::learned(subject.side()?, spans)?;
-                        super::$module::claim::Outcome::of_bound(bound).map(Outcome::$Name)
-                    })*
+                    $(Subject::$Name(_) => super::$module::claim::Outcome::of_bound(bound).map(Outcome::$Name),)*
                 }
             }
         }
