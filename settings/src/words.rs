@@ -314,7 +314,7 @@ impl Word for RecordedArguments {
         (
             "both_of_outermost",
             RecordedArguments::BothOfOutermost,
-            "what it returns; of a call that no other of its counter is around also what it is given",
+            "what it returns; of a call that no other of its counter is around also what it is given, and of outermost calls of modules the largest magnitude of the result in every iteration",
         ),
         ("both_in_full", RecordedArguments::BothInFull, "both in the profile `full`, else neither"),
         ("always_given", RecordedArguments::AlwaysGiven, "what it is given, in every iteration"),

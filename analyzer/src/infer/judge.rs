@@ -96,14 +96,14 @@ pub enum Shortfall {
 
 impl Shortfall {
     /// What of it measurement can overrule. That a violation is no error of training is not for a rate to say, nor that
-    /// the references cannot vary a thing: what holds in all runs that were measured may be as they all have it.
+    /// the references cannot vary a thing, or do not show how it varies: what holds in all runs that were measured may be as
+    /// they all have it.
     pub fn doubt(&self) -> Option<Doubt> {
         match self {
-            Shortfall::Harmless | Shortfall::Literal(_) => None,
+            Shortfall::Harmless | Shortfall::Literal(_) | Shortfall::NoSpread => None,
             Shortfall::FewExamples { .. }
             | Shortfall::OneRun { .. }
             | Shortfall::LateExamples
-            | Shortfall::NoSpread
             | Shortfall::LeftOut { counter_examples: 0, .. } => Some(Doubt::FewExamples),
             Shortfall::SecondHalf { .. } | Shortfall::LeftOut { .. } => Some(Doubt::FailsElsewhere),
             Shortfall::Ambiguous => Some(Doubt::Ambiguous),
