@@ -198,7 +198,8 @@ impl Sink for Counter {
         }
         counts.total.of(situation)[half] += 1;
         if let Some(number) = window.number {
-            counts.numbers = Some(Span::and(counts.numbers, number));
+            let span = Span::of(number);
+            counts.numbers = Some(counts.numbers.map_or(span, |known| known.and(span)));
         }
         for &outcome in window.held {
             counts.held.of((outcome, situation))[half] += 1;
@@ -295,9 +296,10 @@ impl RunEvidence {
             for (outcome, cells) in theirs.held {
                 add(ours.held.entry(outcome).or_default(), &cells);
             }
-            if let Some(Span { low, high }) = theirs.numbers {
-                ours.numbers = Some(Span::and(Some(Span::and(ours.numbers, low)), high));
-            }
+            ours.numbers = match (ours.numbers, theirs.numbers) {
+                (Some(ours), Some(theirs)) => Some(ours.and(theirs)),
+                (ours, theirs) => ours.or(theirs),
+            };
             ours.undecided += theirs.undecided;
             ours.too_many |= theirs.too_many || ours.total.len() > MOST_SITUATIONS;
         }

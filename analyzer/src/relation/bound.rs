@@ -38,10 +38,14 @@ pub struct Span {
 }
 
 impl Span {
-    /// With one more.
-    pub fn and(span: Option<Span>, size: i32) -> Span {
-        let Span { low, high } = span.unwrap_or(Span { low: size, high: size });
-        Span { low: low.min(size), high: high.max(size) }
+    /// That of one.
+    pub fn of(size: i32) -> Span {
+        Span { low: size, high: size }
+    }
+
+    /// With those of another.
+    pub fn and(self, other: Span) -> Span {
+        Span { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 }
 
@@ -95,6 +99,12 @@ impl Bound {
             Side::Above | Side::FarAbove => Bound::AtMost(highest + room),
             Side::Below => Bound::AtLeast(lowest - room),
         })
+    }
+
+    /// The size that it is.
+    pub fn size(self) -> i32 {
+        let (Bound::AtMost(size) | Bound::AtLeast(size)) = self;
+        size
     }
 
     /// Whether a size keeps to it.

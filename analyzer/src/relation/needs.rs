@@ -44,6 +44,13 @@ impl States {
     /// The gradients that a backward leaves.
     pub const GRADIENTS: States =
         States { attribute: Attribute::Grad, of: PARAMETERS, at: &[Point::Return(Role::Backward)] };
+    /// The losses that backwards begin at.
+    pub const LOSSES: States = States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] };
+    /// The storages of parameters.
+    pub const STORAGES: States = States { attribute: Attribute::Storage, of: PARAMETERS, at: &[] };
+    /// Contents of parameters after each step.
+    pub const AFTER_STEPS: States =
+        States { attribute: Attribute::Data, of: PARAMETERS, at: &[Point::Return(Role::OptimizerStep)] };
     /// Contents of parameters before and after each step.
     pub const AROUND_STEPS: States = States {
         attribute: Attribute::Data,

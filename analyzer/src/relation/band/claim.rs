@@ -112,16 +112,12 @@ impl Says for Claim {
             }
         };
         let Outcome::Within { bound } = self.outcome;
-        let (bound, size) = match bound {
-            Bound::AtMost(size) => ("most", size),
-            Bound::AtLeast(size) => ("least", size),
-        };
-        let number = significant(number(size));
+        let number = significant(number(bound.size()));
         match &self.subject {
             Subject::Each { setting, .. } => format!(
-                "over every eight training iterations, the median of {quantity} is at {bound} {number} ({setting})"
+                "over every eight training iterations, the median of {quantity} is at most {number} ({setting})"
             ),
-            Subject::Once { .. } => format!("whenever it is looked at, {quantity} is at {bound} {number}"),
+            Subject::Once { .. } => format!("whenever it is looked at, {quantity} is at most {number}"),
             Subject::Beginning { setting, .. } => format!(
                 "in the first 16 training iterations, the median over eight of {quantity} reaches {number} ({setting})"
             ),
@@ -129,8 +125,8 @@ impl Says for Claim {
     }
 
     fn instead(&self) -> String {
-        let Outcome::Within { bound: Bound::AtMost(size) | Bound::AtLeast(size) } = self.outcome;
-        format!("it was about {}", significant(number(size)))
+        let Outcome::Within { bound } = self.outcome;
+        format!("it was about {}", significant(number(bound.size())))
     }
 
     fn is_critical(&self) -> bool {

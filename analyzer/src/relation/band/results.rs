@@ -2,19 +2,16 @@
 //! buffer that somebody else writes to. A part of band.
 
 use rustc_hash::FxHashMap;
-use traincheck_schema::record::{Argument, Role, flags};
+use traincheck_schema::record::Argument;
 
 use super::claim::{Quantity, Subject};
 use crate::relation::bound::size;
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
-use crate::relation::support::tensor::Described;
+use crate::relation::support::results::{Looked, looked_at, place};
 use crate::scene::Frame;
 use crate::situation::NOTHING;
-
-/// Results of one call that are looked at.
-const MOST_RESULTS: usize = 8;
 
 /// What is known of results, by the module and the name of the result (dictionary ids).
 #[derive(Default)]
@@ -25,16 +22,12 @@ pub(super) struct Results {
 impl Results {
     /// The call `frame` gave back `results`.
     pub(super) fn gave(&mut self, frame: &Frame, results: &[Argument], cx: &mut Context<'_>) {
-        if frame.target.role != Role::ModuleCall || frame.flags & flags::IN_INIT != 0 {
-            return;
-        }
-        for result in results.iter().take(MOST_RESULTS) {
-            let described = Described::of(result, cx.source).filter(Described::is_float);
-            let Some(size) = described.and_then(|it| size(f64::from(it.largest?))) else { continue };
+        for Looked { result, largest, .. } in looked_at(frame, results, cx.source) {
+            let Some(size) = size(f64::from(largest)) else { continue };
             let subject = self.subjects.entry((frame.object, result.name)).or_insert_with(|| {
                 let module = cx.scene.object(frame.object)?.name.clone();
-                let place = cx.source.entry(result.name).map(|entry| entry.text.clone()).unwrap_or_default();
-                Some(cx.numbers.subject(Subject::Once { quantity: Quantity::Result { module, place } }))
+                let quantity = Quantity::Result { module, place: place(result, cx.source) };
+                Some(cx.numbers.subject(Subject::Once { quantity }))
             });
             let Some(subject) = *subject else { continue };
             let at = Frame { time: result.time, ..*frame };

@@ -27,7 +27,7 @@ pub(super) struct Setting {
 }
 
 /// Backwards and steps so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
     backwards: u32,
     steps: u32,

@@ -29,7 +29,7 @@ pub const KIND: Kind = Kind {
 const NEEDS: Needs = Needs {
     calls: CRITICAL.and(Roles::of(&[Role::User, Role::LoaderIter, Role::LoaderNext])),
     variables: &[
-        States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
+        States::LOSSES,
         States { attribute: Attribute::Value, of: &[VariableKind::Hyperparameter], at: &[] },
         States::HOLDERS,
     ],

@@ -16,6 +16,7 @@ use crate::relation::needs::Needs;
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
+use crate::relation::support::results::{MOST_RESULTS, place};
 use crate::relation::support::tensor::Described;
 use crate::scene::{Frame, Scene, TraceEvent};
 use crate::situation::{Feature, Fields, NOTHING};
@@ -39,9 +40,6 @@ const NEEDS: Needs = Needs {
 };
 
 const TOLD: Told = Told { entries: Roles::of(&[Role::ModuleCall]), ..Told::NOTHING };
-
-/// Results of one call that are looked at.
-const MOST_RESULTS: usize = 8;
 
 #[derive(Default)]
 struct Output {
@@ -105,8 +103,8 @@ impl Output {
             let Some(described) = Described::of(result, cx.source).filter(Described::is_float) else {
                 continue;
             };
-            let place = cx.source.entry(result.name).map(|entry| entry.text.clone()).unwrap_or_default();
-            let subject = Subject::Result { module: module.clone(), place, under: under.clone() };
+            let (module, place) = (module.clone(), place(result, cx.source));
+            let subject = Subject::Result { module, place, under: under.clone() };
             let mut outcomes = Vec::new();
             // What a module inside computes in is only of interest where it is that of autocast.
             if outermost || under.as_ref().is_some_and(|under| is_of(under, described.dtype)) {

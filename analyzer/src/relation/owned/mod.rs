@@ -56,11 +56,7 @@ const NEEDS: Needs = Needs {
             of: &[VariableKind::Parameter, VariableKind::Unreached],
             at: &[],
         },
-        States {
-            attribute: Attribute::Storage,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
+        States::STORAGES,
         States { attribute: Attribute::Training, of: &[VariableKind::Mode], at: &[] },
     ],
     ..Needs::NOTHING

@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::needs::{Needs, Point, States};
+use crate::relation::needs::{Needs, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
 use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
@@ -31,16 +31,7 @@ pub const KIND: Kind = Kind {
 
 const NEEDS: Needs = Needs {
     calls: Roles::of(&[Role::Backward, Role::OptimizerStep, Role::ScalerStep]),
-    variables: &[
-        States { attribute: Attribute::Value, of: &[VariableKind::Loss], at: &[] },
-        States::GRADIENTS,
-        States {
-            attribute: Attribute::Data,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[Point::Return(Role::OptimizerStep)],
-        },
-        States::HOLDERS,
-    ],
+    variables: &[States::LOSSES, States::GRADIENTS, States::AFTER_STEPS, States::HOLDERS],
     ..Needs::NOTHING
 };
 

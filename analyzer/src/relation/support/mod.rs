@@ -4,6 +4,7 @@ pub mod by_call;
 pub mod loss;
 pub mod norm;
 pub mod open;
+pub mod results;
 pub mod sequence;
 pub mod steps;
 pub mod storages;

@@ -40,11 +40,7 @@ const NEEDS: Needs = Needs {
             of: &[VariableKind::Parameter, VariableKind::Unreached],
             at: &[Point::Return(Role::ClipGrad)],
         },
-        States {
-            attribute: Attribute::Storage,
-            of: &[VariableKind::Parameter, VariableKind::Unreached],
-            at: &[],
-        },
+        States::STORAGES,
         States::HOLDERS,
     ],
     ..Needs::NOTHING
