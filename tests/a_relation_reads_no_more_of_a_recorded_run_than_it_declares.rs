@@ -8,6 +8,7 @@ mod windows;
 use narrow::{Narrow, complete};
 use traincheck_analyzer::relation::claim::RelationName;
 use traincheck_analyzer::relation::kind;
+use traincheck_analyzer::relation::listener::Listeners;
 use traincheck_analyzer::run_source::{Progress, RunSource};
 use traincheck_schema::run::Run;
 use traincheck_tests::{finish, folder, pipeline, preloaded};
@@ -27,10 +28,13 @@ fn of_a_classifier_with_workers_and_of_two_models_that_take_turns() {
         for process in &run.processes {
             for &relation in RelationName::ALL {
                 let progress = Progress::default();
-                let whole = windows(relation, &mut RunSource::new(process, &progress));
+                let whole =
+                    windows(Listeners::new(&[kind(relation)]), &mut RunSource::new(process, &progress));
                 let needs = complete(&kind(relation).needs);
-                let narrow =
-                    windows(relation, &mut Narrow::new(&mut RunSource::new(process, &progress), &needs));
+                let narrow = windows(
+                    Listeners::new(&[kind(relation)]),
+                    &mut Narrow::new(&mut RunSource::new(process, &progress), &needs),
+                );
                 let differs = whole.iter().zip(&narrow).find(|(whole, narrow)| whole != narrow);
                 assert_eq!(differs, None, "{} of {name}", relation.word());
                 assert_eq!(whole.len(), narrow.len(), "{} of {name}", relation.word());

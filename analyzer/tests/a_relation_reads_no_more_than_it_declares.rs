@@ -11,12 +11,13 @@ use support::narrow::{Narrow, complete};
 use support::references;
 use support::scripts::{Error, NAMES, Order, Schedule, Script, Style, gan};
 use support::torch::Torch;
-use support::windows::{windows, windows_told_everything};
+use support::windows::windows;
 use support::{Passed, Value};
 use traincheck_analyzer::call::roles::Roles;
 use traincheck_analyzer::infer::{Verdict, learn};
 use traincheck_analyzer::relation::claim::{Claim, RelationName};
 use traincheck_analyzer::relation::kind;
+use traincheck_analyzer::relation::listener::Listeners;
 use traincheck_analyzer::relation::needs::{EVERY_RELATION, Needs, States};
 use traincheck_analyzer::situation::{Feature, Fields};
 use traincheck_analyzer::source::MemoryTrace;
@@ -256,7 +257,7 @@ fn compares(t: &mut Torch) {
 
 /// What one relation says of a trace of which only `needs` are left.
 fn narrowed(relation: RelationName, needs: &Needs, trace: &MemoryTrace) -> Vec<String> {
-    windows(relation, &mut Narrow::new(&mut trace.source(), needs))
+    windows(Listeners::new(&[kind(relation)]), &mut Narrow::new(&mut trace.source(), needs))
 }
 
 /// What a relation needs, with what every one does.
@@ -270,7 +271,7 @@ fn what_it_declares_is_enough() {
     let mut problems = Vec::new();
     for (number, trace) in traces().iter().enumerate() {
         for &relation in RelationName::ALL {
-            let whole = windows(relation, &mut trace.source());
+            let whole = windows(Listeners::new(&[kind(relation)]), &mut trace.source());
             let narrow = narrowed(relation, &needs(relation), trace);
             *counts.entry(relation).or_default() += whole.len();
             if whole != narrow {
@@ -297,7 +298,8 @@ fn what_it_does_not_declare_it_does_not_get() {
     let content = [RelationName::Mode];
     for &relation in RelationName::ALL.iter().filter(|relation| !content.contains(relation)) {
         let differs = traces.iter().any(|trace| {
-            windows(relation, &mut trace.source()) != narrowed(relation, &complete(&Needs::NOTHING), trace)
+            windows(Listeners::new(&[kind(relation)]), &mut trace.source())
+                != narrowed(relation, &complete(&Needs::NOTHING), trace)
         });
         assert!(differs, "{} needs nothing", relation.word());
     }
@@ -310,8 +312,12 @@ fn of_what_its_observer_is_not_told_it_makes_nothing() {
     for (number, trace) in traces().into_iter().chain(anything).enumerate() {
         for &relation in RelationName::ALL {
             let needs = needs(relation);
-            let told = windows(relation, &mut Narrow::new(&mut trace.source(), &needs));
-            let all = windows_told_everything(relation, &mut Narrow::new(&mut trace.source(), &needs));
+            let told =
+                windows(Listeners::new(&[kind(relation)]), &mut Narrow::new(&mut trace.source(), &needs));
+            let all = windows(
+                Listeners::of_everything(&[kind(relation)]),
+                &mut Narrow::new(&mut trace.source(), &needs),
+            );
             if told != all {
                 let first = told.iter().zip(&all).find(|(told, all)| told != all);
                 problems.push(format!(

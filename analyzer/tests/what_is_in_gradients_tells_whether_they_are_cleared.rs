@@ -4,6 +4,8 @@ mod support;
 use support::windows::windows;
 use support::{Recorder, Value};
 use traincheck_analyzer::relation::claim::RelationName;
+use traincheck_analyzer::relation::kind;
+use traincheck_analyzer::relation::listener::Listeners;
 use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
 const STEP: &str = "torch.optim.SGD.step";
@@ -113,7 +115,7 @@ fn said(looks: bool, iteration: impl Fn(&mut Program)) -> [usize; 3] {
         iteration(&mut program);
     }
     let trace = program.record.finish(97, None);
-    let windows = windows(RelationName::Cover, &mut trace.source());
+    let windows = windows(Listeners::new(&[kind(RelationName::Cover)]), &mut trace.source());
     let mut said = [0; 3];
     for window in windows.iter().filter(|window| window.contains("(Steps)")) {
         let cleared = window.contains("Cleared");

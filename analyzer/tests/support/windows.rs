@@ -1,8 +1,6 @@
-//! The windows that a relation makes of a trace, in words.
+//! The windows that observers make of a trace, in words.
 
 use traincheck_analyzer::engine;
-use traincheck_analyzer::relation::claim::RelationName;
-use traincheck_analyzer::relation::kind;
 use traincheck_analyzer::relation::listener::Listeners;
 use traincheck_analyzer::relation::numbers::{Numbers, SubjectId};
 use traincheck_analyzer::relation::sink::{Sink, Window};
@@ -54,17 +52,8 @@ impl Sink for Writer {
     }
 }
 
-/// Those of one relation.
-pub fn windows(relation: RelationName, source: &mut dyn Source) -> Vec<String> {
-    windows_of(Listeners::new(&[kind(relation)]), source)
-}
-
-/// The same if its observer is told of everything.
-pub fn windows_told_everything(relation: RelationName, source: &mut dyn Source) -> Vec<String> {
-    windows_of(Listeners::of_everything(&[kind(relation)]), source)
-}
-
-fn windows_of(observers: Listeners, source: &mut dyn Source) -> Vec<String> {
+/// Those that these observers make.
+pub fn windows(observers: Listeners, source: &mut dyn Source) -> Vec<String> {
     let (mut numbers, mut writer) = (Numbers::default(), Writer::default());
     engine::tell(source, observers, &mut numbers, &mut writer);
     writer.0
