@@ -11,9 +11,15 @@ use traincheck_schema::record::{Attribute, Direction, ObjectKind, Role, Variable
 const AUTOCAST: &str = "autocast(cpu, bfloat16) matmul=high";
 
 fn training(seed: u64, iterations: u32, each: impl Fn(&mut Torch, u32)) -> MemoryTrace {
+    at_rate(0.1, seed, iterations, each)
+}
+
+/// With another learning rate.
+fn at_rate(rate: f64, seed: u64, iterations: u32, each: impl Fn(&mut Torch, u32)) -> MemoryTrace {
     let mut torch = Torch::new(seed);
     let model: Model = torch.model("Net", &["body.weight", "head.weight"]);
     let optimizer: Optimizer = torch.optimizer("AdamW", &[model]);
+    torch.set_lr(optimizer, rate);
     for iteration in 1..=iterations {
         torch.zero_grad(optimizer);
         torch.forward(model, 10);
@@ -154,6 +160,9 @@ fn results_that_are_once_far_beyond_all_others_are_found() {
     };
     assert_eq!(found(reference, once(1e20)), ["results-far-from-others"]);
     assert!(found(reference, once(100.0)).is_empty());
+    // In another setting they may be of another size.
+    let invariants = learn(&[training(1, 12, reference), training(2, 12, reference)]);
+    assert!(alarms(&invariants, &at_rate(0.5, 3, 9, once(1e20))).is_empty());
 }
 
 /// An outermost call of a module with so many rows.

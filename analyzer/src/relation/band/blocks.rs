@@ -75,7 +75,7 @@ impl Blocks {
         self.scattered |= scattered;
         self.highest = self.highest.max(size);
         let [each, beginning] = *self.subjects.get_or_insert_with(|| {
-            let (quantity, setting) = (&self.quantity, setting.text(self.since, cx.scene));
+            let (quantity, setting) = (&self.quantity, setting.text_since(self.since, cx.scene));
             let each = Subject::Each { quantity: quantity.clone(), setting: setting.clone() };
             let beginning = Subject::Beginning { quantity: quantity.clone(), setting };
             [cx.numbers.subject(each), cx.numbers.subject(beginning)]

@@ -21,6 +21,8 @@ pub enum Subject {
     Once {
         /// Which.
         quantity: Quantity,
+        /// In what setting, in words.
+        setting: String,
     },
     /// The higher of the first two of these, once.
     Beginning {
@@ -97,7 +99,7 @@ impl Holds for Outcome {
 impl Says for Claim {
     fn text(&self) -> String {
         let (Subject::Each { quantity, .. }
-        | Subject::Once { quantity }
+        | Subject::Once { quantity, .. }
         | Subject::Beginning { quantity, .. }) = &self.subject;
         let quantity = match quantity {
             Quantity::Loss { name } => format!("`{name}`"),
@@ -117,7 +119,9 @@ impl Says for Claim {
             Subject::Each { setting, .. } => format!(
                 "over every eight training iterations, the median of {quantity} is at most {number} ({setting})"
             ),
-            Subject::Once { .. } => format!("whenever it is looked at, {quantity} is at most {number}"),
+            Subject::Once { setting, .. } => {
+                format!("whenever it is looked at, {quantity} is at most {number} ({setting})")
+            }
             Subject::Beginning { setting, .. } => format!(
                 "in the first 16 training iterations, the median over eight of {quantity} reaches {number} ({setting})"
             ),

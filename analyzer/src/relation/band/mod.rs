@@ -129,7 +129,7 @@ impl Observer for Band {
                 _ => {}
             },
             TraceEvent::Given(frame, arguments) => self.setting.given(frame, arguments, cx),
-            TraceEvent::Gave(frame, results) => self.results.gave(frame, results, cx),
+            TraceEvent::Gave(frame, results) => self.results.gave(frame, results, &self.setting, cx),
             _ => {}
         }
     }

@@ -63,8 +63,23 @@ impl Setting {
         Pace { backwards: self.backwards, steps: scene.steps_of(0) }
     }
 
+    /// In words, without a pace; `None`: nothing has stepped so far.
+    pub(super) fn text(&self, scene: &Scene) -> Option<String> {
+        (self.elements > 0).then(|| self.words(None, scene))
+    }
+
     /// In words, with the pace since some moment.
-    pub(super) fn text(&self, since: Pace, scene: &Scene) -> String {
+    pub(super) fn text_since(&self, since: Pace, scene: &Scene) -> String {
+        let backwards = self.backwards.wrapping_sub(since.backwards);
+        let steps = scene.steps_of(0).saturating_sub(since.steps);
+        // A few more or less of either, at the ends of a block, make no other pace.
+        let pace = (f64::from(backwards) / f64::from(steps)).log2().round();
+        let pace =
+            if pace.is_finite() { format!("2^{} backwards a step", pace as i32) } else { "no steps".into() };
+        self.words(Some(pace), scene)
+    }
+
+    fn words(&self, pace: Option<String>, scene: &Scene) -> String {
         let mut hash = Xxh3::new();
         for (&id, value) in &self.hyperparameters {
             hash.update(scene.variables.get(id).name.as_bytes());
@@ -72,12 +87,9 @@ impl Setting {
         }
         let rows =
             self.rows.map_or_else(|| "batches of unknown size".into(), |rows| format!("batches of {rows}"));
-        let backwards = self.backwards.wrapping_sub(since.backwards);
-        let steps = scene.steps_of(0).saturating_sub(since.steps);
-        // A few more or less of either, at the ends of a block, make no other pace.
-        let pace = (f64::from(backwards) / f64::from(steps)).log2().round();
-        let pace =
-            if pace.is_finite() { format!("2^{} backwards a step", pace as i32) } else { "no steps".into() };
-        format!("{rows}, {} elements, {pace}, hyperparameters {:08x}", self.elements, hash.digest() as u32)
+        let elements = format!("{} elements", self.elements);
+        let hyperparameters = format!("hyperparameters {:08x}", hash.digest() as u32);
+        let parts: Vec<String> = [rows, elements].into_iter().chain(pace).chain([hyperparameters]).collect();
+        parts.join(", ")
     }
 }
