@@ -1,5 +1,7 @@
 //! One pass over the records of one process: moves the scene on and lets the relations observe what happens.
 
+use std::sync::Arc;
+
 use traincheck_schema::record::{
     Argument, Direction, Event, EventKind, ObjectKind, Role, State, flags, look,
 };
@@ -68,59 +70,133 @@ pub fn tell(
     numbers: &mut Numbers,
     sink: &mut dyn Sink,
 ) -> Passed {
-    let mut engine = Engine {
-        scene: Scene::default(),
-        observers,
-        numbers,
-        sink,
-        passed: Passed::default(),
-        open_damage: 0,
-        has_lost: false,
-        unnamed: Unnamed::default(),
-    };
-    while let Some(batch) = source.next_batch() {
-        match batch {
-            Ok(batch) => {
-                // What lies behind damage may be the rest of a block of which a part is missing.
-                let lossy = batch.lost > 0 || batch.before > 0 || engine.is_after_damage();
-                engine.passed.lost += batch.lost;
-                engine.has_lost |= lossy;
-                engine.scene.lossy = lossy;
-                engine.batch(&batch, source);
-                if lossy {
-                    engine.scene.losses += 1;
-                    engine.scene.lossy = false;
-                }
-                engine.close_damage();
-            }
-            Err(what) => {
-                engine.scene.losses += 1;
-                engine.passed.damage.push(Damage::new(what, engine.passed.iterations));
-            }
-        }
-    }
-    engine.finish(source);
-    engine.passed.damage.extend(engine.unnamed.damage());
-    engine.passed.end = source.end();
-    if let Some(why) = &engine.passed.end.stopped {
-        let what = format!("the recording was stopped while the job went on: {why}");
-        let end = Damage::new(what, engine.passed.iterations);
-        engine.passed.damage.push(end);
-    }
-    engine.passed
+    let mut course = Course::new(observers);
+    while course.advance(source, numbers, sink).is_some() {}
+    course.passed
 }
 
-struct Engine<'a> {
+/// A pass that is under way.
+pub struct Course {
     scene: Scene,
     observers: Listeners,
-    numbers: &'a mut Numbers,
-    sink: &'a mut dyn Sink,
     passed: Passed,
     /// How many of `passed.damage` have come to an end.
     open_damage: usize,
     /// Whether anything is missing so far.
     has_lost: bool,
     unnamed: Unnamed,
+    /// The records that are being gone over.
+    batch: Arc<Batch>,
+    /// The first of them that were not told; `None`: all were.
+    next: Option<Next>,
+    has_ended: bool,
+}
+
+/// Positions in a [`Batch`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Next {
+    event: usize,
+    state: usize,
+    argument: usize,
+}
+
+impl Course {
+    /// At the beginning.
+    pub fn new(observers: Listeners) -> Course {
+        Course {
+            scene: Scene::default(),
+            observers,
+            passed: Passed::default(),
+            open_damage: 0,
+            has_lost: false,
+            unnamed: Unnamed::default(),
+            batch: Arc::default(),
+            next: None,
+            has_ended: false,
+        }
+    }
+
+    /// The process at this moment.
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    /// What was read so far.
+    pub fn passed(&self) -> &Passed {
+        &self.passed
+    }
+
+    /// Goes on to the end of the next look, at a moment at which the scene is as it was found; `None`: there is no more.
+    pub fn advance(
+        &mut self,
+        source: &mut dyn Source,
+        numbers: &mut Numbers,
+        sink: &mut dyn Sink,
+    ) -> Option<Look> {
+        while !self.has_ended {
+            let looked = Engine { course: self, numbers, sink }.batch(source);
+            if looked.is_some() {
+                return looked;
+            }
+            self.end_batch();
+            match source.next_batch() {
+                Some(Ok(batch)) => self.begin_batch(batch),
+                Some(Err(what)) => {
+                    self.scene.losses += 1;
+                    self.passed.damage.push(Damage::new(what, self.passed.iterations));
+                }
+                None => {
+                    Engine { course: self, numbers, sink }.finish(source);
+                    self.end(source.end());
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether nothing was read since damage was met.
+    fn is_after_damage(&self) -> bool {
+        self.open_damage < self.passed.damage.len()
+    }
+
+    fn begin_batch(&mut self, batch: Arc<Batch>) {
+        // What lies behind damage may be the rest of a block of which a part is missing.
+        self.scene.lossy = batch.lost > 0 || batch.before > 0 || self.is_after_damage();
+        self.passed.lost += batch.lost;
+        self.has_lost |= self.scene.lossy;
+        (self.batch, self.next) = (batch, Some(Next::default()));
+    }
+
+    fn end_batch(&mut self) {
+        if self.next.take().is_none() {
+            return;
+        }
+        self.passed.records += (self.batch.events.len() + self.batch.states.len()) as u64;
+        if std::mem::take(&mut self.scene.lossy) {
+            self.scene.losses += 1;
+        }
+        // What followed damage was read, and gave no verdict: behind it the trace is whole again.
+        let until = self.passed.iterations;
+        self.passed.damage[self.open_damage..].iter_mut().for_each(|damage| damage.until = Some(until));
+        self.open_damage = self.passed.damage.len();
+    }
+
+    fn end(&mut self, end: End) {
+        self.has_ended = true;
+        self.passed.damage.extend(self.unnamed.damage());
+        if let Some(why) = &end.stopped {
+            let what = format!("the recording was stopped while the job went on: {why}");
+            self.passed.damage.push(Damage::new(what, self.passed.iterations));
+        }
+        self.passed.end = end;
+    }
+}
+
+/// A course that goes on, and what it needs for that.
+struct Engine<'a> {
+    course: &'a mut Course,
+    numbers: &'a mut Numbers,
+    sink: &'a mut dyn Sink,
 }
 
 /// Records that name what damage has taken from the dictionary.
@@ -140,43 +216,34 @@ impl Unnamed {
 }
 
 impl Engine<'_> {
-    /// Whether nothing was read since damage was met.
-    fn is_after_damage(&self) -> bool {
-        self.open_damage < self.passed.damage.len()
-    }
-
-    /// What follows damage was read, and gave no verdict: behind it the trace is whole again.
-    fn close_damage(&mut self) {
-        let until = self.passed.iterations;
-        self.passed.damage[self.open_damage..].iter_mut().for_each(|damage| damage.until = Some(until));
-        self.open_damage = self.passed.damage.len();
-    }
-
     /// A record that names what is not in the dictionary, although names were lost, may be anything: it is as if it was
     /// lost itself.
     fn check_named(&mut self, ids: &[u32], iteration: u32, source: &dyn Source) {
-        if self.passed.damage.is_empty() || ids.iter().all(|&id| id == 0 || source.entry(id).is_some()) {
+        if self.course.passed.damage.is_empty() || ids.iter().all(|&id| id == 0 || source.entry(id).is_some())
+        {
             return;
         }
-        if self.unnamed.count == 0 {
-            self.unnamed.first = iteration;
+        if self.course.unnamed.count == 0 {
+            self.course.unnamed.first = iteration;
         }
-        self.unnamed.count += 1;
-        self.unnamed.last = iteration;
-        self.scene.losses += 1;
+        self.course.unnamed.count += 1;
+        self.course.unnamed.last = iteration;
+        self.course.scene.losses += 1;
     }
 
     fn observe(&mut self, event: &TraceEvent<'_>, source: &dyn Source) {
-        let mut cx = Context { scene: &self.scene, numbers: self.numbers, sink: self.sink, source };
-        self.observers.tell(event, &mut cx);
+        let mut cx = Context { scene: &self.course.scene, numbers: self.numbers, sink: self.sink, source };
+        self.course.observers.tell(event, &mut cx);
     }
 
-    /// Merges the streams of a batch. The states of a look come after its event and before anything that happened
-    /// later in its thread; so do the arguments of a call after its entry, and its results after its return.
-    fn batch(&mut self, batch: &Batch, source: &dyn Source) {
-        let Batch { events, states, arguments, .. } = batch;
-        let (mut next_state, mut next_argument) = (0, 0);
-        for event in events {
+    /// Merges the streams of a batch, up to the end of a look, which is given back. The states of a look come after its
+    /// event and before anything that happened later in its thread; so do the arguments of a call after its entry, and its
+    /// results after its return.
+    fn batch(&mut self, source: &dyn Source) -> Option<Look> {
+        let batch = self.course.batch.clone();
+        let Batch { events, states, arguments, .. } = &*batch;
+        let Next { event: first, state: mut next_state, argument: mut next_argument } = self.course.next?;
+        for (number, event) in events.iter().enumerate().skip(first) {
             while let Some(argument) = arguments.get(next_argument)
                 && (argument.time < event.time || argument.time == event.time && argument.call != event.call)
             {
@@ -189,6 +256,10 @@ impl Engine<'_> {
                 self.state(state, source);
                 next_state += 1;
             }
+            if let Some(look) = self.looked(event, source) {
+                self.course.next = Some(Next { event: number, state: next_state, argument: next_argument });
+                return Some(look);
+            }
             self.event(event, source);
         }
         for argument in &arguments[next_argument..] {
@@ -197,12 +268,26 @@ impl Engine<'_> {
         for state in &states[next_state..] {
             self.state(state, source);
         }
-        self.passed.records += (events.len() + states.len()) as u64;
+        None
+    }
+
+    /// Ends the look that was going on in the thread of an event that comes.
+    fn looked(&mut self, event: &Event, source: &dyn Source) -> Option<Look> {
+        let thread = self.course.scene.thread(event.thread);
+        thread.look?;
+        if !thread.values.is_empty() {
+            self.values(event.thread, source);
+        }
+        let look = self.course.scene.thread(event.thread).look.take()?;
+        self.course.scene.now = (event.iteration, event.step);
+        self.observe(&TraceEvent::Looked(&look), source);
+        Some(look)
     }
 
     /// Whether the look that a state is of has begun.
     fn belongs(&self, state: &State) -> bool {
-        self.scene
+        self.course
+            .scene
             .threads
             .get(usize::from(state.thread))
             .and_then(|thread| thread.look.as_ref())
@@ -212,26 +297,26 @@ impl Engine<'_> {
     /// Values of one end of a call come one after the other: they are told together, before anything else happens.
     fn argument(&mut self, argument: &Argument, source: &dyn Source) {
         self.check_named(&[argument.name, argument.text, argument.object], argument.iteration, source);
-        let values = &self.scene.thread(argument.thread).values;
+        let values = &self.course.scene.thread(argument.thread).values;
         if values
             .last()
             .is_some_and(|last| (last.call, last.direction) != (argument.call, argument.direction))
         {
             self.values(argument.thread, source);
         }
-        let values = &mut self.scene.thread(argument.thread).values;
+        let values = &mut self.course.scene.thread(argument.thread).values;
         if values.len() < MAX_VALUES {
             values.push(*argument);
         }
     }
 
     fn values(&mut self, thread: u16, source: &dyn Source) {
-        let mut values = std::mem::take(&mut self.scene.thread(thread).values);
+        let mut values = std::mem::take(&mut self.course.scene.thread(thread).values);
         if let Some(first) = values.first()
-            && let Some(frame) = self.scene.thread(thread).find(first.call).copied()
+            && let Some(frame) = self.course.scene.thread(thread).find(first.call).copied()
         {
             for value in values.iter().filter(|value| value.object != 0) {
-                self.scene.resolved.object(value.object, source);
+                self.course.scene.resolved.object(value.object, source);
             }
             match Direction::try_from(first.direction) {
                 Ok(Direction::Argument) => self.observe(&TraceEvent::Given(&frame, &values), source),
@@ -240,12 +325,12 @@ impl Engine<'_> {
             }
         }
         values.clear();
-        self.scene.thread(thread).values = values;
+        self.course.scene.thread(thread).values = values;
     }
 
     fn state(&mut self, state: &State, source: &dyn Source) {
         self.check_named(&[state.variable, state.text], state.iteration, source);
-        let scene = &mut self.scene;
+        let scene = &mut self.course.scene;
         let change = scene.variables.take(state, source, &mut scene.resolved);
         let look = scene.thread(state.thread).look.filter(|look| look.call == state.call);
         let Some(change) = change else {
@@ -259,15 +344,12 @@ impl Engine<'_> {
 
     fn event(&mut self, event: &Event, source: &dyn Source) {
         let Ok(kind) = EventKind::try_from(event.kind) else { return };
-        self.passed.iterations = self.passed.iterations.max(event.iteration);
-        self.passed.steps = self.passed.steps.max(event.step);
-        self.scene.now = (event.iteration, event.step);
+        self.course.passed.iterations = self.course.passed.iterations.max(event.iteration);
+        self.course.passed.steps = self.course.passed.steps.max(event.step);
+        self.course.scene.now = (event.iteration, event.step);
         self.check_named(&[event.name, event.object, event.site, event.context], event.iteration, source);
-        if !self.scene.thread(event.thread).values.is_empty() {
+        if !self.course.scene.thread(event.thread).values.is_empty() {
             self.values(event.thread, source);
-        }
-        if let Some(look) = self.scene.thread(event.thread).look.take() {
-            self.observe(&TraceEvent::Looked(&look), source);
         }
         match kind {
             EventKind::Enter => self.enter(event, source),
@@ -275,7 +357,7 @@ impl Engine<'_> {
             EventKind::Iteration => self.iteration(event, source),
             EventKind::Look => self.look(event, source),
             EventKind::Created => {
-                self.scene.resolved.object(event.object, source);
+                self.course.scene.resolved.object(event.object, source);
                 self.observe(&TraceEvent::Created(event.object, event.value as u32, event.time), source);
             }
             EventKind::Thinned => {
@@ -283,32 +365,32 @@ impl Engine<'_> {
                 self.sink.thinned(&self.numbers.calls.get(target.plain).function);
                 if target.role == Role::User {
                     // Its callees now appear one level higher: what is open there mixes both.
-                    self.scene.losses += 1;
+                    self.course.scene.losses += 1;
                 }
             }
             EventKind::HookOff => {
                 let why = source.entry(event.name).map_or("a hook is off", |entry| entry.text.as_str());
-                self.passed.hooks_off.push(why.to_owned());
-                self.scene.fills_lost |= why.starts_with(INITIALISATION);
+                self.course.passed.hooks_off.push(why.to_owned());
+                self.course.scene.fills_lost |= why.starts_with(INITIALISATION);
                 if event.value != 0 {
                     self.gap(source);
-                    self.scene.gaps += 1;
+                    self.course.scene.gaps += 1;
                 }
             }
             EventKind::Suspend => self.suspend(event, source),
             EventKind::Resume => self.resume(event, source),
             EventKind::Paused => {
                 self.gap(source);
-                self.scene.gaps += 1;
+                self.course.scene.gaps += 1;
             }
             EventKind::Resumed => {
                 self.gap(source);
-                self.scene.gaps = self.scene.gaps.saturating_sub(1);
+                self.course.scene.gaps = self.course.scene.gaps.saturating_sub(1);
             }
             EventKind::LooksSpaced => self.gap(source),
             EventKind::OpEnter => {
-                let scaling = self.scene.inside(event.thread, Role::ScalerScale);
-                self.scene.roots.op(event, scaling, source);
+                let scaling = self.course.scene.inside(event.thread, Role::ScalerScale);
+                self.course.scene.roots.op(event, scaling, source);
             }
             EventKind::Filled => self.observe(&TraceEvent::Filled(event), source),
             EventKind::Stage | EventKind::OpExit => {}
@@ -318,55 +400,55 @@ impl Engine<'_> {
     /// Something begins or ends to go unseen: windows that are open are cut, as by a loss.
     fn gap(&mut self, source: &dyn Source) {
         self.end_iteration(Some(Cut::Loss), source);
-        self.scene.losses += 1;
+        self.course.scene.losses += 1;
     }
 
     fn target(&mut self, event: &Event, source: &dyn Source) -> Target {
-        self.scene.resolved.target(event.name, event.object, source, &mut self.numbers.calls)
+        self.course.scene.resolved.target(event.name, event.object, source, &mut self.numbers.calls)
     }
 
     fn enter(&mut self, event: &Event, source: &dyn Source) {
         self.unwind_to_parent(event, source);
         let target = self.target(event, source);
-        let frame = self.scene.frame(event, target);
-        let frame = self.scene.thread(event.thread).push(frame);
+        let frame = self.course.scene.frame(event, target);
+        let frame = self.course.scene.thread(event.thread).push(frame);
         self.note(&frame, source);
         self.observe(&TraceEvent::Enter(&frame), source);
     }
 
     fn unwind_to_parent(&mut self, event: &Event, source: &dyn Source) {
-        let top = self.scene.thread(event.thread).stack.last().map_or(0, |frame| frame.call);
+        let top = self.course.scene.thread(event.thread).stack.last().map_or(0, |frame| frame.call);
         if top == event.parent {
             return;
         }
-        let has_lost = self.has_lost || !self.passed.damage.is_empty();
-        if has_lost && event.parent != 0 && !self.scene.thread(event.thread).is_open(event.parent) {
+        let has_lost = self.course.has_lost || !self.course.passed.damage.is_empty();
+        if has_lost && event.parent != 0 && !self.course.scene.thread(event.thread).is_open(event.parent) {
             // Its entry was lost, and maybe the returns of calls that now seem to be open: what lies at which level is not
             // known, and no window that reaches over here is whole.
-            self.scene.losses += 1;
+            self.course.scene.losses += 1;
         }
         self.unwind_to(event.thread, event.parent, source);
     }
 
     /// A generator's call leaves the stack, but is not over.
     fn suspend(&mut self, event: &Event, source: &dyn Source) {
-        if !self.scene.thread(event.thread).is_open(event.call) {
+        if !self.course.scene.thread(event.thread).is_open(event.call) {
             return;
         }
         self.unwind_to(event.thread, event.call, source);
-        let Some(frame) = self.scene.thread(event.thread).stack.last().copied() else { return };
+        let Some(frame) = self.course.scene.thread(event.thread).stack.last().copied() else { return };
         self.observe(&TraceEvent::Suspend(&frame), source);
-        self.scene.thread(event.thread).pop();
-        let depth = self.scene.thread(event.thread).stack.len();
-        if let Some(iteration) = &mut self.scene.iteration
+        self.course.scene.thread(event.thread).pop();
+        let depth = self.course.scene.thread(event.thread).stack.len();
+        if let Some(iteration) = &mut self.course.scene.iteration
             && iteration.frame.thread == event.thread
         {
             // What the generator began may be gone on with outside of it.
             iteration.depth = iteration.depth.min(depth);
         }
-        self.scene.suspended.insert(frame.call, frame);
-        if self.scene.suspended.len() > MAX_SUSPENDED
-            && let Some((_, oldest)) = self.scene.suspended.pop_first()
+        self.course.scene.suspended.insert(frame.call, frame);
+        if self.course.scene.suspended.len() > MAX_SUSPENDED
+            && let Some((_, oldest)) = self.course.scene.suspended.pop_first()
         {
             self.abandon(oldest, Cut::Unclear, source);
         }
@@ -374,27 +456,27 @@ impl Engine<'_> {
 
     fn resume(&mut self, event: &Event, source: &dyn Source) {
         self.unwind_to_parent(event, source);
-        if let Some(frame) = self.scene.suspended.remove(&event.call) {
+        if let Some(frame) = self.course.scene.suspended.remove(&event.call) {
             self.put_back(Frame { thread: event.thread, ..frame }, source);
         }
     }
 
     fn put_back(&mut self, frame: Frame, source: &dyn Source) {
-        self.scene.thread(frame.thread).push_again(frame);
+        self.course.scene.thread(frame.thread).push_again(frame);
         self.observe(&TraceEvent::Resume(&frame), source);
     }
 
     /// Leaves a call that was suspended and will not be resumed. It is none of the calls that run.
     fn abandon(&mut self, frame: Frame, cut: Cut, source: &dyn Source) {
-        let iteration = self.scene.iteration.take();
+        let iteration = self.course.scene.iteration.take();
         self.put_back(frame, source);
         self.leave(frame.thread, Some(cut), source);
-        self.scene.iteration = iteration;
+        self.course.scene.iteration = iteration;
     }
 
     /// Keeps track of what ran and stepped.
     fn note(&mut self, frame: &Frame, source: &dyn Source) {
-        let scene = &mut self.scene;
+        let scene = &mut self.course.scene;
         if frame.flags & flags::IN_INIT != 0 {
             return;
         }
@@ -428,7 +510,7 @@ impl Engine<'_> {
                     let steps = around.iter().filter(|frame| frame.target.role == Role::OptimizerStep);
                     scene.closures.extend(steps.map(|step| step.object));
                 }
-                self.passed.backward = true;
+                self.course.passed.backward = true;
                 if let Some(iteration) = iteration {
                     iteration.backward = true;
                 }
@@ -458,11 +540,11 @@ impl Engine<'_> {
     }
 
     fn exit(&mut self, event: &Event, source: &dyn Source) {
-        if let Some(frame) = self.scene.suspended.remove(&event.call) {
+        if let Some(frame) = self.course.scene.suspended.remove(&event.call) {
             // That it was resumed has been lost.
             return self.abandon(frame, Cut::Loss, source);
         }
-        if !self.scene.thread(event.thread).is_open(event.call) {
+        if !self.course.scene.thread(event.thread).is_open(event.call) {
             return;
         }
         self.unwind_to(event.thread, event.call, source);
@@ -472,21 +554,21 @@ impl Engine<'_> {
 
     /// Leaves calls whose return was not recorded, until `call` is the top. If it is not there, only 0 unwinds.
     fn unwind_to(&mut self, thread: u16, call: u64, source: &dyn Source) {
-        let stack = &self.scene.thread(thread).stack;
+        let stack = &self.course.scene.thread(thread).stack;
         let depth = match stack.iter().rposition(|frame| frame.call == call) {
             Some(at) => at + 1,
             None if call == 0 => 0,
             None => return,
         };
-        while self.scene.thread(thread).stack.len() > depth {
+        while self.course.scene.thread(thread).stack.len() > depth {
             self.leave(thread, Some(Cut::Loss), source);
         }
     }
 
     fn leave(&mut self, thread: u16, cut: Option<Cut>, source: &dyn Source) {
-        let Some(frame) = self.scene.thread(thread).stack.last().copied() else { return };
-        let depth = self.scene.threads[usize::from(thread)].stack.len();
-        if let Some(iteration) = &mut self.scene.iteration
+        let Some(frame) = self.course.scene.thread(thread).stack.last().copied() else { return };
+        let depth = self.course.scene.threads[usize::from(thread)].stack.len();
+        if let Some(iteration) = &mut self.course.scene.iteration
             && iteration.frame.thread == thread
             && iteration.depth >= depth
         {
@@ -499,19 +581,19 @@ impl Engine<'_> {
             }
         }
         if frame.target.role == Role::LoaderNext {
-            self.scene.passes.gave(&frame, cut == Some(Cut::Raised));
+            self.course.scene.passes.gave(&frame, cut == Some(Cut::Raised));
         }
-        let cut = cut.or_else(|| self.scene.lost_since(frame.losses));
+        let cut = cut.or_else(|| self.course.scene.lost_since(frame.losses));
         self.observe(&TraceEvent::Leave(&frame, cut), source);
-        self.scene.thread(thread).pop();
+        self.course.scene.thread(thread).pop();
     }
 
     fn iteration(&mut self, event: &Event, source: &dyn Source) {
         self.end_iteration(None, source);
         let target = Target { role: Role::Other, plain: 0, specific: None };
-        let mut frame = self.scene.frame(event, target);
+        let mut frame = self.course.scene.frame(event, target);
         frame.call = event.parent;
-        let depth = self.scene.thread(event.thread).stack.len();
+        let depth = self.course.scene.thread(event.thread).stack.len();
         let iteration = Iteration {
             number: event.iteration,
             frame,
@@ -523,25 +605,25 @@ impl Engine<'_> {
             evaluation_mode: false,
             stepped: Vec::new(),
         };
-        self.scene.iteration = Some(iteration.clone());
+        self.course.scene.iteration = Some(iteration.clone());
         self.observe(&TraceEvent::IterationBegan(&iteration), source);
     }
 
     fn end_iteration(&mut self, cut: Option<Cut>, source: &dyn Source) {
-        let Some(iteration) = self.scene.iteration.take() else { return };
-        let cut = cut.or_else(|| self.scene.lost_since(iteration.frame.losses));
+        let Some(iteration) = self.course.scene.iteration.take() else { return };
+        let cut = cut.or_else(|| self.course.scene.lost_since(iteration.frame.losses));
         self.observe(&TraceEvent::IterationEnded(&iteration, cut), source);
     }
 
     fn look(&mut self, event: &Event, source: &dyn Source) {
-        let frame = match self.scene.thread(event.thread).find(event.call) {
+        let frame = match self.course.scene.thread(event.thread).find(event.call) {
             Some(frame) => *frame,
             None => {
                 let target = self.target(event, source);
-                self.scene.frame(event, target)
+                self.course.scene.frame(event, target)
             }
         };
-        self.scene.thread(event.thread).look = Some(Look {
+        self.course.scene.thread(event.thread).look = Some(Look {
             frame,
             time: event.time,
             call: event.call,
@@ -552,22 +634,22 @@ impl Engine<'_> {
     }
 
     fn finish(&mut self, source: &dyn Source) {
-        for thread in 0..self.scene.threads.len() {
+        for thread in 0..self.course.scene.threads.len() {
             self.values(thread as u16, source);
-            if let Some(look) = self.scene.threads[thread].look.take() {
+            if let Some(look) = self.course.scene.threads[thread].look.take() {
                 self.observe(&TraceEvent::Looked(&look), source);
             }
         }
         self.end_iteration(Some(Cut::End), source);
-        while let Some((_, frame)) = self.scene.suspended.pop_first() {
+        while let Some((_, frame)) = self.course.scene.suspended.pop_first() {
             self.abandon(frame, Cut::End, source);
         }
-        for thread in 0..self.scene.threads.len() {
-            while !self.scene.threads[thread].stack.is_empty() {
+        for thread in 0..self.course.scene.threads.len() {
+            while !self.course.scene.threads[thread].stack.is_empty() {
                 self.leave(thread as u16, Some(Cut::End), source);
             }
         }
         self.observe(&TraceEvent::End, source);
-        self.sink.end(&self.scene, self.numbers);
+        self.sink.end(&self.course.scene, self.numbers);
     }
 }
