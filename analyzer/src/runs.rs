@@ -6,7 +6,6 @@ use std::thread;
 
 use rayon::prelude::*;
 use traincheck_schema::run::{Process, Run};
-use traincheck_schema::segment::{Frame, SegmentReader};
 
 use crate::check::{self, Checked, Tally};
 use crate::damage::Damage;
@@ -14,7 +13,9 @@ use crate::engine;
 use crate::evidence::RunEvidence;
 use crate::infer::{self, Reference};
 use crate::invariants::{Invariants, ReferenceRun};
+use crate::job::Member;
 use crate::program;
+use crate::ranks::{self, Ranks};
 use crate::relation::Part;
 use crate::run_source::{Progress, RunSource};
 
@@ -59,12 +60,7 @@ type Recording = (String, u32, u64, u64);
 
 /// Those of a run, as far as they can be told.
 fn recordings(run: &Run) -> Vec<Recording> {
-    let first = run.processes.iter().filter_map(|process| process.segments.first());
-    let header = |path: &PathBuf| match SegmentReader::open(path).ok()?.next_frame()? {
-        Ok(Frame::Header(header)) => Some(header),
-        _ => None,
-    };
-    let headers = first.filter_map(header).filter(|header| header.wall_ns != 0);
+    let headers = run.processes.iter().filter_map(ranks::header).filter(|header| header.wall_ns != 0);
     headers.map(|header| (header.host, header.pid, header.wall_ns, header.monotonic_ns)).collect()
 }
 
@@ -123,6 +119,8 @@ fn process_name(process: &Process) -> String {
     format!("{}-{}", process.host, process.pid)
 }
 
+/// Of a job with more ranks none is decoded ahead in a thread of its own.
+const MOST_AHEAD: usize = 16;
 /// More threads for each core only wait for one another.
 const MOST_FOR_A_CORE: usize = 4;
 
@@ -205,6 +203,10 @@ fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -
         evidence: RunEvidence::default(),
     };
     let mut damage = Vec::new();
+    if let Ranks::Job(ranks) = Ranks::of(run) {
+        let iterations = processes.iter().map(|(_, passed)| passed.iterations).max().unwrap_or(0);
+        reference.evidence.merge(infer::read_ranks(members(&ranks, progress), iterations));
+    }
     for (evidence, passed) in processes {
         reference.evidence.merge(evidence);
         reference.run.iterations = reference.run.iterations.max(passed.iterations.into());
@@ -215,7 +217,23 @@ fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -
     (reference, damage)
 }
 
-/// Checks a run, several processes at a time.
+/// All ranks of a job, to be gone over side by side.
+fn members(ranks: &[&Process], progress: &Progress) -> Vec<Member<'static>> {
+    ranks.iter().for_each(|process| progress.expect(process.size()));
+    let ahead = ranks.len() <= MOST_AHEAD && rayon::current_num_threads() > 1;
+    let source = |process: &Process| match ahead {
+        true => RunSource::shared(process, progress, 1).pop(),
+        false => None,
+    };
+    let member = |(number, process): (u32, &&Process)| Member {
+        number,
+        process: process_name(process),
+        source: Box::new(source(process).unwrap_or_else(|| RunSource::new(process, progress))),
+    };
+    (0..).zip(ranks).map(member).collect()
+}
+
+/// Checks a run, several processes at a time, and all its ranks side by side.
 pub fn check(run: &Run, invariants: &Invariants, progress: &Progress) -> Checked {
     let in_all = run.processes.len();
     run.processes.iter().for_each(|process| progress.expect(process.size()));
@@ -231,6 +249,11 @@ pub fn check(run: &Run, invariants: &Invariants, progress: &Progress) -> Checked
     let mut all = Checked::default();
     for process in processes {
         all.merge(process);
+    }
+    match Ranks::of(run) {
+        Ranks::Alone => {}
+        Ranks::Job(ranks) => all.merge(check::check_ranks(members(&ranks, progress), invariants)),
+        Ranks::Incomparable(why) => all.ranks_not_compared = Some(why),
     }
     // Where there is no process none was triggered.
     all.tallies.resize_with(invariants.invariants.len(), Tally::default);

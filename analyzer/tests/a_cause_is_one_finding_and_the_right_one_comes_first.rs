@@ -52,6 +52,7 @@ fn violation(iteration: u32, why: Why) -> Violation {
         why,
         instead: Vec::new(),
         variables: Vec::new(),
+        ranks: None,
     }
 }
 

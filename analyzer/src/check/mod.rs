@@ -8,6 +8,7 @@ use traincheck_schema::record::{Role, VariableKind};
 use crate::call::Call;
 use crate::engine::{self, Passed};
 use crate::invariants::{Invariant, Invariants};
+use crate::job::{self, Member};
 use crate::precondition::Precondition;
 use crate::relation::Part;
 use crate::relation::bound::Bound;
@@ -16,7 +17,7 @@ use crate::relation::sink::{Sink, Window};
 use crate::scene::{Cut, Scene};
 use crate::situation::{NOTHING, SituationId, TOO_MANY};
 use crate::source::Source;
-pub use violation::{Contents, Gradient, StackEntry, VariableNote, Violation};
+pub use violation::{Contents, Gradient, RanksNote, StackEntry, VariableNote, Violation};
 
 /// How an invariant fared in a run.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +98,8 @@ pub struct Checked {
     pub tallies: Vec<Tally>,
     /// The parameters and buffers that were seen.
     pub variables: BTreeMap<String, VariableKind>,
+    /// Why its ranks were not compared, although it has some.
+    pub ranks_not_compared: Option<String>,
 }
 
 impl Checked {
@@ -144,7 +147,16 @@ pub fn check_part(source: &mut dyn Source, invariants: &Invariants, process: &st
         processes: vec![CheckedProcess { name: process.to_owned(), passed }],
         tallies: checker.tallies,
         variables: checker.variables,
+        ranks_not_compared: None,
     }
+}
+
+/// Checks what is claimed of all ranks of a job together.
+pub fn check_ranks(members: Vec<Member<'_>>, invariants: &Invariants) -> Checked {
+    let mut numbers = Numbers::default();
+    let mut checker = Checker::new(&invariants.invariants, "", &mut numbers);
+    job::pass(members, &mut numbers, &mut checker);
+    Checked { tallies: checker.tallies, ..Checked::default() }
 }
 
 /// One invariant about a subject.

@@ -39,6 +39,19 @@ pub struct Violation {
     pub instead: Vec<Outcome>,
     /// The variables concerned.
     pub variables: Vec<VariableNote>,
+    /// The ranks that it is over; `None`: it is of one process.
+    pub ranks: Option<RanksNote>,
+}
+
+/// How the ranks of a job differ.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RanksNote {
+    /// Those that are not as the others; none: nobody can say which.
+    pub departing: Vec<u32>,
+    /// How many there are.
+    pub of: u32,
+    /// What each of them has of the variable concerned, where that is a tensor.
+    pub contents: Vec<Contents>,
 }
 
 /// A call on the stack.
@@ -116,7 +129,7 @@ impl Violation {
             .map(|(index, &id)| note(id, window.before.get(index).copied().flatten(), scene))
             .collect();
         Violation {
-            process: process.to_owned(),
+            process: window.ranks.map_or(process, |ranks| ranks.process).to_owned(),
             iteration: window.now.0,
             step: window.now.1,
             began: window.began.filter(|began| *began < window.now),
@@ -126,6 +139,11 @@ impl Violation {
             why: window.why,
             instead: instead(window, expected, numbers),
             variables,
+            ranks: window.ranks.map(|ranks| RanksNote {
+                departing: ranks.departing.to_vec(),
+                of: ranks.of,
+                contents: ranks.contents.iter().filter_map(|digest| contents(*digest)).collect(),
+            }),
         }
     }
 }

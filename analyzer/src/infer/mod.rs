@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::engine;
 use crate::evidence::{Counter, RunEvidence, SubjectEvidence};
 use crate::invariants::{FORMAT, Invariant, Invariants, ReferenceRun, VERSION};
+use crate::job::{self, Member};
 use crate::relation::bound::Span;
 use crate::relation::claim::{Claim, Outcome, Subject};
 use crate::relation::numbers::Numbers;
@@ -85,6 +86,14 @@ pub fn read_part(source: &mut dyn Source, iterations: u32, part: Part) -> (RunEv
     let mut counter = Counter::new(iterations);
     let passed = engine::pass(source, part, &mut numbers, &mut counter);
     (counter.finish(&numbers), passed)
+}
+
+/// Reads what all ranks of a job say together. `iterations`: as for [`read`].
+pub fn read_ranks(members: Vec<Member<'_>>, iterations: u32) -> RunEvidence {
+    let mut numbers = Numbers::default();
+    let mut counter = Counter::new(iterations);
+    job::pass(members, &mut numbers, &mut counter);
+    counter.finish(&numbers)
 }
 
 /// The invariants of runs: what [`learn`] keeps.

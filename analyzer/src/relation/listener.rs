@@ -106,7 +106,14 @@ mod tests {
     }
 
     fn heard(needs: Needs, told: Told) -> Vec<usize> {
-        let kind = Kind { observer: || Box::new(Deaf), structural: false, values_needed: 0, needs, told };
+        let kind = Kind {
+            observer: || Box::new(Deaf),
+            together: None,
+            structural: false,
+            values_needed: 0,
+            needs,
+            told,
+        };
         (0..TOPICS).filter(|&topic| hears(&kind, topic)).collect()
     }
 

@@ -10,6 +10,7 @@
 //! needs.rs       what a relation reads of a trace
 //! observer.rs    what follows a trace for one relation
 //! listener.rs    which events it is told
+//! together.rs    what follows all ranks of a job for one relation
 //! support/       what several observers share
 //!
 //! contain/       claim.rs: what it claims    mod.rs: how it is observed
@@ -50,12 +51,14 @@ pub mod sink;
 pub mod statement;
 mod support;
 pub mod threshold;
+pub mod together;
 pub mod writes;
 
 use claim::RelationName;
 use list::relations;
 use listener::Listeners;
 use observer::Kind;
+use together::Together;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $module:ident $Name:ident,)*) => {
@@ -96,7 +99,21 @@ pub fn observers(part: Part) -> Listeners {
     Listeners::new(&names.map(|name| kind(*name)).collect::<Vec<_>>())
 }
 
+/// An observer over ranks for each relation that has one.
+pub fn over_ranks() -> Vec<Box<dyn Together>> {
+    RelationName::ALL
+        .iter()
+        .filter_map(|name| kind(*name).together.as_ref())
+        .map(|over| (over.observer)())
+        .collect()
+}
+
 /// What relations read of a trace, as the table in `docs/relations.md`.
 pub fn needs_table() -> String {
-    needs::table(RelationName::ALL.iter().map(|name| (name.word(), &kind(*name).needs)))
+    let of_relation = |name: &RelationName| {
+        let (word, kind) = (name.word(), kind(*name));
+        let over_ranks = kind.together.as_ref().map(|over| (format!("{word}, over ranks"), &over.needs));
+        [Some((word.to_owned(), &kind.needs)), over_ranks].into_iter().flatten()
+    };
+    needs::table(RelationName::ALL.iter().flat_map(of_relation))
 }

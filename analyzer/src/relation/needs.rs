@@ -113,16 +113,19 @@ pub const EVERY_RELATION: Needs = Needs {
     ..Needs::NOTHING
 };
 
+/// What the row of [`EVERY_RELATION`] is called.
+const EVERY: &str = "every relation";
+
 /// The needs of relations as a table in Markdown.
-pub fn table<'a>(relations: impl Iterator<Item = (&'a str, &'a Needs)>) -> String {
+pub fn table<'a>(relations: impl Iterator<Item = (String, &'a Needs)>) -> String {
     let mut text = String::from(
         "| relation | calls | arguments and results | variables | also | contexts |\n|---|---|---|---|---|---|\n",
     );
-    let every = [("every relation", &EVERY_RELATION)].into_iter();
+    let every = [(EVERY.to_owned(), &EVERY_RELATION)].into_iter();
     for (word, needs) in every.chain(relations) {
         let calls = match needs.calls == Roles::ALL {
             true => "all".to_owned(),
-            false => roles(needs.calls.iter().filter(|role| is_its_own(word, *role))),
+            false => roles(needs.calls.iter().filter(|role| is_its_own(&word, *role))),
         };
         let mut values = Vec::new();
         for (what, of) in [("arguments of", needs.arguments), ("results of", needs.results)] {
@@ -134,21 +137,15 @@ pub fn table<'a>(relations: impl Iterator<Item = (&'a str, &'a Needs)>) -> Strin
         let also = [(needs.constructions, "constructions"), (needs.ops, "ops"), (needs.fills, "fills")];
         let also: Vec<&str> = also.into_iter().filter_map(|(needed, what)| needed.then_some(what)).collect();
         let contexts: Vec<String> = needs.contexts.features().map(feature).collect();
-        let cells = [
-            word.to_owned(),
-            calls,
-            values.join("; "),
-            variables.join("; "),
-            also.join(", "),
-            contexts.join(", "),
-        ];
+        let cells =
+            [word, calls, values.join("; "), variables.join("; "), also.join(", "), contexts.join(", ")];
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     text
 }
 
 fn is_its_own(word: &str, role: Role) -> bool {
-    word == "every relation" || !EVERY_RELATION.calls.has(role)
+    word == EVERY || !EVERY_RELATION.calls.has(role)
 }
 
 fn roles(roles: impl Iterator<Item = Role>) -> String {

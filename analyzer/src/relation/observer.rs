@@ -5,6 +5,7 @@ use traincheck_schema::record::{Attribute, VariableKind};
 use super::needs::Needs;
 use super::numbers::{Numbers, SubjectId};
 use super::sink::{Sink, Window};
+use super::together::Together;
 use crate::call::roles::Roles;
 use crate::scene::{Frame, Scene, TraceEvent};
 #[cfg(doc)]
@@ -60,6 +61,8 @@ pub trait Observer {
 pub struct Kind {
     /// A new observer, at the start of a process.
     pub observer: fn() -> Box<dyn Observer>,
+    /// What it says of all ranks of a job together, if it does.
+    pub together: Option<OverRanks>,
     /// Whether it follows from how training works, so that one example is enough.
     pub structural: bool,
     /// How many values the references must have seen for a claim to be worth making: what never varies is equal by
@@ -69,6 +72,14 @@ pub struct Kind {
     pub needs: Needs,
     /// What its observer is told of.
     pub told: Told,
+}
+
+/// What is fixed about a relation over ranks.
+pub struct OverRanks {
+    /// A new observer, at the start of a job.
+    pub observer: fn() -> Box<dyn Together>,
+    /// What it reads of a trace, in scenes: there is nothing that it is told of.
+    pub needs: Needs,
 }
 
 /// Of what a relation needs, what its observer is told of one by one as it happens, beside constructions, fills, arguments

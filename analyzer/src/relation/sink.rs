@@ -42,6 +42,25 @@ pub enum Why {
     SeveralTimesAPass,
     /// The optimizer of the scheduler has not stepped so far.
     OptimizerNeverStepped,
+    /// Ranks differ that never were the same.
+    ApartFromTheStart,
+    /// They trained it by gradients that differ.
+    GradientsDiffer,
+    /// They trained it by the same gradient, and yet they differ.
+    SameGradients,
+}
+
+/// The ranks of a job that a window is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Ranks<'a> {
+    /// Those that are not as the others; none: nobody can say which.
+    pub departing: &'a [u32],
+    /// How many there are.
+    pub of: u32,
+    /// The process of the one that it is reported at: `HOST-PID`.
+    pub process: &'a str,
+    /// What each of them has of the variable that the window is about, where that is a tensor.
+    pub contents: &'a [Digest],
 }
 
 /// A stretch of the run about which something may be claimed.
@@ -74,6 +93,8 @@ pub struct Window<'a> {
     pub variables: &'a [VarId],
     /// Their contents at the beginning of the window, where the claim is about a change; as long as `variables`.
     pub before: &'a [Option<Digest>],
+    /// The ranks that it is over; `None`: it is of one process.
+    pub ranks: Option<Ranks<'a>>,
 }
 
 impl<'a> Window<'a> {
@@ -94,6 +115,7 @@ impl<'a> Window<'a> {
             why: Why::Nothing,
             variables: &[],
             before: &[],
+            ranks: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::finding::{Broken, Finding};
 use super::{Counts, Report, Verdict, status_word};
-use crate::check::{Contents, Gradient, StackEntry, Status, Tally, VariableNote, Violation};
+use crate::check::{Contents, Gradient, RanksNote, StackEntry, Status, Tally, VariableNote, Violation};
 use crate::invariants::{Invariant, Level};
 use crate::library::family::family;
 use crate::library::levels::Applied;
@@ -82,6 +82,7 @@ fn run(report: &Report<'_>) -> Value {
         "name": report.run,
         "ended": report.ended,
         "torn": report.checked.processes.iter().any(|p| p.passed.end.torn.is_some()),
+        "ranks_not_compared": report.checked.ranks_not_compared,
         "processes": processes,
     })
 }
@@ -100,6 +101,7 @@ fn finding(finding: &Finding<'_>, report: &Report<'_>) -> Value {
         "concerned": finding.variables_text,
         "options": report.options(finding),
         "process": first.process,
+        "ranks": first.ranks.as_ref().map(ranks),
         "stage": first.stage,
         "first": {"iteration": first.iteration, "step": first.step, "monotonic_ns": first.time},
         "began": {"iteration": finding.began.0, "step": finding.began.1},
@@ -180,6 +182,14 @@ fn variable(note: &VariableNote) -> Value {
     facts["value"] = json!(note.value.filter(|value| value.is_finite()));
     facts["gradient_norm"] = json!(norm.filter(|norm| norm.is_finite()));
     facts
+}
+
+fn ranks(ranks: &RanksNote) -> Value {
+    json!({
+        "departing": ranks.departing,
+        "of": ranks.of,
+        "contents": ranks.contents.iter().copied().map(contents).collect::<Vec<_>>(),
+    })
 }
 
 fn contents(contents: Contents) -> Value {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::finding::{Finding, Related};
 use super::{Counts, Report, Tested, Verdict, status_word};
 use crate::call::short;
-use crate::check::{Gradient, StackEntry, Status, VariableNote};
+use crate::check::{Gradient, RanksNote, StackEntry, Status, VariableNote};
 use crate::invariants::{Invariant, Invariants, Level, Rate, Tried};
 use crate::library::levels::Applied;
 use crate::suppress::Suppression;
@@ -17,6 +17,8 @@ const SHOWN: usize = 4;
 const INVARIANTS: usize = 3;
 /// How many calls of a stack are shown.
 const CALLS: usize = 8;
+/// How many ranks are named.
+const RANKS: usize = 8;
 /// How many damaged parts of a process are shown.
 const DAMAGE: usize = 8;
 /// How many reference runs are told apart.
@@ -62,6 +64,9 @@ fn head(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
         write!(out, " in {} processes", processes.len())?;
     }
     writeln!(out, ".")?;
+    if let Some(why) = &report.checked.ranks_not_compared {
+        writeln!(out, "  Ranks were not compared: {why}.")?;
+    }
     for process in processes {
         if let Some(torn) = &process.passed.end.torn {
             writeln!(out, "  {} is torn: {torn}.", process.name)?;
@@ -100,8 +105,10 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
     if finding.began.0 < first.iteration {
         write!(out, ", since iteration {}", finding.began.0)?;
     }
-    if report.checked.processes.len() > 1 {
-        write!(out, ", in {}", first.process)?;
+    match &first.ranks {
+        Some(ranks) => write!(out, ", {}", ranks_text(ranks))?,
+        None if report.checked.processes.len() > 1 => write!(out, ", in {}", first.process)?,
+        None => {}
     }
     writeln!(out, ".")?;
     stack(&first.stack, out)?;
@@ -128,6 +135,14 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
         writeln!(out, "  `{}`: {}.", note.name, variable(note))?;
     }
     rest(finding.variables.len(), SHOWN, "more variable", out)?;
+    if let (Some(ranks), Some(variable)) = (&first.ranks, first.variables.first())
+        && !ranks.contents.is_empty()
+    {
+        let norms = ranks.contents.iter().take(RANKS).map(|contents| contents.l2.to_string());
+        let more = if ranks.contents.len() > RANKS { ", ..." } else { "" };
+        let norms: Vec<String> = norms.collect();
+        writeln!(out, "  Norm of `{}` by rank: {}{more}.", variable.name, norms.join(", "))?;
+    }
     if !finding.variables.is_empty() {
         related(finding, out)?;
     }
@@ -146,6 +161,18 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
         writeln!(out, "  More: traincheck invariants explain {}{}", shown.invariant.id, report.from)?;
     }
     Ok(())
+}
+
+/// `on rank 1 of 4`; where nobody can say which rank is wrong, `where the 2 ranks differ`.
+fn ranks_text(ranks: &RanksNote) -> String {
+    let shown: Vec<String> = ranks.departing.iter().take(RANKS).map(u32::to_string).collect();
+    let more = if ranks.departing.len() > RANKS { " and more" } else { "" };
+    match shown.split_last() {
+        None => format!("where the {} ranks differ", ranks.of),
+        Some((only, [])) => format!("on rank {only} of {}", ranks.of),
+        Some(_) if !more.is_empty() => format!("on ranks {}{more} of {}", shown.join(", "), ranks.of),
+        Some((last, others)) => format!("on ranks {} and {last} of {}", others.join(", "), ranks.of),
+    }
 }
 
 /// The calls that led there, the middle ones left out where there are many.

@@ -8,10 +8,11 @@ pub mod scripts;
 pub mod torch;
 pub mod windows;
 
-use traincheck_analyzer::check::{Checked, check};
+use traincheck_analyzer::check::{Checked, check, check_ranks};
 use traincheck_analyzer::engine::count_iterations;
-use traincheck_analyzer::infer::{Reference, infer, read};
+use traincheck_analyzer::infer::{Reference, infer, read, read_ranks};
 use traincheck_analyzer::invariants::{Invariant, Invariants, Level, ReferenceRun, Tried};
+use traincheck_analyzer::job::Member;
 use traincheck_analyzer::library;
 use traincheck_analyzer::precondition::Precondition;
 use traincheck_analyzer::relation::claim::Claim;
@@ -45,6 +46,50 @@ pub fn library_of(claims: impl IntoIterator<Item = impl Into<Claim>>) -> Invaria
 /// What traces say.
 pub fn references(traces: &[MemoryTrace]) -> Vec<Reference> {
     traces.iter().enumerate().map(|(number, trace)| Reference::of(&format!("run{number}"), trace)).collect()
+}
+
+/// All ranks of a job.
+pub fn members(ranks: &[MemoryTrace]) -> Vec<Member<'_>> {
+    (0..)
+        .zip(ranks)
+        .map(|(number, trace)| Member {
+            number,
+            process: format!("host-{number}"),
+            source: Box::new(trace.source()),
+        })
+        .collect()
+}
+
+/// Learns from jobs: of each the traces of its ranks.
+pub fn learn_jobs(jobs: &[Vec<MemoryTrace>]) -> Invariants {
+    let reference = |(number, ranks): (usize, &Vec<MemoryTrace>)| {
+        let mut reference = Reference::of(&format!("run{number}"), &ranks[0]);
+        for rank in &ranks[1..] {
+            reference.evidence.merge(Reference::of("", rank).evidence);
+        }
+        let iterations = count_iterations(&mut ranks[0].source());
+        reference.evidence.merge(read_ranks(members(ranks), iterations));
+        reference
+    };
+    infer(jobs.iter().enumerate().map(reference).collect())
+}
+
+/// The alarms over the ranks of a job: the cause, or the title where no rule knows it, and where.
+pub fn alarms_of_job(invariants: &Invariants, ranks: &[MemoryTrace]) -> Vec<String> {
+    let mut checked = Checked::default();
+    for (number, rank) in ranks.iter().enumerate() {
+        checked.merge(check(&mut rank.source(), invariants, &format!("host-{number}")));
+    }
+    checked.merge(check_ranks(members(ranks), invariants));
+    let report = Report::new("run".into(), invariants, &checked);
+    let alarms = report.findings.iter().filter(|finding| finding.level == Level::Alarm);
+    let text = alarms.map(|finding| {
+        let first = finding.first;
+        let cause = finding.cause.map_or(finding.title.clone(), |cause| cause.id.to_owned());
+        let ranks = first.ranks.as_ref().map(|ranks| format!(" {:?} of {}", ranks.departing, ranks.of));
+        format!("{cause}{} since {}", ranks.unwrap_or_default(), finding.began.0)
+    });
+    text.collect()
 }
 
 /// Checks a trace.

@@ -29,6 +29,7 @@ use setting::Setting;
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Band::default()),
+    together: None,
     // What counts is how many runs there are, not how many windows one has.
     structural: true,
     values_needed: 0,

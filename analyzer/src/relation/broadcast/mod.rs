@@ -27,6 +27,7 @@ use claim::{Outcome, Subject};
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Broadcast::default()),
+    together: None,
     structural: false,
     values_needed: 0,
     needs: NEEDS,

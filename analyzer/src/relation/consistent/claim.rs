@@ -28,6 +28,15 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+    /// A variable after a step, on all ranks of a job.
+    Replica {
+        /// Its name.
+        name: String,
+    },
+    /// A parameter after a step in which its gradient is the same on all ranks.
+    SameGradient,
+    /// A parameter after a step, of which an earlier step made the same on all ranks.
+    SameBefore,
 }
 
 /// What holds in a window, or does not.
@@ -45,6 +54,8 @@ pub enum Outcome {
     StaysLoaded,
     /// Most of them are, or are derived from what was loaded.
     NotReplaced,
+    /// It is the same on all ranks.
+    SameOnAllRanks,
     /// PyTorch's stream of random numbers is in the state in which it was the first time.
     DrawsTheSame,
 }
@@ -60,7 +71,10 @@ impl About for Subject {
             Subject::Loaded => Some(Subject::Loaded),
             Subject::Recomputation { .. } => Some(Subject::Recomputation { class: ANY.into() }),
             Subject::Tie => Some(Subject::Tie),
-            Subject::Variable { .. } => None,
+            Subject::SameGradient => Some(Subject::SameGradient),
+            Subject::SameBefore => Some(Subject::SameBefore),
+            // What is replicated and what is divided among ranks is the program's own business.
+            Subject::Variable { .. } | Subject::Replica { .. } => None,
         }
     }
 }
@@ -76,10 +90,18 @@ impl Says for Claim {
             }
             Subject::Loaded | Subject::Tie => "in every model".into(),
             Subject::Variable { name } => format!("in every training step, `{name}`"),
+            Subject::Replica { name } => format!("after every step, `{name}`"),
+            Subject::SameGradient => {
+                "after every step, every parameter whose gradient is the same on all ranks".into()
+            }
+            Subject::SameBefore => {
+                "after every step, every parameter that an earlier one left the same on all ranks".into()
+            }
         };
         match &self.outcome {
             Outcome::SharesStorage { with } => format!("{subject} is the same tensor as `{with}`"),
             Outcome::StaysTied => format!("{subject}, parameters that were one tensor at a step stay one"),
+            Outcome::SameOnAllRanks => format!("{subject} is the same on all ranks"),
             Outcome::DrawsTheSame => format!("{subject}, it draws the random numbers that it drew before"),
             Outcome::StaysLoaded => {
                 format!(

@@ -5,6 +5,7 @@
 //! parameters) share a storage and are no ties.
 pub mod claim;
 mod recomputed;
+mod replicas;
 mod untied;
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,7 +17,7 @@ use crate::call::roles::Roles;
 use crate::relation::claim as claims;
 use crate::relation::needs::{Needs, Point, States};
 use crate::relation::numbers::{OutcomeId, SubjectId};
-use crate::relation::observer::{Context, Kind, Observer, Told};
+use crate::relation::observer::{Context, Kind, Observer, OverRanks, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::storages::{Storages, parameters};
 use crate::scene::variables::{Digest, VarId};
@@ -24,11 +25,13 @@ use crate::scene::{Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 use recomputed::Recomputed;
+use replicas::Replicas;
 use untied::Untied;
 
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Consistent::default()),
+    together: Some(OverRanks { observer: || Box::new(Replicas::default()), needs: replicas::NEEDS }),
     structural: false,
     values_needed: 0,
     needs: NEEDS,

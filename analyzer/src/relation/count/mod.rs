@@ -20,6 +20,7 @@ use traincheck_schema::record::{Attribute, Role, VariableKind};
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Count::default()),
+    together: None,
     structural: false,
     values_needed: 0,
     needs: NEEDS,

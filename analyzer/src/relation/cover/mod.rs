@@ -36,6 +36,7 @@ use used::Used;
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Cover::default()),
+    together: None,
     structural: false,
     values_needed: 0,
     needs: NEEDS,

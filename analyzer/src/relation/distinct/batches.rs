@@ -30,7 +30,7 @@ pub(super) struct Batches {
 }
 
 /// The parts of a batch and what is in them.
-type Parts = Vec<(VarId, Digest)>;
+pub(super) type Parts = Vec<(VarId, Digest)>;
 
 #[derive(Default)]
 struct Loader {
@@ -254,7 +254,7 @@ fn are_in(parts: &[(VarId, Digest)], others: &[(VarId, Digest)]) -> bool {
 }
 
 /// Whether another batch can be expected to have other contents.
-fn says_something(parts: &[(VarId, Digest)]) -> bool {
+pub(super) fn says_something(parts: &[(VarId, Digest)]) -> bool {
     let readable = |digest: &Digest| digest.kind == ValueKind::Tensor;
     let varied = parts.iter().filter(|(_, digest)| digest.min < digest.max);
     let elements: u64 = varied.map(|(_, digest)| digest.elements).sum();

@@ -48,6 +48,18 @@ pub enum Subject {
         /// What does.
         begins: Stretch,
     },
+    /// The batches of a loader, on the ranks of a job.
+    RankBatches {
+        /// Its name.
+        loader: String,
+    },
+    /// The batches of ranks that train the same parameters.
+    BatchesOfReplicas,
+    /// A stream of random numbers, on the ranks of a job.
+    RankStream {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What begins.
@@ -72,6 +84,8 @@ pub enum Outcome {
     BatchDiffers,
     /// What one worker gives is not what another gives.
     WorkersDiffer,
+    /// What one rank has is not what another has.
+    RanksDiffer,
     /// It was drawn from, and is not where it was when the one before began.
     GoesOn,
 }
@@ -91,6 +105,9 @@ impl About for Subject {
                 Subject::Streams { loader: ANY.into(), stream: stream.clone() }
             }
             Subject::Stream { begins, .. } => Subject::Stream { name: ANY.into(), begins: *begins },
+            Subject::BatchesOfReplicas => Subject::BatchesOfReplicas,
+            // Which ranks work on one batch together is the program's own business.
+            Subject::RankBatches { .. } | Subject::RankStream { .. } => return None,
         })
     }
 }
@@ -121,6 +138,9 @@ impl Says for Claim {
                     "where {begins} begins, {stream} is not where it was when the one before began"
                 );
             }
+            Subject::RankBatches { loader } => format!("of `{loader}`"),
+            Subject::BatchesOfReplicas => "of ranks that train the same parameters".into(),
+            Subject::RankStream { name } => format!("of `{name}`"),
             Subject::Streams { loader, stream } => {
                 let loader = variable(loader, "every loader");
                 return format!("each worker of {loader} draws from a stream `{stream}` of its own");
@@ -130,6 +150,10 @@ impl Says for Claim {
             Outcome::SharesNothing => format!("{subject}, no parameter is also that of another model"),
             Outcome::GradientDiffers => format!("{subject} has another gradient than in the step before"),
             Outcome::BatchDiffers => format!("{subject}, every batch trained on differs from the one before"),
+            Outcome::RanksDiffer => match self.subject {
+                Subject::RankStream { .. } => format!("{subject}, each rank draws random numbers of its own"),
+                _ => format!("{subject}, batches differ from rank to rank"),
+            },
             Outcome::GoesOn => format!("{subject}, random numbers go on"),
             Outcome::WorkersDiffer => format!("{subject}, batches differ from worker to worker"),
         }

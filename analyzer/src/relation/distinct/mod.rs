@@ -7,11 +7,12 @@ pub mod claim;
 mod gradients;
 mod models;
 mod progress;
+mod ranks;
 mod streams;
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
-use crate::relation::observer::{Context, Kind, Observer, Told};
+use crate::relation::observer::{Context, Kind, Observer, OverRanks, Told};
 use crate::scene::TraceEvent;
 use crate::situation::{Feature, Fields};
 use traincheck_schema::record::{Attribute, Role, VariableKind};
@@ -19,6 +20,7 @@ use traincheck_schema::record::{Attribute, Role, VariableKind};
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Distinct::default()),
+    together: Some(OverRanks { observer: || Box::new(ranks::OfRanks::default()), needs: ranks::NEEDS }),
     structural: false,
     values_needed: 0,
     needs: NEEDS,

@@ -21,6 +21,7 @@ use claim::{Outcome, Subject};
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Filled::default()),
+    together: None,
     structural: true,
     values_needed: 0,
     needs: NEEDS,

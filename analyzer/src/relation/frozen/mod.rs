@@ -24,6 +24,7 @@ use draws::Draws;
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Frozen::default()),
+    together: None,
     structural: false,
     values_needed: 0,
     needs: NEEDS,

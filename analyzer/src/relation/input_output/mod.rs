@@ -22,6 +22,7 @@ use claim::{Outcome, Property, Subject};
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(InputOutput::default()),
+    together: None,
     structural: false,
     values_needed: 2,
     needs: NEEDS,

@@ -18,6 +18,7 @@ use claim::{FIELDS, Outcome, Subject};
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Lead::default()),
+    together: None,
     structural: false,
     values_needed: 0,
     needs: NEEDS,

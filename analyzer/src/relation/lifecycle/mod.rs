@@ -38,6 +38,7 @@ use resumed::Resumed;
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Lifecycle::default()),
+    together: None,
     structural: true,
     values_needed: 0,
     needs: NEEDS,

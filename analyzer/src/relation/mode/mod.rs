@@ -32,6 +32,7 @@ use training::Training;
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Mode::default()),
+    together: None,
     structural: false,
     values_needed: 0,
     needs: NEEDS,

@@ -27,6 +27,7 @@ use untrained::Untrained;
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Moving::default()),
+    together: None,
     structural: false,
     values_needed: 0,
     needs: NEEDS,

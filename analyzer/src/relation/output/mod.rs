@@ -26,6 +26,7 @@ use contents::Contents;
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Output::default()),
+    together: None,
     structural: false,
     values_needed: 0,
     needs: NEEDS,

@@ -30,6 +30,7 @@ use trained::Trained;
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Owned::default()),
+    together: None,
     structural: true,
     values_needed: 0,
     needs: NEEDS,

@@ -27,6 +27,7 @@ use idle::Idle;
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Schedule::default()),
+    together: None,
     structural: true,
     values_needed: 0,
     needs: NEEDS,

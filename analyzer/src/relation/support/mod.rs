@@ -1,6 +1,7 @@
 //! What several observers share.
 pub mod accumulation;
 pub mod by_call;
+pub mod by_name;
 pub mod loss;
 pub mod norm;
 pub mod open;

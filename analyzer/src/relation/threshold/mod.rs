@@ -24,6 +24,7 @@ use clipped::{Clipped, euclidean_bound};
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(Threshold::default()),
+    together: None,
     structural: false,
     values_needed: 1,
     needs: NEEDS,

@@ -63,6 +63,13 @@ impl Torch {
         }
     }
 
+    /// The parameters become what they are given, as by a broadcast: of each name another one.
+    pub fn give(&mut self, model: Model, value: u64) {
+        for (number, parameter) in (0..).zip(&mut self.models[model.0].parameters) {
+            parameter.data = value + number;
+        }
+    }
+
     /// `model.half()`: other bits for the same numbers.
     pub fn half(&mut self, model: Model) {
         self.overwrite(model);

@@ -1,0 +1,110 @@
+//! One pass over all ranks of a job, side by side.
+//!
+//! A rank goes on until it looks at what a step of an optimizer begins or ends with, and waits there for the others. The one
+//! that has made the fewest steps goes on first, so that ranks meet whose steps have the same number, and a step that one of
+//! them leaves out costs one meeting.
+
+use crate::engine::{Course, Passed};
+use crate::relation::listener::Listeners;
+use crate::relation::numbers::{Numbers, SubjectId};
+use crate::relation::over_ranks;
+use crate::relation::sink::{Sink, Window};
+use crate::relation::together::{Joint, Meeting, Rank};
+use crate::scene::{Look, Scene};
+use crate::source::Source;
+use traincheck_schema::record::Role;
+
+/// A rank of a job, and its records.
+pub struct Member<'a> {
+    /// Its number.
+    pub number: u32,
+    /// Its process: `HOST-PID`.
+    pub process: String,
+    /// From the beginning.
+    pub source: Box<dyn Source + 'a>,
+}
+
+/// Where a look lies in its job: the number of the step, how many looks of this kind came before it in the step, and whether
+/// it is at the return.
+type Place = (u32, u32, bool);
+
+struct Walker<'a> {
+    member: Member<'a>,
+    course: Course,
+    /// Where it waits.
+    waits: Option<(Place, Look)>,
+    /// The place of the last look at an entry, and of the last one at a return.
+    last: [Option<Place>; 2],
+}
+
+/// Takes no windows: relations over single processes have passes of their own.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn wants(&self, _: SubjectId, _: &mut Numbers) -> bool {
+        false
+    }
+    fn window(&mut self, _: &Window<'_>, _: &Scene, _: &mut Numbers, _: &dyn Source) {}
+    fn general(&mut self, _: &Window<'_>, _: &Scene, _: &mut Numbers, _: &dyn Source) {}
+    fn thinned(&mut self, _: &str) {}
+}
+
+impl<'a> Walker<'a> {
+    fn new(member: Member<'a>) -> Walker<'a> {
+        Walker { member, course: Course::new(Listeners::new(&[])), waits: None, last: [None; 2] }
+    }
+
+    /// Goes on to where the next step begins or ends.
+    fn go_on(&mut self, numbers: &mut Numbers) {
+        self.waits = None;
+        while let Some(look) = self.course.advance(&mut *self.member.source, numbers, &mut Nowhere) {
+            if look.frame.target.role == Role::OptimizerStep && look.frame.counts {
+                let last = &mut self.last[usize::from(!look.at_entry)];
+                let before =
+                    last.filter(|(step, ..)| *step == look.step).map_or(0, |(_, before, _)| before + 1);
+                let place = (look.step, before, !look.at_entry);
+                *last = Some(place);
+                self.waits = Some((place, look));
+                return;
+            }
+        }
+    }
+
+    fn rank(&self) -> Rank<'_> {
+        Rank {
+            number: self.member.number,
+            process: &self.member.process,
+            scene: self.course.scene(),
+            source: &*self.member.source,
+        }
+    }
+
+    /// The name of the optimizer whose step it waits at.
+    fn optimizer(&self) -> Option<&str> {
+        let (_, look) = self.waits.as_ref()?;
+        self.course.scene().object(look.frame.object).map(|object| object.name.as_str())
+    }
+}
+
+/// Goes over all ranks of a job, and hands windows over ranks to a sink. What was read of each comes in the order of
+/// `members`, which is to be that of their numbers.
+pub fn pass(members: Vec<Member<'_>>, numbers: &mut Numbers, sink: &mut dyn Sink) -> Vec<Passed> {
+    let mut observers = over_ranks();
+    let mut walkers: Vec<Walker<'_>> = members.into_iter().map(Walker::new).collect();
+    walkers.iter_mut().for_each(|walker| walker.go_on(numbers));
+    while let Some(place) = walkers.iter().filter_map(|walker| Some(walker.waits.as_ref()?.0)).min() {
+        let here = |walker: &Walker<'_>| walker.waits.as_ref().is_some_and(|(at, _)| *at == place);
+        if walkers.iter().all(here) && walkers.iter().all(|one| one.optimizer() == walkers[0].optimizer()) {
+            let ranks: Vec<Rank<'_>> = walkers.iter().map(Walker::rank).collect();
+            let looks: Vec<Look> = walkers.iter().filter_map(|one| Some(one.waits.as_ref()?.1)).collect();
+            let meeting = Meeting { ranks: &ranks, looks: &looks };
+            let mut joint = Joint { numbers, sink };
+            observers.iter_mut().for_each(|observer| observer.met(&meeting, &mut joint));
+        }
+        walkers.iter_mut().filter(|walker| here(walker)).for_each(|walker| walker.go_on(numbers));
+    }
+    let ranks: Vec<Rank<'_>> = walkers.iter().map(Walker::rank).collect();
+    let mut joint = Joint { numbers, sink };
+    observers.iter_mut().for_each(|observer| observer.end(&ranks, &mut joint));
+    walkers.iter().map(|walker| walker.course.passed().clone()).collect()
+}

@@ -1,0 +1,81 @@
+//! The ranks of the job that a run is of: which of its processes belong together.
+
+use std::collections::BTreeMap;
+
+use traincheck_schema::run::{Process, Run};
+use traincheck_schema::segment::{Frame, ProcessHeader, SegmentReader};
+
+use crate::words::plural;
+
+/// What the processes of a run are to one another.
+pub enum Ranks<'a> {
+    /// There are no ranks, or there is one alone.
+    Alone,
+    /// All ranks of a job, in the order of their numbers.
+    Job(Vec<&'a Process>),
+    /// They cannot be compared, in words.
+    Incomparable(String),
+}
+
+impl Ranks<'_> {
+    /// Those of a run.
+    pub fn of(run: &Run) -> Ranks<'_> {
+        let mut ranks: BTreeMap<u32, Vec<&Process>> = BTreeMap::new();
+        let (mut world, mut versions) = (Vec::new(), Vec::new());
+        for process in &run.processes {
+            let Some(header) = header(process) else { continue };
+            let Some(rank) = header.rank else { continue };
+            ranks.entry(rank).or_default().push(process);
+            world.extend(header.world_size);
+            versions.push(header.agent_version);
+        }
+        let Some(highest) = ranks.keys().next_back() else { return Ranks::Alone };
+        let size = world.iter().copied().max().unwrap_or(0).max(highest.saturating_add(1));
+        if size < 2 {
+            return Ranks::Alone;
+        }
+        if world.iter().any(|one| *one != size) || ranks.values().any(|processes| processes.len() > 1) {
+            let twice = ranks.iter().find(|(_, processes)| processes.len() > 1);
+            return Ranks::Incomparable(match twice {
+                Some((rank, processes)) => format!(
+                    "rank {rank} was recorded {}: the folder has several jobs or attempts of one; record each into a \
+                     folder of its own",
+                    plural(processes.len() as u64, "time"),
+                ),
+                None => {
+                    "its processes do not agree on how many ranks there are: the folder has several jobs; \
+                         record each into a folder of its own"
+                        .to_owned()
+                }
+            });
+        }
+        let missing: Vec<String> =
+            (0..size).filter(|rank| !ranks.contains_key(rank)).take(8).map(|rank| rank.to_string()).collect();
+        let absent = size as usize - ranks.len();
+        if absent > 0 {
+            let more = if absent > missing.len() { " and more" } else { "" };
+            let which = if absent == 1 { "rank" } else { "ranks" };
+            return Ranks::Incomparable(format!(
+                "{which} {}{more} of {size} {} not recorded",
+                missing.join(", "),
+                if absent == 1 { "was" } else { "were" },
+            ));
+        }
+        versions.dedup();
+        if versions.len() > 1 {
+            return Ranks::Incomparable(format!(
+                "its ranks were recorded by different versions of the agent: {}",
+                versions.join(", ")
+            ));
+        }
+        Ranks::Job(ranks.into_values().flatten().collect())
+    }
+}
+
+/// What a process says of itself at its start; `None`: it cannot be read.
+pub fn header(process: &Process) -> Option<ProcessHeader> {
+    match SegmentReader::open(process.segments.first()?).ok()?.next_frame()? {
+        Ok(Frame::Header(header)) => Some(header),
+        _ => None,
+    }
+}

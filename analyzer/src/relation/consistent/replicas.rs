@@ -1,0 +1,287 @@
+//! What is the same on all ranks of a job: parameters, buffers and hyperparameters after each step.
+//!
+//! That a variable of this name is so is learned from references. Without any two things hold in every program, however it
+//! makes its replicas: parameters that are trained by the same gradient on all ranks are the same, and those that came out of
+//! a step alike do so of the next.
+
+use traincheck_schema::record::{Attribute, Role, ValueKind, VariableKind};
+
+use super::claim::{Outcome, Subject};
+use crate::call::roles::Roles;
+use crate::relation::needs::{Needs, Point, States};
+use crate::relation::numbers::SubjectId;
+use crate::relation::sink::{Why, Window};
+use crate::relation::support::by_name::{ByName, Shared};
+use crate::relation::together::{Joint, Meeting, Rank, Together, departing};
+use crate::scene::variables::Digest;
+use crate::scene::{Cut, Frame, Scene};
+use crate::situation::NOTHING;
+
+/// What is read of a trace.
+pub(super) const NEEDS: Needs = Needs {
+    calls: Roles::of(&[Role::OptimizerStep]),
+    variables: &[
+        States { attribute: Attribute::Data, of: COMPARED, at: &[Point::Return(Role::OptimizerStep)] },
+        States {
+            attribute: Attribute::Data,
+            of: &[VariableKind::Parameter],
+            at: &[Point::Entry(Role::OptimizerStep)],
+        },
+        States::RATES,
+        States { attribute: Attribute::Grad, of: &[VariableKind::Parameter], at: &[] },
+        States::HOLDERS,
+    ],
+    ..Needs::NOTHING
+};
+const COMPARED: &[VariableKind] = &[VariableKind::Parameter, VariableKind::Unreached, VariableKind::Buffer];
+
+/// Ranks that train apart for so many steps on end are not merely between two averages of their parameters.
+const APART: u32 = 64;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Replicas {
+    variables: ByName,
+    /// By number of the variable.
+    replicas: Vec<Replica>,
+    ordinal: u32,
+}
+
+/// What is known of a variable.
+struct Replica {
+    subject: SubjectId,
+    /// What it was after the last step on all ranks, if it was the same there.
+    last: Option<Digest>,
+    /// Whether it was the same before the first step; `None`: not known.
+    began_alike: Option<bool>,
+    /// Whether a step has changed it to the same on all ranks.
+    trained_alike: bool,
+    /// What explains that it is not the same; `None`: it is.
+    why: Option<Why>,
+    /// Whether it was the same after a step although the gradients that were looked at differ: those are not what is stepped
+    /// with.
+    reduced_later: bool,
+    apart: Option<Apart>,
+    /// For how many steps on end it was apart before it was the same again, at most.
+    longest: u32,
+}
+
+/// Since when it is not the same.
+struct Apart {
+    since: (u32, u32),
+    steps: u32,
+    told: bool,
+    why: Why,
+    departing: Vec<usize>,
+    digests: Vec<Digest>,
+    at: (Frame, usize),
+}
+
+/// A variable at a meeting.
+#[derive(Clone, Copy)]
+struct Here<'a> {
+    shared: &'a Shared,
+    meeting: &'a Meeting<'a>,
+    cut: Option<Cut>,
+}
+
+/// What a meeting found of it.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    here: Here<'a>,
+    digests: &'a [Digest],
+    /// `None`: it is the same on all ranks.
+    departing: Option<&'a [usize]>,
+    why: Why,
+}
+
+impl Together for Replicas {
+    fn met(&mut self, meeting: &Meeting<'_>, joint: &mut Joint<'_>) {
+        self.variables.go_through(meeting.ranks, is_compared);
+        let new = &self.variables.all()[self.replicas.len()..];
+        self.replicas.extend(new.iter().map(|shared| Replica::of(shared, joint)));
+        self.ordinal += u32::from(!meeting.is_before_step());
+        let lossy = meeting.ranks.iter().any(|rank| rank.scene.is_lossy());
+        let too_early = meeting.looks.iter().find_map(|look| Scene::too_early(look.iteration, self.ordinal));
+        let cut = lossy.then_some(Cut::Loss).or(too_early);
+        for (replica, shared) in self.replicas.iter_mut().zip(self.variables.all()) {
+            let here = Here { shared, meeting, cut };
+            match shared.kind {
+                _ if meeting.is_before_step() => replica.step_begins(&here),
+                VariableKind::Hyperparameter => replica.compare_values(&here, joint),
+                _ => replica.compare_contents(&here, joint),
+            }
+        }
+    }
+
+    fn end(&mut self, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
+        for (replica, shared) in self.replicas.iter_mut().zip(self.variables.all()) {
+            if replica.apart.as_ref().is_some_and(|apart| !apart.told && apart.steps > replica.longest) {
+                replica.tell_apart(shared, ranks, joint);
+            }
+        }
+    }
+}
+
+/// Batches and streams of random numbers mostly are to differ: another relation follows them.
+fn is_compared(kind: VariableKind) -> bool {
+    COMPARED.contains(&kind) || kind == VariableKind::Hyperparameter
+}
+
+/// The places of the ranks that have something else; see [`departing`].
+fn apart(digests: &[Digest]) -> Option<Vec<usize>> {
+    departing(&digests.iter().map(|digest| (digest.hash, digest.elements)).collect::<Vec<_>>())
+}
+
+impl Here<'_> {
+    /// What the look found in it, by rank; `None`: some did not look at it, or cannot tell.
+    fn contents(&self) -> Option<Vec<Digest>> {
+        let Meeting { ranks, looks } = self.meeting;
+        let looked = looks.iter().enumerate().map(|(at, look)| {
+            let variable = self.shared.on(ranks, at).filter(|variable| variable.looked == look.time)?;
+            variable.data.filter(|data| data.kind == ValueKind::Tensor)
+        });
+        looked.collect()
+    }
+
+    /// Whether the last look at its gradient, in this iteration, found the same on all ranks; `None`: not known, or nothing
+    /// but zeros, which are also what a rank has that nothing was computed for.
+    fn has_same_gradient(&self) -> Option<bool> {
+        let Meeting { ranks, looks } = self.meeting;
+        let looked = looks.iter().enumerate().map(|(at, look)| {
+            let variable = self.shared.on(ranks, at)?;
+            let fresh = variable.grad_iteration == look.iteration && variable.is_held_by(look.frame.object);
+            variable.grad.filter(|grad| fresh && grad.kind == ValueKind::Tensor && !grad.all_zero())
+        });
+        looked.collect::<Option<Vec<_>>>().map(|all| apart(&all).is_none())
+    }
+}
+
+impl Replica {
+    fn of(shared: &Shared, joint: &mut Joint<'_>) -> Replica {
+        Replica {
+            subject: joint.numbers.subject(Subject::Replica { name: shared.name.clone() }),
+            last: None,
+            began_alike: None,
+            trained_alike: false,
+            why: None,
+            reduced_later: false,
+            apart: None,
+            longest: 0,
+        }
+    }
+
+    fn step_begins(&mut self, here: &Here<'_>) {
+        if self.began_alike.is_none() && self.last.is_none() {
+            self.began_alike = here.contents().map(|digests| apart(&digests).is_none());
+        }
+    }
+
+    fn compare_values(&self, here: &Here<'_>, joint: &mut Joint<'_>) {
+        let ranks = here.meeting.ranks;
+        let values = (0..ranks.len()).map(|at| here.shared.on(ranks, at)?.value.map(f64::to_bits));
+        let Some(values) = values.collect::<Option<Vec<_>>>() else { return };
+        let apart = departing(&values);
+        let found = Found { here: *here, digests: &[], departing: apart.as_deref(), why: Why::Nothing };
+        found.tell(self.subject, joint);
+    }
+
+    fn compare_contents(&mut self, here: &Here<'_>, joint: &mut Joint<'_>) {
+        let Some(digests) = here.contents() else { return };
+        let apart = apart(&digests);
+        let same_gradient = here.has_same_gradient();
+        self.reduced_later |= apart.is_none() && same_gradient == Some(false);
+        let explains = match same_gradient {
+            _ if self.began_alike == Some(false) => Why::ApartFromTheStart,
+            Some(true) => Why::SameGradients,
+            Some(false) if !self.reduced_later => Why::GradientsDiffer,
+            _ => Why::Nothing,
+        };
+        // What explains it does so from then on: what is apart stays so by itself.
+        self.why = apart.is_some().then(|| self.why.unwrap_or(explains));
+        let why = self.why.unwrap_or_default();
+        let found = Found { here: *here, digests: &digests, departing: apart.as_deref(), why };
+        found.tell(self.subject, joint);
+        if here.shared.kind == VariableKind::Buffer {
+            return;
+        }
+        if same_gradient == Some(true) {
+            found.tell(joint.numbers.subject(Subject::SameGradient), joint);
+        }
+        match apart {
+            None => self.is_alike(&found, joint),
+            Some(_) if self.trained_alike => self.is_apart(&found, joint),
+            Some(_) => {}
+        }
+    }
+
+    fn is_alike(&mut self, found: &Found<'_>, joint: &mut Joint<'_>) {
+        let apart = self.apart.take();
+        self.longest = self.longest.max(apart.as_ref().map_or(0, |apart| apart.steps));
+        if self.trained_alike && apart.is_none_or(|apart| apart.told) {
+            found.tell(joint.numbers.subject(Subject::SameBefore), joint);
+        }
+        self.trained_alike |= self.last.is_some_and(|last| last.same(&found.digests[0]) == Some(false));
+        self.last = found.digests.first().copied();
+    }
+
+    /// Ranks that average their parameters now and then (local SGD) come together again: that they are apart for a while
+    /// says nothing.
+    fn is_apart(&mut self, found: &Found<'_>, joint: &mut Joint<'_>) {
+        let Here { shared, meeting, .. } = found.here;
+        let apart = self.apart.get_or_insert_with(|| {
+            let at = found.reported_at();
+            let look = &meeting.looks[at];
+            Apart {
+                since: (look.iteration, look.step),
+                steps: 0,
+                told: false,
+                why: found.why,
+                departing: found.departing.unwrap_or_default().to_vec(),
+                digests: found.digests.to_vec(),
+                at: (look.frame, meeting.ranks[at].scene.depth(&look.frame)),
+            }
+        });
+        apart.steps += 1;
+        if apart.steps == APART {
+            self.tell_apart(shared, meeting.ranks, joint);
+        }
+    }
+
+    fn tell_apart(&mut self, shared: &Shared, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
+        let Some(apart) = &mut self.apart else { return };
+        apart.told = true;
+        let at = apart.departing.first().copied().unwrap_or(0);
+        let Some(variable) = shared.ids[at] else { return };
+        let (frame, depth) = &apart.at;
+        let variables = [variable];
+        let mut window = Window::new(joint.numbers.subject(Subject::SameBefore), NOTHING, frame, *depth);
+        window.variables = &variables;
+        window.now = ranks[at].scene.now;
+        (window.began, window.why) = (Some(apart.since), apart.why);
+        joint.window(&window, ranks, at, &apart.departing, &apart.digests);
+    }
+}
+
+impl Found<'_> {
+    /// The place of the rank that it is reported at.
+    fn reported_at(&self) -> usize {
+        self.departing.and_then(|departing| departing.first().copied()).unwrap_or(0)
+    }
+
+    fn tell(&self, subject: SubjectId, joint: &mut Joint<'_>) {
+        let (Here { shared, meeting, cut }, at) = (self.here, self.reported_at());
+        let (Some(variable), look) = (shared.ids[at], &meeting.looks[at]) else { return };
+        let same = [joint.numbers.outcome(Outcome::SameOnAllRanks)];
+        let depth = meeting.ranks[at].scene.depth(&look.frame);
+        let variables = [variable];
+        let mut window = Window::new(subject, NOTHING, &look.frame, depth);
+        window.variables = &variables;
+        window.now = (look.iteration, look.step);
+        (window.cut, window.why) = (cut, self.why);
+        if self.departing.is_none() {
+            window.held = &same;
+        }
+        joint.window(&window, meeting.ranks, at, self.departing.unwrap_or_default(), self.digests);
+    }
+}

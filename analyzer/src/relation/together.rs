@@ -1,0 +1,108 @@
+//! What follows all ranks of a job together for one relation, and what it works with.
+//!
+//! Ranks are gone over side by side and meet where they have come equally far: at the look that a step of the same optimizer
+//! begins or ends with. All scenes are then as they were at that moment, so nothing of them has to be kept.
+
+use super::numbers::Numbers;
+use super::sink::{Ranks, Sink, Window};
+use crate::scene::variables::Digest;
+use crate::scene::{Look, Scene};
+use crate::source::Source;
+
+/// One rank of a job, at this moment.
+#[derive(Clone, Copy)]
+pub struct Rank<'a> {
+    /// Its number.
+    pub number: u32,
+    /// Its process: `HOST-PID`.
+    pub process: &'a str,
+    /// The process.
+    pub scene: &'a Scene,
+    /// For texts.
+    pub source: &'a dyn Source,
+}
+
+/// All ranks of a job where they have come equally far.
+#[derive(Clone, Copy)]
+pub struct Meeting<'a> {
+    /// In the order of their numbers.
+    pub ranks: &'a [Rank<'a>],
+    /// What each of them is looking at, likewise.
+    pub looks: &'a [Look],
+}
+
+impl Meeting<'_> {
+    /// Whether all are at the entry of a step; else all are at its return.
+    pub fn is_before_step(&self) -> bool {
+        self.looks.iter().all(|look| look.at_entry)
+    }
+}
+
+/// What an observer over ranks works with.
+pub struct Joint<'a> {
+    /// Numbers of subjects and outcomes.
+    pub numbers: &'a mut Numbers,
+    /// Where windows go.
+    pub sink: &'a mut dyn Sink,
+}
+
+impl Joint<'_> {
+    /// Hands over a window of the rank number `at` of `ranks`, in which those that `departing` names are not as the
+    /// others, by their places; none: nobody can say which. With what each of them has of the variable that it is about,
+    /// if that is a tensor.
+    pub fn window(
+        &mut self,
+        window: &Window<'_>,
+        ranks: &[Rank<'_>],
+        at: usize,
+        departing: &[usize],
+        contents: &[Digest],
+    ) {
+        let rank = &ranks[at];
+        let departing: Vec<u32> = departing.iter().map(|&at| ranks[at].number).collect();
+        let over = Ranks { departing: &departing, of: ranks.len() as u32, process: rank.process, contents };
+        let window = Window { ranks: Some(over), ..*window };
+        self.sink.window(&window, rank.scene, self.numbers, rank.source);
+    }
+}
+
+/// Turns what ranks have at meetings into windows.
+pub trait Together {
+    /// Observes one meeting.
+    fn met(&mut self, meeting: &Meeting<'_>, joint: &mut Joint<'_>);
+
+    /// Hears that there are no more.
+    fn end(&mut self, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
+        let _ = (ranks, joint);
+    }
+}
+
+/// Which values depart from those of the others: the places of those that are not the value that more than half of them
+/// have; `None`: all are the same. Where none is in the majority nobody can say, and the list is empty.
+///
+/// Borrowed from the advice to name first the smallest set of machines that differ (ByteRobust, SOSP '25).
+pub fn departing<T: PartialEq>(values: &[T]) -> Option<Vec<usize>> {
+    let first = values.first()?;
+    if values.iter().all(|value| value == first) {
+        return None;
+    }
+    let apart = |from: &T| (0..values.len()).filter(|&at| values[at] != *from).collect::<Vec<_>>();
+    let in_majority = |value: &&T| values.iter().filter(|other| other == value).count() * 2 > values.len();
+    Some(values.iter().find(in_majority).map(apart).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::departing;
+
+    #[test]
+    fn those_that_are_not_as_most_depart() {
+        assert_eq!(departing::<u8>(&[]), None);
+        assert_eq!(departing(&[7]), None);
+        assert_eq!(departing(&[7, 7, 7]), None);
+        assert_eq!(departing(&[7, 8, 7]), Some(vec![1]));
+        assert_eq!(departing(&[8, 7, 7, 7, 9]), Some(vec![0, 4]));
+        assert_eq!(departing(&[7, 8]), Some(vec![]), "either may be wrong");
+        assert_eq!(departing(&[7, 7, 8, 8]), Some(vec![]));
+    }
+}
