@@ -1,7 +1,7 @@
 @0xd3a1c5f07b92e846;
 # Payloads of the frames of a traincheck segment. The frame's kind says which struct is the root:
 #
-#   1 ProcessHeader   2 Dictionary   3 Events   4 States   5 Footer   6 Arguments
+#   1 ProcessHeader   2 Dictionary   3 Events   4 States   5 Footer   6 Arguments   7 Collectives
 #
 # What frames are, and what the fields mean, is in docs/trace-format.md. Fields are only ever added at the
 # end; a change that an older reader would misread makes a new major version of the format.
@@ -149,6 +149,31 @@ struct Arguments {
   largest @15 :Column;        # from version 1.3 on
 }
 
+struct Collectives {
+  # From version 1.4 on.
+  rows @0 :UInt32;
+  end @1 :BlockEnd;
+  event @2 :Column;
+  stage @3 :Column;
+  op @4 :Column;
+  thread @5 :Column;
+  time @6 :Deltas;
+  call @7 :Deltas;
+  number @8 :Deltas;
+  iteration @9 :Deltas;
+  step @10 :Deltas;
+  group @11 :Column;
+  sequence @12 :Deltas;
+  elementsIn @13 :Column;
+  elementsOut @14 :Column;
+  peer @15 :Column;           # zigzag
+  tag @16 :Column;            # zigzag
+  tensors @17 :Column;
+  flags @18 :Column;
+  reduce @19 :Column;
+  elementType @20 :Column;
+}
+
 struct Footer {
   reason @0 :Text;
   monotonicNs @1 :UInt64;
@@ -160,6 +185,7 @@ struct Footer {
   dropped @7 :UInt64;
   frameCount @8 :UInt64;
   arguments @9 :UInt64;       # from version 1.1 on
+  collectives @10 :UInt64;    # from version 1.4 on
 
   struct Cost {
     name @0 :Text;

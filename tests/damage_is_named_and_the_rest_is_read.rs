@@ -17,6 +17,7 @@ fn frames(segment: &Path) -> Vec<(&'static str, u64)> {
             Frame::Events(..) => "events",
             Frame::States(..) => "states",
             Frame::Arguments(..) => "arguments",
+            Frame::Collectives(..) => "collective_records",
             Frame::Header(_) | Frame::Dictionary(_) | Frame::Footer(_) | Frame::Unknown(_) => "",
         };
         frames.push((counted, reader.frame_offset()));

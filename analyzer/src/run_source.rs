@@ -132,8 +132,8 @@ impl Decoder {
                 };
                 let before = count(|reason| reason == DropReason::BeforeStart);
                 let lost = count(|reason| reason != DropReason::BeforeStart);
-                let schema::Batch { events, states, arguments, .. } = batch;
-                Some(Ok(Arc::new(Batch { events, states, arguments, lost, before })))
+                let schema::Batch { events, states, arguments, collectives, .. } = batch;
+                Some(Ok(Arc::new(Batch { events, states, arguments, collectives, lost, before })))
             }
             Err(damage) => {
                 self.damage_in_a_row += 1;
@@ -148,7 +148,10 @@ impl Decoder {
             if torn.bytes_after_last_frame > 0 {
                 text += &format!("; {} bytes after the last whole frame", torn.bytes_after_last_frame);
             }
-            let recovered = torn.events_recovered + torn.states_recovered + torn.arguments_recovered;
+            let recovered = torn.events_recovered
+                + torn.states_recovered
+                + torn.arguments_recovered
+                + torn.collectives_recovered;
             if recovered > 0 {
                 text += &format!("; {recovered} records recovered from its rings");
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use traincheck_schema::record::{Argument, DictEntry, Event, State};
+use traincheck_schema::record::{Argument, Collective, DictEntry, Event, State};
 
 /// Some consecutive records of one process.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,8 @@ pub struct Batch {
     pub states: Vec<State>,
     /// What calls were given and gave back, in order of time: that of the call's enter or exit.
     pub arguments: Vec<Argument>,
+    /// What became of collectives, in order of time.
+    pub collectives: Vec<Collective>,
     /// How many records were lost since the batch before.
     pub lost: u64,
     /// How many there were before the recording began that were not kept.

@@ -110,7 +110,7 @@ impl Synthetic {
             writer.write_dictionary(&names).map_err(io::Error::other)?;
             let Batch { events, states, arguments, .. } = &records;
             writer
-                .write_records(Records { events, states, arguments }, &[], &[])
+                .write_records(Records { events, states, arguments, ..Records::default() }, &[], &[])
                 .map_err(io::Error::other)?;
         }
         let totals = writer.totals();
@@ -127,7 +127,7 @@ impl Synthetic {
         for Block { names, records } in self.blocks() {
             trace.dictionary.extend(names);
             let Batch { events, states, arguments, .. } = records;
-            trace.batches.push(source::Batch { events, states, arguments, lost: 0, before: 0 });
+            trace.batches.push(source::Batch { events, states, arguments, ..source::Batch::default() });
         }
         trace
     }

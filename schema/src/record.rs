@@ -1,8 +1,8 @@
 //! The records of a trace: what the agent writes into its rings and what a reader gives back.
 //!
-//! A trace is three streams that share one clock. [`Event`]s are things that happened: a call was entered or
+//! A trace is four streams that share one clock. [`Event`]s are things that happened: a call was entered or
 //! left, an iteration began. [`State`]s are what a look at a variable found. [`Argument`]s are what calls were given
-//! and what they gave back. Names, places and objects are numbers into the dictionary of the process ([`DictEntry`]);
+//! and what they gave back. [`Collective`]s are what became of what processes do together. Names, places and objects are numbers into the dictionary of the process ([`DictEntry`]);
 //! id 0 is always "none".
 
 /// A number from a trace that is no known case of an enum: written by a newer minor version.
@@ -27,8 +27,12 @@ macro_rules! from_number {
 }
 
 mod argument;
+mod collectives;
 
 pub use argument::{Argument, ArgumentKind, Direction, tensor};
+pub use collectives::{
+    Collective, CollectiveEvent, CollectiveKind, NO_ELEMENT_TYPE, ReduceKind, collective, element_type_name,
+};
 
 /// Bits of [`Event::flags`].
 pub mod flags {
@@ -288,6 +292,8 @@ pub const EVENT_SIZE: usize = 64;
 pub const STATE_SIZE: usize = 128;
 /// `size_of::<Argument>()`.
 pub const ARGUMENT_SIZE: usize = 64;
+/// `size_of::<Collective>()`.
+pub const COLLECTIVE_SIZE: usize = 128;
 /// The `kind` byte of a [`State`] in a ring.
 pub const STATE_KIND: u8 = 200;
 /// The `kind` byte of a [`DictEntry`] in the ring of the dictionary.
@@ -296,11 +302,14 @@ pub const DICT_KIND: u8 = 201;
 pub const PAD_KIND: u8 = 202;
 /// The `kind` byte of an [`Argument`] in a ring.
 pub const ARGUMENT_KIND: u8 = 203;
+/// The `kind` byte of a [`Collective`] in a ring.
+pub const COLLECTIVE_KIND: u8 = 204;
 
 const _: () = assert!(
     size_of::<Event>() == EVENT_SIZE
         && size_of::<State>() == STATE_SIZE
         && size_of::<Argument>() == ARGUMENT_SIZE
+        && size_of::<Collective>() == COLLECTIVE_SIZE
 );
 
 impl Event {
@@ -374,6 +383,9 @@ pub enum DictKind {
     Text = 6,
     /// What was set differently from PyTorch's defaults: `autocast(cpu, bfloat16) deterministic`.
     Context = 7,
+    /// Processes that do things together: `text` the name of the group, `type_name` its backend (`gloo`), `owner` the rank
+    /// of this process in it, `line` how many processes it has. Since version 1.4.
+    ProcessGroup = 8,
 }
 
 /// What a recorded function does, as far as the relations care. Assigned by the agent's table of functions.
@@ -503,9 +515,9 @@ pub struct DictEntry {
     pub kind: u8,
     /// [`Role`], [`VariableKind`] or [`ObjectKind`], by `kind`.
     pub detail: u16,
-    /// First line of a function, or line of a site; 0: unknown.
+    /// First line of a function, or line of a site; 0: unknown. Of a process group, how many processes it has.
     pub line: u32,
-    /// Dictionary id of the object it belongs to, or 0.
+    /// Dictionary id of the object it belongs to, or 0. Of a process group, the rank of this process in it.
     pub owner: u32,
     /// The name.
     pub text: String,
@@ -522,7 +534,7 @@ from_number!(EventKind: u8 {
 });
 from_number!(Attribute: u8 { Data, Grad, RequiresGrad, Storage, HeldBy, ReachedFrom, Value, Shape, Training });
 from_number!(ValueKind: u8 { None, Bool, Int, Float, Text, Tensor, Unreadable });
-from_number!(DictKind: u8 { Function, Site, Variable, Object, Op, Text, Context });
+from_number!(DictKind: u8 { Function, Site, Variable, Object, Op, Text, Context, ProcessGroup });
 from_number!(VariableKind: u16 {
     Parameter, Buffer, Unreached, Hyperparameter, Mode, OptimizerState, SchedulerState, ScalerState, Rng, Loss, Batch,
     Worker, ParameterAttribute,

@@ -19,8 +19,8 @@ use std::sync::atomic::{self, Ordering};
 use thiserror::Error;
 
 use crate::record::{
-    ARGUMENT_KIND, ARGUMENT_SIZE, Argument, DICT_KIND, DictEntry, EVENT_SIZE, Event, PAD_KIND, STATE_KIND,
-    STATE_SIZE, State,
+    ARGUMENT_KIND, ARGUMENT_SIZE, Argument, COLLECTIVE_KIND, COLLECTIVE_SIZE, Collective, DICT_KIND,
+    DictEntry, EVENT_SIZE, Event, PAD_KIND, STATE_KIND, STATE_SIZE, State,
 };
 
 #[cfg_attr(loom, path = "ring/area_model.rs")]
@@ -46,7 +46,7 @@ pub const GRAIN: usize = 64;
 /// The first bytes of a ring.
 pub const MAGIC: [u8; 8] = *b"TCRING\r\n";
 /// Version of the layout that this crate writes; the major one must be the reader's, the minor one may be newer.
-pub const VERSION: (u16, u16) = (1, 3);
+pub const VERSION: (u16, u16) = (1, 4);
 
 // Offsets in the header page, behind what `header` has. `head` and `tail` have a cache line (and its prefetched
 // neighbour) each.
@@ -78,6 +78,8 @@ pub enum RingRecord {
     State(State),
     /// An argument or result; `thread` is the index of the ring.
     Argument(Argument),
+    /// What became of a collective; `thread` is the index of the ring.
+    Collective(Collective),
     /// A dictionary entry.
     Dict(DictEntry),
 }
@@ -276,6 +278,16 @@ impl Ring {
         })
     }
 
+    /// Appends what became of a collective. False: there was no room, and the loss was counted. `size` and `kind` are set
+    /// here.
+    pub fn push_collective(&self, collective: &Collective) -> bool {
+        let collective = Collective { size: COLLECTIVE_SIZE as u16, kind: COLLECTIVE_KIND, ..*collective };
+        self.push_record(COLLECTIVE_SIZE, |place| {
+            // SAFETY: `push_record` gives `COLLECTIVE_SIZE` bytes that only the producer uses, aligned to `GRAIN`.
+            unsafe { place.cast::<Collective>().write(collective) }
+        })
+    }
+
     /// Appends a dictionary entry, each of its texts cut to [`MAX_TEXT`] bytes. False: there was no room, and
     /// the loss was counted.
     pub fn push_dict(&self, entry: &DictEntry) -> bool {
@@ -456,6 +468,20 @@ impl Ring {
                     unsafe { std::mem::transmute::<[u64; ARGUMENT_SIZE / 8], Argument>(first) };
                 argument.thread = self.info.index;
                 Some(RingRecord::Argument(argument))
+            }
+            COLLECTIVE_KIND => {
+                if size != COLLECTIVE_SIZE as u64 {
+                    return Err("a collective has another size");
+                }
+                let mut all = [0_u64; COLLECTIVE_SIZE / 8];
+                words(offset, &mut all);
+                // SAFETY: a `Collective` is 128 bytes of numbers without padding: any bits make one.
+                let mut collective =
+                    unsafe { std::mem::transmute::<[u64; COLLECTIVE_SIZE / 8], Collective>(all) };
+                // As of a state.
+                (collective.size, collective.kind) = (COLLECTIVE_SIZE as u16, COLLECTIVE_KIND);
+                collective.thread = self.info.index;
+                Some(RingRecord::Collective(collective))
             }
             DICT_KIND => {
                 let mut all = vec![0_u64; size as usize / 8];

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{read_all, read_frames, sample};
+use common::{read_all, read_frames, sample, sample_with_arguments};
 use traincheck_schema::run::{ReadError, Run};
 
 /// What reading `bytes`, damaged at `at`, must come to.
@@ -33,14 +33,22 @@ fn judge(bytes: Vec<u8>, at: usize, begins: &[u64], whole: &[traincheck_schema::
 #[test]
 fn wherever_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let (bytes, begins) = sample(&folder.path().join("host-42-0.tcs"));
-    let (whole, ..) = read_frames(bytes.clone());
+    for (bytes, begins) in [
+        sample(&folder.path().join("host-42-0.tcs")),
+        sample_with_arguments(&folder.path().join("host-43-0.tcs")),
+    ] {
+        damage_everywhere(&bytes, &begins);
+    }
+}
+
+fn damage_everywhere(bytes: &[u8], begins: &[u64]) {
+    let (whole, ..) = read_frames(bytes.to_vec());
     for at in 0..bytes.len() {
         // Every bit position comes up at every eighth byte, and at every byte there is one more pattern.
         for mask in [1_u8 << (at % 8), 0xff] {
-            let mut damaged = bytes.clone();
+            let mut damaged = bytes.to_vec();
             damaged[at] ^= mask;
-            judge(damaged, at, &begins, &whole);
+            judge(damaged, at, begins, &whole);
         }
     }
 }

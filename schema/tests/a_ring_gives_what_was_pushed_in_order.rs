@@ -5,9 +5,9 @@ mod common;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use common::{FileRing, argument, entry, event, state};
+use common::{FileRing, argument, collective, entry, event, state};
 use proptest::prelude::*;
-use traincheck_schema::record::{Argument, DictEntry, Event, State};
+use traincheck_schema::record::{Argument, Collective, DictEntry, Event, State};
 use traincheck_schema::ring::{GRAIN, MAX_TEXT, RingError, RingInfo, RingRecord};
 
 const INFO: RingInfo = RingInfo { pid: 42, index: 5, thread: 4711, dictionary: false, made_wall_ns: 1 };
@@ -31,6 +31,7 @@ enum Action {
     Event(u64),
     State(u64),
     Argument(u64),
+    Collective(u64),
     /// An entry whose texts have these lengths.
     Dict(usize, usize, usize),
     /// The consumer takes all there is.
@@ -42,6 +43,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 => any::<u64>().prop_map(Action::Event),
         2 => any::<u64>().prop_map(Action::State),
         2 => any::<u64>().prop_map(Action::Argument),
+        2 => any::<u64>().prop_map(Action::Collective),
         2 => (0..200_usize, 0..80_usize, 0..40_usize).prop_map(|(a, b, c)| Action::Dict(a, b, c)),
         1 => Just(Action::Take),
     ]
@@ -51,7 +53,7 @@ fn action() -> impl Strategy<Value = Action> {
 fn size(record: &RingRecord) -> u64 {
     match record {
         RingRecord::Event(_) | RingRecord::Argument(_) => 64,
-        RingRecord::State(_) => 128,
+        RingRecord::State(_) | RingRecord::Collective(_) => 128,
         RingRecord::Dict(entry) => {
             (32 + entry.text.len() + entry.file.len() + entry.type_name.len()).next_multiple_of(GRAIN) as u64
         }
@@ -79,6 +81,11 @@ proptest! {
                     let argument = Argument { thread: INFO.index, ..argument(n) };
                     let pushed = file.ring.push_argument(&Argument { size: 0, kind: 0, ..argument });
                     (RingRecord::Argument(argument), pushed)
+                }
+                Action::Collective(n) => {
+                    let collective = Collective { thread: INFO.index, ..collective(n) };
+                    let pushed = file.ring.push_collective(&Collective { size: 0, kind: 0, ..collective });
+                    (RingRecord::Collective(collective), pushed)
                 }
                 Action::Dict(a, b, c) => {
                     let [text, file_name, type_name] = [a, b, c].map(|n| "x".repeat(n));
@@ -120,6 +127,7 @@ fn while_it_is_read() {
                 let pushed = match time % 7 {
                     3 => file.ring.push_state(&state(time)),
                     4 => file.ring.push_argument(&argument(time)),
+                    2 => file.ring.push_collective(&collective(time)),
                     5 => file.ring.push_dict(&entry(time as u32, &"n".repeat(time as usize % 150))),
                     _ => file.ring.push_event(&event(time)),
                 };
@@ -137,6 +145,9 @@ fn while_it_is_read() {
                     RingRecord::Event(read) => assert_eq!(read, Event { thread: 5, ..event(next) }),
                     RingRecord::State(read) => assert_eq!(read, State { thread: 5, ..state(next) }),
                     RingRecord::Argument(read) => assert_eq!(read, Argument { thread: 5, ..argument(next) }),
+                    RingRecord::Collective(read) => {
+                        assert_eq!(read, Collective { thread: 5, ..collective(next) });
+                    }
                     RingRecord::Dict(read) => {
                         assert_eq!(read, entry(next as u32, &"n".repeat(next as usize % 150)));
                     }

@@ -10,9 +10,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use traincheck_schema::record::{
-    Argument, ArgumentKind, Attribute, DictEntry, DictKind, Direction, EVENT_SIZE, Event, EventKind,
-    ObjectKind, Role, STATE_KIND, STATE_SIZE, Stage, State, UnknownCase, ValueKind, VariableKind, flags,
-    look, tensor,
+    Argument, ArgumentKind, Attribute, Collective, CollectiveEvent, CollectiveKind, DictEntry, DictKind,
+    Direction, EVENT_SIZE, Event, EventKind, ObjectKind, ReduceKind, Role, STATE_KIND, STATE_SIZE, Stage,
+    State, UnknownCase, ValueKind, VariableKind, collective, flags, look, tensor,
 };
 use traincheck_schema::segment::{
     BlockEnd, DropReason, Dropped, Ending, FormatVersion, Frame, Records, RingPosition, SegmentReader,
@@ -24,7 +24,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// The versions that there are files of.
-const VERSIONS: [&str; 4] = ["1", "1.1", "1.2", "1.3"];
+const VERSIONS: [&str; 5] = ["1", "1.1", "1.2", "1.3", "1.4"];
 
 /// Flags of a tensor whose elements were looked at.
 const LOOKED_AT: u16 = tensor::REQUIRES_GRAD | tensor::LARGEST_KNOWN;
@@ -40,7 +40,12 @@ fn write(path: &Path) {
         Dropped { ring: 65_535, count: 1 << 33, reason: DropReason::BeforeStart },
     ];
     let positions = [RingPosition { ring: 0, position: 4096 }, RingPosition { ring: 2, position: 1 << 40 }];
-    let records = Records { events: &events(), states: &states(), arguments: &arguments() };
+    let records = Records {
+        events: &events(),
+        states: &states(),
+        arguments: &arguments(),
+        collectives: &collectives(),
+    };
     writer.write_records(records, &dropped, &positions).unwrap();
     writer.write_block(&[], &[], &[], &positions).unwrap();
     writer.write_block(&events()[..2], &[], &[], &[]).unwrap();
@@ -80,6 +85,12 @@ fn dictionary() -> Vec<DictEntry> {
         entry(7, DictKind::Context, 0, "autocast(cpu, bfloat16) deterministic"),
         entry(8, DictKind::Text, 0, "batch[0]"),
         entry(9, DictKind::Text, 0, "[8, 3] float32 cpu"),
+        DictEntry {
+            type_name: "gloo".to_owned(),
+            owner: 1,
+            line: 2,
+            ..entry(10, DictKind::ProcessGroup, 0, "0")
+        },
     ]
 }
 
@@ -125,6 +136,36 @@ fn arguments() -> Vec<Argument> {
         ..Argument::EMPTY
     };
     (0..).zip(kinds).map(argument).collect()
+}
+
+fn collectives() -> Vec<Collective> {
+    let events = (0..=255).filter_map(|event| CollectiveEvent::try_from(event).ok()).cycle();
+    let ops = (0..=255).filter_map(|op| CollectiveKind::try_from(op).ok());
+    let reductions = (0..=255).filter_map(|reduce| ReduceKind::try_from(reduce).ok()).cycle();
+    let one =
+        |(i, ((event, op), reduce)): (u64, ((CollectiveEvent, CollectiveKind), ReduceKind))| Collective {
+            event: event as u8,
+            stage: (i % 4) as u8,
+            op: op as u8,
+            thread: (i % 3) as u16,
+            time: 5_000_000_000 + i * i * 977,
+            call: 100 - i,
+            number: 1 + i / 2,
+            iteration: i as u32 / 4,
+            step: i as u32 / 8,
+            group: 10,
+            sequence: i as u32,
+            elements_in: i << (2 * i),
+            elements_out: i << (2 * i + 1),
+            peer: i as i32 - 1,
+            tag: if i % 2 == 0 { -1 } else { i as i32 },
+            tensors: 1 + i as u32 % 2,
+            flags: collective::ASYNC << (i % 4),
+            reduce: reduce as u8,
+            element_type: if i % 5 == 0 { u8::MAX } else { i as u8 },
+            ..Collective::EMPTY
+        };
+    (0..).zip(events.zip(ops).zip(reductions)).map(one).collect()
 }
 
 fn states() -> Vec<State> {
@@ -291,6 +332,23 @@ fn dump(path: &Path) -> String {
                 }
                 dump_end(t, &end);
             }
+            Frame::Collectives(collectives, end) => {
+                writeln!(t, "collectives").unwrap();
+                for c in collectives {
+                    let event = case(CollectiveEvent::try_from(c.event));
+                    let op = case(CollectiveKind::try_from(c.op));
+                    let stage = case(Stage::try_from(c.stage));
+                    writeln!(t, "  {} {event} {op} in {stage} thread {}", c.time, c.thread).unwrap();
+                    writeln!(t, "    iteration {} step {} call {}", c.iteration, c.step, c.call).unwrap();
+                    writeln!(t, "    number {} of group {} {}", c.number, c.group, c.sequence).unwrap();
+                    let reduce = case(ReduceKind::try_from(c.reduce));
+                    writeln!(t, "    {reduce} of {} to {}", c.elements_in, c.elements_out).unwrap();
+                    writeln!(t, "    type {} tensors {} flags {:#x}", c.element_type, c.tensors, c.flags)
+                        .unwrap();
+                    writeln!(t, "    peer {} tag {}", c.peer, c.tag).unwrap();
+                }
+                dump_end(t, &end);
+            }
             Frame::Footer(footer) => {
                 writeln!(t, "footer: {} at {}", footer.ending.reason, footer.ending.monotonic_ns).unwrap();
                 for (name, value) in &footer.ending.account {
@@ -306,6 +364,9 @@ fn dump(path: &Path) -> String {
                 writeln!(t, "  {} dropped, {} frames", totals.dropped, totals.frames).unwrap();
                 if totals.arguments > 0 {
                     writeln!(t, "  {} arguments", totals.arguments).unwrap();
+                }
+                if totals.collectives > 0 {
+                    writeln!(t, "  {} collectives", totals.collectives).unwrap();
                 }
                 for f in &footer.frames {
                     // Without offsets: they depend on how well the payloads were compressed.

@@ -8,7 +8,7 @@ mod watched;
 use std::sync::LazyLock;
 
 use common::damage::{reseal, wrap};
-use common::{FileRing, argument, entry, event, sample, sample_with_arguments, state};
+use common::{FileRing, argument, collective, entry, event, sample, sample_with_arguments, state};
 use proptest::prelude::*;
 use traincheck_schema::ring::RingInfo;
 use traincheck_schema::run::Run;
@@ -31,7 +31,7 @@ static SAMPLE: LazyLock<(Vec<u8>, Vec<u64>)> = LazyLock::new(|| {
     sample(&folder.path().join("host-42-0.tcs"))
 });
 
-/// Likewise, with arguments.
+/// Likewise, with arguments and collectives.
 static ARGUMENTS: LazyLock<(Vec<u8>, Vec<u64>)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     sample_with_arguments(&folder.path().join("host-42-0.tcs"))
@@ -115,12 +115,13 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let ring_path = folder.path().join("host-42-r0.ring");
         let info = RingInfo { pid: 42, ..RingInfo::default() };
-        let ring = FileRing::create(&ring_path, 50 * 64, &info);
+        let ring = FileRing::create(&ring_path, 80 * 64, &info);
         for time in 0..10 {
             ring.ring.push_event(&event(time));
             ring.ring.push_dict(&entry(time as u32 + 1, "name"));
             ring.ring.push_state(&state(time));
             ring.ring.push_argument(&argument(time));
+            ring.ring.push_collective(&collective(time));
         }
         let mut files = [SAMPLE.0.clone(), SAMPLE.0.clone(), std::fs::read(&ring_path).unwrap()];
         for (file, at, byte) in changes {

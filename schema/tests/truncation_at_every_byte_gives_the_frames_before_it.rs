@@ -2,13 +2,21 @@
 
 mod common;
 
-use common::{read_all, read_frames, sample};
+use common::{read_all, read_frames, sample, sample_with_arguments};
 use traincheck_schema::run::Run;
 
 #[test]
 fn of_a_segment() {
     let folder = tempfile::tempdir().unwrap();
-    let (bytes, begins) = sample(&folder.path().join("host-42-0.tcs"));
+    for (bytes, begins) in [
+        sample(&folder.path().join("host-42-0.tcs")),
+        sample_with_arguments(&folder.path().join("host-43-0.tcs")),
+    ] {
+        cut_everywhere(bytes, &begins);
+    }
+}
+
+fn cut_everywhere(bytes: Vec<u8>, begins: &[u64]) {
     let (whole, errors, sealed, _) = read_frames(bytes.clone());
     assert!(errors.is_empty() && sealed);
     assert_eq!(whole.len(), begins.len());

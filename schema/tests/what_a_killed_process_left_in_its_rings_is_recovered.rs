@@ -4,8 +4,8 @@ mod common;
 
 use std::path::Path;
 
-use common::{FileRing, argument, entry, event, header, read_all, state};
-use traincheck_schema::record::{Argument, Event, State};
+use common::{FileRing, argument, collective, entry, event, header, read_all, state};
+use traincheck_schema::record::{Argument, Collective, Event, State};
 use traincheck_schema::ring::{HEADER_SIZE, RingError, RingInfo, RingRecord, read_ring_file};
 use traincheck_schema::run::{Batch, ReadError, Run, Torn};
 use traincheck_schema::segment::{DropReason, Dropped, Ending, Records, RingPosition, SegmentWriter};
@@ -39,18 +39,20 @@ impl Traced {
     /// What the writer thread does, as far as told: read, write, release.
     fn drain(&mut self, release: bool) {
         let (mut events, mut states, mut entries) = (Vec::new(), Vec::new(), Vec::new());
-        let mut arguments = Vec::new();
+        let (mut arguments, mut collectives) = (Vec::new(), Vec::new());
         for ring in [&self.events.ring, &self.names.ring] {
             ring.read(ring.tail(), ring.head(), |record| match record {
                 RingRecord::Event(event) => events.push(event),
                 RingRecord::State(state) => states.push(state),
                 RingRecord::Argument(argument) => arguments.push(argument),
+                RingRecord::Collective(collective) => collectives.push(collective),
                 RingRecord::Dict(entry) => entries.push(entry),
             })
             .unwrap();
         }
         self.writer.write_dictionary(&entries).unwrap();
-        let records = Records { events: &events, states: &states, arguments: &arguments };
+        let records =
+            Records { events: &events, states: &states, arguments: &arguments, collectives: &collectives };
         self.writer.write_records(records, &[], &self.positions()).unwrap();
         if release {
             self.events.ring.release(self.events.ring.head());
@@ -85,6 +87,7 @@ fn events_states_and_names() {
     }
     assert!(traced.events.ring.push_state(&state(61)));
     assert!(traced.events.ring.push_argument(&argument(62)));
+    assert!(traced.events.ring.push_collective(&collective(63)));
 
     let (batches, errors, torn, names) = traced.read();
     assert!(errors.is_empty(), "{errors:?}");
@@ -95,7 +98,14 @@ fn events_states_and_names() {
     assert_eq!(batches[1].events[0], Event { thread: 0, ..event(11) });
     assert_eq!(batches[1].states, [State { thread: 0, ..state(61) }]);
     assert_eq!(batches[1].arguments, [Argument { thread: 0, ..argument(62) }]);
-    let found = Torn { events_recovered: 50, states_recovered: 1, arguments_recovered: 1, ..Torn::default() };
+    assert_eq!(batches[1].collectives, [Collective { thread: 0, ..collective(63) }]);
+    let found = Torn {
+        events_recovered: 50,
+        states_recovered: 1,
+        arguments_recovered: 1,
+        collectives_recovered: 1,
+        ..Torn::default()
+    };
     assert_eq!(torn, Some(found));
     assert_eq!(names, ["written", "not written"]);
 }
@@ -120,6 +130,7 @@ fn and_nothing_twice_when_it_died_between_two_frames_of_a_block() {
         assert!(traced.events.ring.push_event(&event(time)));
         assert!(traced.events.ring.push_state(&state(time)));
         assert!(traced.events.ring.push_argument(&argument(time)));
+        assert!(traced.events.ring.push_collective(&collective(time)));
     }
     let before = traced.writer.bytes_written();
     traced.drain(false);
@@ -138,6 +149,8 @@ fn and_nothing_twice_when_it_died_between_two_frames_of_a_block() {
         assert_eq!(states, 10, "cut at {length}");
         let arguments: usize = batches.iter().map(|batch| batch.arguments.len()).sum();
         assert_eq!(arguments, 10, "cut at {length}");
+        let collectives: usize = batches.iter().map(|batch| batch.collectives.len()).sum();
+        assert_eq!(collectives, 10, "cut at {length}");
     }
 }
 

@@ -5,10 +5,11 @@ mod common;
 use std::path::Path;
 
 use common::{
-    any_argument, any_entry, any_event, any_state, argument, bits, entry, event, header, read_all, state,
+    any_argument, any_collective, any_entry, any_event, any_state, argument, bits, collective, entry, event,
+    header, read_all, state,
 };
 use proptest::prelude::*;
-use traincheck_schema::record::{Argument, DictEntry, Event, State};
+use traincheck_schema::record::{Argument, Collective, DictEntry, Event, State};
 use traincheck_schema::run::Run;
 use traincheck_schema::segment::{
     DropReason, Dropped, Ending, Frame, MAX_ROWS, Records, RingPosition, SegmentReader, SegmentWriter,
@@ -28,26 +29,31 @@ proptest! {
         events in prop::collection::vec(any_event(), 0..200),
         states in prop::collection::vec(any_state(), 0..100),
         arguments in prop::collection::vec(any_argument(), 0..100),
+        collectives in prop::collection::vec(any_collective(), 0..100),
     ) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host-1-0.tcs");
         let mut writer = SegmentWriter::create(&path, &header()).unwrap();
-        let records = Records { events: &events, states: &states, arguments: &arguments };
+        let records =
+            Records { events: &events, states: &states, arguments: &arguments, collectives: &collectives };
         writer.write_records(records, &[], &[]).unwrap();
         writer.seal(&Ending::default()).unwrap();
 
         let (mut read_events, mut read_states): (Vec<Event>, Vec<State>) = (Vec::new(), Vec::new());
         let mut read_arguments: Vec<Argument> = Vec::new();
+        let mut read_collectives: Vec<Collective> = Vec::new();
         for frame in frames(&path) {
             match frame {
                 Frame::Events(rows, _) => read_events.extend(rows),
                 Frame::States(rows, _) => read_states.extend(rows),
                 Frame::Arguments(rows, _) => read_arguments.extend(rows),
+                Frame::Collectives(rows, _) => read_collectives.extend(rows),
                 _ => {}
             }
         }
         prop_assert_eq!(read_events, events);
         prop_assert_eq!(read_arguments, arguments);
+        prop_assert_eq!(read_collectives, collectives);
         let bits_of = |states: &[State]| states.iter().map(bits).collect::<Vec<_>>();
         prop_assert_eq!(bits_of(&read_states), bits_of(&states));
     }
@@ -109,16 +115,17 @@ fn header_losses_positions_and_ending() {
     assert_eq!(reader.torn(), None);
 }
 
-/// A reader of version 1.0 passes over frames of arguments. What it reads of a block must be its end, too.
+/// A reader of version 1.0 passes over frames of arguments, and one of 1.3 over those of collectives. What it reads of a block must be its end, too.
 #[test]
-fn the_end_of_a_block_is_never_on_its_arguments() {
+fn the_end_of_a_block_is_never_on_its_arguments_or_collectives() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("host-42-0.tcs");
     let mut writer = SegmentWriter::create(&path, &header()).unwrap();
     let positions = [RingPosition { ring: 7, position: 640 }];
     let arguments = vec![argument(3); MAX_ROWS + 1];
     for events in [&[][..], &[event(2)]] {
-        let records = Records { events, arguments: &arguments, ..Records::default() };
+        let collectives = &[collective(4)];
+        let records = Records { events, arguments: &arguments, collectives, ..Records::default() };
         writer.write_records(records, &[], &positions).unwrap();
     }
     writer.seal(&Ending::default()).unwrap();
@@ -126,11 +133,13 @@ fn the_end_of_a_block_is_never_on_its_arguments() {
         .iter()
         .filter_map(|frame| match frame {
             Frame::Arguments(_, end) => Some((6, end.more)),
+            Frame::Collectives(_, end) => Some((7, end.more)),
             Frame::Events(_, end) => Some((3, end.more)),
             _ => None,
         })
         .collect();
-    assert_eq!(ends, [(6, true), (6, true), (3, false), (6, true), (6, true), (3, false)]);
+    let block = [(6, true), (6, true), (7, true), (3, false)];
+    assert_eq!(ends, [block, block].concat());
 
     let mut reader = Run::open(folder.path()).unwrap().processes[0].reader();
     let (batches, errors) = read_all(&mut reader);

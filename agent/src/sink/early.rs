@@ -1,7 +1,7 @@
 //! What happens before the run is started is kept in memory: it becomes the first block, or nothing.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use traincheck_schema::record::{Argument, Event, State};
+use traincheck_schema::record::{Argument, Collective, Event, State};
 
 /// How many records are kept. Those beyond are counted.
 pub const MOST_RECORDS: usize = 16_384;
@@ -14,15 +14,24 @@ pub struct Early {
     pub states: Vec<State>,
     /// Arguments and results, likewise.
     pub arguments: Vec<Argument>,
+    /// What became of collectives, likewise.
+    pub collectives: Vec<Collective>,
     /// How many more there were.
     pub lost: u64,
 }
 
 impl Early {
-    const EMPTY: Early = Early { events: Vec::new(), states: Vec::new(), arguments: Vec::new(), lost: 0 };
+    const EMPTY: Early = Early {
+        events: Vec::new(),
+        states: Vec::new(),
+        arguments: Vec::new(),
+        collectives: Vec::new(),
+        lost: 0,
+    };
 
     fn has_room(&mut self) -> bool {
-        let room = self.events.len() + self.states.len() + self.arguments.len() < MOST_RECORDS;
+        let kept = self.events.len() + self.states.len() + self.arguments.len() + self.collectives.len();
+        let room = kept < MOST_RECORDS;
         self.lost += u64::from(!room);
         room
     }
@@ -45,6 +54,13 @@ impl Early {
     pub fn keep_argument(&mut self, argument: &Argument, thread: u16) {
         if self.has_room() {
             self.arguments.push(Argument { thread, ..*argument });
+        }
+    }
+
+    /// Keeps what became of a collective in the thread with this number.
+    pub fn keep_collective(&mut self, collective: &Collective, thread: u16) {
+        if self.has_room() {
+            self.collectives.push(Collective { thread, ..*collective });
         }
     }
 

@@ -3,7 +3,9 @@
 //! Each ring is read in the order in which it was filled, so that a block ends at one position in each ring:
 //! everything before it is written, nothing behind it is.
 
-use traincheck_schema::record::{ARGUMENT_SIZE, Argument, EVENT_SIZE, Event, STATE_SIZE, State};
+use traincheck_schema::record::{
+    ARGUMENT_SIZE, Argument, COLLECTIVE_SIZE, Collective, EVENT_SIZE, Event, STATE_SIZE, State,
+};
 use traincheck_schema::ring::{Ring, RingError, RingRecord};
 use traincheck_schema::segment::RingPosition;
 
@@ -16,6 +18,7 @@ pub struct Records {
     events: std::vec::IntoIter<Event>,
     states: std::vec::IntoIter<State>,
     arguments: std::vec::IntoIter<Argument>,
+    collectives: std::vec::IntoIter<Collective>,
     /// Which kind comes when.
     order: std::vec::IntoIter<Kind>,
     taken: bool,
@@ -26,6 +29,7 @@ enum Kind {
     Event,
     State,
     Argument,
+    Collective,
 }
 
 impl Records {
@@ -34,6 +38,7 @@ impl Records {
         let mut events = Vec::with_capacity(usize::try_from(to - from).unwrap_or(0) / EVENT_SIZE);
         let mut states = Vec::new();
         let mut arguments = Vec::new();
+        let mut collectives = Vec::new();
         let mut order = Vec::with_capacity(events.capacity());
         ring.read(from, to, |record| match record {
             RingRecord::Event(event) => {
@@ -48,6 +53,10 @@ impl Records {
                 arguments.push(argument);
                 order.push(Kind::Argument);
             }
+            RingRecord::Collective(collective) => {
+                collectives.push(collective);
+                order.push(Kind::Collective);
+            }
             // These are in a ring of their own.
             RingRecord::Dict(_) => {}
         })?;
@@ -58,6 +67,7 @@ impl Records {
             events: events.into_iter(),
             states: states.into_iter(),
             arguments: arguments.into_iter(),
+            collectives: collectives.into_iter(),
             order: order.into_iter(),
             taken: false,
         })
@@ -70,6 +80,7 @@ impl Records {
             Kind::Event => self.events.as_slice().first()?.time,
             Kind::State => self.states.as_slice().first()?.time,
             Kind::Argument => self.arguments.as_slice().first()?.time,
+            Kind::Collective => self.collectives.as_slice().first()?.time,
         };
         Some((kind, time))
     }
@@ -95,14 +106,22 @@ pub struct Block {
     pub states: Vec<State>,
     /// Its arguments, likewise.
     pub arguments: Vec<Argument>,
+    /// What became of collectives, likewise.
+    pub collectives: Vec<Collective>,
     /// Up to where the rings are in this block and those before, for the rings that have a part in this one.
     pub positions: Vec<RingPosition>,
 }
 
 impl Block {
+    /// How many records it has of the kind of which it has most.
+    fn longest(&self) -> usize {
+        let lengths = [self.events.len(), self.states.len(), self.arguments.len(), self.collectives.len()];
+        lengths.into_iter().fold(0, usize::max)
+    }
+
     /// Nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.states.is_empty() && self.arguments.is_empty()
+        self.longest() == 0
     }
 }
 
@@ -118,7 +137,7 @@ impl Merge {
     /// The earliest records, at most `limit` of each kind.
     pub fn next_block(&mut self, limit: usize) -> Block {
         let mut block = Block::default();
-        while block.events.len() < limit && block.states.len() < limit && block.arguments.len() < limit {
+        while block.longest() < limit {
             let fronts =
                 self.0.iter_mut().filter_map(|records| records.front().map(|front| (front, records)));
             let Some(((kind, _), records)) = fronts.min_by_key(|((_, time), _)| *time) else { break };
@@ -134,6 +153,10 @@ impl Merge {
                 Kind::Argument => {
                     block.arguments.extend(records.arguments.next());
                     records.advance(ARGUMENT_SIZE);
+                }
+                Kind::Collective => {
+                    block.collectives.extend(records.collectives.next());
+                    records.advance(COLLECTIVE_SIZE);
                 }
             }
         }
@@ -165,6 +188,10 @@ mod tests {
         State { attribute: Attribute::Data as u8, time, ..State::EMPTY }
     }
 
+    fn collective(time: u64) -> Collective {
+        Collective { time, ..Collective::EMPTY }
+    }
+
     /// A ring in plain memory; the memory is leaked.
     fn ring(index: u16, grains: usize) -> Ring {
         let memory: &'static mut [[u64; 512]] = vec![[0; 512]; 1 + grains.div_ceil(64)].leak();
@@ -177,7 +204,7 @@ mod tests {
         /// Whatever is pushed comes out once, in the order of time, and the positions are those of the ring.
         #[test]
         fn blocks_end_where_the_rings_say(
-            rounds in prop::collection::vec((prop::collection::vec((0..3_usize, 0..3_u8), 0..30), 1..9_usize), 1..20)
+            rounds in prop::collection::vec((prop::collection::vec((0..3_usize, 0..4_u8), 0..30), 1..9_usize), 1..20)
         ) {
             let rings = [ring(0, 33), ring(1, 65), ring(2, 128)];
             let mut written = [0; 3];
@@ -189,7 +216,8 @@ mod tests {
                     let fits = match kind {
                         0 => rings[which].push_event(&event(time)),
                         1 => rings[which].push_state(&state(time)),
-                        _ => rings[which].push_argument(&argument(time)),
+                        2 => rings[which].push_argument(&argument(time)),
+                        _ => rings[which].push_collective(&collective(time)),
                     };
                     if fits {
                         expected.push((time, which as u16, kind));
@@ -204,10 +232,11 @@ mod tests {
                     if block.is_empty() {
                         break;
                     }
-                    prop_assert!([block.events.len(), block.states.len(), block.arguments.len()].iter().all(|n| *n <= limit));
+                    prop_assert!(block.longest() <= limit);
                     let mut here: Vec<_> = block.events.iter().map(|event| (event.time, event.thread, 0)).collect();
                     here.extend(block.states.iter().map(|state| (state.time, state.thread, 1)));
                     here.extend(block.arguments.iter().map(|argument| (argument.time, argument.thread, 2)));
+                    here.extend(block.collectives.iter().map(|collective| (collective.time, collective.thread, 3)));
                     here.sort_unstable();
                     found.extend(here);
                     for position in block.positions {

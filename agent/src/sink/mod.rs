@@ -45,7 +45,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use threads::NO_THREAD;
-use traincheck_schema::record::{Argument, DictEntry, DictKind, Event, EventKind, State};
+use traincheck_schema::record::{Argument, Collective, DictEntry, DictKind, Event, EventKind, State};
 use traincheck_schema::ring::RingInfo;
 use traincheck_schema::run::RunInfo;
 use traincheck_schema::segment::{Ending, FormatVersion, ProcessHeader, SegmentWriter, WriteError};
@@ -136,6 +136,17 @@ pub fn emit_argument(argument: &Argument) {
     match PHASE.load(Ordering::Relaxed) {
         RECORDING => threads::push(|ring| ring.push_argument(argument)),
         WAITING => keep(|early, thread| early.keep_argument(argument, thread), || emit_argument(argument)),
+        _ => {}
+    }
+}
+
+/// Records what became of a collective. Its `thread` is filled in.
+pub fn emit_collective(collective: &Collective) {
+    match PHASE.load(Ordering::Relaxed) {
+        RECORDING => threads::push(|ring| ring.push_collective(collective)),
+        WAITING => {
+            keep(|early, thread| early.keep_collective(collective, thread), || emit_collective(collective));
+        }
         _ => {}
     }
 }

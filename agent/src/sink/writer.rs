@@ -150,11 +150,17 @@ impl Writer {
         let names_position = self.write_names()?;
         let mut dropped = Vec::new();
         note(&mut dropped, NO_THREAD, early.lost, &mut 0, DropReason::BeforeStart);
-        let Early { events, states, arguments, .. } = early;
-        if events.is_empty() && states.is_empty() && arguments.is_empty() && dropped.is_empty() {
+        let Early { events, states, arguments, collectives, .. } = early;
+        if events.is_empty()
+            && states.is_empty()
+            && arguments.is_empty()
+            && collectives.is_empty()
+            && dropped.is_empty()
+        {
             return Ok(());
         }
-        self.segment.write_records(Rows { events, states, arguments }, &dropped, &[names_position])
+        let rows = Rows { events, states, arguments, collectives };
+        self.segment.write_records(rows, &dropped, &[names_position])
     }
 
     /// Starts the thread. If there can be none, the writer comes back with the reason.
@@ -260,7 +266,12 @@ impl Writer {
                 break;
             }
             block.positions.push(names_position);
-            let rows = Rows { events: &block.events, states: &block.states, arguments: &block.arguments };
+            let rows = Rows {
+                events: &block.events,
+                states: &block.states,
+                arguments: &block.arguments,
+                collectives: &block.collectives,
+            };
             self.segment.write_records(rows, &dropped, &block.positions)?;
             dropped.clear();
             self.release(&block.positions);

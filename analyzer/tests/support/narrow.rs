@@ -149,7 +149,8 @@ impl<'a> Narrow<'a> {
         let point = |state: &State| points.get(&(state.call, state.time)).copied();
         let states = batch.states.iter().filter(|state| self.state(state, point(state))).copied().collect();
         let arguments = batch.arguments.iter().filter(|argument| self.argument(argument)).copied().collect();
-        Batch { events, states, arguments, lost: batch.lost, before: batch.before }
+        let collectives = batch.collectives.clone();
+        Batch { events, states, arguments, collectives, lost: batch.lost, before: batch.before }
     }
 }
 

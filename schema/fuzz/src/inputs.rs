@@ -15,7 +15,7 @@ pub fn of_segment() -> std::io::Result<Vec<Vec<u8>>> {
     let (bytes, begins) = records::sample(&scratch.path().join("host-42-0.tcs"));
     // This file is a part of the fuzz crate, and of a test of the crate around it.
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find_map(|folder| {
-        let path = folder.join("tests/golden/v1.1.tcs");
+        let path = folder.join("tests/golden/v1.4.tcs");
         path.exists().then_some(path)
     });
     let golden = fs::read(golden.expect("the golden file of a segment"))?;
@@ -42,6 +42,7 @@ pub fn of_ring() -> Vec<Vec<u8>> {
         ring.push_event(&records::event(time));
         ring.push_state(&records::state(time));
         ring.push_argument(&records::argument(time));
+        ring.push_collective(&records::collective(time));
         ring.push_dict(&records::entry(1, "torch.optim.adamw.AdamW.step"));
         if time < 5 {
             ring.release(ring.head());

@@ -12,7 +12,7 @@ mod damage;
 /// right; or as the payload of a frame that is right.
 pub fn segment(data: &[u8]) {
     let Some((how, rest)) = data.split_first() else { return };
-    let bytes = match how % 9 {
+    let bytes = match how % 10 {
         0 => rest.to_vec(),
         1 | 2 => {
             let mut bytes = rest.to_vec();

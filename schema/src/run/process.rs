@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::{files, recovery};
 use crate::dictionary::Dictionary;
-use crate::record::{Argument, Event, State};
+use crate::record::{Argument, Collective, Event, State};
 use crate::segment::{
     BlockEnd, DropReason, Dropped, Ending, Footer, Frame, FrameKind, ProcessHeader, ReadError, SegmentReader,
     Totals,
@@ -112,6 +112,8 @@ pub struct Batch {
     pub states: Vec<State>,
     /// Arguments and results of calls.
     pub arguments: Vec<Argument>,
+    /// What became of collectives.
+    pub collectives: Vec<Collective>,
     /// What is missing since the batch before.
     pub dropped: Vec<Dropped>,
     /// These were never written to a segment: they were found in the rings of a process that was killed or stopped.
@@ -124,7 +126,7 @@ impl Batch {
     }
 
     fn rows(&self) -> usize {
-        self.events.len() + self.states.len() + self.arguments.len()
+        self.events.len() + self.states.len() + self.arguments.len() + self.collectives.len()
     }
 
     /// Sorted by time. Usually it is already.
@@ -137,6 +139,9 @@ impl Batch {
         }
         if !self.arguments.is_sorted_by_key(|argument| argument.time) {
             self.arguments.sort_by_key(|argument| argument.time);
+        }
+        if !self.collectives.is_sorted_by_key(|collective| collective.time) {
+            self.collectives.sort_by_key(|collective| collective.time);
         }
         self
     }
@@ -153,6 +158,8 @@ pub struct Torn {
     pub states_recovered: u64,
     /// Arguments and results found in the rings.
     pub arguments_recovered: u64,
+    /// Records of collectives found in the rings.
+    pub collectives_recovered: u64,
     /// Rings that cannot be read here, for they were in the memory of the machine of the process: up to a second of
     /// what it recorded last is missing.
     pub rings_elsewhere: u64,
@@ -385,6 +392,11 @@ impl ProcessReader {
                 append(&mut self.block.arguments, arguments);
                 end
             }
+            Frame::Collectives(collectives, end) => {
+                self.counted.collectives += collectives.len() as u64;
+                append(&mut self.block.collectives, collectives);
+                end
+            }
             Frame::Footer(footer) => return self.take_footer(*footer),
             Frame::Unknown(_) => return Ok(Step::On),
         };
@@ -447,6 +459,7 @@ impl ProcessReader {
         self.torn.events_recovered = recovered.batch.events.len() as u64;
         self.torn.states_recovered = recovered.batch.states.len() as u64;
         self.torn.arguments_recovered = recovered.batch.arguments.len() as u64;
+        self.torn.collectives_recovered = recovered.batch.collectives.len() as u64;
         self.torn.rings_elsewhere = recovered.elsewhere;
         for batch in [cut_off, recovered.batch] {
             if !batch.is_empty() {

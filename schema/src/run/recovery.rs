@@ -6,7 +6,7 @@ use std::io;
 use super::Process;
 use super::process::{Batch, Progress};
 use crate::dictionary::Dictionary;
-use crate::record::{Argument, Event, State};
+use crate::record::{Argument, Collective, Event, State};
 use crate::ring::{self, RecoveredRing, RingError, RingRecord};
 use crate::segment::{DropReason, Dropped, ReadError};
 
@@ -35,6 +35,7 @@ pub(super) fn recover(
     let known_events: HashSet<_> = cut_off.events.iter().map(event_key).collect();
     let known_states: HashSet<_> = cut_off.states.iter().map(state_key).collect();
     let known_arguments: HashSet<_> = cut_off.arguments.iter().map(argument_key).collect();
+    let known_collectives: HashSet<_> = cut_off.collectives.iter().map(collective_key).collect();
 
     for path in &process.rings {
         ring::rescue(path);
@@ -67,9 +68,12 @@ pub(super) fn recover(
                 RingRecord::Event(event) if known_events.contains(&event_key(&event)) => {}
                 RingRecord::State(state) if known_states.contains(&state_key(&state)) => {}
                 RingRecord::Argument(argument) if known_arguments.contains(&argument_key(&argument)) => {}
+                RingRecord::Collective(collective)
+                    if known_collectives.contains(&collective_key(&collective)) => {}
                 RingRecord::Event(event) => found.batch.events.push(event),
                 RingRecord::State(state) => found.batch.states.push(state),
                 RingRecord::Argument(argument) => found.batch.arguments.push(argument),
+                RingRecord::Collective(collective) => found.batch.collectives.push(collective),
                 // An entry that cannot be taken names nothing that could be looked up.
                 RingRecord::Dict(entry) => _ = dictionary.insert(entry),
             }
@@ -98,4 +102,8 @@ fn state_key(state: &State) -> (u64, u64, u16, u8, u32) {
 
 fn argument_key(argument: &Argument) -> (u64, u64, u16, u8, u8, u32) {
     (argument.time, argument.call, argument.thread, argument.direction, argument.value_kind, argument.name)
+}
+
+fn collective_key(collective: &Collective) -> (u64, u64, u16, u8) {
+    (collective.time, collective.number, collective.thread, collective.event)
 }

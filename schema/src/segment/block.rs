@@ -1,9 +1,9 @@
-//! Events, states and arguments as columns.
+//! Events, states, arguments and collectives as columns.
 
 use super::column::{PayloadError, at_most, each, each_sum, put, put_deltas, unzigzag, zigzag};
 use super::types::{DropReason, Dropped, RingPosition};
-use crate::record::{Argument, Event, State, ValueKind};
-use crate::trace_capnp::{arguments, block_end, events, states};
+use crate::record::{Argument, Collective, Event, State, ValueKind};
+use crate::trace_capnp::{arguments, block_end, collectives, events, states};
 
 /// No frame has more rows than this; a longer block is written as several frames.
 pub const MAX_ROWS: usize = 16_384;
@@ -241,4 +241,59 @@ pub(super) fn read_arguments(from: arguments::Reader<'_>) -> Result<(Vec<Argumen
     each(from.get_flags()?, arguments.iter_mut(), U16, |row, v| row.flags = v as u16)?;
     each(from.get_largest()?, arguments.iter_mut(), U32, |row, v| row.largest = f32::from_bits(v as u32))?;
     Ok((arguments, read_end(from.get_end()?)?))
+}
+
+pub(super) fn put_collectives(mut to: collectives::Builder<'_>, collectives: &[Collective], end: &BlockEnd) {
+    let rows = collectives.iter();
+    let signed = |number: i32| zigzag(i64::from(number) as u64);
+    to.set_rows(collectives.len() as u32);
+    put_end(to.reborrow().init_end(), end);
+    put(to.reborrow().init_event(), rows.clone().map(|c| c.event.into()));
+    put(to.reborrow().init_stage(), rows.clone().map(|c| c.stage.into()));
+    put(to.reborrow().init_op(), rows.clone().map(|c| c.op.into()));
+    put(to.reborrow().init_thread(), rows.clone().map(|c| c.thread.into()));
+    put_deltas(to.reborrow().init_time(), rows.clone().map(|c| c.time));
+    put_deltas(to.reborrow().init_call(), rows.clone().map(|c| c.call));
+    put_deltas(to.reborrow().init_number(), rows.clone().map(|c| c.number));
+    put_deltas(to.reborrow().init_iteration(), rows.clone().map(|c| c.iteration.into()));
+    put_deltas(to.reborrow().init_step(), rows.clone().map(|c| c.step.into()));
+    put(to.reborrow().init_group(), rows.clone().map(|c| c.group.into()));
+    put_deltas(to.reborrow().init_sequence(), rows.clone().map(|c| c.sequence.into()));
+    put(to.reborrow().init_elements_in(), rows.clone().map(|c| c.elements_in));
+    put(to.reborrow().init_elements_out(), rows.clone().map(|c| c.elements_out));
+    put(to.reborrow().init_peer(), rows.clone().map(|c| signed(c.peer)));
+    put(to.reborrow().init_tag(), rows.clone().map(|c| signed(c.tag)));
+    put(to.reborrow().init_tensors(), rows.clone().map(|c| c.tensors.into()));
+    put(to.reborrow().init_flags(), rows.clone().map(|c| c.flags.into()));
+    put(to.reborrow().init_reduce(), rows.clone().map(|c| c.reduce.into()));
+    put(to.init_element_type(), rows.map(|c| c.element_type.into()));
+}
+
+pub(super) fn read_collectives(
+    from: collectives::Reader<'_>,
+) -> Result<(Vec<Collective>, BlockEnd), PayloadError> {
+    let n = rows(from.get_rows())?;
+    let mut collectives = vec![Collective::EMPTY; n];
+    // Of 32 bits, zigzag-encoded, as many.
+    let signed = |number: u64| unzigzag(number) as i32;
+    each(from.get_event()?, collectives.iter_mut(), U8, |row, v| row.event = v as u8)?;
+    each(from.get_stage()?, collectives.iter_mut(), U8, |row, v| row.stage = v as u8)?;
+    each(from.get_op()?, collectives.iter_mut(), U8, |row, v| row.op = v as u8)?;
+    each(from.get_thread()?, collectives.iter_mut(), U16, |row, v| row.thread = v as u16)?;
+    each_sum(from.get_time()?, collectives.iter_mut(), U64, |row, v| row.time = v)?;
+    each_sum(from.get_call()?, collectives.iter_mut(), U64, |row, v| row.call = v)?;
+    each_sum(from.get_number()?, collectives.iter_mut(), U64, |row, v| row.number = v)?;
+    each_sum(from.get_iteration()?, collectives.iter_mut(), U32, |row, v| row.iteration = v as u32)?;
+    each_sum(from.get_step()?, collectives.iter_mut(), U32, |row, v| row.step = v as u32)?;
+    each(from.get_group()?, collectives.iter_mut(), U32, |row, v| row.group = v as u32)?;
+    each_sum(from.get_sequence()?, collectives.iter_mut(), U32, |row, v| row.sequence = v as u32)?;
+    each(from.get_elements_in()?, collectives.iter_mut(), U64, |row, v| row.elements_in = v)?;
+    each(from.get_elements_out()?, collectives.iter_mut(), U64, |row, v| row.elements_out = v)?;
+    each(from.get_peer()?, collectives.iter_mut(), U32, |row, v| row.peer = signed(v))?;
+    each(from.get_tag()?, collectives.iter_mut(), U32, |row, v| row.tag = signed(v))?;
+    each(from.get_tensors()?, collectives.iter_mut(), U32, |row, v| row.tensors = v as u32)?;
+    each(from.get_flags()?, collectives.iter_mut(), U16, |row, v| row.flags = v as u16)?;
+    each(from.get_reduce()?, collectives.iter_mut(), U8, |row, v| row.reduce = v as u8)?;
+    each(from.get_element_type()?, collectives.iter_mut(), U8, |row, v| row.element_type = v as u8)?;
+    Ok((collectives, read_end(from.get_end()?)?))
 }

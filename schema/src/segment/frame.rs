@@ -29,7 +29,7 @@ pub struct FormatVersion {
 
 impl FormatVersion {
     /// The version that this crate writes. It reads this major version, older and newer minor ones included.
-    pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 3 };
+    pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 4 };
 }
 
 impl fmt::Display for FormatVersion {
@@ -54,12 +54,14 @@ pub enum FrameKind {
     Footer = 5,
     /// Arguments and results of a block. Since version 1.1.
     Arguments = 6,
+    /// What became of collectives, in a block. Since version 1.4.
+    Collectives = 7,
 }
 
 impl FrameKind {
     pub(super) fn of(number: u8) -> Option<FrameKind> {
-        use FrameKind::{Arguments, Dictionary, Events, Footer, ProcessHeader, States};
-        [ProcessHeader, Dictionary, Events, States, Footer, Arguments]
+        use FrameKind::{Arguments, Collectives, Dictionary, Events, Footer, ProcessHeader, States};
+        [ProcessHeader, Dictionary, Events, States, Footer, Arguments, Collectives]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }

@@ -23,7 +23,7 @@ pub struct FrameEntry {
     pub offset: u64,
     /// Number of its [`FrameKind`](super::FrameKind).
     pub kind: u8,
-    /// Events, states, arguments or entries in it.
+    /// Events, states, arguments, collectives or entries in it.
     pub rows: u32,
     /// Least time in it, nanoseconds; 0 where it has none.
     pub first_time: u64,
@@ -44,6 +44,8 @@ pub struct Totals {
     pub states: u64,
     /// Arguments and results.
     pub arguments: u64,
+    /// What became of collectives.
+    pub collectives: u64,
     /// Dictionary entries.
     pub entries: u64,
     /// Records that were dropped.
@@ -167,6 +169,7 @@ pub(super) fn put_footer(mut to: footer::Builder<'_>, footer: &Footer) {
     to.set_dropped(footer.totals.dropped);
     to.set_frame_count(footer.totals.frames);
     to.set_arguments(footer.totals.arguments);
+    to.set_collectives(footer.totals.collectives);
 }
 
 pub(super) fn read_footer(from: footer::Reader<'_>) -> Result<Footer, PayloadError> {
@@ -192,6 +195,7 @@ pub(super) fn read_footer(from: footer::Reader<'_>) -> Result<Footer, PayloadErr
         events: from.get_events(),
         states: from.get_states(),
         arguments: from.get_arguments(),
+        collectives: from.get_collectives(),
         entries: from.get_entries(),
         dropped: from.get_dropped(),
         frames: from.get_frame_count(),

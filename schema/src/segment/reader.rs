@@ -8,7 +8,7 @@ use capnp::serialize::{BufferSegments, read_message_from_flat_slice};
 use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::Decompressor;
 
-use super::block::{BlockEnd, read_arguments, read_events, read_states};
+use super::block::{BlockEnd, read_arguments, read_collectives, read_events, read_states};
 use super::column::PayloadError;
 use super::error::ReadError;
 use super::frame::{
@@ -18,7 +18,7 @@ use super::frame::{
 use super::prose::{Footer, read_dictionary, read_footer, read_process_header};
 use super::source::Source;
 use super::types::ProcessHeader;
-use crate::record::{Argument, DictEntry, Event, State};
+use crate::record::{Argument, Collective, DictEntry, Event, State};
 use crate::regular;
 
 /// How much is read at once when looking for the next frame behind damage, in bytes.
@@ -37,6 +37,8 @@ pub enum Frame {
     States(Vec<State>, BlockEnd),
     /// Arguments and results.
     Arguments(Vec<Argument>, BlockEnd),
+    /// What became of collectives.
+    Collectives(Vec<Collective>, BlockEnd),
     /// The end of a sealed segment.
     Footer(Box<Footer>),
     /// A frame of a newer minor version; its kind.
@@ -329,6 +331,10 @@ impl<S: Source> SegmentReader<S> {
             FrameKind::Arguments => {
                 let (arguments, end) = read_arguments(message.get_root()?)?;
                 Frame::Arguments(arguments, end)
+            }
+            FrameKind::Collectives => {
+                let (collectives, end) = read_collectives(message.get_root()?)?;
+                Frame::Collectives(collectives, end)
             }
             FrameKind::Footer => Frame::Footer(Box::new(read_footer(message.get_root()?)?)),
         })

@@ -8,7 +8,7 @@ use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::Compressor;
 
-use super::block::{BlockEnd, MAX_RINGS, MAX_ROWS, put_arguments, put_events, put_states};
+use super::block::{BlockEnd, MAX_RINGS, MAX_ROWS, put_arguments, put_collectives, put_events, put_states};
 use super::frame::{
     FRAME_HEADER_SIZE, FormatVersion, FrameHeader, FrameKind, MAX_PAYLOAD, encode_file_header,
 };
@@ -18,7 +18,7 @@ use super::prose::{
 };
 use super::{Dropped, Ending, ProcessHeader, RingPosition};
 use crate::own_file::OwnFile;
-use crate::record::{Argument, DictEntry, Event, State};
+use crate::record::{Argument, Collective, DictEntry, Event, State};
 use crate::ring::cut;
 
 /// Fast enough to be invisible beside a training step; higher levels gain little on columns.
@@ -62,11 +62,16 @@ pub struct Records<'a> {
     pub states: &'a [State],
     /// Arguments and results.
     pub arguments: &'a [Argument],
+    /// What became of collectives.
+    pub collectives: &'a [Collective],
 }
 
 impl Records<'_> {
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.states.is_empty() && self.arguments.is_empty()
+        self.events.is_empty()
+            && self.states.is_empty()
+            && self.arguments.is_empty()
+            && self.collectives.is_empty()
     }
 }
 
@@ -153,7 +158,7 @@ impl SegmentWriter {
         dropped: &[Dropped],
         positions: &[RingPosition],
     ) -> Result<(), WriteError> {
-        self.write_records(Records { events, states, arguments: &[] }, dropped, positions)
+        self.write_records(Records { events, states, ..Records::default() }, dropped, positions)
     }
 
     /// As [`SegmentWriter::write_block`], with records of every kind.
@@ -188,11 +193,15 @@ impl SegmentWriter {
 
     /// Writes the frames of a block, `last` on the last of them.
     fn write_rows(&mut self, records: Records<'_>, last: BlockEnd) -> Result<(), WriteError> {
-        let Records { events, states, arguments } = records;
+        let Records { events, states, arguments, collectives } = records;
         let mut end = BlockEnd { more: true, ..BlockEnd::default() };
-        // A reader of version 1.0 passes over arguments, so they come first: what it would miss is no end.
+        // Readers of older versions pass over arguments and collectives, so these come first: what they would miss is no
+        // end.
         for piece in arguments.chunks(MAX_ROWS) {
             self.write_arguments(piece, &end)?;
+        }
+        for piece in collectives.chunks(MAX_ROWS) {
+            self.write_collectives(piece, &end)?;
         }
         // A block that has neither events nor states ends with a frame of no events.
         let none: &[Event] = &[];
@@ -238,6 +247,15 @@ impl SegmentWriter {
         let entry = entry(arguments.iter().map(|argument| (argument.time, argument.iteration)));
         self.write_frame(FrameKind::Arguments, &message, entry)?;
         self.totals.arguments += arguments.len() as u64;
+        Ok(())
+    }
+
+    fn write_collectives(&mut self, collectives: &[Collective], end: &BlockEnd) -> Result<(), WriteError> {
+        let mut message = builder(collectives.len() * 64);
+        put_collectives(message.init_root(), collectives, end);
+        let entry = entry(collectives.iter().map(|collective| (collective.time, collective.iteration)));
+        self.write_frame(FrameKind::Collectives, &message, entry)?;
+        self.totals.collectives += collectives.len() as u64;
         Ok(())
     }
 

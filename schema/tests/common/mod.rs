@@ -9,10 +9,12 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use proptest::prelude::*;
-pub use records::{argument, entry, event, header, header_of, sample, sample_with_arguments, state};
+pub use records::{
+    argument, collective, entry, event, header, header_of, sample, sample_with_arguments, state,
+};
 use traincheck_schema::record::{
-    Argument, Attribute, DictEntry, DictKind, EVENT_SIZE, Event, EventKind, STATE_KIND, STATE_SIZE, State,
-    ValueKind,
+    Argument, Attribute, Collective, DictEntry, DictKind, EVENT_SIZE, Event, EventKind, STATE_KIND,
+    STATE_SIZE, State, ValueKind,
 };
 use traincheck_schema::ring::{Ring, RingInfo};
 use traincheck_schema::run::{Batch, ProcessReader, ReadError};
@@ -67,6 +69,36 @@ pub fn any_argument() -> impl Strategy<Value = Argument> {
             ..Argument::EMPTY
         }
     })
+}
+
+/// Any record of a collective.
+pub fn any_collective() -> impl Strategy<Value = Collective> {
+    let bytes = any::<[u8; 5]>();
+    let wide = (any::<[u64; 2]>(), 0..1_u64 << 62, 0..1_u64 << 62, 0..1_u64 << 62);
+    (bytes, any::<[u16; 2]>(), wide, any::<[u32; 5]>(), any::<[i32; 2]>()).prop_map(
+        |(bytes, shorts, (elements, time, call, number), longs, signed)| Collective {
+            event: bytes[0],
+            stage: bytes[1],
+            op: bytes[2],
+            reduce: bytes[3],
+            element_type: bytes[4],
+            thread: shorts[0],
+            flags: shorts[1],
+            time,
+            call,
+            number,
+            iteration: longs[0],
+            step: longs[1],
+            group: longs[2],
+            sequence: longs[3],
+            tensors: longs[4],
+            elements_in: elements[0],
+            elements_out: elements[1],
+            peer: signed[0],
+            tag: signed[1],
+            ..Collective::EMPTY
+        },
+    )
 }
 
 /// Any state whose fields are those that its kind of value has.

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use traincheck_schema::record::{
-    ARGUMENT_KIND, ARGUMENT_SIZE, Argument, ArgumentKind, Attribute, DictEntry, DictKind, EVENT_SIZE, Event,
-    EventKind, STATE_KIND, STATE_SIZE, State, ValueKind,
+    ARGUMENT_KIND, ARGUMENT_SIZE, Argument, ArgumentKind, Attribute, Collective, CollectiveEvent,
+    CollectiveKind, DictEntry, DictKind, EVENT_SIZE, Event, EventKind, STATE_KIND, STATE_SIZE, State,
+    ValueKind,
 };
 use traincheck_schema::segment::{
-    DropReason, Dropped, Ending, FILE_HEADER_SIZE, ProcessHeader, Records, RingPosition, SegmentWriter,
+    DropReason, Dropped, Ending, FILE_HEADER_SIZE, ProcessHeader, Records, RingPosition, SegmentReader,
+    SegmentWriter,
 };
 
 pub fn event(time: u64) -> Event {
@@ -76,6 +78,24 @@ pub fn argument(time: u64) -> Argument {
     }
 }
 
+pub fn collective(time: u64) -> Collective {
+    Collective {
+        event: CollectiveEvent::Issued as u8,
+        op: CollectiveKind::AllReduce as u8,
+        time,
+        call: time,
+        number: time / 2,
+        iteration: (time / 1000) as u32,
+        group: 3,
+        sequence: time as u32,
+        elements_in: 64,
+        elements_out: 64,
+        tensors: 1,
+        element_type: 6,
+        ..Collective::EMPTY
+    }
+}
+
 pub fn entry(id: u32, text: &str) -> DictEntry {
     DictEntry { id, kind: DictKind::Function as u8, text: text.to_owned(), ..DictEntry::default() }
 }
@@ -125,13 +145,19 @@ pub fn sample(path: &Path) -> (Vec<u8>, Vec<u64>) {
     (std::fs::read(path).unwrap(), begins)
 }
 
-/// A small sealed segment with arguments, and where its frames begin.
+/// A small sealed segment with arguments and collectives, and where its frames begin.
 pub fn sample_with_arguments(path: &Path) -> (Vec<u8>, Vec<u64>) {
     let mut writer = SegmentWriter::create(path, &header()).unwrap();
-    let mut begins = vec![FILE_HEADER_SIZE as u64, writer.bytes_written()];
     let arguments: Vec<Argument> = (0..20).map(|i| argument(10_000 + i * 37)).collect();
     writer.write_records(Records { arguments: &arguments, ..Records::default() }, &[], &[]).unwrap();
-    begins.push(writer.bytes_written());
+    let collectives: Vec<Collective> = (0..20).map(|i| collective(10_000 + i * 37)).collect();
+    writer.write_records(Records { collectives: &collectives, ..Records::default() }, &[], &[]).unwrap();
     writer.seal(&Ending::default()).unwrap();
+    let mut reader = SegmentReader::open(path).unwrap();
+    let begins = std::iter::from_fn(|| {
+        reader.next_frame()?.unwrap();
+        Some(reader.frame_offset())
+    });
+    let begins = begins.collect();
     (std::fs::read(path).unwrap(), begins)
 }
