@@ -341,6 +341,18 @@ known_switches = [
     lambda: autocast(True),
     lambda: autocast(False),
 ]
+known_options = []
+def know_options():
+    c10d = torch._C._distributed_c10d
+    for name in ('AllreduceOptions', 'AllreduceCoalescedOptions', 'ReduceOptions', 'ReduceScatterOptions',
+                 'BroadcastOptions', 'GatherOptions', 'ScatterOptions', 'AllgatherOptions', 'AllToAllOptions',
+                 'BarrierOptions'):
+        for reduce, root, is_async in zip(('SUM', 'PRODUCT', 'MAX', 'BAND'), (1, 5, 2, 7), (True, False, False, True)):
+            made = getattr(c10d, name)()
+            for field, value in ('reduceOp', getattr(c10d.ReduceOp, reduce)), ('rootRank', root), ('asyncOp', is_async):
+                if hasattr(made, field):
+                    setattr(made, field, value)
+            known_options.append(made)
 def tell_children(folder):
     os.environ['TRAINCHECK_RUN_DIR'] = folder
 ";

@@ -44,6 +44,10 @@ pub enum Hook {
     AutogradNodes,
     /// What fills parameters before the first iteration.
     Fills,
+    /// What processes do together.
+    Collectives,
+    /// With what options they do: how they reduce, where the root is.
+    CollectiveOptions,
     /// Random numbers of PyTorch.
     TorchGenerators,
     /// Those of Python.
@@ -78,6 +82,8 @@ impl Hook {
             Hook::Ops => "ops",
             Hook::AutogradNodes => "autograd nodes",
             Hook::Fills => "initialisation",
+            Hook::Collectives => "collectives",
+            Hook::CollectiveOptions => "options of collectives",
             Hook::TorchGenerators => "torch generators",
             Hook::Random => "random",
             Hook::NumpyRandom => "numpy.random",
@@ -151,6 +157,8 @@ mod tests {
         (Hook::UserScopes, "user scopes"),
         (Hook::Ops, "ops"),
         (Hook::AutogradNodes, "autograd nodes"),
+        (Hook::Collectives, "collectives"),
+        (Hook::CollectiveOptions, "options of collectives"),
         (Hook::TorchGenerators, "torch generators"),
         (Hook::Random, "random"),
         (Hook::NumpyRandom, "numpy.random"),

@@ -4,6 +4,8 @@
 //! can be proven, put in, suspended and taken out. What all of them are called, and how each of them is, is in [`hook`].
 //! What the two of Python calls have in common is in [`python_calls`], and what is recorded of calls in [`capture`].
 
+#[cfg(target_arch = "x86_64")]
+mod c10d;
 pub mod capture;
 mod fills;
 pub mod hook;

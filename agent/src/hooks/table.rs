@@ -1,5 +1,7 @@
 //! The hooks that there are, one a line, and what is done with all of them.
 
+#[cfg(target_arch = "x86_64")]
+use super::c10d;
 use super::hook::{Hook, State};
 use super::python_calls::PythonCalls;
 use super::record_function::sources as record_function;
@@ -18,6 +20,8 @@ static HOOKS: &[&dyn Source] = &[
     &record_function::OPS,
     &record_function::AUTOGRAD_NODES,
     &fills::Fills,
+    #[cfg(target_arch = "x86_64")]
+    &c10d::Collectives,
     &PythonCalls(pep523::FrameEvaluator),
     &PythonCalls(monitoring::Monitoring),
 ];

@@ -35,7 +35,7 @@ impl Tensors {
     /// What a tensor is like.
     ///
     /// # Safety
-    /// The tensor lives, and its shape does not change as long as the description is used; the GIL is held.
+    /// The tensor lives, and its shape does not change as long as the description is used.
     pub unsafe fn describe(&self, tensor: TensorRef) -> Description<'_> {
         let (at, address): (&Layout, usize) = (&self.layout, tensor.address());
         // SAFETY: all tensors have these fields; sizes and strides live as long as the tensor. What those of other
@@ -78,6 +78,18 @@ fn is_contiguous(sizes: &[i64], strides: &[i64]) -> bool {
 }
 
 impl Description<'_> {
+    /// How many elements it has; `None` where that is not known.
+    pub fn elements(&self) -> Option<u64> {
+        let product =
+            || self.sizes.iter().try_fold(1u64, |all, size| all.checked_mul(u64::try_from(*size).ok()?));
+        if self.kept == Kept::Otherwise { None } else { product() }
+    }
+
+    /// The number of its `c10::ScalarType`.
+    pub fn scalar_type(&self) -> u16 {
+        self.scalar_type
+    }
+
     /// The same for the same text.
     pub fn hash(&self) -> u64 {
         let mut hasher = FastHasher::default();

@@ -183,6 +183,8 @@ pub struct Libtorch {
     pub modes: Result<ModeFunctions, String>,
     /// What contexts are made of.
     pub contexts: Contexts,
+    /// `libtorch_cpu.so`.
+    pub(super) cpu: Option<Library>,
 }
 
 impl Libtorch {
@@ -200,8 +202,16 @@ impl Libtorch {
                 is_leaf: cpu.function(c"_ZNK2at10TensorBase7is_leafEv"),
                 modes: modes(&core, &cpu),
                 contexts: contexts(&core, &cpu),
+                cpu: Some(cpu),
             })
         }
+    }
+}
+
+impl Libtorch {
+    /// Where libtorch_cpu has `symbol`.
+    pub fn address_in_cpu(&self, symbol: &CStr) -> Option<usize> {
+        self.cpu.as_ref()?.address(symbol).ok()
     }
 }
 
@@ -219,6 +229,7 @@ impl Libtorch {
                 default_dtype: Err(why.to_owned()),
                 process: Err(why.to_owned()),
             },
+            cpu: None,
         }
     }
 }
@@ -312,7 +323,7 @@ unsafe fn contexts(core: &Library, cpu: &Library) -> Contexts {
 }
 
 /// A library that is loaded. It is never closed: the agent stays as long as the process.
-struct Library {
+pub(super) struct Library {
     handle: *mut c_void,
     name: String,
 }

@@ -32,7 +32,7 @@ const KNOWN: &[Known] = &[
 ];
 
 /// What may be off without anything being wrong with this Python: names, and what names begin with.
-const NOT_NEEDED: [&str; 5] = [
+const NOT_NEEDED: [&str; 7] = [
     // The agent stepped aside for a moment.
     "python calls in deep recursion",
     // The one that is recorded is beside them.
@@ -40,6 +40,9 @@ const NOT_NEEDED: [&str; 5] = [
     // There were very many of them.
     "further Python functions",
     "further methods of further types",
+    // Nor does a process that trains by itself.
+    "collectives",
+    "options of collectives",
     // It was not understood; `traincheck collect` says so.
     "setting ",
 ];

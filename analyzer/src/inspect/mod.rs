@@ -1,6 +1,7 @@
 //! What a run holds, in numbers: read once from front to back, in memory that grows with the number of names
 //! and iterations, not with that of events.
 mod arguments;
+mod collectives;
 pub mod cost;
 mod process;
 mod tally;
@@ -11,6 +12,7 @@ use traincheck_analyzer::run_source::Progress;
 use traincheck_schema::run::{Run, RunInfo};
 
 pub use arguments::Value;
+pub use collectives::Collectives;
 pub use process::{End, ProcessSummary};
 pub use tally::{Calls, Lost, Variable};
 

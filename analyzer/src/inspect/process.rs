@@ -5,6 +5,7 @@ use traincheck_analyzer::run_source::Progress;
 use traincheck_schema::run::Process;
 use traincheck_schema::segment::ProcessHeader;
 
+use super::collectives::{Collectives, Group, Together};
 use super::cost::{Cost, LeftOut};
 use super::tally::{Calls, Look, Lost, Object, Spread, StageTime, Tally, Variable};
 
@@ -57,12 +58,18 @@ pub struct ProcessSummary {
     pub variables: Vec<Variable>,
     /// Where variables were looked at.
     pub looks: Vec<Look>,
+    /// Groups of processes that it belongs to, in the order in which they were made.
+    pub groups: Vec<Group>,
+    /// What it did together with others, and what they sent each other, by group and kind.
+    pub collectives: Vec<Collectives>,
     /// How many events were read.
     pub events: u64,
     /// How many states.
     pub states: u64,
     /// How many arguments and results.
     pub arguments: u64,
+    /// How many records of collectives.
+    pub collective_records: u64,
     /// What is missing.
     pub lost: Vec<Lost>,
     /// What was left out to keep to a budget.
@@ -104,6 +111,8 @@ pub enum End {
         states_recovered: u64,
         /// Arguments and results that were.
         arguments_recovered: u64,
+        /// Records of collectives that were.
+        collectives_recovered: u64,
         /// Rings that were in the memory of its machine, and cannot be read here.
         rings_elsewhere: u64,
     },
@@ -141,6 +150,7 @@ impl ProcessSummary {
                     events_recovered: torn.events_recovered,
                     states_recovered: torn.states_recovered,
                     arguments_recovered: torn.arguments_recovered,
+                    collectives_recovered: torn.collectives_recovered,
                     rings_elsewhere: torn.rings_elsewhere,
                 }
             }
@@ -181,6 +191,9 @@ impl ProcessSummary {
             events: tally.events(),
             states: tally.states(),
             arguments: tally.arguments(),
+            collective_records: tally.together.records(),
+            collectives: tally.together.collectives(dictionary),
+            groups: Together::groups(dictionary),
             left_out: tally.left_out,
             hooks_off: tally.hooks_off(dictionary),
             lost: tally.take_lost(),

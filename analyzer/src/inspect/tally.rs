@@ -14,6 +14,7 @@ use traincheck_schema::run::Batch;
 use traincheck_schema::segment::DropReason;
 
 use super::arguments::{LastCalls, Value};
+use super::collectives::Together;
 
 /// The calls of one function, or the records of one op.
 #[derive(Debug, Default, Serialize)]
@@ -124,6 +125,16 @@ pub struct Spread {
     pub p95: u64,
 }
 
+impl Spread {
+    /// That of these; none of none.
+    pub fn of(mut values: Vec<u64>) -> Option<Spread> {
+        values.sort_unstable();
+        let at =
+            |percent: usize| values.get((values.len() * percent / 100).min(values.len().saturating_sub(1)));
+        Some(Spread { median: *at(50)?, p95: *at(95)? })
+    }
+}
+
 #[derive(Default)]
 struct Count {
     calls: u64,
@@ -191,6 +202,8 @@ pub struct Tally {
     hooks_off: Vec<u32>,
     lost: Vec<Lost>,
     last_calls: LastCalls,
+    /// What the process did together with others.
+    pub together: Together,
     /// What was left out to keep to a budget.
     pub left_out: LeftOut,
 }
@@ -217,6 +230,10 @@ impl Tally {
         }
         for argument in &batch.arguments {
             self.last_calls.add(argument);
+        }
+        for collective in &batch.collectives {
+            self.time(collective.time);
+            self.together.add(collective);
         }
     }
 
@@ -378,16 +395,12 @@ impl Tally {
     pub fn iteration_ns(&self) -> Option<Spread> {
         let mut begins = self.begins.clone();
         begins.sort_unstable();
-        let mut lengths: Vec<u64> = begins
+        let lengths: Vec<u64> = begins
             .windows(2)
             .filter(|pair| pair[1].0 == pair[0].0 + 1)
             .map(|pair| pair[1].1.saturating_sub(pair[0].1))
             .collect();
-        lengths.sort_unstable();
-        let at = |percent: usize| {
-            lengths.get((lengths.len() * percent / 100).min(lengths.len().saturating_sub(1)))
-        };
-        Some(Spread { median: *at(50)?, p95: *at(95)? })
+        Spread::of(lengths)
     }
 
     /// Time in the stages that were seen.

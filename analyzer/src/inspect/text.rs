@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use traincheck_analyzer::words::printable;
 
 use super::cost;
-use super::{Calls, End, Lost, ProcessSummary, Summary, Value, Variable};
+use super::{Calls, Collectives, End, Lost, ProcessSummary, Summary, Value, Variable};
 use crate::calendar;
 
 /// Longer lists are cut.
@@ -42,7 +42,8 @@ pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
 
 fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<()> {
     write!(out, "\nprocess {} on {}", process.pid, process.host)?;
-    if let Some(rank) = process.rank {
+    // Where no launcher has said so, the group of all tells.
+    if let Some(rank) = process.rank.or(process.groups.first().map(|group| group.rank)) {
         write!(out, ", rank {rank}")?;
     }
     writeln!(
@@ -90,6 +91,15 @@ fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<(
     if !objects.is_empty() {
         row(out, "objects", &objects.join(", "))?;
     }
+    let groups = process.groups.iter().map(|group| {
+        let name = if group.name.is_empty() { "without a name" } else { &group.name };
+        let of = if group.size > 0 { format!(" of {}", group.size) } else { String::new() };
+        format!("{name} ({}): rank {}{of}", group.backend, group.rank)
+    });
+    let groups: Vec<_> = groups.collect();
+    if !groups.is_empty() {
+        row(out, "groups", &groups.join(", "))?;
+    }
     row(out, "trace", &size(process))?;
     write_lost(out, process)?;
     if let Some(left_out) = process.left_out.text() {
@@ -100,6 +110,7 @@ fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<(
     }
     write_calls(out, "functions", &process.functions)?;
     write_calls(out, "ops", &process.ops)?;
+    write_collectives(out, &process.collectives)?;
     write_variables(out, &process.variables)?;
     write_looks(out, process)
 }
@@ -122,6 +133,7 @@ fn write_end(out: &mut impl Write, end: &End) -> io::Result<()> {
             events_recovered,
             states_recovered,
             arguments_recovered,
+            collectives_recovered,
             rings_elsewhere,
         } => {
             let mut text = format!(
@@ -129,6 +141,9 @@ fn write_end(out: &mut impl Write, end: &End) -> io::Result<()> {
                  frame, {events_recovered} events, {states_recovered} states and {arguments_recovered} arguments \
                  recovered from its rings"
             );
+            if *collectives_recovered > 0 {
+                text += &format!(", and {collectives_recovered} records of collectives");
+            }
             if *rings_elsewhere > 0 {
                 text += &format!(
                     "; {rings_elsewhere} rings with up to a second before the end were in the memory of its machine, \
@@ -200,6 +215,38 @@ fn write_values(out: &mut impl Write, title: &str, values: &[Value]) -> io::Resu
     let rest = values.len().saturating_sub(MOST_VALUES);
     let rest = if rest > 0 { format!(", and {rest} more") } else { String::new() };
     writeln!(out, "  {:>32}    {title} {}{rest}", "", shown.join(", "))
+}
+
+fn write_collectives(out: &mut impl Write, collectives: &[Collectives]) -> io::Result<()> {
+    if collectives.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n  {:>10} {:>10} {:>10}  collectives", "times", "median", "p95")?;
+    for one in collectives.iter().take(MOST_ROWS) {
+        let [median, p95] = match one.time_ns {
+            Some(spread) => [time(spread.median), time(spread.p95)],
+            None => ["", ""].map(str::to_owned),
+        };
+        write!(out, "  {:>10} {median:>10} {p95:>10}  {}", one.count, one.kind)?;
+        for word in [&one.reduce, &one.element_type].into_iter().filter(|word| !word.is_empty()) {
+            write!(out, " {word}")?;
+        }
+        if !one.group.is_empty() {
+            write!(out, " in group {}", one.group)?;
+        }
+        if one.elements > 0 {
+            write!(out, ", {} elements", one.elements)?;
+        }
+        if one.failed > 0 {
+            write!(out, ", {} failed", one.failed)?;
+        }
+        match one.count.saturating_sub(one.completed + one.failed) {
+            0 => {}
+            unfinished => write!(out, ", {unfinished} unfinished")?,
+        }
+        writeln!(out)?;
+    }
+    write_rest(out, collectives.len())
 }
 
 fn write_variables(out: &mut impl Write, variables: &[Variable]) -> io::Result<()> {

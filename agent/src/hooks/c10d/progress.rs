@@ -1,0 +1,247 @@
+//! Which groups there are, and which collectives are under way.
+
+use crate::base::hash::FastMap;
+use crate::sink;
+use std::collections::hash_map::Entry;
+use std::ffi::CStr;
+use std::hash::BuildHasherDefault;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use traincheck_schema::record::{Collective, DictEntry, DictKind};
+
+/// More handles are not followed: those of collectives that are never waited for stay until their memory is used again.
+const MOST_WORKS: usize = 1 << 16;
+/// `OpType::UNKNOWN`: a handle that only stands for others, and never ends by itself.
+const STANDS_FOR_OTHERS: u8 = 100;
+
+/// A group of processes, as one backend has it.
+struct Group {
+    /// Its dictionary id; 0: it has none yet.
+    entry: u32,
+    rank: u32,
+    size: u32,
+    /// The thread that made it, until it has its name.
+    made_by: libc::pid_t,
+    /// How many collectives, and how many messages, were issued.
+    collectives: u32,
+    messages: u32,
+}
+
+/// What a handle is for.
+#[derive(Clone, Copy)]
+struct Work {
+    record: Collective,
+    ended: bool,
+    waited: bool,
+    /// It ends by itself.
+    counts: bool,
+}
+
+/// Everything, by addresses that are used again: whatever begins to live at one comes first past here.
+struct Progress {
+    groups: FastMap<usize, Group>,
+    works: FastMap<usize, Work>,
+    /// Of collectives, by number: how many of their handles have not ended.
+    open: FastMap<u64, u32>,
+    issued: u64,
+}
+
+/// No lock is held across a fork: in the child it is never taken, for nothing is recorded there.
+static PROGRESS: Mutex<Progress> = Mutex::new(Progress {
+    groups: FastMap::with_hasher(BuildHasherDefault::new()),
+    works: FastMap::with_hasher(BuildHasherDefault::new()),
+    open: FastMap::with_hasher(BuildHasherDefault::new()),
+    issued: 0,
+});
+
+fn progress() -> MutexGuard<'static, Progress> {
+    PROGRESS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A group is being made at `address`.
+pub fn group_made(address: usize, rank: usize, size: usize) {
+    // Both are passed as 32 bits: what is above is nobody's.
+    let number = |passed: usize| u32::try_from(passed as i32).unwrap_or(0);
+    let group = Group {
+        entry: 0,
+        rank: number(rank),
+        size: number(size),
+        made_by: this_thread(),
+        collectives: 0,
+        messages: 0,
+    };
+    progress().groups.insert(address, group);
+}
+
+/// The groups that this thread has made since it named one the last time are called `name`. Several are those of several
+/// backends, or one that a debugging aid has made beside.
+pub fn group_named(name: &CStr) {
+    let thread = this_thread();
+    let mut progress = progress();
+    let mut made: Vec<(usize, &mut Group)> = progress
+        .groups
+        .iter_mut()
+        .filter(|(_, group)| group.made_by == thread)
+        .map(|(at, group)| (*at, group))
+        .collect();
+    made.sort_by_key(|(at, _)| *at);
+    for (number, (_, group)) in (1..).zip(made) {
+        let name = name.to_string_lossy();
+        let name = if number == 1 { name.into_owned() } else { format!("{name}#{number}") };
+        group.name(name);
+    }
+}
+
+impl Group {
+    fn name(&mut self, text: String) {
+        self.made_by = 0;
+        self.entry = sink::define(DictEntry {
+            kind: DictKind::ProcessGroup as u8,
+            text,
+            type_name: "gloo".to_owned(),
+            owner: self.rank,
+            line: self.size,
+            ..DictEntry::default()
+        });
+    }
+}
+
+/// A collective is issued on the group at `address`: gives it its numbers.
+pub fn issued(address: usize, is_message: bool, record: &mut Collective) {
+    let mut progress = progress();
+    progress.issued += 1;
+    record.number = progress.issued;
+    let group = progress.groups.entry(address).or_insert(Group {
+        entry: 0,
+        rank: 0,
+        size: 0,
+        made_by: 0,
+        collectives: 0,
+        messages: 0,
+    });
+    if group.entry == 0 {
+        // Used before it was named, or made before anybody looked.
+        group.name(String::new());
+    }
+    let count = if is_message { &mut group.messages } else { &mut group.collectives };
+    *count = count.wrapping_add(1);
+    record.sequence = *count;
+    record.group = group.entry;
+}
+
+/// A handle is being made at `address`, for a collective or for something else.
+pub fn work_made(address: usize, op_type: u8, of: Option<&Collective>) {
+    let mut progress = progress();
+    let progress = &mut *progress;
+    // Whatever was there before is gone.
+    if let Entry::Occupied(before) = progress.works.entry(address) {
+        let before = before.remove();
+        if before.counts && !before.ended {
+            progress.end(before.record.number);
+        }
+    }
+    let Some(record) = of else { return };
+    if progress.works.len() >= MOST_WORKS {
+        let oldest = record.number.saturating_sub(MOST_WORKS as u64 / 2);
+        progress.works.retain(|_, work| work.record.number >= oldest);
+        progress.open.retain(|number, _| *number >= oldest);
+    }
+    let counts = op_type != STANDS_FOR_OTHERS;
+    if counts {
+        *progress.open.entry(record.number).or_default() += 1;
+    }
+    progress.works.insert(address, Work { record: *record, ended: false, waited: false, counts });
+}
+
+impl Progress {
+    /// A handle of this collective has ended. Whether that was the last.
+    fn end(&mut self, number: u64) -> bool {
+        let Entry::Occupied(mut open) = self.open.entry(number) else { return false };
+        *open.get_mut() = open.get().saturating_sub(1);
+        let is_last = *open.get() == 0;
+        if is_last {
+            open.remove();
+        }
+        is_last
+    }
+}
+
+/// The handle at `address` ends. Gives the collective, if all of it has ended so, or if it has failed.
+pub fn work_ended(address: usize, failed: bool) -> Option<Collective> {
+    let mut progress = progress();
+    let work = progress.works.get_mut(&address)?;
+    if work.ended {
+        return None;
+    }
+    work.ended = true;
+    let Work { record, waited, counts, .. } = *work;
+    if waited {
+        progress.works.remove(&address);
+    }
+    let all = counts && progress.end(record.number);
+    (all || failed).then_some(record)
+}
+
+/// Somebody waits for the handle at `address`. Gives the collective, the first time.
+pub fn work_waited(address: usize) -> Option<Collective> {
+    let mut progress = progress();
+    let work = progress.works.get_mut(&address)?;
+    if std::mem::replace(&mut work.waited, true) {
+        return None;
+    }
+    let Work { record, ended, .. } = *work;
+    if ended {
+        progress.works.remove(&address);
+    }
+    Some(record)
+}
+
+fn this_thread() -> libc::pid_t {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::gettid() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(number: u64) -> Collective {
+        Collective { number, ..Collective::EMPTY }
+    }
+
+    // The tests share the one progress of the process: addresses and numbers of each are its own.
+
+    #[test]
+    fn collectives_and_messages_of_a_group_are_counted_apart() {
+        let mut records = [record(0); 4];
+        for (record, (group, is_message)) in
+            records.iter_mut().zip([(0x1000, false), (0x1000, true), (0x1000, false), (0x2000, false)])
+        {
+            issued(group, is_message, record);
+        }
+        assert_eq!(records.map(|record| record.sequence), [1, 1, 2, 1]);
+        assert!(records.is_sorted_by_key(|record| record.number));
+    }
+
+    #[test]
+    fn a_collective_of_several_handles_ends_with_the_last() {
+        work_made(0x10, 1, Some(&record(1 << 40)));
+        work_made(0x20, 1, Some(&record(1 << 40)));
+        // One that stands for the others.
+        work_made(0x30, STANDS_FOR_OTHERS, Some(&record(1 << 40)));
+        assert_eq!(work_ended(0x10, false), None);
+        assert_eq!(work_ended(0x10, false), None, "it has ended");
+        assert_eq!(work_ended(0x20, false), Some(record(1 << 40)));
+        assert_eq!(work_waited(0x20), Some(record(1 << 40)));
+        assert_eq!(work_waited(0x20), None);
+    }
+
+    #[test]
+    fn what_was_at_an_address_before_is_forgotten() {
+        work_made(0x40, 1, Some(&record(2 << 40)));
+        work_made(0x40, 1, Some(&record(3 << 40)));
+        assert_eq!(work_ended(0x40, true), Some(record(3 << 40)));
+        work_made(0x50, 1, Some(&record(4 << 40)));
+        work_made(0x50, 1, None);
+        assert_eq!((work_ended(0x50, false), work_waited(0x50)), (None, None));
+    }
+}
