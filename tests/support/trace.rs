@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use traincheck_schema::dictionary::Dictionary;
-use traincheck_schema::record::{Argument, Attribute, Event, EventKind, Role, State, VariableKind};
+use traincheck_schema::record::{
+    Argument, Attribute, Collective, DictEntry, DictKind, Event, EventKind, Role, State, VariableKind,
+};
 use traincheck_schema::run::{Run, Torn};
 use traincheck_schema::segment::{Dropped, Ending, ProcessHeader};
 
@@ -20,6 +22,8 @@ pub struct ProcessTrace {
     pub states: Vec<State>,
     /// What calls were given and gave back, likewise.
     pub arguments: Vec<Argument>,
+    /// What became of collectives, likewise.
+    pub collectives: Vec<Collective>,
     /// What was lost.
     pub dropped: Vec<Dropped>,
     /// How it ended, if its trace was sealed.
@@ -49,12 +53,13 @@ impl Trace {
             .map(|process| {
                 let mut reader = process.reader();
                 let (mut events, mut states, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
-                let mut arguments = Vec::new();
+                let (mut arguments, mut collectives) = (Vec::new(), Vec::new());
                 while let Some(batch) = reader.next_batch() {
                     let batch = batch.unwrap_or_else(|error| panic!("a damaged trace: {error}"));
                     events.extend(batch.events);
                     states.extend(batch.states);
                     arguments.extend(batch.arguments);
+                    collectives.extend(batch.collectives);
                     dropped.extend(batch.dropped);
                 }
                 ProcessTrace {
@@ -63,6 +68,7 @@ impl Trace {
                     events,
                     states,
                     arguments,
+                    collectives,
                     dropped,
                     ending: reader.ending().cloned(),
                     torn: reader.torn().cloned(),
@@ -133,6 +139,11 @@ impl ProcessTrace {
             }
         }
         names
+    }
+
+    /// The groups of processes that it belongs to, in the order in which they were made.
+    pub fn groups(&self) -> Vec<&DictEntry> {
+        self.dictionary.iter().filter(|entry| entry.kind == DictKind::ProcessGroup as u8).collect()
     }
 
     /// Whether a function of this name was entered.

@@ -1,6 +1,10 @@
 //! The symbols of libtorch. Python loads it with RTLD_LOCAL, so it is found by the path it is mapped from.
 
+#[cfg(target_arch = "x86_64")]
+use super::symbols::Symbols;
 use std::ffi::{CStr, CString, c_char, c_void};
+#[cfg(target_arch = "x86_64")]
+use std::ops::Range;
 
 /// What libtorch calls when a function begins: returns a `unique_ptr<ObserverContext>` through a hidden first parameter.
 pub type Start = unsafe extern "C-unwind" fn(*mut *mut c_void, *const c_void) -> *mut *mut c_void;
@@ -184,6 +188,7 @@ pub struct Libtorch {
     /// What contexts are made of.
     pub contexts: Contexts,
     /// `libtorch_cpu.so`.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "who asks it is not there"))]
     pub(super) cpu: Option<Library>,
 }
 
@@ -209,9 +214,12 @@ impl Libtorch {
 }
 
 impl Libtorch {
-    /// Where libtorch_cpu has `symbol`.
-    pub fn address_in_cpu(&self, symbol: &CStr) -> Option<usize> {
-        self.cpu.as_ref()?.address(symbol).ok()
+    /// Where libtorch_cpu has each of these names, and how long what they name is.
+    #[cfg(target_arch = "x86_64")]
+    pub fn find_in_cpu<'a>(&self, names: impl Iterator<Item = &'a CStr>) -> Vec<Option<Range<usize>>> {
+        // SAFETY: the handle is never closed.
+        let symbols = self.cpu.as_ref().and_then(|cpu| unsafe { Symbols::of(cpu.handle) });
+        names.map(|name| symbols.as_ref()?.find(name)).collect()
     }
 }
 

@@ -5,5 +5,7 @@ pub mod history;
 pub mod library;
 pub mod modes;
 pub mod proven;
+#[cfg(target_arch = "x86_64")]
+mod symbols;
 pub mod tensor;
 pub mod view;

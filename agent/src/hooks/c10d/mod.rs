@@ -26,8 +26,6 @@ use crate::training::calls;
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use stubs::Registers;
 use table::{Function, INTERPOSED, Method};
@@ -44,7 +42,7 @@ static ON: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// The collective that this thread is issuing or has issued last, and where its stack was.
-    static ISSUING: Cell<Issuing> = const { Cell::new(Issuing { number: 0, stack: 0 }) };
+    static ISSUING: Cell<Issuing> = const { Cell::new(Issuing { number: 0, stack: 0, has_begun: false }) };
 }
 
 #[derive(Clone, Copy)]
@@ -52,12 +50,9 @@ struct Issuing {
     /// 0: none.
     number: u64,
     stack: usize,
+    /// The backend has made a handle for it.
+    has_begun: bool,
 }
-
-/// What was issued by threads that may still be issuing it: the last of each. Too long for a thread-local.
-static LAST: Mutex<Vec<Collective>> = Mutex::new(Vec::new());
-/// So many are kept.
-const MOST_ISSUING: usize = 64;
 
 impl Source for Collectives {
     fn hook(&self) -> Hook {
@@ -109,10 +104,12 @@ impl Source for Collectives {
 /// Whether the functions of this libtorch are bound to those that this library exports. Takes note of the originals.
 fn prove(library: &Libtorch) -> Result<(), String> {
     let found = originals::know(library);
-    let methods = library.address_in_cpu(METHODS).ok_or("this PyTorch has no gloo")?;
-    let words = originals::size(methods) / size_of::<usize>();
-    // SAFETY: the linker says that the table lies there and is so long; it is constant once libtorch is loaded.
-    let methods = unsafe { std::slice::from_raw_parts(methods as *const usize, words) };
+    let methods = library.find_in_cpu([METHODS].into_iter()).pop().flatten();
+    let methods = methods.ok_or("this PyTorch has no gloo")?;
+    // SAFETY: libtorch says that the table lies there and is so long; it is constant once it is loaded.
+    let methods = unsafe {
+        std::slice::from_raw_parts(methods.start as *const usize, methods.len() / size_of::<usize>())
+    };
     for (one, original) in INTERPOSED.iter().zip(&found) {
         let name = || one.symbol.to_string_lossy();
         let Some(original) = original else { continue };
@@ -183,8 +180,11 @@ unsafe fn record(registers: &Registers) {
             let is_part = issuing.number != 0
                 && (std::ptr::from_ref(registers) as usize) < issuing.stack
                 && originals::is_in_library(registers.return_address);
-            let last = is_part.then(|| last(issuing.number)).flatten();
+            let last = is_part.then(|| progress::last(issuing.number)).flatten();
             progress::work_made(first, third as u8, last.as_ref());
+            if last.is_some() {
+                ISSUING.set(Issuing { has_begun: true, ..issuing });
+            }
         }
         Function::WorkEnded => {
             // SAFETY: an `exception_ptr` is passed by its address, and is a pointer: null where there is none.
@@ -212,14 +212,27 @@ unsafe fn issued(method: &Method, registers: &Registers) {
     if originals::is_in_method(registers.return_address) {
         return;
     }
+    has_it_raised();
     let mut record =
         Collective { op: method.kind as u8, call: calls::current().innermost().call, ..Collective::EMPTY };
     // SAFETY: the caller's word.
     unsafe { given::read(method, registers, &mut record) };
     progress::issued(given::group(method, registers), method.kind.is_point_to_point(), &mut record);
-    ISSUING.set(Issuing { number: record.number, stack: std::ptr::from_ref(registers) as usize });
-    keep(record);
+    let stack = std::ptr::from_ref(registers) as usize;
+    ISSUING.set(Issuing { number: record.number, stack, has_begun: false });
     emit(CollectiveEvent::Issued, record);
+}
+
+/// Of the collective that this thread has issued before, no handle was made: it was given something that the backend has
+/// refused, with an exception that went past here unseen.
+fn has_it_raised() {
+    let before = ISSUING.get();
+    if before.number != 0
+        && !before.has_begun
+        && let Some(record) = progress::never_begun(before.number)
+    {
+        emit(CollectiveEvent::Failed, record);
+    }
 }
 
 /// Says that something has happened to a collective, now and here.
@@ -233,21 +246,6 @@ fn emit(event: CollectiveEvent, record: Collective) {
         step: position.step,
         ..record
     });
-}
-
-/// Keeps what a thread is issuing.
-fn keep(record: Collective) {
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.len() >= MOST_ISSUING {
-        last.remove(0);
-    }
-    last.push(record);
-}
-
-/// The collective with this number, if it was issued lately.
-fn last(number: u64) -> Option<Collective> {
-    let last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    last.iter().rev().find(|record| record.number == number).copied()
 }
 
 /// The job shall find `errno` as it was.

@@ -40,9 +40,7 @@ pub fn is_in_library(address: usize) -> bool {
 
 /// Takes the originals from `library`, all that it has. Gives their places and code, by number.
 pub fn know(library: &Libtorch) -> Vec<Option<Range<usize>>> {
-    let found = INTERPOSED.iter().map(|one| library.address_in_cpu(one.symbol));
-    let found: Vec<_> =
-        found.map(|address| address.map(|address| address..address + size(address))).collect();
+    let found = library.find_in_cpu(INTERPOSED.iter().map(|one| one.symbol));
     for (known, code) in ORIGINALS.iter().zip(&found) {
         if let Some(code) = code {
             known.store(code.start, Ordering::Relaxed);
@@ -56,25 +54,6 @@ pub fn know(library: &Libtorch) -> Vec<Option<Range<usize>>> {
         let _ = LIBRARY.set(mapped_around(first.start));
     }
     found
-}
-
-/// What the dynamic linker knows of the code or data at an address that has a name.
-pub fn size(address: usize) -> usize {
-    /// `RTLD_DL_SYMENT`.
-    const SYMBOL: c_int = 1;
-    let mut symbol: *const libc::Elf64_Sym = std::ptr::null();
-    // SAFETY: an all-zero `Dl_info` is one; the linker fills in both, or neither and says so.
-    unsafe {
-        let mut info: libc::Dl_info = std::mem::zeroed();
-        let found = libc::dladdr1(
-            address as *const c_void,
-            &raw mut info,
-            (&raw mut symbol).cast::<*mut c_void>(),
-            SYMBOL,
-        );
-        let is_that = found != 0 && info.dli_saddr as usize == address && !symbol.is_null();
-        if is_that { usize::try_from((*symbol).st_size).unwrap_or(0) } else { 0 }
-    }
 }
 
 /// The executable mapping around `address`.
@@ -170,7 +149,6 @@ mod tests {
         let c = names.iter().find(|name| name.to_string_lossy().contains("libc.so")).expect("the C library");
         let found = in_library(c, c"getpid").expect("a function");
         assert_eq!(of_caller(found, c"getpid"), Some(found));
-        assert!(size(found) > 0 && size(found + 1) == 0);
         assert!(mapped_around(found).contains(&found));
         assert_eq!(in_library(c, c"no_such_symbol"), None);
         assert_eq!(in_library(c"no/such/library.so", c"getpid"), None);

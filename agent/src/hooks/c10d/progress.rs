@@ -6,10 +6,12 @@ use std::collections::hash_map::Entry;
 use std::ffi::CStr;
 use std::hash::BuildHasherDefault;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use traincheck_schema::record::{Collective, DictEntry, DictKind};
+use traincheck_schema::record::{Collective, CollectiveKind, DictEntry, DictKind};
 
 /// More handles are not followed: those of collectives that are never waited for stay until their memory is used again.
 const MOST_WORKS: usize = 1 << 16;
+/// So many threads can be issuing something at a time.
+const MOST_ISSUING: usize = 64;
 /// `OpType::UNKNOWN`: a handle that only stands for others, and never ends by itself.
 const STANDS_FOR_OTHERS: u8 = 100;
 
@@ -43,6 +45,10 @@ struct Progress {
     /// Of collectives, by number: how many of their handles have not ended.
     open: FastMap<u64, u32>,
     issued: u64,
+    /// What was issued last by any thread, with the address of its group.
+    last: Vec<(usize, Collective)>,
+    /// Handles are known to be seen.
+    has_works: bool,
 }
 
 /// No lock is held across a fork: in the child it is never taken, for nothing is recorded there.
@@ -51,6 +57,8 @@ static PROGRESS: Mutex<Progress> = Mutex::new(Progress {
     works: FastMap::with_hasher(BuildHasherDefault::new()),
     open: FastMap::with_hasher(BuildHasherDefault::new()),
     issued: 0,
+    last: Vec::new(),
+    has_works: false,
 });
 
 fn progress() -> MutexGuard<'static, Progress> {
@@ -108,6 +116,7 @@ impl Group {
 /// A collective is issued on the group at `address`: gives it its numbers.
 pub fn issued(address: usize, is_message: bool, record: &mut Collective) {
     let mut progress = progress();
+    let progress = &mut *progress;
     progress.issued += 1;
     record.number = progress.issued;
     let group = progress.groups.entry(address).or_insert(Group {
@@ -126,6 +135,34 @@ pub fn issued(address: usize, is_message: bool, record: &mut Collective) {
     *count = count.wrapping_add(1);
     record.sequence = *count;
     record.group = group.entry;
+    if progress.last.len() >= MOST_ISSUING {
+        progress.last.remove(0);
+    }
+    progress.last.push((address, *record));
+}
+
+/// The collective with this number, if it was issued lately.
+pub fn last(number: u64) -> Option<Collective> {
+    progress().find(number).map(|(_, record)| record)
+}
+
+/// The backend has refused the collective with this number: others of the group have no part in it, and its place goes to the
+/// next one. `None`: it is not known whether it has.
+pub fn never_begun(number: u64) -> Option<Collective> {
+    let mut progress = progress();
+    let (address, record) = progress.find(number).filter(|_| progress.has_works)?;
+    if record.op == CollectiveKind::MonitoredBarrier as u8 {
+        // In a group of one it has nothing to do.
+        return None;
+    }
+    if let Some(group) = progress.groups.get_mut(&address) {
+        let is_message = CollectiveKind::try_from(record.op).is_ok_and(CollectiveKind::is_point_to_point);
+        let count = if is_message { &mut group.messages } else { &mut group.collectives };
+        if *count == record.sequence {
+            *count = count.wrapping_sub(1);
+        }
+    }
+    Some(record)
 }
 
 /// A handle is being made at `address`, for a collective or for something else.
@@ -140,6 +177,7 @@ pub fn work_made(address: usize, op_type: u8, of: Option<&Collective>) {
         }
     }
     let Some(record) = of else { return };
+    progress.has_works = true;
     if progress.works.len() >= MOST_WORKS {
         let oldest = record.number.saturating_sub(MOST_WORKS as u64 / 2);
         progress.works.retain(|_, work| work.record.number >= oldest);
@@ -153,6 +191,10 @@ pub fn work_made(address: usize, op_type: u8, of: Option<&Collective>) {
 }
 
 impl Progress {
+    fn find(&self, number: u64) -> Option<(usize, Collective)> {
+        self.last.iter().rev().find(|(_, record)| record.number == number).copied()
+    }
+
     /// A handle of this collective has ended. Whether that was the last.
     fn end(&mut self, number: u64) -> bool {
         let Entry::Occupied(mut open) = self.open.entry(number) else { return false };
@@ -220,6 +262,17 @@ mod tests {
         }
         assert_eq!(records.map(|record| record.sequence), [1, 1, 2, 1]);
         assert!(records.is_sorted_by_key(|record| record.number));
+    }
+
+    #[test]
+    fn the_place_of_one_that_has_not_begun_goes_to_the_next() {
+        work_made(0x60, 1, Some(&record(5 << 40)));
+        let [mut first, mut second] = [record(0); 2];
+        issued(0x3000, false, &mut first);
+        assert_eq!(never_begun(first.number), Some(first));
+        issued(0x3000, false, &mut second);
+        assert_eq!((first.sequence, second.sequence), (1, 1));
+        assert!(second.number > first.number);
     }
 
     #[test]
