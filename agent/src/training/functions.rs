@@ -53,6 +53,11 @@ const fn never(module: &'static str, function: &'static str) -> Row {
     Row { module, function, means: Meaning { capture, ..Meaning::of(Role::Other) } }
 }
 
+/// What ranks do together where the script says so: the hook of c10d sees the collective, and this the line that it is at.
+const fn collective(function: &'static str) -> Row {
+    self::function("torch.distributed.distributed_c10d", function, Role::Other)
+}
+
 /// A loss that the script calls: the tensors that it compares.
 const fn loss(function: &'static str) -> Row {
     let row = from_user("torch.nn.functional", function, Role::Other);
@@ -171,6 +176,30 @@ const FUNCTIONS: &[Row] = &[
         "FullyShardedDataParallel.no_sync",
         Role::NoSync,
     ),
+    collective("all_reduce"),
+    collective("all_reduce_coalesced"),
+    collective("broadcast"),
+    collective("reduce"),
+    collective("all_gather"),
+    collective("all_gather_into_tensor"),
+    collective("all_gather_coalesced"),
+    collective("reduce_scatter"),
+    collective("reduce_scatter_tensor"),
+    collective("all_to_all"),
+    collective("all_to_all_single"),
+    collective("gather"),
+    collective("scatter"),
+    collective("send"),
+    collective("recv"),
+    collective("isend"),
+    collective("irecv"),
+    collective("batch_isend_irecv"),
+    collective("barrier"),
+    collective("monitored_barrier"),
+    collective("all_gather_object"),
+    collective("broadcast_object_list"),
+    collective("gather_object"),
+    collective("scatter_object_list"),
     loss("*_loss"),
     loss("binary_cross_entropy*"),
     loss("cross_entropy"),
