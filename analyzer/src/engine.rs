@@ -1,10 +1,13 @@
 //! One pass over the records of one process: moves the scene on and lets the relations observe what happens.
 
-use std::sync::Arc;
+mod course;
 
 use traincheck_schema::record::{
-    Argument, Direction, Event, EventKind, ObjectKind, Role, State, flags, look,
+    Argument, Collective, CollectiveEvent, Direction, Event, EventKind, ObjectKind, Role, State, flags, look,
 };
+
+use course::Next;
+pub use course::{Came, Course};
 
 use crate::damage::Damage;
 use crate::relation::listener::Listeners;
@@ -13,7 +16,7 @@ use crate::relation::observer::Context;
 use crate::relation::sink::Sink;
 use crate::relation::{self, Part};
 use crate::scene::dictionary::Target;
-use crate::scene::{Cut, Frame, Iteration, Look, Scene, TraceEvent};
+use crate::scene::{Cut, Frame, Iteration, Look, TraceEvent};
 use crate::source::{Batch, End, Source};
 
 /// Suspended calls that are remembered. A generator that is dropped before its end stays suspended for ever.
@@ -75,123 +78,6 @@ pub fn tell(
     course.passed
 }
 
-/// A pass that is under way.
-pub struct Course {
-    scene: Scene,
-    observers: Listeners,
-    passed: Passed,
-    /// How many of `passed.damage` have come to an end.
-    open_damage: usize,
-    /// Whether anything is missing so far.
-    has_lost: bool,
-    unnamed: Unnamed,
-    /// The records that are being gone over.
-    batch: Arc<Batch>,
-    /// The first of them that were not told; `None`: all were.
-    next: Option<Next>,
-    has_ended: bool,
-}
-
-/// Positions in a [`Batch`].
-#[derive(Clone, Copy, Debug, Default)]
-struct Next {
-    event: usize,
-    state: usize,
-    argument: usize,
-}
-
-impl Course {
-    /// At the beginning.
-    pub fn new(observers: Listeners) -> Course {
-        Course {
-            scene: Scene::default(),
-            observers,
-            passed: Passed::default(),
-            open_damage: 0,
-            has_lost: false,
-            unnamed: Unnamed::default(),
-            batch: Arc::default(),
-            next: None,
-            has_ended: false,
-        }
-    }
-
-    /// The process at this moment.
-    pub fn scene(&self) -> &Scene {
-        &self.scene
-    }
-
-    /// What was read so far.
-    pub fn passed(&self) -> &Passed {
-        &self.passed
-    }
-
-    /// Goes on to the end of the next look, at a moment at which the scene is as it was found; `None`: there is no more.
-    pub fn advance(
-        &mut self,
-        source: &mut dyn Source,
-        numbers: &mut Numbers,
-        sink: &mut dyn Sink,
-    ) -> Option<Look> {
-        while !self.has_ended {
-            let looked = Engine { course: self, numbers, sink }.batch(source);
-            if looked.is_some() {
-                return looked;
-            }
-            self.end_batch();
-            match source.next_batch() {
-                Some(Ok(batch)) => self.begin_batch(batch),
-                Some(Err(what)) => {
-                    self.scene.losses += 1;
-                    self.passed.damage.push(Damage::new(what, self.passed.iterations));
-                }
-                None => {
-                    Engine { course: self, numbers, sink }.finish(source);
-                    self.end(source.end());
-                }
-            }
-        }
-        None
-    }
-
-    /// Whether nothing was read since damage was met.
-    fn is_after_damage(&self) -> bool {
-        self.open_damage < self.passed.damage.len()
-    }
-
-    fn begin_batch(&mut self, batch: Arc<Batch>) {
-        // What lies behind damage may be the rest of a block of which a part is missing.
-        self.scene.lossy = batch.lost > 0 || batch.before > 0 || self.is_after_damage();
-        self.passed.lost += batch.lost;
-        self.has_lost |= self.scene.lossy;
-        (self.batch, self.next) = (batch, Some(Next::default()));
-    }
-
-    fn end_batch(&mut self) {
-        if self.next.take().is_none() {
-            return;
-        }
-        self.passed.records += (self.batch.events.len() + self.batch.states.len()) as u64;
-        if std::mem::take(&mut self.scene.lossy) {
-            self.scene.losses += 1;
-        }
-        // What followed damage was read, and gave no verdict: behind it the trace is whole again.
-        let until = self.passed.iterations;
-        self.passed.damage[self.open_damage..].iter_mut().for_each(|damage| damage.until = Some(until));
-        self.open_damage = self.passed.damage.len();
-    }
-
-    fn end(&mut self, end: End) {
-        self.has_ended = true;
-        self.passed.damage.extend(self.unnamed.damage());
-        if let Some(why) = &end.stopped {
-            let what = format!("the recording was stopped while the job went on: {why}");
-            self.passed.damage.push(Damage::new(what, self.passed.iterations));
-        }
-        self.passed.end = end;
-    }
-}
-
 /// A course that goes on, and what it needs for that.
 struct Engine<'a> {
     course: &'a mut Course,
@@ -241,8 +127,11 @@ impl Engine<'_> {
     /// results after its return.
     fn batch(&mut self, source: &dyn Source) -> Option<Look> {
         let batch = self.course.batch.clone();
-        let Batch { events, states, arguments, .. } = &*batch;
-        let Next { event: first, state: mut next_state, argument: mut next_argument } = self.course.next?;
+        let Batch { events, states, arguments, collectives, .. } = &*batch;
+        let Next { event: first, state: mut next_state, argument: mut next_argument, collective } =
+            self.course.next?;
+        let mut next_collective =
+            if self.course.collectives.is_some() { collective } else { collectives.len() };
         for (number, event) in events.iter().enumerate().skip(first) {
             while let Some(argument) = arguments.get(next_argument)
                 && (argument.time < event.time || argument.time == event.time && argument.call != event.call)
@@ -256,8 +145,19 @@ impl Engine<'_> {
                 self.state(state, source);
                 next_state += 1;
             }
+            while let Some(collective) = collectives.get(next_collective)
+                && collective.time <= event.time
+            {
+                self.collective(collective);
+                next_collective += 1;
+            }
             if let Some(look) = self.looked(event, source) {
-                self.course.next = Some(Next { event: number, state: next_state, argument: next_argument });
+                self.course.next = Some(Next {
+                    event: number,
+                    state: next_state,
+                    argument: next_argument,
+                    collective: next_collective,
+                });
                 return Some(look);
             }
             self.event(event, source);
@@ -268,7 +168,20 @@ impl Engine<'_> {
         for state in &states[next_state..] {
             self.state(state, source);
         }
+        collectives[next_collective..].iter().for_each(|collective| self.collective(collective));
         None
+    }
+
+    /// Keeps what became of a collective, with the calls around it where it is issued.
+    fn collective(&mut self, record: &Collective) {
+        let scene = &self.course.scene;
+        let issued = record.event == CollectiveEvent::Issued as u8;
+        let open =
+            |stack: &'_ [Frame]| stack.iter().rposition(|frame| frame.call == record.call).map(|at| at + 1);
+        let stack = scene.stack(record.thread, usize::MAX);
+        let around = open(stack).filter(|_| issued).map_or(&[][..], |depth| &stack[..depth]);
+        let came = Came { record: *record, stack: around.to_vec() };
+        self.course.collectives.iter_mut().for_each(|all| all.push(came.clone()));
     }
 
     /// Ends the look that was going on in the thread of an event that comes.
@@ -634,6 +547,8 @@ impl Engine<'_> {
     }
 
     fn finish(&mut self, source: &dyn Source) {
+        let threads = self.course.scene.threads.iter();
+        self.course.left_open = threads.map(|thread| (thread.stack.clone(), thread.last_left())).collect();
         for thread in 0..self.course.scene.threads.len() {
             self.values(thread as u16, source);
             if let Some(look) = self.course.scene.threads[thread].look.take() {

@@ -38,7 +38,7 @@ struct Walker<'a> {
 }
 
 /// Takes no windows: relations over single processes have passes of their own.
-struct Nowhere;
+pub struct Nowhere;
 
 impl Sink for Nowhere {
     fn wants(&self, _: SubjectId, _: &mut Numbers) -> bool {

@@ -7,6 +7,7 @@ pub mod difference;
 pub mod engine;
 pub mod evidence;
 pub mod explain;
+pub mod hang;
 pub mod infer;
 pub mod interner;
 pub mod invariants;

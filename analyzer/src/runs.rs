@@ -11,11 +11,12 @@ use crate::check::{self, Checked, Tally};
 use crate::damage::Damage;
 use crate::engine;
 use crate::evidence::RunEvidence;
+use crate::hang::{self, Hang};
 use crate::infer::{self, Reference};
 use crate::invariants::{Invariants, ReferenceRun};
 use crate::job::Member;
 use crate::program;
-use crate::ranks::{self, Ranks};
+use crate::ranks::{self, Ranked, Ranks};
 use crate::relation::Part;
 use crate::run_source::{Progress, RunSource};
 
@@ -219,18 +220,40 @@ fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -
 
 /// All ranks of a job, to be gone over side by side.
 fn members(ranks: &[&Process], progress: &Progress) -> Vec<Member<'static>> {
-    ranks.iter().for_each(|process| progress.expect(process.size()));
-    let ahead = ranks.len() <= MOST_AHEAD && rayon::current_num_threads() > 1;
+    with_numbers((0..).zip(ranks.iter().copied()), ranks.len(), progress)
+}
+
+fn with_numbers<'a>(
+    ranks: impl Iterator<Item = (u32, &'a Process)>,
+    count: usize,
+    progress: &Progress,
+) -> Vec<Member<'static>> {
+    let ahead = count <= MOST_AHEAD && rayon::current_num_threads() > 1;
     let source = |process: &Process| match ahead {
         true => RunSource::shared(process, progress, 1).pop(),
         false => None,
     };
-    let member = |(number, process): (u32, &&Process)| Member {
-        number,
-        process: process_name(process),
-        source: Box::new(source(process).unwrap_or_else(|| RunSource::new(process, progress))),
+    let member = |(number, process): (u32, &Process)| {
+        progress.expect(process.size());
+        Member {
+            number,
+            process: process_name(process),
+            source: Box::new(source(process).unwrap_or_else(|| RunSource::new(process, progress))),
+        }
     };
-    (0..).zip(ranks).map(member).collect()
+    ranks.map(member).collect()
+}
+
+/// Says where a job hangs: of what was recorded of it, the last attempt of each rank.
+pub fn hang(run: &Run, progress: &Progress) -> Hang {
+    let mut ranks = ranks::ranked(run);
+    ranks.sort_by_key(|ranked| (ranked.rank, std::cmp::Reverse(ranked.header.wall_ns)));
+    ranks.dedup_by_key(|ranked| ranked.rank);
+    let clock =
+        |ranked: &Ranked<'_>| i128::from(ranked.header.wall_ns) - i128::from(ranked.header.monotonic_ns);
+    let clocks: Vec<i128> = ranks.iter().map(clock).collect();
+    let numbered = ranks.iter().map(|ranked| (ranked.rank, ranked.process));
+    hang::find(with_numbers(numbered, ranks.len(), progress), &clocks)
 }
 
 /// Checks a run, several processes at a time, and all its ranks side by side.

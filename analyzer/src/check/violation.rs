@@ -1,8 +1,12 @@
 //! A violation, described while the process is still in the state that shows it.
 
+use std::fmt;
+
+use serde::Serialize;
 use serde_json::{Value, json};
 use traincheck_schema::record::{ValueKind, VariableKind};
 
+use crate::call::short;
 use crate::relation::claim::Outcome;
 use crate::relation::numbers::{Numbers, OutcomeId};
 use crate::relation::sink::{Why, Window};
@@ -55,7 +59,7 @@ pub struct RanksNote {
 }
 
 /// A call on the stack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StackEntry {
     /// What is called; `None`: the iteration itself.
     pub call: Option<String>,
@@ -123,7 +127,7 @@ impl Violation {
         source: &dyn Source,
     ) -> Violation {
         let around = scene.stack(window.at.thread, window.depth).iter();
-        let stack = around.chain([window.at]).map(|frame| entry(frame, numbers, source)).collect();
+        let stack = around.chain([window.at]).map(|frame| StackEntry::of(frame, numbers, source)).collect();
         let variables = window.variables.iter().take(MOST_VARIABLES).enumerate();
         let variables = variables
             .map(|(index, &id)| note(id, window.before.get(index).copied().flatten(), scene))
@@ -195,14 +199,31 @@ impl VariableNote {
     }
 }
 
-fn entry(frame: &Frame, numbers: &Numbers, source: &dyn Source) -> StackEntry {
-    let site = source.entry(frame.site);
-    let text = |text: &String| (!text.is_empty()).then(|| text.clone());
-    StackEntry {
-        call: (frame.name != 0).then(|| numbers.calls.get(frame.target.plain).function.clone()),
-        file: site.and_then(|site| text(&site.file)),
-        line: site.map(|site| site.line).filter(|&line| line != 0),
-        function: site.and_then(|site| text(&site.text)),
+/// `train.py:31 in main: Adam.step`.
+impl fmt::Display for StackEntry {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = self.call.as_deref().map_or("iteration", short);
+        match (&self.file, self.line, &self.function) {
+            (Some(file), Some(line), function) => {
+                let function = function.as_deref().map_or("?", short);
+                write!(out, "{file}:{line} in {function}: {call}")
+            }
+            _ => out.write_str(call),
+        }
+    }
+}
+
+impl StackEntry {
+    /// That of a call.
+    pub fn of(frame: &Frame, numbers: &Numbers, source: &dyn Source) -> StackEntry {
+        let site = source.entry(frame.site);
+        let text = |text: &String| (!text.is_empty()).then(|| text.clone());
+        StackEntry {
+            call: (frame.name != 0).then(|| numbers.calls.get(frame.target.plain).function.clone()),
+            file: site.and_then(|site| text(&site.file)),
+            line: site.map(|site| site.line).filter(|&line| line != 0),
+            function: site.and_then(|site| text(&site.text)),
+        }
     }
 }
 

@@ -3,6 +3,7 @@ mod by;
 mod check;
 mod collect;
 mod doctor;
+mod hang;
 mod infer;
 mod inspect;
 mod invariants;
@@ -47,6 +48,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Show what is in a recorded run
     Inspect(inspect::Args),
+    /// Say where the ranks of a job hang, or which collective they do not agree in
+    Hang(hang::Args),
     /// Learn invariants from runs that are known to be good
     Infer(infer::Args),
     /// Check a recorded run and say what is wrong with it
@@ -66,6 +69,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Hang(args) => hang::run(args),
         Command::Infer(args) => infer::run(args),
         Command::Check(args) => check::run(args),
         Command::Invariants(args) => invariants::run(args),

@@ -4,7 +4,6 @@ use std::fmt::{self, Write};
 
 use super::finding::{Finding, Related};
 use super::{Counts, Report, Tested, Verdict, status_word};
-use crate::call::short;
 use crate::check::{Gradient, RanksNote, StackEntry, Status, VariableNote};
 use crate::invariants::{Invariant, Invariants, Level, Rate, Tried};
 use crate::library::levels::Applied;
@@ -180,13 +179,13 @@ fn stack(entries: &[StackEntry], out: &mut impl Write) -> fmt::Result {
     let left_out = if entries.len() > CALLS { entries.len() - (CALLS - 1) } else { 0 };
     let before = if left_out > 0 { 2 } else { 0 };
     for entry in &entries[..before] {
-        writeln!(out, "    {}", stack_line(entry))?;
+        writeln!(out, "    {entry}")?;
     }
     if left_out > 0 {
         writeln!(out, "    ({})", plural(left_out as u64, "more call"))?;
     }
     for entry in &entries[before + left_out..] {
-        writeln!(out, "    {}", stack_line(entry))?;
+        writeln!(out, "    {entry}")?;
     }
     Ok(())
 }
@@ -267,17 +266,6 @@ fn rest(count: usize, shown: usize, noun: &str, out: &mut impl Write) -> fmt::Re
         writeln!(out, "  ({})", plural((count - shown) as u64, noun))?;
     }
     Ok(())
-}
-
-fn stack_line(entry: &StackEntry) -> String {
-    let call = entry.call.as_deref().map_or("iteration", short);
-    match (&entry.file, entry.line, &entry.function) {
-        (Some(file), Some(line), function) => {
-            let function = function.as_deref().map_or("?", short);
-            format!("{file}:{line} in {function}: {call}")
-        }
-        _ => call.to_owned(),
-    }
 }
 
 fn variable(note: &VariableNote) -> String {

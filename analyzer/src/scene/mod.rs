@@ -216,6 +216,11 @@ impl Thread {
         }
     }
 
+    /// The call that was left last.
+    pub(crate) fn last_left(&self) -> Option<Frame> {
+        self.last_left
+    }
+
     /// Whether the call with this number is open.
     pub(crate) fn is_open(&self, call: u64) -> bool {
         self.stack.iter().rev().any(|frame| frame.call == call)

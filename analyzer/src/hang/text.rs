@@ -1,0 +1,147 @@
+//! What is known of a job that hangs, for people.
+
+use std::fmt::{self, Write};
+
+use super::{Difference, Entered, GroupEnd, Hang, RankEnd, Verdict};
+use crate::check::StackEntry;
+use crate::words::plural;
+
+/// How many ranks are shown of each group, and at the end.
+const RANKS: usize = 16;
+/// How many calls of a stack are shown: the innermost.
+const CALLS: usize = 8;
+
+/// Writes it.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(run: &str, hang: &Hang, out: &mut impl Write) -> fmt::Result {
+    writeln!(out, "Run `{run}`: {}.\n", plural(hang.ranks.len() as u64, "rank"))?;
+    for group in &hang.groups {
+        write_group(group, out)?;
+    }
+    if hang.groups.is_empty() {
+        writeln!(out, "No collective was recorded.")?;
+    }
+    writeln!(out)?;
+    hang.ranks.iter().take(RANKS).try_for_each(|rank| write_rank(rank, out))?;
+    if hang.ranks.len() > RANKS {
+        writeln!(out, "({} more)", plural((hang.ranks.len() - RANKS) as u64, "rank"))?;
+    }
+    Ok(())
+}
+
+fn write_group(group: &GroupEnd, out: &mut impl Write) -> fmt::Result {
+    write!(out, "Group `{}` ({}, {}): ", group.name, group.backend, plural(group.size.into(), "rank"))?;
+    if group.ranks.len() < group.size as usize {
+        write!(out, "{} recorded; ", plural(group.ranks.len() as u64, "rank"))?;
+    }
+    match &group.verdict {
+        Verdict::Alike { collectives } => {
+            writeln!(out, "all ranks did the same {}.", plural((*collectives).into(), "collective"))
+        }
+        Verdict::Pending { entered } => {
+            writeln!(out, "all ranks entered the same collective, which has not ended on all of them.")?;
+            write_entered(entered, out)
+        }
+        Verdict::Missing { entered, absent, elsewhere } => {
+            let what = entered.first().map_or_else(String::new, named);
+            let verb = if absent.len() == 1 { "has" } else { "have" };
+            let wait = if entered.len() == 1 { "waits" } else { "wait" };
+            writeln!(out, "{} {verb} not entered {what}, where {} {wait}.", ranks(absent), who(entered))?;
+            write_entered(entered, out)?;
+            write_entered(elsewhere, out)
+        }
+        Verdict::Mismatch { differ_in, entered, absent } => {
+            let number = entered.first().map_or(0, |entered| entered.sequence);
+            let in_what = match differ_in {
+                Difference::Kind => "is another one on some ranks than on others",
+                Difference::Root => "has another root on some ranks than on others",
+                Difference::Reduction => "reduces in another way on some ranks than on others",
+                Difference::ElementType => "has elements of another type on some ranks than on others",
+                Difference::Size => "is of another size on some ranks than on others",
+            };
+            writeln!(out, "collective number {number} {in_what}.")?;
+            write_entered(entered, out)?;
+            if !absent.is_empty() {
+                writeln!(out, "  {}: has entered none.", ranks(absent))?;
+            }
+            Ok(())
+        }
+        Verdict::Message { from, to, sent, received, waits } => {
+            writeln!(
+                out,
+                "rank {from} has sent rank {to} {}, which has asked for {received}.",
+                plural((*sent).into(), "message")
+            )?;
+            write_entered(waits, out)
+        }
+    }
+}
+
+fn write_entered(entered: &[Entered], out: &mut impl Write) -> fmt::Result {
+    for one in entered.iter().take(RANKS) {
+        let failed = if one.failed { ", and it failed" } else { "" };
+        writeln!(out, "  rank {}: {}, in iteration {}{failed}", one.rank, named(one), one.iteration)?;
+        write_stack(&one.stack, out)?;
+    }
+    if entered.len() > RANKS {
+        writeln!(out, "  ({} more)", plural((entered.len() - RANKS) as u64, "rank"))?;
+    }
+    Ok(())
+}
+
+/// `all_reduce number 12 (sum, float32, 4096 elements)`.
+fn named(entered: &Entered) -> String {
+    let mut parts: Vec<String> =
+        entered.reduce.iter().chain(&entered.element_type).map(|word| (*word).to_owned()).collect();
+    if entered.elements > 0 {
+        parts.push(plural(entered.elements, "element"));
+    }
+    parts.extend(entered.peer.map(|peer| match entered.kind {
+        "send" => format!("to rank {peer} of the group"),
+        "recv" => format!("from rank {peer} of the group"),
+        _ => format!("root {peer}"),
+    }));
+    let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+    format!("{} number {}{parts}", entered.kind, entered.sequence)
+}
+
+fn who(entered: &[Entered]) -> String {
+    ranks(&entered.iter().map(|entered| entered.rank).collect::<Vec<_>>())
+}
+
+fn ranks(numbers: &[u32]) -> String {
+    let shown: Vec<String> = numbers.iter().take(RANKS).map(u32::to_string).collect();
+    let more = if numbers.len() > RANKS { " and more" } else { "" };
+    format!("{} {}{more}", if numbers.len() == 1 { "rank" } else { "ranks" }, shown.join(", "))
+}
+
+fn write_rank(rank: &RankEnd, out: &mut impl Write) -> fmt::Result {
+    write!(
+        out,
+        "rank {} ({}): last seen in iteration {} (step {})",
+        rank.rank, rank.process, rank.iteration, rank.step
+    )?;
+    if rank.before_last_ns >= 100_000_000 {
+        write!(out, ", {:.1} s before the last record of all", rank.before_last_ns as f64 / 1e9)?;
+    }
+    match (&rank.torn, rank.stack.is_empty()) {
+        (None, true) => return writeln!(out, "; it ended by itself"),
+        (None, false) => writeln!(out, "; its recording was closed there")?,
+        (Some(torn), _) => writeln!(out, "; {torn}")?,
+    }
+    write_stack(&rank.stack, out)?;
+    match &rank.after {
+        Some(after) => writeln!(out, "    after {after}"),
+        None => Ok(()),
+    }
+}
+
+fn write_stack(stack: &[StackEntry], out: &mut impl Write) -> fmt::Result {
+    let shown = stack.len().saturating_sub(CALLS);
+    if shown > 0 {
+        writeln!(out, "    ({})", plural(shown as u64, "outer call"))?;
+    }
+    stack[shown..].iter().try_for_each(|entry| writeln!(out, "    {entry}"))
+}
