@@ -9,8 +9,11 @@ the expected iteration.
     cause = "gradients-not-cleared"
     call = "AdamW.step"           # part of the call it is found at, or
     variable = "Net.head.weight"  # part of the name of a variable concerned
+    ranks = 2                     # started by torchrun with so many processes; without it, as one process
+    missed = "why"                # it is known not to be found yet; the twin must raise no alarm nevertheless
 
-Prints a table, and how many cases passed and failed; exits with 1 if one failed.
+Prints a table, and how many cases passed, failed and are known to be missed; exits with 1 if one failed. A case that is
+found although `missed` says that it is not has failed, too.
 """
 
 import argparse
@@ -35,21 +38,36 @@ class Case:
         self.out = args.out / name
         self.bin = args.bin
         self.expect = tomllib.loads((self.folder / "expect.toml").read_text())
-        unknown = set(self.expect) - {"iteration", "cause", "call", "variable"}
+        unknown = set(self.expect) - {"iteration", "cause", "call", "variable", "ranks", "missed"}
         if unknown or not {"iteration", "cause"} <= set(self.expect):
-            raise Failed(f"{name}/expect.toml must say `iteration`, `cause`, and `call` or `variable`; nothing else")
+            raise Failed(
+                f"{name}/expect.toml must say `iteration` and `cause`, and can say `call`, `variable`, `ranks` and"
+                " `missed`; nothing else"
+            )
+        self.ranks, self.missed = self.expect.get("ranks", 1), self.expect.get("missed")
+        if not isinstance(self.ranks, int) or self.ranks < 1:
+            raise Failed(f"{name}/expect.toml: `ranks` must be a number of processes")
+        if self.missed is not None and not (isinstance(self.missed, str) and self.missed.strip()):
+            raise Failed(f"{name}/expect.toml: `missed` must say why")
         os.makedirs(self.out, exist_ok=True)
 
     def record(self, script, seed):
         folder, log = self.out / f"{script}-{seed}", self.out / f"{script}-{seed}.txt"
-        command = [self.bin / "traincheck", "collect", "-o", folder, "--", sys.executable, self.folder / f"{script}.py"]
-        command = [str(part) for part in command + ["--seed", seed]]
+        command = [self.bin / "traincheck", "collect", "-o", folder, "--", sys.executable, *self.launcher()]
+        command = [str(part) for part in command + [self.folder / f"{script}.py", "--seed", seed]]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         with open(log, "w") as out:
             code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=environment).returncode
         if code != 0 or not folder.is_dir():
             raise Failed(f"{script}.py ended with exit code {code}; see {log}")
         return folder
+
+    def launcher(self):
+        """What stands between the interpreter and the script. Each job finds a free port of this machine for itself."""
+        if self.ranks == 1:
+            return []
+        options = ["--standalone", "--local-addr", "127.0.0.1", "--nproc_per_node", self.ranks]
+        return ["-m", "torch.distributed.run", *options]
 
     def alarms(self, folder, invariants):
         code, said, alarms = check(self.bin, folder, invariants, self.out / f"{folder.name}.json")
@@ -58,14 +76,18 @@ class Case:
         return alarms
 
     def judge(self):
-        """What is wrong, in words (nothing: all is well), where it was found, and the first finding."""
+        """What is wrong, in words (nothing: all is well), and the first finding."""
         references = [self.record("clean", seed) for seed in (1, 2)]
         invariants = self.out / "invariants.json"
         infer(self.bin, references, invariants)
         alarms = self.alarms(self.record("clean", 3), invariants)
         wrong = [f"false alarm on clean.py: {alarms[0]['cause']}, {alarms[0]['title']}"] if alarms else []
         alarms = self.alarms(self.record("bug", 4), invariants)
-        wrong += self.differences(alarms[0]) if alarms else ["missed"]
+        differences = list(self.differences(alarms[0])) if alarms else ["missed"]
+        if self.missed is None:
+            wrong += differences
+        elif not differences:
+            wrong.append("it is found: take `missed` out of expect.toml")
         return wrong, alarms[0] if alarms else None
 
     def differences(self, finding):
@@ -83,16 +105,26 @@ class Case:
 
 
 def row(name, args):
+    """The cells of a case in the table, and what became of it: passed, failed or missed."""
     begun = time.monotonic()
+    missed = None
     try:
-        wrong, finding = Case(name, args).judge()
+        case = Case(name, args)
+        wrong, finding = case.judge()
+        missed = case.missed
     except Failed as error:
         wrong, finding = [str(error)], None
     found = str(finding["first"]["iteration"]) if finding else "-"
     top = f"{finding['cause']}: {finding['title']}" if finding else "-"
-    print(f"  {name}: {'; '.join(wrong) or 'as it should be'}", file=sys.stderr, flush=True)
+    if wrong:
+        result, verdict, said = "failed", "WRONG: " + "; ".join(wrong), "; ".join(wrong)
+    elif missed is not None:
+        result, verdict, said = "missed", "missed, as known", f"missed, as known: {missed}"
+    else:
+        result, verdict, said = "passed", "caught", "as it should be"
+    print(f"  {name}: {said}", file=sys.stderr, flush=True)
     seconds = f"{time.monotonic() - begun:.0f}"
-    return [name, "WRONG: " + "; ".join(wrong) if wrong else "caught", found, seconds, top], not wrong
+    return [name, verdict, found, seconds, top], result
 
 
 def main():
@@ -111,9 +143,14 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
             judged = list(pool.map(lambda name: row(name, args), names))
     print_table([["case", "verdict", "iteration", "seconds", "finding"]] + [cells for cells, _ in judged])
-    caught = sum(good for _, good in judged)
-    print(f"\n{caught} passed, {len(names) - caught} failed")
-    return 0 if caught == len(names) else 1
+    results = [result for _, result in judged]
+    missed = [name for name, result in zip(names, results) if result == "missed"]
+    if missed:
+        print(f"\nknown to be missed: {', '.join(missed)}")
+    failed = results.count("failed")
+    known = f", {len(missed)} known to be missed" if missed else ""
+    print(f"\n{results.count('passed')} passed, {failed} failed{known}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
