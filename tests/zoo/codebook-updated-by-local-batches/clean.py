@@ -15,7 +15,7 @@ class Codebook(nn.Module):
     def __init__(self, codes, width, decay=0.9):
         super().__init__()
         self.decay = decay
-        self.register_buffer("vectors", torch.randn(codes, width))
+        self.register_buffer("vectors", 0.3 * torch.randn(codes, width))
         self.register_buffer("counts", torch.ones(codes))
         self.register_buffer("sums", self.vectors.clone())
 

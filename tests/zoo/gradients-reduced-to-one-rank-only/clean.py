@@ -15,12 +15,12 @@ class Duel(nn.Module):
     def __init__(self, width=24):
         super().__init__()
         self.players = nn.Embedding(PLAYERS, width)
-        self.compare = nn.Bilinear(width, width, 16)
+        self.compare = nn.Linear(width, 16)
         self.out = nn.Linear(16, 1)
 
     def forward(self, pairs):
         left, right = self.players(pairs).unbind(1)
-        return self.out(F.relu(self.compare(left, right))).squeeze(1)
+        return self.out(torch.tanh(self.compare(left - right))).squeeze(1)
 
 
 def matches(seed):
@@ -73,7 +73,7 @@ def main():
 
     model = Duel()
     group.share(model)
-    optimizer = torch.optim.RAdam(model.parameters(), lr=0.02)
+    optimizer = torch.optim.RAdam(model.parameters(), lr=0.05)
     scheduler = ExponentialLR(optimizer, gamma=0.8)
     for epoch in range(args.epochs):
         for index in mine[torch.randperm(len(mine))].split(64):
