@@ -36,6 +36,8 @@ class BracketModel(nn.Module):
         self.positions = nn.Embedding(LENGTH, width)
         self.layers = nn.Sequential(*[Attention(width, 4) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
+        for table in (self.tokens, self.positions):
+            nn.init.normal_(table.weight, std=0.1)
 
     def forward(self, tokens):
         x = self.layers(self.tokens(tokens) + self.positions.weight[:tokens.shape[1]])
