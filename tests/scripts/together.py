@@ -137,6 +137,13 @@ def errors():
     os._exit(0)
 
 
+def watched():
+    start()
+    begin_training()
+    dist.all_reduce(torch.ones(2))
+    dist.destroy_process_group()
+
+
 def killed():
     rank, _ = start()
     begin_training()

@@ -21,6 +21,8 @@ struct Group {
     entry: u32,
     rank: u32,
     size: u32,
+    /// As the how many-eth of all it was made.
+    place: u64,
     /// The thread that made it, until it has its name.
     made_by: libc::pid_t,
     /// How many collectives, and how many messages, were issued.
@@ -44,6 +46,8 @@ struct Progress {
     works: FastMap<usize, Work>,
     /// Of collectives, by number: how many of their handles have not ended.
     open: FastMap<u64, u32>,
+    /// How many groups were made, and how many collectives were issued.
+    made: u64,
     issued: u64,
     /// What was issued last by any thread, with the address of its group.
     last: Vec<(usize, Collective)>,
@@ -56,6 +60,7 @@ static PROGRESS: Mutex<Progress> = Mutex::new(Progress {
     groups: FastMap::with_hasher(BuildHasherDefault::new()),
     works: FastMap::with_hasher(BuildHasherDefault::new()),
     open: FastMap::with_hasher(BuildHasherDefault::new()),
+    made: 0,
     issued: 0,
     last: Vec::new(),
     has_works: false,
@@ -69,15 +74,18 @@ fn progress() -> MutexGuard<'static, Progress> {
 pub fn group_made(address: usize, rank: usize, size: usize) {
     // Both are passed as 32 bits: what is above is nobody's.
     let number = |passed: usize| u32::try_from(passed as i32).unwrap_or(0);
+    let mut progress = progress();
+    progress.made += 1;
     let group = Group {
         entry: 0,
+        place: progress.made,
         rank: number(rank),
         size: number(size),
         made_by: this_thread(),
         collectives: 0,
         messages: 0,
     };
-    progress().groups.insert(address, group);
+    progress.groups.insert(address, group);
 }
 
 /// The groups that this thread has made since it named one the last time are called `name`. Several are those of several
@@ -85,14 +93,10 @@ pub fn group_made(address: usize, rank: usize, size: usize) {
 pub fn group_named(name: &CStr) {
     let thread = this_thread();
     let mut progress = progress();
-    let mut made: Vec<(usize, &mut Group)> = progress
-        .groups
-        .iter_mut()
-        .filter(|(_, group)| group.made_by == thread)
-        .map(|(at, group)| (*at, group))
-        .collect();
-    made.sort_by_key(|(at, _)| *at);
-    for (number, (_, group)) in (1..).zip(made) {
+    let mut made: Vec<&mut Group> =
+        progress.groups.values_mut().filter(|group| group.made_by == thread).collect();
+    made.sort_by_key(|group| group.place);
+    for (number, group) in (1..).zip(made) {
         let name = name.to_string_lossy();
         let name = if number == 1 { name.into_owned() } else { format!("{name}#{number}") };
         group.name(name);
@@ -123,6 +127,7 @@ pub fn issued(address: usize, is_message: bool, record: &mut Collective) {
         entry: 0,
         rank: 0,
         size: 0,
+        place: 0,
         made_by: 0,
         collectives: 0,
         messages: 0,
