@@ -199,6 +199,17 @@ fn of_data_parallel_training() {
                 // The gradients in one bucket, and the loss.
                 assert_eq!(reduced, [13, 1], "CPython {version}, iteration {iteration}");
             }
+            // The buckets of the module are waited for by their futures, and the loss by its handle.
+            let numbers = |event| of(process, event).into_iter().map(|one| one.number).collect::<Vec<_>>();
+            let (waited, taken) = (numbers(CollectiveEvent::Waited), numbers(CollectiveEvent::FutureTaken));
+            let reductions = of(process, CollectiveEvent::Issued)
+                .into_iter()
+                .filter(|one| one.op == CollectiveKind::AllReduce as u8);
+            for one in reductions {
+                let is_bucket = one.elements_in == 13;
+                assert_eq!(taken.contains(&one.number), is_bucket, "{}", line(process, one));
+                assert!(is_bucket || waited.contains(&one.number), "{}", line(process, one));
+            }
         }
         assert_eq!(lines(&ranks[0]), lines(&ranks[1]), "CPython {version}");
         let begun = lines(&ranks[0]);

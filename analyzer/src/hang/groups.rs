@@ -192,7 +192,7 @@ impl Groups {
                 }
                 false
             }
-            Ok(CollectiveEvent::Waited) | Err(_) => false,
+            Ok(CollectiveEvent::Waited | CollectiveEvent::FutureTaken) | Err(_) => false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the process did together with others, counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use traincheck_schema::dictionary::Dictionary;
@@ -41,7 +41,7 @@ pub struct Collectives {
     pub completed: u64,
     /// How many have failed.
     pub failed: u64,
-    /// How many were waited for.
+    /// How many were waited for by their handles.
     pub waited: u64,
     /// Elements that this process put in, all together, or got where it put in none.
     pub elements: u64,
@@ -59,7 +59,7 @@ struct Count {
     elements: u64,
     /// Times of those that have ended well, by number: of several ends the last counts.
     times: HashMap<u64, u64>,
-    waited: HashMap<u64, ()>,
+    waited: HashSet<u64>,
 }
 
 /// Counts records of collectives.
@@ -92,8 +92,8 @@ impl Together {
                 }
             }
             Ok(CollectiveEvent::Failed) => count.failed += 1,
-            Ok(CollectiveEvent::Waited) => _ = count.waited.insert(record.number, ()),
-            Err(_) => {}
+            Ok(CollectiveEvent::Waited) => _ = count.waited.insert(record.number),
+            Ok(CollectiveEvent::FutureTaken) | Err(_) => {}
         }
     }
 

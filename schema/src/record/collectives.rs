@@ -17,6 +17,8 @@ pub enum CollectiveEvent {
     Failed = 3,
     /// The process waits for it from here on, or makes sure that it has ended.
     Waited = 4,
+    /// Somebody takes the future of its handle: that this is waited for is not seen.
+    FutureTaken = 5,
 }
 
 /// What a collective does, in the words of `torch.distributed`.
@@ -278,7 +280,7 @@ pub fn element_type_name(number: u8) -> Option<&'static str> {
     })
 }
 
-from_number!(CollectiveEvent: u8 { Issued, Completed, Failed, Waited });
+from_number!(CollectiveEvent: u8 { Issued, Completed, Failed, Waited, FutureTaken });
 from_number!(CollectiveKind: u8 {
     Other, AllReduce, AllReduceCoalesced, AllReduceSparse, Broadcast, Reduce, AllGather, AllGatherIntoTensor,
     AllGatherCoalesced, AllGatherIntoTensorCoalesced, ReduceScatter, ReduceScatterTensor, ReduceScatterTensorCoalesced,

@@ -199,6 +199,11 @@ unsafe fn record(registers: &Registers) {
                 emit(CollectiveEvent::Waited, record);
             }
         }
+        Function::FutureTaken => {
+            if let Some(record) = progress::future_taken(second) {
+                emit(CollectiveEvent::FutureTaken, record);
+            }
+        }
     }
     timer.end(&cost::OPS);
 }

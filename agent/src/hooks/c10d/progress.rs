@@ -36,6 +36,7 @@ struct Work {
     record: Collective,
     ended: bool,
     waited: bool,
+    future_taken: bool,
     /// It ends by itself.
     counts: bool,
 }
@@ -192,7 +193,9 @@ pub fn work_made(address: usize, op_type: u8, of: Option<&Collective>) {
     if counts {
         *progress.open.entry(record.number).or_default() += 1;
     }
-    progress.works.insert(address, Work { record: *record, ended: false, waited: false, counts });
+    progress
+        .works
+        .insert(address, Work { record: *record, ended: false, waited: false, future_taken: false, counts });
 }
 
 impl Progress {
@@ -242,6 +245,13 @@ pub fn work_waited(address: usize) -> Option<Collective> {
     Some(record)
 }
 
+/// Somebody takes the future of the handle at `address`. Gives the collective, the first time.
+pub fn future_taken(address: usize) -> Option<Collective> {
+    let mut progress = progress();
+    let work = progress.works.get_mut(&address)?;
+    (!std::mem::replace(&mut work.future_taken, true)).then_some(work.record)
+}
+
 fn this_thread() -> libc::pid_t {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::gettid() }
@@ -288,6 +298,7 @@ mod tests {
         work_made(0x30, STANDS_FOR_OTHERS, Some(&record(1 << 40)));
         assert_eq!(work_ended(0x10, false), None);
         assert_eq!(work_ended(0x10, false), None, "it has ended");
+        assert_eq!((future_taken(0x10), future_taken(0x10)), (Some(record(1 << 40)), None));
         assert_eq!(work_ended(0x20, false), Some(record(1 << 40)));
         assert_eq!(work_waited(0x20), Some(record(1 << 40)));
         assert_eq!(work_waited(0x20), None);

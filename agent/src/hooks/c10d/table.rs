@@ -104,10 +104,12 @@ pub enum Function {
     WorkEnded,
     /// `wait` of a kind of `Work`.
     WorkWaited,
+    /// `getFuture` of gloo's kind of `Work`, with a hidden pointer to the result.
+    FutureTaken,
 }
 
 use CollectiveKind as Kind;
-use Function::{GroupMade, GroupNamed, WorkEnded, WorkMade, WorkWaited};
+use Function::{FutureTaken, GroupMade, GroupNamed, WorkEnded, WorkMade, WorkWaited};
 
 const fn method(kind: Kind, shape: Shape, options: Options) -> Function {
     Function::Method(Method { kind, shape, options, reduces: false })
@@ -200,6 +202,8 @@ super::stubs::interpose! {
         = WorkWaited;
     34 receive_waited "_ZN4c10d16ProcessGroupGloo8RecvWork4waitENSt6chrono8durationIlSt5ratioILl1ELl1000EEEE"
         = WorkWaited;
+    35 future_taken "_ZN4c10d16ProcessGroupGloo9AsyncWork9getFutureEv"
+        = FutureTaken;
 }
 
 #[cfg(test)]
