@@ -419,6 +419,7 @@ impl Engine<'_> {
                 if frame.counts {
                     scene.roots.backward(frame);
                     scene.passes.trained(frame);
+                    scene.backwards = scene.backwards.saturating_add(1);
                     let around = &scene.threads[usize::from(frame.thread)].stack;
                     let steps = around.iter().filter(|frame| frame.target.role == Role::OptimizerStep);
                     scene.closures.extend(steps.map(|step| step.object));

@@ -24,17 +24,14 @@ pub struct Member<'a> {
     pub source: Box<dyn Source + 'a>,
 }
 
-/// Where a look lies in its job: the number of the step, how many looks of this kind came before it in the step, and whether
-/// it is at the return.
-type Place = (u32, u32, bool);
+/// Where a look lies in its job: the number of the optimizer step that it is of, and whether it is at its return.
+type Place = (u32, bool);
 
 struct Walker<'a> {
     member: Member<'a>,
     course: Course,
     /// Where it waits.
     waits: Option<(Place, Look)>,
-    /// The place of the last look at an entry, and of the last one at a return.
-    last: [Option<Place>; 2],
 }
 
 /// Takes no windows: relations over single processes have passes of their own.
@@ -51,7 +48,7 @@ impl Sink for Nowhere {
 
 impl<'a> Walker<'a> {
     fn new(member: Member<'a>) -> Walker<'a> {
-        Walker { member, course: Course::new(Listeners::new(&[])), waits: None, last: [None; 2] }
+        Walker { member, course: Course::new(Listeners::new(&[])), waits: None }
     }
 
     /// Goes on to where the next step begins or ends.
@@ -59,11 +56,7 @@ impl<'a> Walker<'a> {
         self.waits = None;
         while let Some(look) = self.course.advance(&mut *self.member.source, numbers, &mut Nowhere) {
             if look.frame.target.role == Role::OptimizerStep && look.frame.counts {
-                let last = &mut self.last[usize::from(!look.at_entry)];
-                let before =
-                    last.filter(|(step, ..)| *step == look.step).map_or(0, |(_, before, _)| before + 1);
-                let place = (look.step, before, !look.at_entry);
-                *last = Some(place);
+                let place = (self.course.scene().steps_of(0), !look.at_entry);
                 self.waits = Some((place, look));
                 return;
             }
@@ -94,7 +87,10 @@ pub fn pass(members: Vec<Member<'_>>, numbers: &mut Numbers, sink: &mut dyn Sink
     walkers.iter_mut().for_each(|walker| walker.go_on(numbers));
     while let Some(place) = walkers.iter().filter_map(|walker| Some(walker.waits.as_ref()?.0)).min() {
         let here = |walker: &Walker<'_>| walker.waits.as_ref().is_some_and(|(at, _)| *at == place);
-        if walkers.iter().all(here) && walkers.iter().all(|one| one.optimizer() == walkers[0].optimizer()) {
+        // Behind a loss the number of a step is not known any more.
+        let is_whole = |walker: &Walker<'_>| walker.course.scene().lost_since(0).is_none();
+        let same_step = |walker: &Walker<'_>| walker.optimizer() == walkers[0].optimizer();
+        if walkers.iter().all(|walker| here(walker) && is_whole(walker) && same_step(walker)) {
             let ranks: Vec<Rank<'_>> = walkers.iter().map(Walker::rank).collect();
             let looks: Vec<Look> = walkers.iter().filter_map(|one| Some(one.waits.as_ref()?.1)).collect();
             let meeting = Meeting { ranks: &ranks, looks: &looks };

@@ -256,6 +256,8 @@ pub struct Scene {
     pub closures: FxHashSet<u32>,
     /// How often each optimizer has stepped, and under 0 all of them; of nested steps the outermost.
     pub(crate) steps: FxHashMap<u32, u32>,
+    /// How many backwards there were.
+    pub backwards: u32,
     /// Passes over the training data.
     pub passes: Passes,
     /// Where backward passes began.

@@ -148,6 +148,10 @@ impl Here<'_> {
     /// but zeros, which are also what a rank has that nothing was computed for.
     fn has_same_gradient(&self) -> Option<bool> {
         let Meeting { ranks, looks } = self.meeting;
+        // Where a rank has left a step out, what is stepped with is of another backward there.
+        if ranks.iter().any(|rank| rank.scene.backwards != ranks[0].scene.backwards) {
+            return None;
+        }
         let looked = looks.iter().enumerate().map(|(at, look)| {
             let variable = self.shared.on(ranks, at)?;
             let fresh = variable.grad_iteration == look.iteration && variable.is_held_by(look.frame.object);
