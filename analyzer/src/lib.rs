@@ -2,6 +2,7 @@
 pub mod call;
 pub mod cause;
 pub mod check;
+pub mod collectives;
 pub mod damage;
 pub mod difference;
 pub mod engine;
@@ -26,6 +27,7 @@ pub mod scene;
 pub mod select;
 pub mod situation;
 pub mod source;
+pub mod stragglers;
 pub mod suppress;
 pub mod table;
 pub mod whole_file;

@@ -1,5 +1,6 @@
 //! Runs on disk as sources, and what is wrong with them when they cannot be read.
 
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -19,6 +20,7 @@ use crate::program;
 use crate::ranks::{self, Ranked, Ranks};
 use crate::relation::Part;
 use crate::run_source::{Progress, RunSource};
+use crate::stragglers::{self, Stragglers};
 
 /// Relations are not divided further: every part follows all calls and variables.
 const MOST_PARTS: usize = 4;
@@ -244,16 +246,38 @@ fn with_numbers<'a>(
     ranks.map(member).collect()
 }
 
-/// Says where a job hangs: of what was recorded of it, the last attempt of each rank.
-pub fn hang(run: &Run, progress: &Progress) -> Hang {
+/// The last attempt of each rank of a job, in the order of their numbers.
+fn last_attempts(run: &Run) -> Vec<Ranked<'_>> {
     let mut ranks = ranks::ranked(run);
     ranks.sort_by_key(|ranked| (ranked.rank, std::cmp::Reverse(ranked.header.wall_ns)));
     ranks.dedup_by_key(|ranked| ranked.rank);
-    let clock =
-        |ranked: &Ranked<'_>| i128::from(ranked.header.wall_ns) - i128::from(ranked.header.monotonic_ns);
-    let clocks: Vec<i128> = ranks.iter().map(clock).collect();
+    ranks
+}
+
+/// What is to be added to the times of each rank, ns, so that they are of one clock: of the ranks on one host the same.
+fn clocks(ranks: &[Ranked<'_>]) -> (Vec<i128>, usize) {
+    let mut hosts: BTreeMap<&str, i128> = BTreeMap::new();
+    for Ranked { process, header, .. } in ranks {
+        let ahead = i128::from(header.wall_ns) - i128::from(header.monotonic_ns);
+        hosts.entry(&process.host).or_insert(ahead);
+    }
+    (ranks.iter().map(|ranked| hosts[ranked.process.host.as_str()]).collect(), hosts.len())
+}
+
+/// Says where a job hangs, by what was recorded of the last attempt of each rank.
+pub fn hang(run: &Run, progress: &Progress) -> Hang {
+    let ranks = last_attempts(run);
     let numbered = ranks.iter().map(|ranked| (ranked.rank, ranked.process));
-    hang::find(with_numbers(numbered, ranks.len(), progress), &clocks)
+    hang::find(with_numbers(numbered, ranks.len(), progress), &clocks(&ranks).0)
+}
+
+/// Says which rank of a job the others wait for, likewise.
+pub fn stragglers(run: &Run, progress: &Progress) -> Stragglers {
+    let ranks = last_attempts(run);
+    let numbered = ranks.iter().map(|ranked| (ranked.rank, ranked.process));
+    let (clocks, hosts) = clocks(&ranks);
+    let found = stragglers::find(with_numbers(numbered, ranks.len(), progress), &clocks);
+    Stragglers { hosts: hosts as u64, ..found }
 }
 
 /// Checks a run, several processes at a time, and all its ranks side by side.

@@ -1,17 +1,17 @@
 //! `traincheck hang`: says where the ranks of a job hang, or which collective they do not agree in.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use serde_json::json;
 use traincheck_analyzer::hang::text;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_schema::run::Run;
 
+use super::format::{self, Format};
 use super::progress::Bar;
 use super::trouble::{EXIT_TROUBLE, complain_of};
 
@@ -27,15 +27,6 @@ pub struct Args {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-/// How to print.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people; long lists are cut
-    Text,
-    /// For programs; complete
-    Json,
 }
 
 /// Reads the run and prints where it hangs; the exit code says whether it does.
@@ -62,18 +53,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return Ok(ExitCode::from(EXIT_TROUBLE));
     }
     let name = runs::name(&run.folder);
-    let mut out = io::stdout().lock();
-    match args.format {
-        Format::Text => {
-            let mut written = String::new();
-            text::write(&name, &hang, &mut written)?;
-            out.write_all(written.as_bytes())?;
-        }
-        Format::Json => {
-            let value = json!({"format": "traincheck-hang", "version": 1, "run": name, "hang": hang});
-            serde_json::to_writer_pretty(&mut out, &value).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
-    }
+    let value = json!({"format": "traincheck-hang", "version": 1, "run": name, "hang": hang});
+    format::print(args.format, &value, |_, out| {
+        let mut written = String::new();
+        text::write(&name, &hang, &mut written).map_err(io::Error::other)?;
+        out.write_all(written.as_bytes())
+    })?;
     Ok(ExitCode::from(u8::from(hang.is_found())))
 }

@@ -1,14 +1,13 @@
 //! `traincheck inspect`: shows what a run holds.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_schema::run::Run;
 
+use super::format::{self, Format};
 use super::progress::Bar;
 use super::trouble::EXIT_TROUBLE;
 use crate::inspect::{Summary, text};
@@ -23,15 +22,6 @@ pub struct Args {
     format: Format,
 }
 
-/// How to print.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people; long lists are cut
-    Text,
-    /// For programs; complete
-    Json,
-}
-
 /// Prints the summary of a run. What is damaged is named on stderr, and the rest is shown all the same.
 pub fn run(args: Args) -> Result<ExitCode> {
     let run = Run::open(&args.run)?;
@@ -39,15 +29,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let bar = Bar::over(&progress);
     let summary = Summary::of(&run, &progress);
     drop(bar);
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    match args.format {
-        Format::Text => text::write(&mut out, &summary)?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &summary).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
-    }
-    out.flush()?;
+    format::print(args.format, &summary, |summary, mut out| text::write(&mut out, summary))?;
     let mut whole = true;
     for damage in summary.processes.iter().flat_map(|process| &process.damage) {
         eprintln!("traincheck: {damage}");

@@ -3,6 +3,7 @@ mod by;
 mod check;
 mod collect;
 mod doctor;
+mod format;
 mod hang;
 mod infer;
 mod inspect;
@@ -16,6 +17,7 @@ mod run;
 mod run_folder;
 mod settings;
 mod share;
+mod stragglers;
 mod threads;
 mod trouble;
 
@@ -50,6 +52,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Say where the ranks of a job hang, or which collective they do not agree in
     Hang(hang::Args),
+    /// Say which rank of a job the others wait for, since when, and what it costs
+    Stragglers(stragglers::Args),
     /// Learn invariants from runs that are known to be good
     Infer(infer::Args),
     /// Check a recorded run and say what is wrong with it
@@ -70,6 +74,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Hang(args) => hang::run(args),
+        Command::Stragglers(args) => stragglers::run(args),
         Command::Infer(args) => infer::run(args),
         Command::Check(args) => check::run(args),
         Command::Invariants(args) => invariants::run(args),

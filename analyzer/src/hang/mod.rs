@@ -9,9 +9,8 @@ pub mod text;
 use serde::Serialize;
 
 use crate::check::StackEntry;
-use crate::engine::Course;
-use crate::job::{Member, Nowhere};
-use crate::relation::listener::Listeners;
+use crate::collectives::{Walked, walk};
+use crate::job::Member;
 use crate::relation::numbers::Numbers;
 
 use groups::Groups;
@@ -54,53 +53,23 @@ impl Hang {
     }
 }
 
-struct Walker<'a> {
-    member: Member<'a>,
-    course: Course,
-    /// How many collectives it has issued so far.
-    issued: u64,
-    /// Of its last record, `CLOCK_MONOTONIC`.
-    last_ns: u64,
-    has_ended: bool,
-}
-
 /// Reads all ranks of a job. `clocks`: for each rank what its machine's clock is ahead of its monotonic one, ns.
 pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Hang {
     let mut numbers = Numbers::default();
     let mut groups = Groups::default();
-    let start = |member| Walker {
-        member,
-        course: Course::with_collectives(Listeners::new(&[])),
-        issued: 0,
-        last_ns: 0,
-        has_ended: false,
-    };
-    let mut walkers: Vec<Walker<'_>> = members.into_iter().map(start).collect();
-    // The one that has issued the fewest goes on first: little waits for being compared.
-    while let Some(at) = (0..walkers.len())
-        .filter(|at| !walkers[*at].has_ended)
-        .min_by_key(|at| (walkers[*at].issued, walkers[*at].course.scene().now))
-    {
-        let walker = &mut walkers[at];
-        let source = &mut *walker.member.source;
-        walker.has_ended = walker.course.advance(source, &mut numbers, &mut Nowhere).is_none();
-        for came in walker.course.take_collectives() {
-            walker.last_ns = walker.last_ns.max(came.record.time);
-            walker.issued += u64::from(groups.came(walker.member.number, &came, source, &numbers));
-        }
-    }
-    let at_end = |walker: &Walker<'_>| walker.last_ns.max(walker.course.last_ns());
-    let wall = |(walker, clock): (&Walker<'_>, &i128)| i128::from(at_end(walker)) + clock;
-    let last = walkers.iter().zip(clocks).map(wall).max().unwrap_or(0);
-    let ranks = walkers.iter().zip(clocks).map(|(walker, clock)| {
-        let (stack, after) = open_calls(walker, &numbers);
+    let walked =
+        walk(members, &mut numbers, |came, rank, source, numbers| groups.came(rank, came, source, numbers));
+    let wall = |(walked, clock): (&Walked<'_>, &i128)| i128::from(walked.last_ns) + clock;
+    let last = walked.iter().zip(clocks).map(wall).max().unwrap_or(0);
+    let ranks = walked.iter().zip(clocks).map(|(walked, clock)| {
+        let (stack, after) = open_calls(walked, &numbers);
         RankEnd {
-            rank: walker.member.number,
-            process: walker.member.process.clone(),
-            iteration: walker.course.passed().iterations,
-            step: walker.course.passed().steps,
-            before_last_ns: u64::try_from(last - wall((walker, clock))).unwrap_or(0),
-            torn: walker.course.passed().end.torn.clone(),
+            rank: walked.member.number,
+            process: walked.member.process.clone(),
+            iteration: walked.course.passed().iterations,
+            step: walked.course.passed().steps,
+            before_last_ns: u64::try_from(last - wall((walked, clock))).unwrap_or(0),
+            torn: walked.course.passed().end.torn.clone(),
             stack,
             after,
         }
@@ -110,9 +79,9 @@ pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Hang {
 
 /// The calls that were open in the thread that had the most of them open, and the one that was left last there: other threads
 /// mostly wait for work.
-fn open_calls(walker: &Walker<'_>, numbers: &Numbers) -> (Vec<StackEntry>, Option<StackEntry>) {
-    let deepest = walker.course.left_open().iter().rev().max_by_key(|(stack, _)| stack.len());
-    let entry = |frame| StackEntry::of(frame, numbers, &*walker.member.source);
+fn open_calls(walked: &Walked<'_>, numbers: &Numbers) -> (Vec<StackEntry>, Option<StackEntry>) {
+    let deepest = walked.course.left_open().iter().rev().max_by_key(|(stack, _)| stack.len());
+    let entry = |frame| StackEntry::of(frame, numbers, &*walked.member.source);
     deepest.map_or_else(Default::default, |(stack, after)| {
         (stack.iter().map(entry).collect(), after.as_ref().map(entry))
     })

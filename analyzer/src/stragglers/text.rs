@@ -1,0 +1,70 @@
+//! Which rank the others wait for, for people.
+
+use std::fmt::{self, Write};
+
+use super::{Slow, Straggler, Stragglers};
+use crate::words::{plural, significant};
+
+/// How many ranks are shown: those that cost the most.
+const RANKS: usize = 16;
+/// How many stretches of each.
+const STRETCHES: usize = 4;
+
+/// Writes it.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(run: &str, found: &Stragglers, out: &mut impl Write) -> fmt::Result {
+    writeln!(
+        out,
+        "Run `{run}`: {}, {} in {} s between the first and the last collective of all.\n",
+        plural(found.ranks.len() as u64, "rank"),
+        plural(found.iterations, "iteration"),
+        significant(found.time_ns as f64 / 1e9),
+    )?;
+    if found.hosts > 1 {
+        writeln!(
+            out,
+            "The ranks are on {}, whose clocks are taken as they are: what is shorter than they differ says nothing.\n",
+            plural(found.hosts, "host")
+        )?;
+    }
+    if found.iterations == 0 {
+        return writeln!(out, "No collective of all ranks was recorded on all of them.");
+    }
+    writeln!(out, "rank  waited for      share  last in  work/iteration  score: group  own")?;
+    for rank in found.ranks.iter().take(RANKS) {
+        write_rank(rank, found, out)?;
+    }
+    if found.ranks.len() > RANKS {
+        writeln!(out, "({} more)", plural((found.ranks.len() - RANKS) as u64, "rank"))?;
+    }
+    writeln!(
+        out,
+        "\nWaited for: how long all others waited for it, which is saved if it comes with the next to last. Scores: the fastest rank's\n\
+         work, and its own at its best, relative to its own; 1 is best."
+    )
+}
+
+fn write_rank(rank: &Straggler, found: &Stragglers, out: &mut impl Write) -> fmt::Result {
+    let share = if found.time_ns == 0 { 0.0 } else { rank.cost_ns as f64 / found.time_ns as f64 };
+    writeln!(
+        out,
+        "{:>4}  {:>8} s  {:>9.1} %  {:>7}  {:>11} ms  {:>12.2} {:>4.2}",
+        rank.rank,
+        significant(rank.cost_ns as f64 / 1e9),
+        100.0 * share,
+        rank.last_in,
+        significant(rank.work_ns as f64 / 1e6),
+        rank.group_score,
+        rank.own_score,
+    )?;
+    for Slow { from, to, longer_ns } in rank.slow.iter().take(STRETCHES) {
+        let longer = significant(*longer_ns as f64 / 1e6);
+        writeln!(out, "      slow in iterations {from} to {to}: {longer} ms longer than the others in each")?;
+    }
+    if rank.slow.len() > STRETCHES {
+        writeln!(out, "      ({} more)", rank.slow.len() - STRETCHES)?;
+    }
+    Ok(())
+}
