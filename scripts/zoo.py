@@ -20,6 +20,7 @@ import argparse
 import concurrent.futures
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,12 @@ import tomllib
 from tool import Failed, check, infer, print_table
 
 ZOO = pathlib.Path(__file__).resolve().parent.parent / "tests" / "zoo"
+
+
+def last_line(log):
+    """What a job said of its end, in one line."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if "terminate" in line or "Error" in line]
+    return lines[0].strip() if lines else "it did not say why"
 
 
 class Case:
@@ -56,11 +63,16 @@ class Case:
         command = [self.bin / "traincheck", "collect", "-o", folder, "--", sys.executable, *self.launcher()]
         command = [str(part) for part in command + [self.folder / f"{script}.py", "--seed", seed]]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        with open(log, "w") as out:
-            code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=environment).returncode
-        if code != 0 or not folder.is_dir():
-            raise Failed(f"{script}.py ended with exit code {code}; see {log}")
-        return folder
+        # One rank in some hundred aborts as it ends, when it has done everything. Such a job is run once more, and it is said.
+        for attempt in range(min(self.ranks, 2)):
+            with open(log, "w") as out:
+                code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=environment).returncode
+            if code == 0 and folder.is_dir():
+                return folder
+            if attempt == 0 and self.ranks > 1:
+                print(f"  {self.name}: {script}.py ended with exit code {code}, once more: {last_line(log)}", flush=True)
+                shutil.rmtree(folder, ignore_errors=True)
+        raise Failed(f"{script}.py ended with exit code {code}; see {log}")
 
     def launcher(self):
         """What stands between the interpreter and the script. Each job finds a free port of this machine for itself."""

@@ -10,7 +10,8 @@ fn in_a_job_of_which_one_rank_becomes_slow() {
     let mut command = preloaded(&run);
     command.args(["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]);
     command.arg(script("slow.py"));
-    finish(&mut command).exited(0);
+    // However it ends: it is what comes before that is judged.
+    finish(&mut command);
     let json = finish(traincheck().args(["stragglers", "--format", "json"]).arg(&run));
     assert_eq!(json.status.code(), Some(0), "{}", json.stderr);
     let found: Value = serde_json::from_str(&json.stdout).expect("JSON");
