@@ -1,6 +1,6 @@
 //! What the process did together with others, counted.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use traincheck_schema::dictionary::Dictionary;
@@ -56,26 +56,40 @@ type Key = (u32, u8, u8, u8);
 struct Count {
     count: u64,
     failed: u64,
+    waited: u64,
     elements: u64,
-    /// Times of those that have ended well, by number: of several ends the last counts.
-    times: HashMap<u64, u64>,
-    waited: HashSet<u64>,
+    /// Of those that have ended well.
+    times: Vec<u64>,
 }
+
+/// A collective of which more may be said.
+struct Open {
+    key: Key,
+    issued: u64,
+    /// Of several ends the last counts.
+    ended: Option<u64>,
+    waited: bool,
+}
+
+/// So many are waited for more to be said of.
+const MOST_OPEN: usize = 4096;
 
 /// Counts records of collectives.
 #[derive(Default)]
 pub struct Together {
     records: u64,
     by_kind: BTreeMap<Key, Count>,
-    issued: HashMap<u64, u64>,
+    /// By number.
+    open: BTreeMap<u64, Open>,
 }
 
 impl Together {
     /// Takes one in.
     pub fn add(&mut self, record: &Collective) {
         self.records += 1;
-        let count =
-            self.by_kind.entry((record.group, record.op, record.reduce, record.element_type)).or_default();
+        let key = (record.group, record.op, record.reduce, record.element_type);
+        let count = self.by_kind.entry(key).or_default();
+        let open = self.open.get_mut(&record.number);
         match CollectiveEvent::try_from(record.event) {
             Ok(CollectiveEvent::Issued) => {
                 count.count += 1;
@@ -84,17 +98,26 @@ impl Together {
                     elements => elements,
                 };
                 count.elements = count.elements.saturating_add(elements);
-                self.issued.insert(record.number, record.time);
-            }
-            Ok(CollectiveEvent::Completed) => {
-                if let Some(issued) = self.issued.get(&record.number) {
-                    count.times.insert(record.number, record.time.saturating_sub(*issued));
+                let open = Open { key, issued: record.time, ended: None, waited: false };
+                self.open.insert(record.number, open);
+                if self.open.len() > MOST_OPEN {
+                    self.close_first();
                 }
             }
+            Ok(CollectiveEvent::Completed) => _ = open.map(|open| open.ended = Some(record.time)),
             Ok(CollectiveEvent::Failed) => count.failed += 1,
-            Ok(CollectiveEvent::Waited) => _ = count.waited.insert(record.number),
+            Ok(CollectiveEvent::Waited) => _ = open.map(|open| open.waited = true),
             Ok(CollectiveEvent::FutureTaken) | Err(_) => {}
         }
+    }
+
+    /// Counts the one that was issued first. Whether there was one.
+    fn close_first(&mut self) -> bool {
+        let Some((_, open)) = self.open.pop_first() else { return false };
+        let count = self.by_kind.entry(open.key).or_default();
+        count.waited += u64::from(open.waited);
+        count.times.extend(open.ended.map(|ended| ended.saturating_sub(open.issued)));
+        true
     }
 
     /// How many records there were.
@@ -119,7 +142,8 @@ impl Together {
     }
 
     /// The collectives by group and kind.
-    pub fn collectives(&self, dictionary: &Dictionary) -> Vec<Collectives> {
+    pub fn collectives(&mut self, dictionary: &Dictionary) -> Vec<Collectives> {
+        while self.close_first() {}
         let row = |(&(group, op, reduce, element_type), count): (&Key, &Count)| Collectives {
             group: dictionary.text(group).to_owned(),
             kind: CollectiveKind::try_from(op).unwrap_or_default().word().to_owned(),
@@ -135,9 +159,9 @@ impl Together {
             count: count.count,
             completed: count.times.len() as u64,
             failed: count.failed,
-            waited: count.waited.len() as u64,
+            waited: count.waited,
             elements: count.elements,
-            time_ns: Spread::of(count.times.values().copied().collect()),
+            time_ns: Spread::of(count.times.clone()),
         };
         self.by_kind.iter().map(row).collect()
     }

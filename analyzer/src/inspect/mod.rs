@@ -1,5 +1,5 @@
-//! What a run holds, in numbers: read once from front to back, in memory that grows with the number of names
-//! and iterations, not with that of events.
+//! What a run holds, in numbers: read once from front to back, in memory that grows with the number of names,
+//! iterations and collectives, not with that of events.
 mod arguments;
 mod collectives;
 pub mod cost;
