@@ -28,7 +28,7 @@ struct Walker<'a> {
 pub fn walk<'a>(
     members: Vec<Member<'a>>,
     numbers: &mut Numbers,
-    mut came: impl FnMut(&Came, u32, &dyn Source, &Numbers) -> bool,
+    mut came: impl FnMut(Came, u32, &dyn Source) -> bool,
 ) -> Vec<Walked<'a>> {
     let start = |member| {
         let course = Course::with_collectives(Listeners::new(&[]));
@@ -44,7 +44,7 @@ pub fn walk<'a>(
         *has_ended = walked.course.advance(source, numbers, &mut Nowhere).is_none();
         for one in walked.course.take_collectives() {
             walked.last_ns = walked.last_ns.max(one.record.time);
-            *issued += u64::from(came(&one, walked.member.number, source, numbers));
+            *issued += u64::from(came(one, walked.member.number, source));
         }
         walked.last_ns = walked.last_ns.max(walked.course.last_ns());
     }

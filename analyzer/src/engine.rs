@@ -174,14 +174,12 @@ impl Engine<'_> {
 
     /// Keeps what became of a collective, with the calls around it where it is issued.
     fn collective(&mut self, record: &Collective) {
-        let scene = &self.course.scene;
+        let Course { scene, collectives: Some(collectives), .. } = &mut *self.course else { return };
         let issued = record.event == CollectiveEvent::Issued as u8;
-        let open =
-            |stack: &'_ [Frame]| stack.iter().rposition(|frame| frame.call == record.call).map(|at| at + 1);
         let stack = scene.stack(record.thread, usize::MAX);
-        let around = open(stack).filter(|_| issued).map_or(&[][..], |depth| &stack[..depth]);
-        let came = Came { record: *record, stack: around.to_vec() };
-        self.course.collectives.iter_mut().for_each(|all| all.push(came.clone()));
+        let around = stack.iter().rposition(|frame| frame.call == record.call).filter(|_| issued);
+        let stack = around.map_or_else(Vec::new, |innermost| stack[..=innermost].to_vec());
+        collectives.push(Came { record: *record, stack });
     }
 
     /// Ends the look that was going on in the thread of an event that comes.

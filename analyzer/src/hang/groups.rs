@@ -1,6 +1,7 @@
 //! The collectives of each group, side by side. A part of hang.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
 use serde::Serialize;
 use traincheck_schema::record::{
@@ -117,8 +118,14 @@ pub struct Entered {
     pub failed: bool,
     /// The calls around it, outermost first.
     pub stack: Vec<StackEntry>,
-    #[serde(skip)]
-    record: Collective,
+}
+
+/// One that a rank has entered, as it was recorded.
+#[derive(Clone)]
+struct Entry {
+    rank: u32,
+    came: Rc<Came>,
+    failed: bool,
 }
 
 /// All groups.
@@ -133,8 +140,7 @@ struct Group {
     size: u32,
     /// By rank of the job.
     sides: BTreeMap<u32, Side>,
-    compared: u32,
-    mismatch: Option<(Difference, Vec<Entered>)>,
+    mismatch: Option<(Difference, Vec<Entry>)>,
     /// By sender and receiver, as ranks in the group: how many were sent and how many received.
     messages: BTreeMap<(u32, u32), [u32; 2]>,
 }
@@ -144,11 +150,14 @@ struct Group {
 struct Side {
     rank_in_group: u32,
     /// Entered and not yet compared.
-    queue: VecDeque<Entered>,
+    queue: VecDeque<Entry>,
     /// Entered and not known to have ended, by number.
-    pending: BTreeMap<u64, Entered>,
+    pending: BTreeMap<u64, Entry>,
     last: u32,
 }
+
+/// Makes of what a rank has entered, and of whether it failed, what is said of it.
+pub(super) type Describe<'a> = dyn Fn(u32, &Came, bool) -> Option<Entered> + 'a;
 
 impl Verdict {
     /// Whether something is wrong.
@@ -159,46 +168,47 @@ impl Verdict {
 
 impl Groups {
     /// Takes in what became of a collective of a rank; whether it was issued.
-    pub(super) fn came(&mut self, rank: u32, came: &Came, source: &dyn Source, numbers: &Numbers) -> bool {
-        let record = &came.record;
+    pub(super) fn came(&mut self, rank: u32, came: Came, source: &dyn Source) -> bool {
+        let record = came.record;
         let Some(entry) = source.entry(record.group) else { return false };
-        let group = self.by_name.entry(entry.text.clone()).or_default();
-        (group.backend, group.size) = (entry.type_name.clone(), entry.line);
+        if !self.by_name.contains_key(&entry.text) {
+            let group = Group { backend: entry.type_name.clone(), size: entry.line, ..Group::default() };
+            self.by_name.insert(entry.text.clone(), group);
+        }
+        let Some(group) = self.by_name.get_mut(&entry.text) else { return false };
         let side = group.sides.entry(rank).or_default();
         side.rank_in_group = entry.owner;
         match CollectiveEvent::try_from(record.event) {
             Ok(CollectiveEvent::Issued) => {
-                let entered = Entered::of(rank, came, source, numbers);
+                let entered = Entry { rank, came: Rc::new(came), failed: false };
                 if side.pending.len() >= MOST_PENDING {
                     side.pending.pop_first();
                 }
                 side.pending.insert(record.number, entered.clone());
                 if entered.kind().is_point_to_point() {
-                    group.message(rank, record);
+                    group.message(rank, &record);
                 } else {
                     side.last = record.sequence;
                     side.queue.push_back(entered);
                     group.compare();
                 }
-                true
+                return true;
             }
-            Ok(CollectiveEvent::Completed) => {
-                side.pending.remove(&record.number);
-                false
-            }
+            Ok(CollectiveEvent::Completed) => _ = side.pending.remove(&record.number),
             Ok(CollectiveEvent::Failed) => {
                 if let Some(entered) = side.pending.get_mut(&record.number) {
                     entered.failed = true;
                 }
-                false
             }
-            Ok(CollectiveEvent::Waited | CollectiveEvent::FutureTaken) | Err(_) => false,
+            Ok(CollectiveEvent::Waited | CollectiveEvent::FutureTaken) | Err(_) => {}
         }
+        false
     }
 
     /// How all of them ended, those in which something is wrong first.
-    pub(super) fn end(self) -> Vec<GroupEnd> {
-        let mut ends: Vec<GroupEnd> = self.by_name.into_iter().map(|(name, group)| group.end(name)).collect();
+    pub(super) fn end(self, describe: &Describe<'_>) -> Vec<GroupEnd> {
+        let mut ends: Vec<GroupEnd> =
+            self.by_name.into_iter().map(|(name, group)| group.end(name, describe)).collect();
         // Stable: by name where both are alike.
         ends.sort_by_key(|end| !end.verdict.is_wrong());
         ends
@@ -216,12 +226,9 @@ impl Group {
             && self.is_whole()
             && self.sides.values().all(|side| !side.queue.is_empty())
         {
-            let entered: Vec<Entered> =
+            let entered: Vec<Entry> =
                 self.sides.values_mut().filter_map(|side| side.queue.pop_front()).collect();
-            self.compared += 1;
-            if let Some(difference) = difference(&entered) {
-                self.mismatch = Some((difference, entered));
-            }
+            self.mismatch = difference(&entered).map(|difference| (difference, entered));
         }
         if self.mismatch.is_some() {
             // What comes after it is out of step.
@@ -239,129 +246,141 @@ impl Group {
         }
     }
 
-    fn end(mut self, name: String) -> GroupEnd {
+    fn end(mut self, name: String, describe: &Describe<'_>) -> GroupEnd {
         let ranks: Vec<u32> = self.sides.keys().copied().collect();
-        let verdict = self.verdict();
+        let verdict = self.verdict(describe);
         GroupEnd { name, backend: self.backend, size: self.size, ranks, verdict }
     }
 
-    fn verdict(&mut self) -> Verdict {
-        let fewest = self.sides.values().map(|side| side.last).min().unwrap_or(0);
-        if let Some((differ_in, entered)) = self.mismatch.take() {
-            return Verdict::Mismatch { differ_in, entered, absent: Vec::new() };
+    fn verdict(&mut self, describe: &Describe<'_>) -> Verdict {
+        let described = |entries: &[Entry]| -> Vec<Entered> {
+            entries
+                .iter()
+                .filter_map(|entry| describe(entry.rank, &entry.came, self.has_failed(entry)))
+                .collect()
+        };
+        if let Some((differ_in, entered)) = &self.mismatch {
+            return Verdict::Mismatch {
+                differ_in: *differ_in,
+                entered: described(entered),
+                absent: Vec::new(),
+            };
         }
         // Who is beyond the last one that all have entered waits for the others there.
-        let mut waiting: Vec<Entered> = self
-            .sides
-            .values_mut()
-            .filter_map(|side| side.queue.drain(..).find(|entered| entered.sequence == fewest + 1))
-            .collect();
+        let fewest = self.sides.values().map(|side| side.last).min().unwrap_or(0);
+        let next =
+            |side: &Side| side.queue.iter().find(|entry| entry.came.record.sequence == fewest + 1).cloned();
+        let waiting: Vec<Entry> = self.sides.values().filter_map(next).collect();
         if !waiting.is_empty() {
-            self.say_what_failed(&mut waiting);
-            let entered: BTreeSet<u32> = waiting.iter().map(|entered| entered.rank).collect();
-            let absent: Vec<u32> =
-                self.sides.keys().copied().filter(|rank| !entered.contains(rank)).collect();
+            let here: BTreeSet<u32> = waiting.iter().map(|entry| entry.rank).collect();
+            let absent: Vec<u32> = self.sides.keys().copied().filter(|rank| !here.contains(rank)).collect();
+            let entered = described(&waiting);
             return match difference(&waiting) {
-                Some(differ_in) => Verdict::Mismatch { differ_in, entered: waiting, absent },
+                Some(differ_in) => Verdict::Mismatch { differ_in, entered, absent },
                 None => {
                     let pending = |rank| self.sides.get(rank)?.pending.values().next().cloned();
-                    let elsewhere = absent.iter().filter_map(pending).collect();
-                    Verdict::Missing { entered: waiting, absent, elsewhere }
+                    let elsewhere: Vec<Entry> = absent.iter().filter_map(pending).collect();
+                    Verdict::Missing { entered, absent, elsewhere: described(&elsewhere) }
                 }
             };
         }
-        if let Some(message) = self.unmatched_message() {
-            return message;
+        if let Some((from, to, [sent, received], waits)) = self.unmatched_message() {
+            return Verdict::Message { from, to, sent, received, waits: described(&waits) };
         }
-        let pending = self.sides.values_mut().filter_map(|side| side.pending.pop_first());
-        let entered: Vec<Entered> = pending.map(|(_, entered)| entered).collect();
+        let pending = self.sides.values().filter_map(|side| side.pending.values().next().cloned());
+        let entered = described(&pending.collect::<Vec<_>>());
         match entered.is_empty() {
             true => Verdict::Alike { collectives: fewest },
             false => Verdict::Pending { entered },
         }
     }
 
-    fn say_what_failed(&self, entered: &mut [Entered]) {
-        for one in entered {
-            let pending = self.sides.get(&one.rank).and_then(|side| side.pending.get(&one.record.number));
-            one.failed = pending.is_some_and(|pending| pending.failed);
-        }
+    /// Whether what a rank has entered is known to have failed.
+    fn has_failed(&self, entry: &Entry) -> bool {
+        let pending =
+            self.sides.get(&entry.rank).and_then(|side| side.pending.get(&entry.came.record.number));
+        pending.is_some_and(|pending| pending.failed)
     }
 
-    /// The first message that somebody waits for, of which there is only one end.
-    fn unmatched_message(&self) -> Option<Verdict> {
+    /// The first message that somebody waits for, of which there is only one end: the ranks that send and receive, how many
+    /// were sent and received, and who waits.
+    fn unmatched_message(&self) -> Option<(u32, u32, [u32; 2], Vec<Entry>)> {
         let rank = |in_group: u32| {
             self.sides.iter().find(|(_, side)| side.rank_in_group == in_group).map(|(rank, _)| *rank)
         };
         let waits = |of: u32, peer: u32| {
-            let side = self.sides.get(&of)?;
-            let between =
-                |one: &&Entered| one.kind().is_point_to_point() && one.peer == i32::try_from(peer).ok();
-            side.pending.values().find(between).cloned()
+            let between = |entry: &&Entry| {
+                entry.kind().is_point_to_point() && u32::try_from(entry.came.record.peer) == Ok(peer)
+            };
+            self.sides.get(&of)?.pending.values().find(between).cloned()
         };
-        self.messages.iter().filter(|(_, [sent, received])| sent != received).find_map(
-            |(&(from, to), &[sent, received])| {
+        let unmatched = self.messages.iter().filter(|(_, [sent, received])| sent != received);
+        unmatched
+            .filter_map(|(&(from, to), &counts)| {
                 let (sender, receiver) = (rank(from)?, rank(to)?);
-                let waits: Vec<Entered> =
+                let waits: Vec<Entry> =
                     [waits(sender, to), waits(receiver, from)].into_iter().flatten().collect();
-                let message = Verdict::Message { from: sender, to: receiver, sent, received, waits };
-                matches!(&message, Verdict::Message { waits, .. } if !waits.is_empty()).then_some(message)
-            },
-        )
+                (!waits.is_empty()).then_some((sender, receiver, counts, waits))
+            })
+            .next()
+    }
+}
+
+impl Entry {
+    fn kind(&self) -> CollectiveKind {
+        CollectiveKind::try_from(self.came.record.op).unwrap_or_default()
     }
 }
 
 impl Entered {
-    fn of(rank: u32, came: &Came, source: &dyn Source, numbers: &Numbers) -> Entered {
+    /// What is said of a collective that a rank has entered.
+    pub(super) fn of(
+        rank: u32,
+        came: &Came,
+        failed: bool,
+        numbers: &Numbers,
+        source: &dyn Source,
+    ) -> Entered {
         let record = came.record;
         let kind = CollectiveKind::try_from(record.op).unwrap_or_default();
+        let reduce = ReduceKind::try_from(record.reduce).ok();
         Entered {
             rank,
             sequence: record.sequence,
             kind: kind.word(),
-            reduce: ReduceKind::try_from(record.reduce)
-                .ok()
+            reduce: reduce
                 .filter(|reduce| !matches!(reduce, ReduceKind::None | ReduceKind::Unknown))
                 .map(ReduceKind::word),
             element_type: element_type_name(record.element_type),
-            elements: record.elements_in.max(if kind == CollectiveKind::Recv {
-                record.elements_out
-            } else {
-                0
-            }),
+            elements: if kind == CollectiveKind::Recv { record.elements_out } else { record.elements_in },
             peer: (record.peer >= 0).then_some(record.peer),
             iteration: record.iteration,
-            failed: false,
+            failed,
             stack: came.stack.iter().map(|frame| StackEntry::of(frame, numbers, source)).collect(),
-            record,
         }
-    }
-
-    fn kind(&self) -> CollectiveKind {
-        CollectiveKind::try_from(self.record.op).unwrap_or_default()
     }
 }
 
 /// In what collectives that ranks entered at the same place differ.
-fn difference(entered: &[Entered]) -> Option<Difference> {
+fn difference(entered: &[Entry]) -> Option<Difference> {
     let (first, others) = entered.split_first()?;
-    others.iter().filter_map(|other| pair(first, other)).min()
+    others.iter().filter_map(|other| pair(&first.came.record, &other.came.record)).min()
 }
 
-fn pair(one: &Entered, other: &Entered) -> Option<Difference> {
-    let (a, b) = (&one.record, &other.record);
-    let known = |x: u8, y: u8| x != NO_ELEMENT_TYPE && y != NO_ELEMENT_TYPE;
-    let reduced = |reduce: u8| reduce != ReduceKind::Unknown as u8;
-    if a.op != b.op {
+fn pair(one: &Collective, other: &Collective) -> Option<Difference> {
+    let known = one.element_type != NO_ELEMENT_TYPE && other.element_type != NO_ELEMENT_TYPE;
+    let unknown = ReduceKind::Unknown as u8;
+    if one.op != other.op {
         Some(Difference::Kind)
-    } else if a.peer != b.peer {
+    } else if one.peer != other.peer {
         Some(Difference::Root)
-    } else if a.reduce != b.reduce && reduced(a.reduce) && reduced(b.reduce) {
+    } else if one.reduce != other.reduce && one.reduce != unknown && other.reduce != unknown {
         Some(Difference::Reduction)
-    } else if a.element_type != b.element_type && known(a.element_type, b.element_type) {
+    } else if one.element_type != other.element_type && known {
         Some(Difference::ElementType)
     } else {
-        (a.elements_in != b.elements_in && is_of_one_size(one.kind())).then_some(Difference::Size)
+        let kind = CollectiveKind::try_from(one.op).unwrap_or_default();
+        (one.elements_in != other.elements_in && is_of_one_size(kind)).then_some(Difference::Size)
     }
 }
 

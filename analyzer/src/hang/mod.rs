@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::check::StackEntry;
 use crate::collectives::{Walked, walk};
+use crate::engine::Came;
 use crate::job::Member;
 use crate::relation::numbers::Numbers;
 
@@ -57,8 +58,7 @@ impl Hang {
 pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Hang {
     let mut numbers = Numbers::default();
     let mut groups = Groups::default();
-    let walked =
-        walk(members, &mut numbers, |came, rank, source, numbers| groups.came(rank, came, source, numbers));
+    let walked = walk(members, &mut numbers, |came, rank, source| groups.came(rank, came, source));
     let wall = |(walked, clock): (&Walked<'_>, &i128)| i128::from(walked.last_ns) + clock;
     let last = walked.iter().zip(clocks).map(wall).max().unwrap_or(0);
     let ranks = walked.iter().zip(clocks).map(|(walked, clock)| {
@@ -74,7 +74,12 @@ pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Hang {
             after,
         }
     });
-    Hang { groups: groups.end(), ranks: ranks.collect() }
+    let ranks = ranks.collect();
+    let describe = |rank: u32, came: &Came, failed: bool| {
+        let walked = walked.iter().find(|walked| walked.member.number == rank)?;
+        Some(Entered::of(rank, came, failed, &numbers, &*walked.member.source))
+    };
+    Hang { groups: groups.end(&describe), ranks }
 }
 
 /// The calls that were open in the thread that had the most of them open, and the one that was left last there: other threads

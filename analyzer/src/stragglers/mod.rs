@@ -90,11 +90,12 @@ pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Stragglers {
     let place = |rank: u32| numbers_of.iter().position(|(number, _)| *number == rank);
     let mut waiting: BTreeMap<String, BTreeMap<u32, Meeting>> = BTreeMap::new();
     let mut timeline = Timeline::new(numbers_of.len());
-    walk(members, &mut Numbers::default(), |came, rank, source, _| {
-        let record = &came.record;
+    walk(members, &mut Numbers::default(), |came, rank, source| {
+        let record = came.record;
         let kind = CollectiveKind::try_from(record.op).unwrap_or_default();
-        if record.event != CollectiveEvent::Issued as u8 || kind.is_point_to_point() {
-            return record.event == CollectiveEvent::Issued as u8;
+        let is_issued = record.event == CollectiveEvent::Issued as u8;
+        if !is_issued || kind.is_point_to_point() {
+            return is_issued;
         }
         let (Some(group), Some(place)) = (source.entry(record.group), place(rank)) else { return true };
         // Those of a part of the ranks say nothing of the others.
