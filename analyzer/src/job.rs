@@ -4,7 +4,7 @@
 //! that has made the fewest steps goes on first, so that ranks meet whose steps have the same number, and a step that one of
 //! them leaves out costs one meeting.
 
-use crate::engine::{Course, Passed};
+use crate::engine::Course;
 use crate::relation::listener::Listeners;
 use crate::relation::numbers::{Numbers, SubjectId};
 use crate::relation::over_ranks;
@@ -79,9 +79,8 @@ impl<'a> Walker<'a> {
     }
 }
 
-/// Goes over all ranks of a job, and hands windows over ranks to a sink. What was read of each comes in the order of
-/// `members`, which is to be that of their numbers.
-pub fn pass(members: Vec<Member<'_>>, numbers: &mut Numbers, sink: &mut dyn Sink) -> Vec<Passed> {
+/// Goes over all ranks of a job, in the order of their numbers, and hands windows over ranks to a sink.
+pub fn pass(members: Vec<Member<'_>>, numbers: &mut Numbers, sink: &mut dyn Sink) {
     let mut observers = over_ranks();
     let mut walkers: Vec<Walker<'_>> = members.into_iter().map(Walker::new).collect();
     walkers.iter_mut().for_each(|walker| walker.go_on(numbers));
@@ -102,5 +101,4 @@ pub fn pass(members: Vec<Member<'_>>, numbers: &mut Numbers, sink: &mut dyn Sink
     let ranks: Vec<Rank<'_>> = walkers.iter().map(Walker::rank).collect();
     let mut joint = Joint { numbers, sink };
     observers.iter_mut().for_each(|observer| observer.end(&ranks, &mut joint));
-    walkers.iter().map(|walker| walker.course.passed().clone()).collect()
 }

@@ -63,6 +63,7 @@ impl Ranks<'_> {
                 if absent == 1 { "was" } else { "were" },
             ));
         }
+        versions.sort_unstable();
         versions.dedup();
         if versions.len() > 1 {
             return Ranks::Incomparable(format!(

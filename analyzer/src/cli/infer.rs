@@ -10,6 +10,7 @@ use traincheck_analyzer::infer::{Learned, learn, reasons};
 use traincheck_analyzer::invariants::{Excuse, Invariants, count_by_relation};
 use traincheck_analyzer::library::levels::{self, BUDGET};
 use traincheck_analyzer::program;
+use traincheck_analyzer::ranks::Ranks;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_analyzer::whole_file;
@@ -70,6 +71,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
         eprintln!(
             "traincheck: learning from one run only: what it has by chance becomes an invariant; give two or more"
         );
+    }
+    for run in &opened {
+        if let Ranks::Incomparable(why) = Ranks::of(run) {
+            let name = printable(&runs::name(&run.folder));
+            eprintln!("traincheck: {name}: nothing is learned of its ranks together: {why}");
+        }
     }
     let progress = Progress::default();
     let bar = Bar::over(&progress);

@@ -77,27 +77,27 @@ pub trait Together {
     }
 }
 
-/// Which values depart from those of the others: the places of those that are not the value that more than half of them
-/// have; `None`: all are the same. Where none is in the majority nobody can say, and the list is empty.
+/// Which values depart from those of the others: the places of those that are not the `same` as what more than half of them
+/// are; `None`: all are the same. Where none is in the majority nobody can say, and the list is empty.
 ///
 /// Borrowed from the advice to name first the smallest set of machines that differ (ByteRobust, SOSP '25).
-pub fn departing<T: PartialEq>(values: &[T]) -> Option<Vec<usize>> {
-    let first = values.first()?;
-    if values.iter().all(|value| value == first) {
+pub fn departing<T>(values: &[T], same: impl Fn(&T, &T) -> bool) -> Option<Vec<usize>> {
+    let (first, others) = values.split_first()?;
+    if others.iter().all(|value| same(value, first)) {
         return None;
     }
-    let apart = |from: &T| (0..values.len()).filter(|&at| values[at] != *from).collect::<Vec<_>>();
-    let in_majority = |value: &&T| values.iter().filter(|other| other == value).count() * 2 > values.len();
+    let apart = |from: &T| (0..values.len()).filter(|&at| !same(&values[at], from)).collect::<Vec<_>>();
+    let in_majority =
+        |value: &&T| values.iter().filter(|other| same(other, value)).count() * 2 > values.len();
     Some(values.iter().find(in_majority).map(apart).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::departing;
-
     #[test]
     fn those_that_are_not_as_most_depart() {
-        assert_eq!(departing::<u8>(&[]), None);
+        let departing = |values: &[u8]| super::departing(values, |one, other| one == other);
+        assert_eq!(departing(&[]), None);
         assert_eq!(departing(&[7]), None);
         assert_eq!(departing(&[7, 7, 7]), None);
         assert_eq!(departing(&[7, 8, 7]), Some(vec![1]));

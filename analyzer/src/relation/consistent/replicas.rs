@@ -130,7 +130,7 @@ fn is_compared(kind: VariableKind) -> bool {
 
 /// The places of the ranks that have something else; see [`departing`].
 fn apart(digests: &[Digest]) -> Option<Vec<usize>> {
-    departing(&digests.iter().map(|digest| (digest.hash, digest.elements)).collect::<Vec<_>>())
+    departing(digests, |one, other| one.same(other) == Some(true))
 }
 
 impl Here<'_> {
@@ -185,7 +185,7 @@ impl Replica {
         let ranks = here.meeting.ranks;
         let values = (0..ranks.len()).map(|at| here.shared.on(ranks, at)?.value.map(f64::to_bits));
         let Some(values) = values.collect::<Option<Vec<_>>>() else { return };
-        let apart = departing(&values);
+        let apart = departing(&values, u64::eq);
         let found = Found { here: *here, digests: &[], departing: apart.as_deref(), why: Why::Nothing };
         found.tell(self.subject, joint);
     }
