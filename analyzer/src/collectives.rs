@@ -1,9 +1,10 @@
 //! The collectives of all ranks of a job, gone over side by side.
 
-use crate::engine::{Came, Course};
+use crate::engine::Course;
 use crate::job::{Member, Nowhere};
 use crate::relation::listener::Listeners;
 use crate::relation::numbers::Numbers;
+use crate::scene::came::Came;
 use crate::source::Source;
 
 /// A rank whose records have been gone over.

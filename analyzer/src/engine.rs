@@ -6,8 +6,8 @@ use traincheck_schema::record::{
     Argument, Collective, CollectiveEvent, Direction, Event, EventKind, ObjectKind, Role, State, flags, look,
 };
 
+pub use course::Course;
 use course::Next;
-pub use course::{Came, Course};
 
 use crate::damage::Damage;
 use crate::relation::listener::Listeners;
@@ -15,6 +15,7 @@ use crate::relation::numbers::Numbers;
 use crate::relation::observer::Context;
 use crate::relation::sink::Sink;
 use crate::relation::{self, Part};
+use crate::scene::came::Came;
 use crate::scene::dictionary::Target;
 use crate::scene::{Cut, Frame, Iteration, Look, TraceEvent};
 use crate::source::{Batch, End, Source};
@@ -130,8 +131,8 @@ impl Engine<'_> {
         let Batch { events, states, arguments, collectives, .. } = &*batch;
         let Next { event: first, state: mut next_state, argument: mut next_argument, collective } =
             self.course.next?;
-        let mut next_collective =
-            if self.course.collectives.is_some() { collective } else { collectives.len() };
+        let follows = self.course.collectives.is_some() || self.course.observers.hear_of_collectives();
+        let mut next_collective = if follows { collective } else { collectives.len() };
         for (number, event) in events.iter().enumerate().skip(first) {
             while let Some(argument) = arguments.get(next_argument)
                 && (argument.time < event.time || argument.time == event.time && argument.call != event.call)
@@ -148,7 +149,7 @@ impl Engine<'_> {
             while let Some(collective) = collectives.get(next_collective)
                 && collective.time <= event.time
             {
-                self.collective(collective);
+                self.collective(collective, source);
                 next_collective += 1;
             }
             if let Some(look) = self.looked(event, source) {
@@ -168,18 +169,20 @@ impl Engine<'_> {
         for state in &states[next_state..] {
             self.state(state, source);
         }
-        collectives[next_collective..].iter().for_each(|collective| self.collective(collective));
+        collectives[next_collective..].iter().for_each(|collective| self.collective(collective, source));
         None
     }
 
-    /// Keeps what became of a collective, with the calls around it where it is issued.
-    fn collective(&mut self, record: &Collective) {
-        let Course { scene, collectives: Some(collectives), .. } = &mut *self.course else { return };
+    /// Tells what became of a collective, with the calls around it where it is issued, and keeps it for whoever asks.
+    fn collective(&mut self, record: &Collective, source: &dyn Source) {
+        let scene = &self.course.scene;
         let issued = record.event == CollectiveEvent::Issued as u8;
         let stack = scene.stack(record.thread, usize::MAX);
         let around = stack.iter().rposition(|frame| frame.call == record.call).filter(|_| issued);
         let stack = around.map_or_else(Vec::new, |innermost| stack[..=innermost].to_vec());
-        collectives.push(Came { record: *record, stack });
+        let came = Came { record: *record, stack, steps: scene.steps_of(0) };
+        self.observe(&TraceEvent::Collective(&came), source);
+        self.course.collectives.iter_mut().for_each(|kept| kept.push(came.clone()));
     }
 
     /// Ends the look that was going on in the thread of an event that comes.

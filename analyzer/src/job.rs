@@ -4,12 +4,15 @@
 //! that has made the fewest steps goes on first, so that ranks meet whose steps have the same number, and a step that one of
 //! them leaves out costs one meeting.
 
+use std::rc::Rc;
+
 use crate::engine::Course;
 use crate::relation::listener::Listeners;
 use crate::relation::numbers::{Numbers, SubjectId};
 use crate::relation::over_ranks;
 use crate::relation::sink::{Sink, Window};
-use crate::relation::together::{Joint, Meeting, Rank};
+use crate::relation::together::{Joint, Meeting, Rank, Together};
+use crate::scene::came::Came;
 use crate::scene::{Look, Scene};
 use crate::source::Source;
 use traincheck_schema::record::Role;
@@ -48,7 +51,7 @@ impl Sink for Nowhere {
 
 impl<'a> Walker<'a> {
     fn new(member: Member<'a>) -> Walker<'a> {
-        Walker { member, course: Course::new(Listeners::new(&[])), waits: None }
+        Walker { member, course: Course::with_collectives(Listeners::new(&[])), waits: None }
     }
 
     /// Goes on to where the next step begins or ends.
@@ -79,11 +82,23 @@ impl<'a> Walker<'a> {
     }
 }
 
+/// Tells of what became of collectives since each rank went on last.
+fn tell_collectives(walkers: &mut [Walker<'_>], observers: &mut [Box<dyn Together>], joint: &mut Joint<'_>) {
+    let came: Vec<Vec<Came>> = walkers.iter_mut().map(|walker| walker.course.take_collectives()).collect();
+    let ranks: Vec<Rank<'_>> = walkers.iter().map(Walker::rank).collect();
+    for (at, came) in came.into_iter().enumerate() {
+        for came in came.into_iter().map(Rc::new) {
+            observers.iter_mut().for_each(|observer| observer.came(&came, at, &ranks, joint));
+        }
+    }
+}
+
 /// Goes over all ranks of a job, in the order of their numbers, and hands windows over ranks to a sink.
 pub fn pass(members: Vec<Member<'_>>, numbers: &mut Numbers, sink: &mut dyn Sink) {
     let mut observers = over_ranks();
     let mut walkers: Vec<Walker<'_>> = members.into_iter().map(Walker::new).collect();
     walkers.iter_mut().for_each(|walker| walker.go_on(numbers));
+    tell_collectives(&mut walkers, &mut observers, &mut Joint { numbers, sink });
     while let Some(place) = walkers.iter().filter_map(|walker| Some(walker.waits.as_ref()?.0)).min() {
         let here = |walker: &Walker<'_>| walker.waits.as_ref().is_some_and(|(at, _)| *at == place);
         // Behind a loss the number of a step is not known any more.
@@ -97,6 +112,7 @@ pub fn pass(members: Vec<Member<'_>>, numbers: &mut Numbers, sink: &mut dyn Sink
             observers.iter_mut().for_each(|observer| observer.met(&meeting, &mut joint));
         }
         walkers.iter_mut().filter(|walker| here(walker)).for_each(|walker| walker.go_on(numbers));
+        tell_collectives(&mut walkers, &mut observers, &mut Joint { numbers, sink });
     }
     let ranks: Vec<Rank<'_>> = walkers.iter().map(Walker::rank).collect();
     let mut joint = Joint { numbers, sink };

@@ -11,6 +11,7 @@ use support::narrow::{Narrow, complete};
 use support::references;
 use support::scripts::{Error, NAMES, Order, Schedule, Script, Style, gan};
 use support::torch::Torch;
+use support::torch::collectives::{ALL_REDUCE, Called};
 use support::windows::windows;
 use support::{Passed, Value};
 use traincheck_analyzer::call::roles::Roles;
@@ -52,6 +53,7 @@ fn traces() -> Vec<MemoryTrace> {
     traces.push(resumed());
     traces.push(forgotten());
     traces.push(by_hand());
+    traces.push(reduced());
     traces
 }
 
@@ -144,6 +146,22 @@ fn by_hand() -> MemoryTrace {
             record.state(tensor, Attribute::Data, Value::Tensor(100 + u64::from(number)));
         }
         record.exit(false);
+    }
+    torch.finish()
+}
+
+/// Gradients that are reduced, and not always waited for.
+fn reduced() -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = torch.model("Net", &["weight"]);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    let group = torch.group(0, 2);
+    for number in 0..12 {
+        torch.zero_grad(optimizer);
+        torch.forward(model, 10);
+        torch.backward(&[model]);
+        torch.collective(group, Called { waited: number % 3 != 0, ..ALL_REDUCE });
+        torch.step(optimizer);
     }
     torch.finish()
 }

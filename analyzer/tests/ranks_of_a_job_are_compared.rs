@@ -209,3 +209,110 @@ mod data {
         assert!(alarms_of_job(&library, &divided).is_empty());
     }
 }
+
+mod collectives {
+    use super::*;
+    use support::torch::collectives::{ALL_REDUCE, Called};
+    use traincheck_schema::record::{CollectiveKind, ReduceKind};
+
+    /// A rank that reduces something before each step: what, `called` says for each iteration.
+    fn rank(number: u32, iterations: u32, called: impl Fn(u32) -> Called) -> MemoryTrace {
+        let mut torch = Torch::new(3);
+        let model = torch.model("Net", NAMES);
+        let optimizer = torch.optimizer("AdamW", &[model]);
+        let group = torch.group(number, 2);
+        for iteration in 1..=iterations {
+            torch.zero_grad(optimizer);
+            torch.forward(model, 10);
+            torch.backward(&[model]);
+            torch.collective(group, called(iteration));
+            torch.step(optimizer);
+        }
+        torch.finish()
+    }
+
+    fn job(called: impl Fn(u32) -> Called) -> Vec<MemoryTrace> {
+        vec![rank(0, 10, |_| ALL_REDUCE), rank(1, 10, called)]
+    }
+
+    /// A rank that trains by itself for so many steps in each round, after which all take a mean.
+    fn local(number: u32, rounds: &[u32]) -> MemoryTrace {
+        let mut torch = Torch::new(3);
+        let model = torch.model("Net", NAMES);
+        let optimizer = torch.optimizer("AdamW", &[model]);
+        let group = torch.group(number, 2);
+        for steps in rounds {
+            for _ in 0..*steps {
+                torch.zero_grad(optimizer);
+                torch.forward(model, 10);
+                torch.backward(&[model]);
+                torch.step(optimizer);
+            }
+            torch.collective(group, ALL_REDUCE);
+        }
+        torch.finish()
+    }
+
+    fn rounds(of: &[u32], other: &[u32]) -> Vec<String> {
+        let good = || vec![local(0, &[4, 4, 4, 4]), local(1, &[4, 4, 4, 4])];
+        alarms_of_job(&learn_jobs(&[good(), good()]), &[local(0, of), local(1, other)])
+    }
+
+    #[test]
+    fn ranks_that_enter_the_same_collectives_are_clean() {
+        assert!(
+            alarms_of_job(&learn_jobs(&[job(|_| ALL_REDUCE), job(|_| ALL_REDUCE)]), &job(|_| ALL_REDUCE))
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn another_reduction_size_or_kind_on_one_rank_is_found() {
+        let learned = learn_jobs(&[job(|_| ALL_REDUCE), job(|_| ALL_REDUCE)]);
+        for other in [
+            Called { reduce: ReduceKind::Max, ..ALL_REDUCE },
+            Called { elements: 32, ..ALL_REDUCE },
+            Called { kind: CollectiveKind::Broadcast, reduce: ReduceKind::None, ..ALL_REDUCE },
+        ] {
+            let job = job(|iteration| if iteration == 5 { other } else { ALL_REDUCE });
+            assert_eq!(alarms_of_job(&learned, &job), ["collectives-differ-between-ranks [] of 2 since 5"]);
+        }
+    }
+
+    #[test]
+    fn no_reference_is_needed_for_ranks_that_enter_different_collectives() {
+        use traincheck_analyzer::relation::collective::claim::{Claim, Outcome, Property, Subject};
+        let claim = |property| Claim {
+            subject: Subject::Entered { group: "*".into() },
+            outcome: Outcome::Same { property },
+        };
+        let library = library_of(Property::ALL.map(claim));
+        let other = Called { reduce: ReduceKind::Max, ..ALL_REDUCE };
+        let found = alarms_of_job(&library, &job(|iteration| if iteration < 5 { ALL_REDUCE } else { other }));
+        assert_eq!(found, ["collectives-differ-between-ranks [] of 2 since 5"]);
+        assert!(alarms_of_job(&library, &job(|_| ALL_REDUCE)).is_empty());
+    }
+
+    #[test]
+    fn a_round_that_is_shorter_on_one_rank_is_found() {
+        assert!(rounds(&[4, 4, 4, 4], &[4, 4, 4, 4]).is_empty());
+        assert!(rounds(&[6, 2, 3, 5], &[6, 2, 3, 5]).is_empty(), "as long as all of them like");
+        assert_eq!(rounds(&[4, 4, 4, 4], &[4, 3, 4, 4]), ["steps-differ-between-ranks [] of 2 since 7"]);
+    }
+
+    /// As with `join`: it takes part in what the others do, and trains no more.
+    #[test]
+    fn a_rank_that_is_out_of_data_is_not_behind() {
+        assert!(rounds(&[4, 4, 4, 4], &[4, 4, 3, 0]).is_empty());
+    }
+
+    #[test]
+    fn a_handle_that_nobody_waits_for_is_found() {
+        let learned = learn_jobs(&[job(|_| ALL_REDUCE), job(|_| ALL_REDUCE)]);
+        let forgotten = Called { waited: false, ..ALL_REDUCE };
+        let once = job(|iteration| if iteration == 5 { forgotten } else { ALL_REDUCE });
+        assert_eq!(alarms_of_job(&learned, &once), ["handles-never-waited-for since 5"]);
+        let unlearned = learn_jobs(&[job(|_| forgotten), job(|_| forgotten)]);
+        assert!(alarms_of_job(&unlearned, &once).is_empty());
+    }
+}

@@ -514,3 +514,40 @@ fn workers_that_draw_from_one_stream_are_found() {
     assert!(found(|_| false).is_empty());
     assert!(found(|look| look % 3 != 0).is_empty(), "never three times in a row");
 }
+
+/// Passes of six batches, of which pass number `pass` is in the order number `order(pass)`.
+fn passes(seed: u64, order: impl Fn(u64) -> u64) -> MemoryTrace {
+    let mut torch = Torch::new(seed);
+    let t = &mut torch;
+    let model = t.model("Net", NAMES);
+    let optimizer = t.optimizer("SGD", &[model]);
+    let loader = t.loader();
+    for pass in 0..4 {
+        t.iter(loader, 20);
+        for batch in 0..6 {
+            t.next(loader, 20, &[Value::Tensor((seed << 32) + (order(pass) << 16) + batch)], None);
+            iterate(t, model, optimizer);
+        }
+        t.exhausted(loader, 20);
+    }
+    torch.finish()
+}
+
+#[test]
+fn a_pass_that_takes_the_data_in_the_order_of_the_one_before_is_found() {
+    let invariants = learned(|seed| passes(seed, |pass| pass));
+    assert_eq!(alarms(&invariants, &passes(3, |_| 0)), ["same-order-in-every-epoch"]);
+    assert_eq!(alarms(&invariants, &passes(3, |pass| pass)), [""; 0]);
+    assert_eq!(
+        alarms(&invariants, &passes(3, |pass| pass % 2)),
+        [""; 0],
+        "that of an earlier one is another"
+    );
+}
+
+#[test]
+fn data_with_an_order_of_their_own_may_keep_it() {
+    let invariants = learned(|seed| passes(seed, |_| 0));
+    assert_eq!(alarms(&invariants, &passes(3, |_| 0)), [""; 0]);
+    assert_eq!(alarms(&invariants, &passes(3, |pass| pass)), [""; 0]);
+}

@@ -126,8 +126,9 @@ impl Violation {
         numbers: &Numbers,
         source: &dyn Source,
     ) -> Violation {
-        let around = scene.stack(window.at.thread, window.depth).iter();
-        let stack = around.chain([window.at]).map(|frame| StackEntry::of(frame, numbers, source)).collect();
+        let around = window.around.unwrap_or_else(|| scene.stack(window.at.thread, window.depth));
+        let stack =
+            around.iter().chain([window.at]).map(|frame| StackEntry::of(frame, numbers, source)).collect();
         let variables = window.variables.iter().take(MOST_VARIABLES).enumerate();
         let variables = variables
             .map(|(index, &id)| note(id, window.before.get(index).copied().flatten(), scene))

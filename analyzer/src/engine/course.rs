@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use traincheck_schema::record::Collective;
-
 use super::{Engine, Passed, Unnamed};
 use crate::damage::Damage;
 use crate::relation::listener::Listeners;
 use crate::relation::numbers::Numbers;
 use crate::relation::sink::Sink;
+use crate::scene::came::Came;
 use crate::scene::{Frame, Look, Scene};
 use crate::source::{Batch, End, Source};
 
@@ -32,15 +31,6 @@ pub struct Course {
     /// The calls of each thread that were open when the records ended, and the one that was left last.
     pub(super) left_open: Vec<(Vec<Frame>, Option<Frame>)>,
     last_ns: u64,
-}
-
-/// Something that happened to a collective.
-#[derive(Clone, Debug)]
-pub struct Came {
-    /// The record of it.
-    pub record: Collective,
-    /// Of one that was issued the calls around it, outermost first.
-    pub stack: Vec<Frame>,
 }
 
 /// Positions in a [`Batch`].

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use serde::Serialize;
-use traincheck_schema::record::{
-    Collective, CollectiveEvent, CollectiveKind, NO_ELEMENT_TYPE, ReduceKind, element_type_name,
-};
+use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, ReduceKind, element_type_name};
 
 use crate::check::StackEntry;
-use crate::engine::Came;
+use crate::relation::collective::alike::difference;
+use crate::relation::collective::claim::Property;
 use crate::relation::numbers::Numbers;
+use crate::scene::came::Came;
 use crate::source::Source;
 
 /// Collectives of one rank that have not ended, so far as is known, are remembered up to this number: where a backend does
@@ -58,7 +58,7 @@ pub enum Verdict {
     /// Ranks entered different collectives at the same place in their order.
     Mismatch {
         /// In what they differ.
-        differ_in: Difference,
+        differ_in: Property,
         /// Who entered what.
         entered: Vec<Entered>,
         /// Who has entered none.
@@ -77,22 +77,6 @@ pub enum Verdict {
         /// Who waits.
         waits: Vec<Entered>,
     },
-}
-
-/// In what collectives of two ranks differ, the gravest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Difference {
-    /// What is done.
-    Kind,
-    /// From or to whom.
-    Root,
-    /// How it is reduced.
-    Reduction,
-    /// The type of elements.
-    ElementType,
-    /// How many elements.
-    Size,
 }
 
 /// A collective that a rank has entered.
@@ -140,7 +124,7 @@ struct Group {
     size: u32,
     /// By rank of the job.
     sides: BTreeMap<u32, Side>,
-    mismatch: Option<(Difference, Vec<Entry>)>,
+    mismatch: Option<(Property, Vec<Entry>)>,
     /// By sender and receiver, as ranks in the group: how many were sent and how many received.
     messages: BTreeMap<(u32, u32), [u32; 2]>,
 }
@@ -228,7 +212,8 @@ impl Group {
         {
             let entered: Vec<Entry> =
                 self.sides.values_mut().filter_map(|side| side.queue.pop_front()).collect();
-            self.mismatch = difference(&entered).map(|difference| (difference, entered));
+            let records = entered.iter().map(|entry| &entry.came.record);
+            self.mismatch = difference(records).map(|property| (property, entered));
         }
         if self.mismatch.is_some() {
             // What comes after it is out of step.
@@ -275,7 +260,7 @@ impl Group {
             let here: BTreeSet<u32> = waiting.iter().map(|entry| entry.rank).collect();
             let absent: Vec<u32> = self.sides.keys().copied().filter(|rank| !here.contains(rank)).collect();
             let entered = described(&waiting);
-            return match difference(&waiting) {
+            return match difference(waiting.iter().map(|entry| &entry.came.record)) {
                 Some(differ_in) => Verdict::Mismatch { differ_in, entered, absent },
                 None => {
                     let pending = |rank| self.sides.get(rank)?.pending.values().next().cloned();
@@ -359,45 +344,4 @@ impl Entered {
             stack: came.stack.iter().map(|frame| StackEntry::of(frame, numbers, source)).collect(),
         }
     }
-}
-
-/// In what collectives that ranks entered at the same place differ.
-fn difference(entered: &[Entry]) -> Option<Difference> {
-    let (first, others) = entered.split_first()?;
-    others.iter().filter_map(|other| pair(&first.came.record, &other.came.record)).min()
-}
-
-fn pair(one: &Collective, other: &Collective) -> Option<Difference> {
-    let known = one.element_type != NO_ELEMENT_TYPE && other.element_type != NO_ELEMENT_TYPE;
-    let unknown = ReduceKind::Unknown as u8;
-    if one.op != other.op {
-        Some(Difference::Kind)
-    } else if one.peer != other.peer {
-        Some(Difference::Root)
-    } else if one.reduce != other.reduce && one.reduce != unknown && other.reduce != unknown {
-        Some(Difference::Reduction)
-    } else if one.element_type != other.element_type && known {
-        Some(Difference::ElementType)
-    } else {
-        let kind = CollectiveKind::try_from(one.op).unwrap_or_default();
-        (one.elements_in != other.elements_in && is_of_one_size(kind)).then_some(Difference::Size)
-    }
-}
-
-/// Whether all ranks put in equally much. Of others the root alone puts something in, or each as much as it has.
-fn is_of_one_size(kind: CollectiveKind) -> bool {
-    matches!(
-        kind,
-        CollectiveKind::AllReduce
-            | CollectiveKind::AllReduceCoalesced
-            | CollectiveKind::Broadcast
-            | CollectiveKind::Reduce
-            | CollectiveKind::AllGather
-            | CollectiveKind::AllGatherIntoTensor
-            | CollectiveKind::AllGatherCoalesced
-            | CollectiveKind::AllGatherIntoTensorCoalesced
-            | CollectiveKind::ReduceScatter
-            | CollectiveKind::ReduceScatterTensor
-            | CollectiveKind::ReduceScatterTensorCoalesced
-    )
 }

@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::check::StackEntry;
 use crate::collectives::{Walked, walk};
-use crate::engine::Came;
 use crate::job::Member;
 use crate::relation::numbers::Numbers;
+use crate::scene::came::Came;
 
 use groups::Groups;
-pub use groups::{Difference, Entered, GroupEnd, Verdict};
+pub use groups::{Entered, GroupEnd, Verdict};
 
 /// How a job ended.
 #[derive(Clone, Debug, Serialize)]

@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use super::{Difference, Entered, GroupEnd, Hang, RankEnd, Verdict};
+use super::{Entered, GroupEnd, Hang, RankEnd, Verdict};
 use crate::check::StackEntry;
+use crate::relation::collective::claim::Property;
 use crate::words::plural;
 
 /// How many ranks are shown of each group, and at the end.
@@ -55,11 +56,11 @@ fn write_group(group: &GroupEnd, out: &mut impl Write) -> fmt::Result {
         Verdict::Mismatch { differ_in, entered, absent } => {
             let number = entered.first().map_or(0, |entered| entered.sequence);
             let in_what = match differ_in {
-                Difference::Kind => "is another one on some ranks than on others",
-                Difference::Root => "has another root on some ranks than on others",
-                Difference::Reduction => "reduces in another way on some ranks than on others",
-                Difference::ElementType => "has elements of another type on some ranks than on others",
-                Difference::Size => "is of another size on some ranks than on others",
+                Property::Kind => "is another one on some ranks than on others",
+                Property::Root => "has another root on some ranks than on others",
+                Property::Reduction => "reduces in another way on some ranks than on others",
+                Property::ElementType => "has elements of another type on some ranks than on others",
+                Property::Size => "is of another size on some ranks than on others",
             };
             writeln!(out, "collective number {number} {in_what}.")?;
             write_entered(entered, out)?;

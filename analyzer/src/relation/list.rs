@@ -28,6 +28,8 @@ macro_rules! relations {
             consistent Consistent,
             /// What differs goes on to differ.
             distinct Distinct,
+            /// Ranks enter the same collectives, and wait for them.
+            collective Collective,
             /// Something happens so and so often.
             count Count,
             /// A learning rate follows its schedule.

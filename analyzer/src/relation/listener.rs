@@ -14,8 +14,9 @@ const STATES: usize = RESULTS + Role::ALL.len();
 const CONSTRUCTIONS: usize = STATES + (Attribute::Training as usize + 1) * VariableKind::ALL.len();
 const FILLS: usize = CONSTRUCTIONS + 1;
 const LOOKS: usize = FILLS + 1;
+const COLLECTIVES: usize = LOOKS + 1;
 /// Iterations, and the end: every relation hears of them.
-const COURSE: usize = LOOKS + 1;
+const COURSE: usize = COLLECTIVES + 1;
 const TOPICS: usize = COURSE + 1;
 
 fn topic(event: &TraceEvent<'_>, scene: &Scene) -> usize {
@@ -30,6 +31,7 @@ fn topic(event: &TraceEvent<'_>, scene: &Scene) -> usize {
         TraceEvent::Created(..) => CONSTRUCTIONS,
         TraceEvent::Filled(_) => FILLS,
         TraceEvent::Looked(_) => LOOKS,
+        TraceEvent::Collective(_) => COLLECTIVES,
         TraceEvent::IterationBegan(_) | TraceEvent::IterationEnded(..) | TraceEvent::End => COURSE,
     }
 }
@@ -53,6 +55,7 @@ fn hears(kind: &Kind, topic: usize) -> bool {
         CONSTRUCTIONS => needs.constructions,
         FILLS => needs.fills,
         LOOKS => told.looks,
+        COLLECTIVES => needs.collectives,
         _ => true,
     }
 }
@@ -81,6 +84,11 @@ impl Listeners {
             observers: kinds.iter().map(|kind| (kind.observer)()).collect(),
             of_topic: (0..TOPICS).map(told).collect(),
         }
+    }
+
+    /// Whether anybody hears of collectives.
+    pub fn hear_of_collectives(&self) -> bool {
+        !self.of_topic[COLLECTIVES].is_empty()
     }
 
     /// Tells an event to those that hear of it.
@@ -121,7 +129,12 @@ mod tests {
     fn a_relation_hears_of_what_it_declares_and_of_nothing_else() {
         assert_eq!(heard(Needs::NOTHING, Told::NOTHING), [COURSE]);
         let roles = Roles::of(&[Role::Backward]);
-        let needs = Needs { results: Roles::of(&[Role::ModuleCall]), fills: true, ..Needs::NOTHING };
+        let needs = Needs {
+            results: Roles::of(&[Role::ModuleCall]),
+            fills: true,
+            collectives: true,
+            ..Needs::NOTHING
+        };
         let told = Told {
             entries: roles,
             returns: roles,
@@ -131,7 +144,7 @@ mod tests {
         let backward = Role::Backward as usize;
         let result = RESULTS + Role::ModuleCall as usize;
         let gradient = states(Attribute::Grad, VariableKind::Parameter);
-        let all = [CALLS + backward, RETURNS + backward, result, gradient, FILLS, LOOKS, COURSE];
+        let all = [CALLS + backward, RETURNS + backward, result, gradient, FILLS, LOOKS, COLLECTIVES, COURSE];
         assert_eq!(heard(needs, told), all);
     }
 

@@ -26,6 +26,7 @@ pub mod band;
 pub mod bound;
 pub mod broadcast;
 pub mod claim;
+pub mod collective;
 pub mod consistent;
 pub mod contain;
 pub mod count;

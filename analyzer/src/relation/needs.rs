@@ -23,6 +23,8 @@ pub struct Needs {
     pub ops: bool,
     /// Whether it follows what fills parameters before the first iteration.
     pub fills: bool,
+    /// Whether it follows collectives.
+    pub collectives: bool,
     /// Of the contexts of calls, what its preconditions and claims speak of.
     pub contexts: Fields,
 }
@@ -93,6 +95,7 @@ impl Needs {
         constructions: false,
         ops: false,
         fills: false,
+        collectives: false,
         contexts: Fields::NONE,
     };
 }
@@ -134,7 +137,12 @@ pub fn table<'a>(relations: impl Iterator<Item = (String, &'a Needs)>) -> String
             }
         }
         let variables: Vec<String> = needs.variables.iter().map(States::text).collect();
-        let also = [(needs.constructions, "constructions"), (needs.ops, "ops"), (needs.fills, "fills")];
+        let also = [
+            (needs.constructions, "constructions"),
+            (needs.ops, "ops"),
+            (needs.fills, "fills"),
+            (needs.collectives, "collectives"),
+        ];
         let also: Vec<&str> = also.into_iter().filter_map(|(needed, what)| needed.then_some(what)).collect();
         let contexts: Vec<String> = needs.contexts.features().map(feature).collect();
         let cells =

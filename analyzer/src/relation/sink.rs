@@ -83,6 +83,8 @@ pub struct Window<'a> {
     pub at: &'a Frame,
     /// How many calls of that thread are around the call.
     pub depth: usize,
+    /// Those calls, outermost first, where they may have been left since; `None`: they are open.
+    pub around: Option<&'a [Frame]>,
     /// Iteration and step at which it is decided.
     pub now: (u32, u32),
     /// Iteration and step in which it began, where that is earlier.
@@ -110,6 +112,7 @@ impl<'a> Window<'a> {
             cut: None,
             at,
             depth,
+            around: None,
             now: (at.iteration, at.step),
             began: None,
             why: Why::Nothing,

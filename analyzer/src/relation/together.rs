@@ -3,8 +3,11 @@
 //! Ranks are gone over side by side and meet where they have come equally far: at the look that a step of the same optimizer
 //! begins or ends with. All scenes are then as they were at that moment, so nothing of them has to be kept.
 
+use std::rc::Rc;
+
 use super::numbers::Numbers;
 use super::sink::{Ranks, Sink, Window};
+use crate::scene::came::Came;
 use crate::scene::variables::Digest;
 use crate::scene::{Look, Scene};
 use crate::source::Source;
@@ -68,6 +71,11 @@ impl Joint<'_> {
 
 /// Turns what ranks have at meetings into windows.
 pub trait Together {
+    /// Hears of what became of a collective of the rank at the place `at` of `ranks`, before the meeting that follows it.
+    fn came(&mut self, came: &Rc<Came>, at: usize, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
+        let _ = (came, at, ranks, joint);
+    }
+
     /// Observes one meeting.
     fn met(&mut self, meeting: &Meeting<'_>, joint: &mut Joint<'_>);
 

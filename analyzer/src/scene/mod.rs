@@ -3,6 +3,7 @@
 //! The scene turns records into [`TraceEvent`]s, which is all that relations see. Which calls count (only the outermost
 //! of several nested ones with the same role, none inside a constructor), where an iteration ends and which look
 //! belongs to which call are decided here, once for all relations.
+pub mod came;
 pub mod dictionary;
 pub mod passes;
 pub mod root;
@@ -15,6 +16,7 @@ use traincheck_schema::record::{Argument, Event, Role, flags};
 
 use crate::call::CallId;
 use crate::situation::EventFeatures;
+use came::Came;
 use dictionary::{Object, Resolved, Target};
 use passes::Passes;
 use root::Roots;
@@ -158,6 +160,8 @@ pub enum TraceEvent<'a> {
     State(&'a Change, Option<&'a Look>),
     /// Everything that a look found has been told.
     Looked(&'a Look),
+    /// Something happened to a collective.
+    Collective(&'a Came),
     /// No more records.
     End,
 }

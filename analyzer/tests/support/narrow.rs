@@ -149,7 +149,7 @@ impl<'a> Narrow<'a> {
         let point = |state: &State| points.get(&(state.call, state.time)).copied();
         let states = batch.states.iter().filter(|state| self.state(state, point(state))).copied().collect();
         let arguments = batch.arguments.iter().filter(|argument| self.argument(argument)).copied().collect();
-        let collectives = batch.collectives.clone();
+        let collectives = if self.needs.collectives { batch.collectives.clone() } else { Vec::new() };
         Batch { events, states, arguments, collectives, lost: batch.lost, before: batch.before }
     }
 }

@@ -15,6 +15,8 @@ pub struct Recorder {
     events: Vec<Event>,
     states: Vec<State>,
     arguments: Vec<Argument>,
+    collectives: Vec<Collective>,
+    issued: u64,
     time: u64,
     calls: u64,
     /// Number, name, object and site of the open calls.
@@ -42,6 +44,8 @@ impl Default for Recorder {
             events: Vec::new(),
             states: Vec::new(),
             arguments: Vec::new(),
+            collectives: Vec::new(),
+            issued: 0,
             time: 0,
             calls: 0,
             open: Vec::new(),
@@ -98,6 +102,31 @@ impl Recorder {
     /// The name of what has this id.
     pub fn name(&self, id: u32) -> String {
         self.dictionary[id as usize - 1].text.clone()
+    }
+
+    /// A group of processes, of which this one is number `rank`.
+    pub fn group(&mut self, name: &str, rank: u32, size: u32) -> u32 {
+        self.entry(DictKind::ProcessGroup, name, 0, rank, "gloo", size)
+    }
+
+    /// Something happens to a collective; one that is issued gets its numbers. Its number.
+    pub fn collective(&mut self, event: CollectiveEvent, record: Collective) -> u64 {
+        self.time += 10;
+        let mut record = Collective {
+            event: event as u8,
+            stage: self.stage as u8,
+            thread: self.thread,
+            time: self.time,
+            iteration: self.iteration,
+            step: self.step,
+            ..record
+        };
+        if event == CollectiveEvent::Issued {
+            self.issued += 1;
+            (record.number, record.sequence) = (self.issued, self.issued as u32);
+        }
+        self.collectives.push(record);
+        record.number
     }
 
     pub fn text(&mut self, text: &str) -> u32 {
@@ -314,6 +343,7 @@ impl Recorder {
         let mut batches: Vec<Batch> = Vec::new();
         let mut states = self.states.into_iter().peekable();
         let mut arguments = self.arguments.into_iter().peekable();
+        let mut collectives = self.collectives.into_iter().peekable();
         for events in self.events.chunks(block.max(1)) {
             let mut batch = Batch { events: events.to_vec(), ..Batch::default() };
             let until = events.last().map_or(0, |event| event.time);
@@ -322,6 +352,9 @@ impl Recorder {
             }
             while arguments.peek().is_some_and(|argument| argument.time <= until) {
                 batch.arguments.extend(arguments.next());
+            }
+            while collectives.peek().is_some_and(|collective| collective.time <= until) {
+                batch.collectives.extend(collectives.next());
             }
             batches.push(batch);
         }

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use traincheck_schema::record::{Attribute, Role, Stage, ValueKind, VariableKind};
 
 use super::claim::{Outcome, Subject};
+use super::order::Order;
 use crate::relation::numbers::SubjectId;
 use crate::relation::observer::Context;
 use crate::relation::sink::Window;
@@ -52,6 +53,7 @@ struct Loader {
     turn: Vec<(i64, Parts)>,
     last_turn: Parts,
     as_a_whole: Workers,
+    order: Order,
 }
 
 /// How what several workers give compares.
@@ -76,6 +78,7 @@ impl Batches {
                 Role::LoaderIter => {
                     if let Some(loader) = self.loaders.get_mut(&frame.object) {
                         loader.turn.clear();
+                        loader.order.begins(cx.scene);
                     }
                 }
                 Role::Backward if frame.counts => self.trained(cx),
@@ -218,6 +221,8 @@ impl Loader {
         let batch = if whole { self.batch.clone() } else { Parts::new() };
         let before = std::mem::replace(&mut self.trained, batch);
         let Some((frame, depth)) = self.next else { return };
+        let name = || cx.scene.object(id).map(|object| object.name.clone());
+        self.order.trained(&self.trained, (&frame, depth), name, cx);
         if before.is_empty() || self.trained.is_empty() {
             return;
         }
@@ -247,7 +252,7 @@ impl Loader {
 }
 
 /// Whether all of `parts` are the same in `others`.
-fn are_in(parts: &[(VarId, Digest)], others: &[(VarId, Digest)]) -> bool {
+pub(super) fn are_in(parts: &[(VarId, Digest)], others: &[(VarId, Digest)]) -> bool {
     parts.iter().all(|(id, digest)| {
         others.iter().any(|(other, theirs)| other == id && digest.same(theirs) == Some(true))
     })

@@ -24,6 +24,11 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+    /// Passes over a loader that is trained on.
+    Passes {
+        /// Its name.
+        loader: String,
+    },
     /// A part of the batches of a loader.
     Part {
         /// Its name.
@@ -82,6 +87,8 @@ pub enum Outcome {
     GradientDiffers,
     /// The batch is not the one before.
     BatchDiffers,
+    /// It does not begin with the batches that the one before began with.
+    OrderDiffers,
     /// What one worker gives is not what another gives.
     WorkersDiffer,
     /// What one rank has is not what another has.
@@ -108,6 +115,8 @@ impl About for Subject {
             Subject::BatchesOfReplicas => Subject::BatchesOfReplicas,
             // Which ranks work on one batch together is the program's own business.
             Subject::RankBatches { .. } | Subject::RankStream { .. } => return None,
+            // Some data have an order of their own.
+            Subject::Passes { .. } => return None,
         })
     }
 }
@@ -138,6 +147,11 @@ impl Says for Claim {
                     "where {begins} begins, {stream} is not where it was when the one before began"
                 );
             }
+            Subject::Passes { loader } => {
+                return format!(
+                    "a pass over `{loader}` does not begin with the batches that the one before began with"
+                );
+            }
             Subject::RankBatches { loader } => format!("of `{loader}`"),
             Subject::BatchesOfReplicas => "of ranks that train the same parameters".into(),
             Subject::RankStream { name } => format!("of `{name}`"),
@@ -150,6 +164,7 @@ impl Says for Claim {
             Outcome::SharesNothing => format!("{subject}, no parameter is also that of another model"),
             Outcome::GradientDiffers => format!("{subject} has another gradient than in the step before"),
             Outcome::BatchDiffers => format!("{subject}, every batch trained on differs from the one before"),
+            Outcome::OrderDiffers => format!("{subject}, passes differ in their order"),
             Outcome::RanksDiffer => match self.subject {
                 Subject::RankStream { .. } => format!("{subject}, each rank draws random numbers of its own"),
                 _ => format!("{subject}, batches differ from rank to rank"),

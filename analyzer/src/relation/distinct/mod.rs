@@ -1,4 +1,4 @@
-//! Distinct: what goes on to differ. Batches of a loader, what its workers give and draw, random numbers and gradients of
+//! Distinct: what goes on to differ. Batches of a loader and their order in each pass, what its workers give and draw, random numbers and gradients of
 //! successive iterations, and the parameters of a model and of its copies.
 //!
 //! One repetition says little. What counts against a run are three in a row.
@@ -6,6 +6,7 @@ mod batches;
 pub mod claim;
 mod gradients;
 mod models;
+mod order;
 mod progress;
 mod ranks;
 mod streams;

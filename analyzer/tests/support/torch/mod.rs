@@ -1,5 +1,6 @@
 //! The parts of PyTorch that training scripts use, as far as a trace shows them.
 
+pub mod collectives;
 mod contents;
 mod loaders;
 

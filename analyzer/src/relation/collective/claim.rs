@@ -1,0 +1,121 @@
+//! What collective claims.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::ANY;
+use crate::relation::statement::{About, Holds, Says, Statement};
+
+/// What a window is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// What the ranks of a process group enter at the same place in its order of collectives.
+    Entered {
+        /// Name of the group.
+        group: String,
+    },
+    /// How far training has come where they do.
+    Pace {
+        /// Name of the group.
+        group: String,
+    },
+    /// The handle of a collective.
+    Handle {
+        /// What is done, as `torch.distributed` calls it.
+        kind: String,
+    },
+}
+
+/// What holds in a window, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// All of them enter the same.
+    Same {
+        /// The same what.
+        property: Property,
+    },
+    /// All of them have made equally many optimizer steps.
+    EquallyManySteps,
+    /// Somebody waits for it before the step after the next, or takes its future.
+    WaitedFor,
+}
+
+/// What collectives have that ranks enter together, what says most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Property {
+    /// What is done.
+    Kind,
+    /// From or to whom.
+    Root,
+    /// How it is reduced.
+    Reduction,
+    /// The type of elements.
+    ElementType,
+    /// How many elements.
+    Size,
+}
+
+/// In every window of the subject the outcome holds.
+pub type Claim = Statement<Subject, Outcome>;
+
+impl Property {
+    /// All of them, in order.
+    pub const ALL: [Property; 5] =
+        [Property::Kind, Property::Root, Property::Reduction, Property::ElementType, Property::Size];
+
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Property::Kind => "kind",
+            Property::Root => "root",
+            Property::Reduction => "reduction",
+            Property::ElementType => "element type",
+            Property::Size => "size",
+        }
+    }
+}
+
+impl About for Subject {
+    fn general(&self) -> Option<Subject> {
+        match self {
+            Subject::Entered { .. } => Some(Subject::Entered { group: ANY.into() }),
+            // Ranks may train apart between two collectives as long as they like.
+            Subject::Pace { .. } => None,
+            // Whoever sends need not know when it has arrived.
+            Subject::Handle { .. } => None,
+        }
+    }
+}
+
+impl Holds for Outcome {}
+
+impl Says for Claim {
+    fn text(&self) -> String {
+        let group = |group: &str| match group {
+            ANY => "every process group".to_owned(),
+            group => format!("process group `{group}`"),
+        };
+        let subject = match &self.subject {
+            Subject::Entered { group: name } => {
+                format!("in {}, the collective that ranks enter next", group(name))
+            }
+            Subject::Pace { group: name } => {
+                format!("in {}, when ranks enter a collective, all", group(name))
+            }
+            Subject::Handle { kind } => format!("whenever `{kind}` is called, its handle"),
+        };
+        match self.outcome {
+            Outcome::Same { property } => {
+                format!("{subject} is of the same {} on all of them", property.text())
+            }
+            Outcome::EquallyManySteps => format!("{subject} have made equally many optimizer steps"),
+            Outcome::WaitedFor => format!("{subject} is waited for before the step after the next"),
+        }
+    }
+
+    fn is_critical(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,51 @@
+//! Collectives of the ranks of a job.
+
+use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, ReduceKind, Role};
+
+use super::Torch;
+
+/// The group of all ranks, as one of them has it.
+#[derive(Clone, Copy)]
+pub struct Group(u32);
+
+/// What a collective of 64 `float32` is.
+#[derive(Clone, Copy)]
+pub struct Called {
+    pub kind: CollectiveKind,
+    pub reduce: ReduceKind,
+    pub elements: u64,
+    pub waited: bool,
+}
+
+/// A sum that is waited for.
+pub const ALL_REDUCE: Called =
+    Called { kind: CollectiveKind::AllReduce, reduce: ReduceKind::Sum, elements: 64, waited: true };
+
+impl Torch {
+    pub fn group(&mut self, rank: u32, size: u32) -> Group {
+        Group(self.record.group("0", rank, size))
+    }
+
+    pub fn collective(&mut self, group: Group, called: Called) {
+        let name = format!("torch.distributed.distributed_c10d.{}", called.kind.word());
+        let call = self.record.enter(&name, Role::Other, 0, 0);
+        let record = Collective {
+            op: called.kind as u8,
+            reduce: called.reduce as u8,
+            call,
+            group: group.0,
+            elements_in: called.elements,
+            elements_out: called.elements,
+            tensors: 1,
+            element_type: 6,
+            ..Collective::EMPTY
+        };
+        let number = self.record.collective(CollectiveEvent::Issued, record);
+        self.record.exit(false);
+        let later = Collective { number, ..record };
+        self.record.collective(CollectiveEvent::Completed, later);
+        if called.waited {
+            self.record.collective(CollectiveEvent::Waited, later);
+        }
+    }
+}
