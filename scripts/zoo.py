@@ -9,7 +9,7 @@ the expected iteration.
     cause = "gradients-not-cleared"
     call = "AdamW.step"           # part of the call it is found at, or
     variable = "Net.head.weight"  # part of the name of a variable concerned
-    ranks = 2                     # started by torchrun with so many processes; without it, as one process
+    ranks = 2                     # started by ranks.py as so many processes; without it, as one process
     missed = "why"                # it is known not to be found yet; the twin must raise no alarm nevertheless
 
 Prints a table, and how many cases passed, failed and are known to be missed; exits with 1 if one failed. A case that is
@@ -30,6 +30,7 @@ import tomllib
 from tool import Failed, check, infer, print_table
 
 ZOO = pathlib.Path(__file__).resolve().parent.parent / "tests" / "zoo"
+RANKS = pathlib.Path(__file__).resolve().parent / "ranks.py"
 
 
 def last_line(log):
@@ -75,11 +76,8 @@ class Case:
         raise Failed(f"{script}.py ended with exit code {code}; see {log}")
 
     def launcher(self):
-        """What stands between the interpreter and the script. Each job finds a free port of this machine for itself."""
-        if self.ranks == 1:
-            return []
-        options = ["--standalone", "--local-addr", "127.0.0.1", "--nproc_per_node", self.ranks]
-        return ["-m", "torch.distributed.run", *options]
+        """What stands between the interpreter and the script."""
+        return [] if self.ranks == 1 else [RANKS, self.ranks]
 
     def alarms(self, folder, invariants):
         code, said, alarms = check(self.bin, folder, invariants, self.out / f"{folder.name}.json")
