@@ -1,4 +1,4 @@
-//! Writes a made-up run: `synthesize [--events N] [--seed N] [--blocks N] FOLDER`.
+//! Writes a made-up run: `synthesize [--events N] [--seed N] [--blocks N] [--ranks N] FOLDER`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
             "--events" => number().map(|n| what.events = n),
             "--seed" => number().map(|n| what.seed = n),
             "--blocks" => number().and_then(|n| u32::try_from(n).ok()).map(|n| what.blocks = n),
+            "--ranks" => number().and_then(|n| u32::try_from(n).ok()).map(|n| what.ranks = n),
             _ => {
                 folder = Some(PathBuf::from(&argument));
                 Some(())
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         }
     }
     let Some(folder) = folder else {
-        eprintln!("usage: synthesize [--events N] [--seed N] [--blocks N] FOLDER");
+        eprintln!("usage: synthesize [--events N] [--seed N] [--blocks N] [--ranks N] FOLDER");
         return ExitCode::from(2);
     };
     match what.write(&folder, true) {

@@ -38,17 +38,19 @@ pub enum Error {
 pub struct Synthetic {
     /// Of everything that is random: contents, times, lengths of epochs.
     pub seed: u64,
-    /// So many events at least: it ends with the iteration that reaches them.
+    /// So many events of each rank at least: it ends with the iteration that reaches them.
     pub events: u64,
     /// Blocks of the network, each with four parameters and three buffers.
     pub blocks: u32,
+    /// Ranks of the job, which average their gradients in every iteration; 1: a process that knows no others.
+    pub ranks: u32,
     /// What is wrong with it.
     pub error: Option<Error>,
 }
 
 impl Default for Synthetic {
     fn default() -> Self {
-        Synthetic { seed: 1, events: 10_000, blocks: 2, error: None }
+        Synthetic { seed: 1, events: 10_000, blocks: 2, ranks: 1, error: None }
     }
 }
 
@@ -85,33 +87,47 @@ impl Iterator for Blocks {
 }
 
 impl Synthetic {
-    /// The trace, block by block, in memory that does not grow with its length.
-    pub fn blocks(&self) -> Blocks {
-        Blocks { training: Training::new(self), events: self.events, ended: false }
+    /// The trace of one rank, block by block, in memory that does not grow with its length.
+    pub fn blocks(&self, rank: u32) -> Blocks {
+        Blocks { training: Training::new(self, rank), events: self.events, ended: false }
     }
 
-    /// Writes it as the run of one process into `folder`, which is made. Sealed, or as after a kill.
+    /// Writes it as a run into `folder`, which is made. Sealed, or as after a kill. What all ranks have together.
     ///
     /// # Errors
     /// If the system does not let it.
     pub fn write(&self, folder: &Path, sealed: bool) -> io::Result<Totals> {
         fs::create_dir_all(folder)?;
+        let mut all = Totals::default();
+        for rank in 0..self.ranks {
+            let totals = self.write_rank(rank, folder, sealed)?;
+            all.events += totals.events;
+            all.states += totals.states;
+            all.arguments += totals.arguments;
+            all.collectives += totals.collectives;
+        }
+        Ok(all)
+    }
+
+    fn write_rank(&self, rank: u32, folder: &Path, sealed: bool) -> io::Result<Totals> {
+        let is_job = self.ranks > 1;
         let header = ProcessHeader {
             host: "synthetic".into(),
-            pid: 1,
+            pid: rank + 1,
+            rank: is_job.then_some(rank),
+            world_size: is_job.then_some(self.ranks),
             agent_version: env!("CARGO_PKG_VERSION").into(),
             profile: "training".into(),
             script: "train.py".into(),
             ..ProcessHeader::default()
         };
-        let path = folder.join("synthetic-1-0.tcs");
+        let path = folder.join(format!("synthetic-{}-0.tcs", rank + 1));
         let mut writer = SegmentWriter::create(&path, &header).map_err(io::Error::other)?;
-        for Block { names, records } in self.blocks() {
+        for Block { names, records } in self.blocks(rank) {
             writer.write_dictionary(&names).map_err(io::Error::other)?;
-            let Batch { events, states, arguments, .. } = &records;
-            writer
-                .write_records(Records { events, states, arguments, ..Records::default() }, &[], &[])
-                .map_err(io::Error::other)?;
+            let Batch { events, states, arguments, collectives, .. } = &records;
+            let records = Records { events, states, arguments, collectives };
+            writer.write_records(records, &[], &[]).map_err(io::Error::other)?;
         }
         let totals = writer.totals();
         if sealed {
@@ -121,13 +137,14 @@ impl Synthetic {
         Ok(totals)
     }
 
-    /// The whole of it in memory.
+    /// The whole of its first rank in memory.
     pub fn memory(&self) -> MemoryTrace {
         let mut trace = MemoryTrace::default();
-        for Block { names, records } in self.blocks() {
+        for Block { names, records } in self.blocks(0) {
             trace.dictionary.extend(names);
-            let Batch { events, states, arguments, .. } = records;
-            trace.batches.push(source::Batch { events, states, arguments, ..source::Batch::default() });
+            let Batch { events, states, arguments, collectives, .. } = records;
+            let batch = source::Batch { events, states, arguments, collectives, ..source::Batch::default() };
+            trace.batches.push(batch);
         }
         trace
     }

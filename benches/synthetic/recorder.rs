@@ -58,7 +58,10 @@ pub enum Value {
 }
 
 pub struct Recorder {
+    /// The same on all ranks.
     pub noise: Noise,
+    /// Each rank's own.
+    pub own: Noise,
     pub iteration: u32,
     pub step: u32,
     pub stage: Stage,
@@ -67,6 +70,8 @@ pub struct Recorder {
     pub sampled: bool,
     time: u64,
     calls: u64,
+    /// How many collectives were issued.
+    issued: u32,
     open: Vec<(u64, Call)>,
     names: HashMap<(u8, String, u32), u32>,
     new_names: Vec<DictEntry>,
@@ -76,9 +81,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub fn new(seed: u64) -> Recorder {
+    pub fn new(seed: u64, rank: u32) -> Recorder {
         Recorder {
             noise: Noise::new(seed),
+            own: Noise::new(seed ^ u64::from(rank + 1) << 32),
             iteration: 0,
             step: 0,
             stage: Stage::Init,
@@ -86,6 +92,7 @@ impl Recorder {
             sampled: true,
             time: 1_000_000_000,
             calls: 0,
+            issued: 0,
             open: Vec::new(),
             names: HashMap::new(),
             new_names: Vec::new(),
@@ -116,11 +123,13 @@ impl Recorder {
         let until = self.records.events.first().map_or(u64::MAX, |event| event.time);
         let states = self.records.states.partition_point(|state| state.time < until);
         let arguments = self.records.arguments.partition_point(|argument| argument.time < until);
+        let collectives = self.records.collectives.partition_point(|collective| collective.time < until);
         self.taken += events.len() as u64;
         let records = Batch {
             events,
             states: self.records.states.drain(..states).collect(),
             arguments: self.records.arguments.drain(..arguments).collect(),
+            collectives: self.records.collectives.drain(..collectives).collect(),
             ..Batch::default()
         };
         Some(Block { names: std::mem::take(&mut self.new_names), records })
@@ -180,7 +189,7 @@ impl Recorder {
     }
 
     fn event(&mut self, kind: EventKind, number: u64, call: Call, value: u64) {
-        self.time += 300 + self.noise.next() % 20_000;
+        self.time += 300 + self.own.next() % 20_000;
         let around = self.open.iter().rev().find(|open| open.0 != number || kind_is_no_call(kind));
         let parent = around.map_or(0, |open| open.0);
         let grad = if self.grad { flags::GRAD } else { 0 };
@@ -297,6 +306,43 @@ impl Recorder {
             }
         } as u8;
         self.records.states.push(state);
+    }
+
+    /// A group of all ranks.
+    pub fn group(&mut self, rank: u32, size: u32) -> u32 {
+        self.name(DictEntry {
+            kind: DictKind::ProcessGroup as u8,
+            text: "0".into(),
+            type_name: "gloo".into(),
+            owner: rank,
+            line: size,
+            ..DictEntry::default()
+        })
+    }
+
+    /// An `all_reduce` that the innermost call issues, at the time of the last event, and that has ended.
+    pub fn all_reduce(&mut self, group: u32, elements: u64) {
+        self.issued += 1;
+        for event in [CollectiveEvent::Issued, CollectiveEvent::Completed, CollectiveEvent::Waited] {
+            self.records.collectives.push(Collective {
+                event: event as u8,
+                stage: self.stage as u8,
+                op: CollectiveKind::AllReduce as u8,
+                time: self.time,
+                call: self.open.last().map_or(0, |(number, _)| *number),
+                number: self.issued.into(),
+                iteration: self.iteration,
+                step: self.step,
+                group,
+                sequence: self.issued,
+                elements_in: elements,
+                elements_out: elements,
+                tensors: 1,
+                reduce: ReduceKind::Sum as u8,
+                element_type: 6,
+                ..Collective::EMPTY
+            });
+        }
     }
 
     /// What the innermost call was given or gave back, at the time of the last event.

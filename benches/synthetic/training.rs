@@ -71,6 +71,8 @@ pub struct Training {
     texts: [u32; 3],
     holders: [u32; 2],
     error: Option<Error>,
+    /// Of all ranks; `None`: there is one alone.
+    group: Option<u32>,
     epoch: u32,
     left_in_pass: u64,
     evaluating: bool,
@@ -78,9 +80,10 @@ pub struct Training {
 }
 
 impl Training {
-    pub fn new(of: &Synthetic) -> Training {
-        let mut record = Recorder::new(of.seed);
+    pub fn new(of: &Synthetic, rank: u32) -> Training {
+        let mut record = Recorder::new(of.seed, rank);
         let r = &mut record;
+        let group = (of.ranks > 1).then(|| r.group(rank, of.ranks));
         let loader = r.object("DataLoader", ObjectKind::Loader, "torch.utils.data.dataloader.DataLoader", 0);
         let other = r.object("DataLoader#2", ObjectKind::Loader, "torch.utils.data.dataloader.DataLoader", 0);
         let adam = r.object("AdamW", ObjectKind::Optimizer, "torch.optim.adamw.AdamW", 0);
@@ -136,6 +139,7 @@ impl Training {
             texts: ["x", "result", "value"].map(|text| record.text(text)),
             holders,
             error: of.error,
+            group,
             epoch: 0,
             left_in_pass: 0,
             evaluating: false,
@@ -187,7 +191,7 @@ impl Training {
         self.record.enter(f.next);
         self.record.exit_and(|r| {
             for (variable, elements) in self.batch.into_iter().zip([4096, 64]) {
-                let contents = r.noise.next();
+                let contents = r.own.next();
                 r.state(variable, Attribute::Data, Value::Tensor(elements, contents));
             }
         });
@@ -211,9 +215,17 @@ impl Training {
                 self.record.argument(Direction::Argument, self.texts[2], value);
             }
         }
-        let loss = f64::from(self.record.noise.share());
+        let loss = f64::from(self.record.own.share());
         self.record.state(self.loss, Attribute::Value, Value::Float(loss));
-        self.record.call(f.autograd);
+        self.record.enter(f.autograd);
+        if let Some(group) = self.group {
+            // Two buckets of gradients.
+            let elements: u64 =
+                self.parameters.iter().filter(|p| !p.buffer).map(|parameter| parameter.elements).sum();
+            self.record.all_reduce(group, elements / 2);
+            self.record.all_reduce(group, elements - elements / 2);
+        }
+        self.record.exit();
         self.record.exit_and(|r| {
             r.look(look::GRADIENTS);
             for parameter in self.parameters.iter().filter(|p| !p.buffer) {
