@@ -204,6 +204,8 @@ const FUNCTIONS: &[Row] = &[
     loss("binary_cross_entropy*"),
     loss("cross_entropy"),
     loss("kl_div"),
+    // Optimizers over shards, which step one of their own.
+    method("torch.distributed.optim.*", "*.step", Role::OptimizerStep, Receiver::Optimizer),
     from_user("torch.distributed.*", "*", Role::Distributed),
     function("torch.serialization", "save", Role::Save),
     function("torch.serialization", "load", Role::Load),
