@@ -122,7 +122,8 @@ impl Observer for Owned {
             TraceEvent::Enter(frame) if frame.target.role == Role::Backward && frame.counts => {
                 self.backwards = self.backwards.saturating_add(1);
             }
-            TraceEvent::Enter(frame) if frame.target.role == Role::OptimizerStep => {
+            // One that steps only within the step of another, which wraps it, takes no step of its own.
+            TraceEvent::Enter(frame) if frame.target.role == Role::OptimizerStep && frame.counts => {
                 self.steps.push((self.backwards, frame.object));
             }
             TraceEvent::IterationEnded(iteration, cut) => {
