@@ -118,6 +118,8 @@ impl Trained {
             if let Some(stepped) = holders.filter_map(|holder| self.stepped.get(holder)).next()
                 && iterations >= A_RUN
                 && variable.requires_grad != Some(false)
+                // A rank may have nothing of what is divided among ranks.
+                && variable.data.is_none_or(|data| data.elements > 0)
             {
                 parameters.push((id, at, gets, *stepped));
             }
