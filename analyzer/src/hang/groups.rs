@@ -7,7 +7,7 @@ use serde::Serialize;
 use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, ReduceKind, element_type_name};
 
 use crate::check::StackEntry;
-use crate::relation::collective::alike::difference;
+use crate::relation::collective::alike::{alike, difference};
 use crate::relation::collective::claim::Property;
 use crate::relation::numbers::Numbers;
 use crate::scene::came::Came;
@@ -125,8 +125,17 @@ struct Group {
     /// By rank of the job.
     sides: BTreeMap<u32, Side>,
     mismatch: Option<(Property, Vec<Entry>)>,
-    /// By sender and receiver, as ranks in the group: how many were sent and how many received.
-    messages: BTreeMap<(u32, u32), [u32; 2]>,
+    /// By sender and receiver, as ranks in the group, and tag.
+    messages: BTreeMap<(u32, u32, i32), Messages>,
+}
+
+/// What one rank sends another.
+#[derive(Default)]
+struct Messages {
+    /// How many were sent, and how many received.
+    counts: [u32; 2],
+    /// Of which only one end was seen so far: those sent, and those received.
+    open: [VecDeque<Entry>; 2],
 }
 
 /// What one rank did in a group.
@@ -170,7 +179,7 @@ impl Groups {
                 }
                 side.pending.insert(record.number, entered.clone());
                 if entered.kind().is_point_to_point() {
-                    group.message(rank, &record);
+                    group.message(entered);
                 } else {
                     side.last = record.sequence;
                     side.queue.push_back(entered);
@@ -221,13 +230,37 @@ impl Group {
         }
     }
 
-    fn message(&mut self, rank: u32, record: &Collective) {
-        let Some(own) = self.sides.get(&rank).map(|side| side.rank_in_group) else { return };
-        let Ok(peer) = u32::try_from(record.peer) else { return };
-        if record.op == CollectiveKind::Send as u8 {
-            self.messages.entry((own, peer)).or_default()[0] += 1;
-        } else {
-            self.messages.entry((peer, own)).or_default()[1] += 1;
+    /// A rank sends or receives: the n-th of what one sends another with one tag is the n-th that this receives.
+    fn message(&mut self, entry: Entry) {
+        let Some(own) = self.sides.get(&entry.rank).map(|side| side.rank_in_group) else { return };
+        let Ok(peer) = u32::try_from(entry.came.record.peer) else { return };
+        let (between, end) = match entry.kind() {
+            CollectiveKind::Send => ((own, peer), 0),
+            _ => ((peer, own), 1),
+        };
+        let tag = entry.came.record.tag;
+        let messages = self.messages.entry((between.0, between.1, tag)).or_default();
+        messages.counts[end] += 1;
+        let Some(other) = messages.open[1 - end].pop_front() else {
+            messages.open[end].push_back(entry);
+            if messages.open[end].len() > MOST_PENDING {
+                messages.open[end].pop_front();
+            }
+            return;
+        };
+        let (sent, received) = if end == 0 { (entry, other) } else { (other, entry) };
+        // What is sent goes in, and comes out where it is received.
+        let received_as = Collective {
+            elements_in: received.came.record.elements_out,
+            op: sent.came.record.op,
+            ..received.came.record
+        };
+        let differ = [Property::ElementType, Property::Size].into_iter().find(|property| match property {
+            Property::Size => sent.came.record.elements_in != received_as.elements_in,
+            _ => !alike(*property, &sent.came.record, &received_as),
+        });
+        if let Some(property) = differ.filter(|_| self.mismatch.is_none()) {
+            self.mismatch = Some((property, vec![sent, received]));
         }
     }
 
@@ -299,9 +332,10 @@ impl Group {
             };
             self.sides.get(&of)?.pending.values().find(between).cloned()
         };
-        let unmatched = self.messages.iter().filter(|(_, [sent, received])| sent != received);
+        let counts = self.messages.iter().map(|(&(from, to, _), messages)| ((from, to), messages.counts));
+        let unmatched = counts.filter(|(_, [sent, received])| sent != received);
         unmatched
-            .filter_map(|(&(from, to), &counts)| {
+            .filter_map(|((from, to), counts)| {
                 let (sender, receiver) = (rank(from)?, rank(to)?);
                 let waits: Vec<Entry> =
                     [waits(sender, to), waits(receiver, from)].into_iter().flatten().collect();

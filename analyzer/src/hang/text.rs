@@ -42,7 +42,11 @@ fn write_group(group: &GroupEnd, out: &mut impl Write) -> fmt::Result {
             writeln!(out, "all ranks did the same {}.", plural((*collectives).into(), "collective"))
         }
         Verdict::Pending { entered } => {
-            writeln!(out, "all ranks entered the same collective, which has not ended on all of them.")?;
+            let what = match entered.iter().all(is_message) {
+                true => "what ranks send one another has not all arrived.",
+                false => "all ranks entered the same collective, which has not ended on all of them.",
+            };
+            writeln!(out, "{what}")?;
             write_entered(entered, out)
         }
         Verdict::Missing { entered, absent, elsewhere } => {
@@ -62,7 +66,10 @@ fn write_group(group: &GroupEnd, out: &mut impl Write) -> fmt::Result {
                 Property::ElementType => "has elements of another type on some ranks than on others",
                 Property::Size => "is of another size on some ranks than on others",
             };
-            writeln!(out, "collective number {number} {in_what}.")?;
+            match entered.iter().all(is_message) {
+                true => writeln!(out, "what one rank sends is not what another waits for: it {in_what}.")?,
+                false => writeln!(out, "collective number {number} {in_what}.")?,
+            }
             write_entered(entered, out)?;
             if !absent.is_empty() {
                 writeln!(out, "  {}: has entered none.", ranks(absent))?;
@@ -145,4 +152,8 @@ fn write_stack(stack: &[StackEntry], out: &mut impl Write) -> fmt::Result {
         writeln!(out, "    ({})", plural(shown as u64, "outer call"))?;
     }
     stack[shown..].iter().try_for_each(|entry| writeln!(out, "    {entry}"))
+}
+
+fn is_message(entered: &Entered) -> bool {
+    matches!(entered.kind, "send" | "recv" | "recv_any_source")
 }
