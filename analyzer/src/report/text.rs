@@ -376,6 +376,11 @@ fn foot(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
 /// That the command failed, if it did, and the verdict, which is on what was recorded until then.
 pub fn conclusion(report: &Report<'_>) -> String {
     match report.ended.filter(|ended| ended.is_failure()) {
+        Some(ended) if report.checked.processes.len() > 1 => format!(
+            "The command {ended}; `traincheck hang {}` says where its ranks were. {}",
+            report.run,
+            verdict(report)
+        ),
         Some(ended) => format!("The command {ended}. {}", verdict(report)),
         None => verdict(report),
     }
