@@ -38,12 +38,18 @@ const COMPARED: &[VariableKind] = &[VariableKind::Parameter, VariableKind::Unrea
 /// Ranks that train apart for so many steps on end are not merely between two averages of their parameters.
 const APART: u32 = 64;
 
+/// Sums of the same numbers in another order differ in their norm by no more than this share of it.
+const ROUNDING: f32 = 1e-5;
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Replicas {
     variables: ByName,
     /// By number of the variable.
     replicas: Vec<Replica>,
+    /// Whether some parameter was never the same, for gradients differ by what rounding leaves: each rank adds them up in an
+    /// order of its own.
+    is_rounded: bool,
     ordinal: u32,
 }
 
@@ -109,7 +115,7 @@ impl Together for Replicas {
             match shared.kind {
                 _ if meeting.is_before_step() => replica.step_begins(&here),
                 VariableKind::Hyperparameter => replica.compare_values(&here, joint),
-                _ => replica.compare_contents(&here, joint),
+                _ => self.is_rounded |= replica.compare_contents(&here, self.is_rounded, joint),
             }
         }
     }
@@ -133,6 +139,11 @@ fn apart(digests: &[Digest]) -> Option<Vec<usize>> {
     departing(digests, |one, other| one.same(other) == Some(true))
 }
 
+/// Whether they differ by no more than rounding leaves, as far as their norms tell.
+fn are_near(digests: &[Digest]) -> bool {
+    digests.iter().all(|one| (one.l2 - digests[0].l2).abs() <= ROUNDING * digests[0].l2)
+}
+
 impl Here<'_> {
     /// What the look found in it, by rank; `None`: some did not look at it, or cannot tell.
     fn contents(&self) -> Option<Vec<Digest>> {
@@ -147,6 +158,10 @@ impl Here<'_> {
     /// Whether the last look at its gradient, in this iteration, found the same on all ranks; `None`: not known, or nothing
     /// but zeros, which are also what a rank has that nothing was computed for.
     fn has_same_gradient(&self) -> Option<bool> {
+        self.gradients().map(|all| apart(&all).is_none())
+    }
+
+    fn gradients(&self) -> Option<Vec<Digest>> {
         let Meeting { ranks, looks } = self.meeting;
         // Where a rank has left a step out, what is stepped with is of another backward there.
         if ranks.iter().any(|rank| rank.scene.backwards != ranks[0].scene.backwards) {
@@ -157,7 +172,7 @@ impl Here<'_> {
             let fresh = variable.grad_iteration == look.iteration && variable.is_held_by(look.frame.object);
             variable.grad.filter(|grad| fresh && grad.kind == ValueKind::Tensor && !grad.all_zero())
         });
-        looked.collect::<Option<Vec<_>>>().map(|all| apart(&all).is_none())
+        looked.collect()
     }
 }
 
@@ -190,10 +205,26 @@ impl Replica {
         found.tell(self.subject, joint);
     }
 
-    fn compare_contents(&mut self, here: &Here<'_>, joint: &mut Joint<'_>) {
-        let Some(digests) = here.contents() else { return };
+    /// Whether it was never the same, by no more than rounding leaves; `is_rounded`: whether that is so of another one.
+    fn compare_contents(&mut self, here: &Here<'_>, is_rounded: bool, joint: &mut Joint<'_>) -> bool {
+        let Some(digests) = here.contents() else { return false };
+        // How many samples a rank has seen is its own business.
+        if here.shared.kind == VariableKind::Buffer && digests[0].elements <= 1 {
+            return false;
+        }
         let apart = apart(&digests);
         let same_gradient = here.has_same_gradient();
+        let was_never_alike = apart.is_some()
+            && !self.trained_alike
+            && self.began_alike == Some(true)
+            && same_gradient == Some(false)
+            && are_near(&digests)
+            && here.gradients().is_some_and(|gradients| are_near(&gradients));
+        let is_rounded = is_rounded || was_never_alike;
+        let here = &match is_rounded && apart.is_some() && same_gradient != Some(true) {
+            true => Here { cut: here.cut.or(Some(Cut::Unclear)), ..*here },
+            false => *here,
+        };
         self.reduced_later |= apart.is_none() && same_gradient == Some(false);
         let explains = match same_gradient {
             _ if self.began_alike == Some(false) => Why::ApartFromTheStart,
@@ -207,16 +238,17 @@ impl Replica {
         let found = Found { here: *here, digests: &digests, departing: apart.as_deref(), why };
         found.tell(self.subject, joint);
         if here.shared.kind == VariableKind::Buffer {
-            return;
+            return false;
         }
         if same_gradient == Some(true) {
             found.tell(joint.numbers.subject(Subject::SameGradient), joint);
         }
         match apart {
             None => self.is_alike(&found, joint),
-            Some(_) if self.trained_alike => self.is_apart(&found, joint),
+            Some(_) if self.trained_alike && !is_rounded => self.is_apart(&found, joint),
             Some(_) => {}
         }
+        was_never_alike
     }
 
     fn is_alike(&mut self, found: &Found<'_>, joint: &mut Joint<'_>) {
