@@ -3,7 +3,8 @@
 mod course;
 
 use traincheck_schema::record::{
-    Argument, Collective, CollectiveEvent, Direction, Event, EventKind, ObjectKind, Role, State, flags, look,
+    Argument, ArgumentKind, Collective, CollectiveEvent, Direction, Event, EventKind, ObjectKind, Role,
+    State, flags, look,
 };
 
 pub use course::Course;
@@ -78,6 +79,9 @@ pub fn tell(
     while course.advance(source, numbers, sink).is_some() {}
     course.passed
 }
+
+/// What seeds PyTorch's random numbers.
+const TORCH_SEED: &str = "torch.random.manual_seed";
 
 /// A course that goes on, and what it needs for that.
 struct Engine<'a> {
@@ -232,6 +236,12 @@ impl Engine<'_> {
             for value in values.iter().filter(|value| value.object != 0) {
                 self.course.scene.resolved.object(value.object, source);
             }
+            if frame.target.role == Role::Seed
+                && self.numbers.calls.get(frame.target.plain).function == TORCH_SEED
+                && let Some(seed) = values.iter().find(|value| value.value_kind == ArgumentKind::Int as u8)
+            {
+                self.course.scene.seed = Some(seed.value);
+            }
             match Direction::try_from(first.direction) {
                 Ok(Direction::Argument) => self.observe(&TraceEvent::Given(&frame, &values), source),
                 Ok(Direction::Result) => self.observe(&TraceEvent::Gave(&frame, &values), source),
@@ -325,7 +335,21 @@ impl Engine<'_> {
         self.unwind_to_parent(event, source);
         let target = self.target(event, source);
         let frame = self.course.scene.frame(event, target);
-        let frame = self.course.scene.thread(event.thread).push(frame);
+        let mut frame = self.course.scene.thread(event.thread).push(frame);
+        if frame.counts
+            && frame.target.role == Role::SchedulerStep
+            && self.course.scene.goes_on_for_ranks(frame.object)
+        {
+            frame.counts = false;
+            self.course
+                .scene
+                .thread(event.thread)
+                .stack
+                .iter_mut()
+                .rev()
+                .take(1)
+                .for_each(|top| *top = frame);
+        }
         self.note(&frame, source);
         self.observe(&TraceEvent::Enter(&frame), source);
     }

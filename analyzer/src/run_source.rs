@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use traincheck_schema::dictionary::Dictionary;
 use traincheck_schema::record::DictEntry;
 use traincheck_schema::run::{self as schema, Process, ProcessReader};
-use traincheck_schema::segment::DropReason;
+use traincheck_schema::segment::{DropReason, Frame, SegmentReader};
 
 use crate::source::{Batch, End, Source};
 
@@ -44,7 +44,10 @@ impl Progress {
 }
 
 /// The trace of one process on disk.
-pub struct RunSource(Place);
+pub struct RunSource {
+    place: Place,
+    world_size: u32,
+}
 
 enum Place {
     Here(Box<Decoder>),
@@ -54,7 +57,10 @@ enum Place {
 impl RunSource {
     /// From the beginning.
     pub fn new(process: &Process, progress: &Progress) -> RunSource {
-        RunSource(Place::Here(Box::new(Decoder::new(process, progress))))
+        RunSource {
+            place: Place::Here(Box::new(Decoder::new(process, progress))),
+            world_size: world_size(process),
+        }
     }
 
     /// The same for so many readers at a time, decoded once, in a thread of its own, a few batches ahead of the slowest.
@@ -72,7 +78,8 @@ impl RunSource {
                     dictionary: Dictionary::default(),
                     end: End::default(),
                 });
-                ahead.map(|ahead| RunSource(Place::Ahead(ahead))).collect()
+                let world_size = world_size(process);
+                ahead.map(|ahead| RunSource { place: Place::Ahead(ahead), world_size }).collect()
             }
             // Where there are no more threads to be had each does it all.
             Err(_) => (0..readers).map(|_| RunSource::new(process, progress)).collect(),
@@ -82,24 +89,37 @@ impl RunSource {
 
 impl Source for RunSource {
     fn next_batch(&mut self) -> Option<Result<Arc<Batch>, String>> {
-        match &mut self.0 {
+        match &mut self.place {
             Place::Here(decoder) => decoder.next_batch(),
             Place::Ahead(ahead) => ahead.next_batch(),
         }
     }
 
     fn entry(&self, id: u32) -> Option<&DictEntry> {
-        match &self.0 {
+        match &self.place {
             Place::Here(decoder) => decoder.reader.dictionary().get(id),
             Place::Ahead(ahead) => ahead.dictionary.get(id),
         }
     }
 
     fn end(&self) -> End {
-        match &self.0 {
+        match &self.place {
             Place::Here(decoder) => decoder.end(),
             Place::Ahead(ahead) => ahead.end.clone(),
         }
+    }
+
+    fn world_size(&self) -> u32 {
+        self.world_size
+    }
+}
+
+/// How many ranks the launcher of a process has said that there are; 1 where it was none, or cannot be read.
+fn world_size(process: &Process) -> u32 {
+    let header = process.segments.first().and_then(|first| SegmentReader::open(first).ok()?.next_frame());
+    match header {
+        Some(Ok(Frame::Header(header))) => header.world_size.unwrap_or(1).max(1),
+        _ => 1,
     }
 }
 

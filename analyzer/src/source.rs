@@ -45,6 +45,8 @@ pub trait Source {
     fn entry(&self, id: u32) -> Option<&DictEntry>;
     /// How the recording ended; asked after the last batch.
     fn end(&self) -> End;
+    /// How many ranks the job of the process has, as its launcher said.
+    fn world_size(&self) -> u32;
 }
 
 /// A trace in memory.
@@ -56,6 +58,8 @@ pub struct MemoryTrace {
     pub dictionary: Vec<DictEntry>,
     /// How it ended.
     pub end: End,
+    /// How many ranks its job has; 0: it is none.
+    pub world_size: u32,
 }
 
 impl MemoryTrace {
@@ -83,5 +87,8 @@ impl Source for MemorySource<'_> {
     }
     fn end(&self) -> End {
         self.trace.end.clone()
+    }
+    fn world_size(&self) -> u32 {
+        self.trace.world_size.max(1)
     }
 }

@@ -45,7 +45,7 @@ static TRACE: LazyLock<MemoryTrace> = LazyLock::new(|| Synthetic { events: 9_000
 static LEARNED: LazyLock<Invariants> = LazyLock::new(|| infer(vec![Reference::of("run", &TRACE)]));
 
 fn short(seed: u64) -> Synthetic {
-    Synthetic { seed, events: 1, blocks: 1, error: None }
+    Synthetic { seed, events: 1, blocks: 1, ..Synthetic::default() }
 }
 
 fn learn_and_check(trace: &MemoryTrace) {

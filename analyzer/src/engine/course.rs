@@ -99,6 +99,7 @@ impl Course {
         numbers: &mut Numbers,
         sink: &mut dyn Sink,
     ) -> Option<Look> {
+        self.scene.world_size = source.world_size();
         while !self.has_ended {
             let looked = Engine { course: self, numbers, sink }.batch(source);
             if looked.is_some() {

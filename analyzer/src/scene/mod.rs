@@ -260,6 +260,12 @@ pub struct Scene {
     pub closures: FxHashSet<u32>,
     /// How often each optimizer has stepped, and under 0 all of them; of nested steps the outermost.
     pub(crate) steps: FxHashMap<u32, u32>,
+    /// How many ranks its job has; 1: it is none.
+    pub world_size: u32,
+    /// What PyTorch's random numbers were seeded with last.
+    pub seed: Option<u64>,
+    /// By scheduler (dictionary id): how many steps of optimizers there were at its last step, and how often it has stepped since.
+    pub(crate) scheduled: FxHashMap<u32, (u32, u32)>,
     /// How many backwards there were.
     pub backwards: u32,
     /// Passes over the training data.
@@ -317,6 +323,18 @@ impl Scene {
     /// How often the optimizer with this dictionary id has stepped; 0: all of them together.
     pub fn steps_of(&self, optimizer: u32) -> u32 {
         self.steps.get(&optimizer).copied().unwrap_or_default()
+    }
+
+    /// Whether this step of a scheduler belongs to the one before it: a schedule in samples goes on, after each step of an
+    /// optimizer, once for each rank, as those that accelerate prepares do.
+    pub(crate) fn goes_on_for_ranks(&mut self, scheduler: u32) -> bool {
+        let steps = self.steps_of(0);
+        let (at, times) = self.scheduled.entry(scheduler).or_default();
+        if *at != steps {
+            (*at, *times) = (steps, 0);
+        }
+        *times = times.saturating_add(1);
+        (2..=self.world_size).contains(times)
     }
 
     /// The call with this number, if it is open or was the last to be left in its thread.

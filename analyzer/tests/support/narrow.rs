@@ -167,6 +167,10 @@ impl Source for Narrow<'_> {
     fn end(&self) -> End {
         self.inner.end()
     }
+
+    fn world_size(&self) -> u32 {
+        self.inner.world_size()
+    }
 }
 
 /// The parts of a context. Within brackets there are blanks as well.

@@ -362,6 +362,7 @@ impl Recorder {
             batches,
             dictionary: self.dictionary,
             end: End { torn: torn.map(Into::into), stopped: None },
+            world_size: 0,
         }
     }
 }

@@ -31,12 +31,17 @@ pub(super) const NEEDS: Needs = Needs {
 };
 const FOLLOWED: &[VariableKind] = &[VariableKind::Batch, VariableKind::Rng];
 
+/// The stream that `torch.manual_seed` seeds.
+const TORCH_STREAM: &str = "torch.default_generator";
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct OfRanks {
     variables: ByName,
     /// When each variable was last looked at, by rank, and what was found.
     looked: Vec<Vec<(u64, Option<Digest>)>>,
+    /// By number of the variable, whether it was the same on all ranks when it was first looked at; `None`: it was not.
+    began_alike: Vec<Option<bool>>,
     /// By the subject, how many windows there were, and how many at the end in which ranks were given the same.
     windows: BTreeMap<Subject, (u32, Streak)>,
 }
@@ -50,11 +55,17 @@ impl Together for OfRanks {
         self.looked.resize_with(self.variables.all().len(), || vec![(0, None); meeting.ranks.len()]);
         // By loader, what each rank was given since the last meeting.
         let mut loaders: BTreeMap<String, Vec<Parts>> = BTreeMap::new();
-        let mut streams: Vec<(String, Vec<Parts>)> = Vec::new();
-        for (shared, looked) in self.variables.all().iter().zip(&mut self.looked) {
+        let mut streams: Vec<(String, Vec<Parts>, bool)> = Vec::new();
+        self.began_alike.resize(self.variables.all().len(), None);
+        let all = self.variables.all().iter().zip(&mut self.looked).zip(&mut self.began_alike);
+        for ((shared, looked), began_alike) in all {
+            if began_alike.is_none() {
+                *began_alike = are_alike(shared, meeting);
+            }
             let Some(digests) = fresh(shared, looked, meeting) else { continue };
             if shared.kind == VariableKind::Rng {
-                streams.push((shared.name.clone(), digests.into_iter().map(|part| vec![part]).collect()));
+                let parts = digests.into_iter().map(|part| vec![part]).collect();
+                streams.push((shared.name.clone(), parts, *began_alike == Some(true)));
                 continue;
             }
             let owner = shared.on(meeting.ranks, 0).map_or(0, |variable| variable.owner);
@@ -67,18 +78,32 @@ impl Together for OfRanks {
         let alike = !loaders.is_empty() && train_the_same(meeting);
         for (loader, ranks) in loaders {
             if alike {
-                self.compare(Subject::BatchesOfReplicas, &ranks, meeting, joint);
+                self.compare(Subject::BatchesOfReplicas, &ranks, false, meeting, joint);
             }
-            self.compare(Subject::RankBatches { loader }, &ranks, meeting, joint);
+            self.compare(Subject::RankBatches { loader }, &ranks, false, meeting, joint);
         }
-        for (name, ranks) in streams {
-            self.compare(Subject::RankStream { name }, &ranks, meeting, joint);
+        for (name, ranks, began_alike) in streams {
+            self.compare(Subject::RankStream { name }, &ranks, began_alike, meeting, joint);
         }
     }
 }
 
 fn is_followed(kind: VariableKind) -> bool {
     FOLLOWED.contains(&kind)
+}
+
+/// Whether a stream of random numbers begins as the same on all ranks: it is seeded with the same number, or is found so; `None`: some
+/// have not looked at it.
+fn are_alike(shared: &Shared, meeting: &Meeting<'_>) -> Option<bool> {
+    let found = (0..meeting.ranks.len()).map(|at| shared.on(meeting.ranks, at)?.data);
+    let found: Vec<Digest> = found.collect::<Option<_>>()?;
+    let (first, others) = found.split_first()?;
+    let seed = meeting.ranks[0].scene.seed;
+    let is_seeded_alike = shared.name == TORCH_STREAM
+        && seed.is_some()
+        && meeting.ranks.iter().all(|rank| rank.scene.seed == seed);
+    let is_alike = is_seeded_alike || others.iter().all(|other| other.same(first) == Some(true));
+    Some(shared.kind == VariableKind::Rng && is_alike)
 }
 
 /// What each rank has of a variable, if all of them have looked at it since the last meeting. A stream of random numbers only
@@ -122,7 +147,16 @@ fn train_the_same(meeting: &Meeting<'_>) -> bool {
 }
 
 impl OfRanks {
-    fn compare(&mut self, subject: Subject, ranks: &[Parts], meeting: &Meeting<'_>, joint: &mut Joint<'_>) {
+    /// `began_alike`: ranks began with the same, so that they differ says only that some have drawn from it more often, as one
+    /// does that evaluates for all.
+    fn compare(
+        &mut self,
+        subject: Subject,
+        ranks: &[Parts],
+        began_alike: bool,
+        meeting: &Meeting<'_>,
+        joint: &mut Joint<'_>,
+    ) {
         let alike = |one: &usize, other: &usize| {
             let named = |at: usize| ranks[at].iter().map(move |(_, digest)| digest);
             ranks[*one].len() == ranks[*other].len()
@@ -141,7 +175,9 @@ impl OfRanks {
         let subject = joint.numbers.subject(subject);
         let depth = meeting.ranks[at].scene.depth(&look.frame);
         let mut window = Window::new(subject, NOTHING, &look.frame, depth);
-        if twice.is_empty() {
+        if twice.is_empty() && began_alike {
+            window.inconclusive = &differ;
+        } else if twice.is_empty() {
             window.held = &differ;
         } else if streak.is_accident() {
             window.inconclusive = &differ;
