@@ -1,7 +1,7 @@
 //! Invariants of two runs of one script: they find each error, and nothing in the runs of its clean variants.
 mod support;
 
-use support::scripts::{Error, Order, Schedule, Script, Style, gan};
+use support::scripts::{Error, Order, Schedule, Script, Style, gan, gan_with};
 use support::torch::Torch;
 use support::{alarms, learn, text};
 use traincheck_analyzer::invariants::Invariants;
@@ -231,6 +231,8 @@ fn two_optimizers_of_one_class_are_told_apart() {
         let found = alarms(&invariants, &gan(9, 3, 5, Error::None).killed(f64::from(percent) / 100.0));
         assert!(found.is_empty(), "{found:?} after {percent} %");
     }
+    let found = alarms(&invariants, &gan_with(9, 3, 5, 2, Error::None).finish());
+    assert!(found.is_empty(), "one may step more often than the other: {found:?}");
     let found = alarms(&invariants, &gan(3, 3, 5, Error::NoZeroGrad).finish());
     assert_eq!(found, ["gradients-not-cleared"]);
 }

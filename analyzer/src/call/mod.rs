@@ -34,6 +34,16 @@ impl Call {
         Call { function: ANY.into(), role, object: None }
     }
 
+    /// Whether both are steps of optimizers, or clear gradients for them, and name two.
+    pub fn is_of_another_optimizer(&self, other: &Call) -> bool {
+        let is_of_one = |call: &Call| matches!(call.role, Role::OptimizerStep | Role::ZeroGrad);
+        is_of_one(self)
+            && is_of_one(other)
+            && self.object.is_some()
+            && other.object.is_some()
+            && self.object != other.object
+    }
+
     /// Any function that does the same, on whatever object; `None`: what it does says too little.
     pub fn general(&self) -> Option<Call> {
         let says_nothing = matches!(self.role, Role::User | Role::Other | Role::ModuleCall);

@@ -241,8 +241,9 @@ impl Recorder {
             Value::Text(text) => self.text(text),
             _ => 0,
         };
+        let elements = if matches!(value, Value::Empty) { 0 } else { ELEMENTS };
         let (min, max) = match value {
-            Value::Tensor(0) | Value::Whole(0) => (0.0, 0.0),
+            Value::Tensor(0) | Value::Whole(0) | Value::Empty => (0.0, 0.0),
             Value::Whole(_) => (-1000.0, 1000.0),
             _ => (-1000.0, 1000.5),
         };
@@ -252,6 +253,7 @@ impl Recorder {
             Value::Float(f) => (ValueKind::Float, 0, f, 0, 0),
             Value::Text(_) => (ValueKind::Text, 0, 0.0, 0, 0),
             Value::Int(i) => (ValueKind::Int, i, 0.0, 0, 0),
+            Value::Empty => (ValueKind::Tensor, 0, 0.0, 0, 0),
             Value::Tensor(hash) | Value::NonFinite(hash) | Value::Whole(hash) => {
                 (ValueKind::Tensor, 0, 0.0, hash, if hash == 0 { ELEMENTS } else { 0 })
             }
@@ -277,7 +279,7 @@ impl Recorder {
             nan,
             inf: 0,
             zeros,
-            elements: ELEMENTS,
+            elements,
             min,
             max,
             // A small number is the norm itself; else other contents are not of another size.
@@ -400,4 +402,6 @@ pub enum Value {
     NonFinite(u64),
     /// The same of whole numbers: labels, a mask.
     Whole(u64),
+    /// A tensor without elements.
+    Empty,
 }

@@ -232,6 +232,11 @@ impl Script {
 
 /// Two models, two optimizers of one class.
 pub fn gan(seed: u64, epochs: u32, batches: u32, error: Error) -> Torch {
+    gan_with(seed, epochs, batches, 1, error)
+}
+
+/// The same with so many steps of the critic for one of the generator.
+pub fn gan_with(seed: u64, epochs: u32, batches: u32, critic_steps: u32, error: Error) -> Torch {
     let mut torch = Torch::new(seed);
     let t = &mut torch;
     let generator = t.model("Generator", &["up.weight", "up.bias"]);
@@ -241,13 +246,15 @@ pub fn gan(seed: u64, epochs: u32, batches: u32, error: Error) -> Torch {
     let loader = t.loader();
     for _ in 0..epochs {
         t.each(loader, 10, batches, |t, _| {
-            t.record.at(11);
-            t.zero_grad(of_critic);
-            t.forward(generator, 12);
-            t.forward(critic, 13);
-            t.record.at(14);
-            t.backward(&[critic]);
-            t.step(of_critic);
+            for _ in 0..critic_steps {
+                t.record.at(11);
+                t.zero_grad(of_critic);
+                t.forward(generator, 12);
+                t.forward(critic, 13);
+                t.record.at(14);
+                t.backward(&[critic]);
+                t.step(of_critic);
+            }
             if error != Error::NoZeroGrad {
                 t.record.at(15);
                 t.zero_grad(of_generator);

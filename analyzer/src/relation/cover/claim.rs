@@ -192,15 +192,6 @@ impl Says for Claim {
     /// A missing A before B is an error of training only in these pairs; that a zero_grad had nothing to clear is none.
     fn is_critical(&self) -> bool {
         let Outcome::Called { call: earlier } = &self.outcome else { return true };
-        // One optimizer may step more often than another.
-        if let Subject::Between { later, .. } = &self.subject
-            && later.role == Role::ZeroGrad
-            && earlier.object.is_some()
-            && later.object.is_some()
-            && earlier.object != later.object
-        {
-            return false;
-        }
         let later = match &self.subject {
             Subject::Steps
             | Subject::Clipping
@@ -208,6 +199,12 @@ impl Says for Claim {
             | Subject::NextStep
             | Subject::AllSteps
             | Subject::Batches => return true,
+            // One optimizer may step more often than another.
+            Subject::Before { call: later, .. } | Subject::Between { later, .. }
+                if earlier.is_of_another_optimizer(later) =>
+            {
+                return false;
+            }
             Subject::Before { call, .. } => call,
             Subject::Between { earlier: first, later } => {
                 return is_ordered(first.role, later.role, earlier.role);

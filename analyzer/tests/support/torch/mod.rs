@@ -454,11 +454,17 @@ impl Torch {
 
     /// `optimizer.step()` with a look at entry and return.
     pub fn step(&mut self, optimizer: Optimizer) {
+        self.step_around(optimizer, |_| {});
+    }
+
+    /// A step within which something else is done.
+    pub fn step_around(&mut self, optimizer: Optimizer, within: impl FnOnce(&mut Torch)) {
         let object = self.optimizers[optimizer.0].object;
         let name = format!("torch.optim.{}.step", self.optimizers[optimizer.0].class);
         self.record.enter(&name, Role::OptimizerStep, object, 0);
         self.record.look(true);
         self.tell(|p| !p.buffer, Attribute::Data);
+        within(self);
         if self.optimizers[optimizer.0].lr != 0.0 {
             for model in &mut self.models {
                 let held = model.parameters.iter_mut().filter(|p| p.holders.contains(&object));
