@@ -23,6 +23,12 @@ struct ProcessHeader {
   script @11 :Text;
   rank @12 :Int64 = -1;       # -1: none is known
   worldSize @13 :Int64 = -1;  # -1: not known
+  # From version 1.5 on.
+  launcher @14 :Text;         # who gave it its rank: torch, openmpi, ...; empty: nobody
+  localRank @15 :Int64 = -1;  # -1: not known, as in those that follow
+  node @16 :Int64 = -1;
+  attempt @17 :Int64 = -1;    # how many attempts of the job came before
+  job @18 :Text;              # what the job is called; empty: not known
 }
 
 struct Dictionary {

@@ -123,7 +123,7 @@ fn first_group(process: &Process) -> Option<(u32, u32)> {
 /// What a process says of itself at its start; `None`: it cannot be read.
 pub fn header(process: &Process) -> Option<ProcessHeader> {
     match SegmentReader::open(process.segments.first()?).ok()?.next_frame()? {
-        Ok(Frame::Header(header)) => Some(header),
+        Ok(Frame::Header(header)) => Some(*header),
         _ => None,
     }
 }

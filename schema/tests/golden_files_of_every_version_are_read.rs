@@ -24,7 +24,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// The versions that there are files of.
-const VERSIONS: [&str; 5] = ["1", "1.1", "1.2", "1.3", "1.4"];
+const VERSIONS: [&str; 6] = ["1", "1.1", "1.2", "1.3", "1.4", "1.5"];
 
 /// Flags of a tensor whose elements were looked at.
 const LOOKED_AT: u16 = tensor::REQUIRES_GRAD | tensor::LARGEST_KNOWN;
@@ -254,6 +254,11 @@ fn dump(path: &Path) -> String {
                 writeln!(t, "  profile {} executable {} script {}", h.profile, h.executable, h.script)
                     .unwrap();
                 writeln!(t, "  rank {:?} of {:?}", h.rank, h.world_size).unwrap();
+                if !h.launcher.is_empty() {
+                    writeln!(t, "    by {}, local {:?} on node {:?}", h.launcher, h.local_rank, h.node)
+                        .unwrap();
+                    writeln!(t, "    attempt {:?} of {}", h.attempt, h.job).unwrap();
+                }
             }
             Frame::Dictionary(entries) => {
                 writeln!(t, "dictionary").unwrap();

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use traincheck_schema::record::{Argument, Collective, DictEntry, Event, State};
 use traincheck_schema::run::Run;
 use traincheck_schema::segment::{
-    DropReason, Dropped, Ending, Frame, MAX_ROWS, Records, RingPosition, SegmentReader, SegmentWriter,
-    WriteError,
+    DropReason, Dropped, Ending, Frame, MAX_ROWS, ProcessHeader, Records, RingPosition, SegmentReader,
+    SegmentWriter, WriteError,
 };
 
 fn frames(path: &Path) -> Vec<Frame> {
@@ -59,6 +59,19 @@ proptest! {
     }
 
     #[test]
+    fn any_placement(
+        (rank, world_size, local_rank, node, attempt) in any::<(Option<u32>, Option<u32>, Option<u32>, Option<u32>, Option<u32>)>(),
+        (launcher, job) in ("[a-z]{0,8}", "[a-z0-9.-]{0,70}"),
+    ) {
+        let placed =
+            ProcessHeader { rank, world_size, local_rank, node, attempt, launcher, job, ..header() };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host-1-0.tcs");
+        SegmentWriter::create(&path, &placed).unwrap().seal(&Ending::default()).unwrap();
+        prop_assert_eq!(&frames(&path)[0], &Frame::Header(Box::new(placed)));
+    }
+
+    #[test]
     fn any_dictionary(entries in (1..50_u32).prop_flat_map(|n| (1..=n).map(any_entry).collect::<Vec<_>>())) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host-1-0.tcs");
@@ -91,7 +104,7 @@ fn header_losses_positions_and_ending() {
     writer.seal(&ending).unwrap();
 
     let frames = frames(&path);
-    assert_eq!(frames[0], Frame::Header(header()));
+    assert_eq!(frames[0], Frame::Header(Box::new(header())));
     let Frame::Events(_, end) = &frames[1] else { panic!("{:?}", frames[1]) };
     assert!(end.more && end.dropped.is_empty() && end.positions.is_empty(), "they ride on the last frame");
     let Frame::States(_, end) = &frames[2] else { panic!("{:?}", frames[2]) };

@@ -8,6 +8,7 @@ mod file;
 pub mod guide;
 mod load;
 mod pattern;
+mod placement;
 mod problem;
 mod root;
 mod rule;
@@ -16,6 +17,7 @@ mod words;
 
 pub use load::{Given, InForce, Loaded, Sources, environment, load};
 pub use pattern::{Pattern, glob};
+pub use placement::Placement;
 pub use problem::{Place, Problem};
 pub use root::CodeRoot;
 pub use rule::{FunctionRule, KEYS};

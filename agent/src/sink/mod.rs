@@ -49,6 +49,7 @@ use traincheck_schema::record::{Argument, Collective, DictEntry, DictKind, Event
 use traincheck_schema::ring::RingInfo;
 use traincheck_schema::run::RunInfo;
 use traincheck_schema::segment::{Ending, FormatVersion, ProcessHeader, SegmentWriter, WriteError};
+use traincheck_settings::Placement;
 use writer::Writer;
 
 static LAST_CALL: AtomicU64 = AtomicU64::new(0);
@@ -231,6 +232,7 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
     let place = Place::choose(folder);
     let command = Command::of_process();
     let host = folder::host();
+    let placement = Placement::of_process();
     let run = RunInfo {
         format_version: FormatVersion::CURRENT.to_string(),
         agent_version: env!("CARGO_PKG_VERSION").into(),
@@ -279,8 +281,13 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
                 .map(|path| path.to_string_lossy().into_owned())
                 .unwrap_or_default(),
             script: command.script().into(),
-            rank: number_of(&["RANK", "OMPI_COMM_WORLD_RANK"]),
-            world_size: number_of(&["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"]),
+            rank: placement.rank,
+            world_size: placement.world_size,
+            launcher: placement.launcher.into(),
+            local_rank: placement.local_rank,
+            node: placement.node,
+            attempt: placement.attempt,
+            job: placement.job.unwrap_or_default(),
         },
     );
     if started.is_err() {
@@ -315,11 +322,6 @@ fn write_beginning(
         let _ = writer.give_up(&format!("{}{error}", Ending::STOPPED));
         error
     })
-}
-
-/// The first of these environment variables that is a number.
-fn number_of(variables: &[&str]) -> Option<u32> {
-    variables.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
 }
 
 /// CPU time that the writer has used, nanoseconds.

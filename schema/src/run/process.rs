@@ -364,7 +364,7 @@ impl ProcessReader {
     fn take(&mut self, frame: Frame) -> Result<Step, ReadError> {
         self.counted.frames += 1;
         let end = match frame {
-            Frame::Header(header) => return self.take_header(header),
+            Frame::Header(header) => return self.take_header(*header),
             Frame::Dictionary(entries) => {
                 self.counted.entries += entries.len() as u64;
                 let mut all_taken = true;

@@ -85,6 +85,11 @@ pub(super) fn put_process_header(mut to: process_header::Builder<'_>, header: &P
     to.set_script(cut(&header.script));
     to.set_rank(header.rank.map_or(-1, i64::from));
     to.set_world_size(header.world_size.map_or(-1, i64::from));
+    to.set_launcher(cut(&header.launcher));
+    to.set_local_rank(header.local_rank.map_or(-1, i64::from));
+    to.set_node(header.node.map_or(-1, i64::from));
+    to.set_attempt(header.attempt.map_or(-1, i64::from));
+    to.set_job(cut(&header.job));
 }
 
 pub(super) fn read_process_header(from: process_header::Reader<'_>) -> Result<ProcessHeader, PayloadError> {
@@ -103,6 +108,11 @@ pub(super) fn read_process_header(from: process_header::Reader<'_>) -> Result<Pr
         script: text(from.get_script())?,
         rank: u32::try_from(from.get_rank()).ok(),
         world_size: u32::try_from(from.get_world_size()).ok(),
+        launcher: text(from.get_launcher())?,
+        local_rank: u32::try_from(from.get_local_rank()).ok(),
+        node: u32::try_from(from.get_node()).ok(),
+        attempt: u32::try_from(from.get_attempt()).ok(),
+        job: text(from.get_job())?,
     })
 }
 

@@ -28,7 +28,7 @@ const SCAN_SIZE: usize = 8 << 10;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
     /// Who wrote the segment.
-    Header(ProcessHeader),
+    Header(Box<ProcessHeader>),
     /// New names.
     Dictionary(Vec<DictEntry>),
     /// Events.
@@ -318,7 +318,7 @@ impl<S: Source> SegmentReader<S> {
         self.decompress(header)?;
         let message = self.message_of(header.uncompressed as usize)?;
         Ok(match kind {
-            FrameKind::ProcessHeader => Frame::Header(read_process_header(message.get_root()?)?),
+            FrameKind::ProcessHeader => Frame::Header(Box::new(read_process_header(message.get_root()?)?)),
             FrameKind::Dictionary => Frame::Dictionary(read_dictionary(message.get_root()?)?),
             FrameKind::Events => {
                 let (events, end) = read_events(message.get_root()?)?;

@@ -31,6 +31,17 @@ pub struct ProcessHeader {
     pub rank: Option<u32>,
     /// Number of ranks, where it is known.
     pub world_size: Option<u32>,
+    /// The launcher that gave it its rank: `torch`, `openmpi`, `mvapich2`, `hydra`, `slurm`; empty: none, or not known.
+    /// Since version 1.5, as what follows.
+    pub launcher: String,
+    /// Rank among those on its node, where it is known.
+    pub local_rank: Option<u32>,
+    /// Number of its node, from 0, where it is known.
+    pub node: Option<u32>,
+    /// How many attempts of the job came before this one, where the launcher counts them.
+    pub attempt: Option<u32>,
+    /// What the job is called, equal in all of its processes; empty: not known.
+    pub job: String,
 }
 
 /// Why records were dropped.

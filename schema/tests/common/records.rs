@@ -114,6 +114,11 @@ pub fn header() -> ProcessHeader {
         executable: "/usr/bin/python3".to_owned(),
         script: "train.py".to_owned(),
         rank: Some(3),
+        launcher: "torch".to_owned(),
+        local_rank: Some(1),
+        node: Some(1),
+        attempt: Some(2),
+        job: "torchelastic-exp-7".to_owned(),
         ..ProcessHeader::default()
     }
 }
