@@ -17,7 +17,7 @@ use crate::infer::{self, Reference};
 use crate::invariants::{Invariants, ReferenceRun};
 use crate::job::Member;
 use crate::program;
-use crate::ranks::{self, Ranked, Ranks};
+use crate::ranks::{self, Attempt, Ranked, Ranks};
 use crate::relation::Part;
 use crate::run_source::{Progress, RunSource};
 use crate::stragglers::{self, Stragglers};
@@ -206,9 +206,9 @@ fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -
         evidence: RunEvidence::default(),
     };
     let mut damage = Vec::new();
-    if let Ranks::Job(ranks) = Ranks::of(run) {
+    if let Ranks::Job(attempt) = Ranks::of(run) {
         let iterations = processes.iter().map(|(_, passed)| passed.iterations).max().unwrap_or(0);
-        reference.evidence.merge(infer::read_ranks(members(&ranks, progress), iterations));
+        reference.evidence.merge(infer::read_ranks(members(&attempt.ranks, progress), iterations));
     }
     for (evidence, passed) in processes {
         reference.evidence.merge(evidence);
@@ -220,38 +220,22 @@ fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -
     (reference, damage)
 }
 
-/// All ranks of a job, to be gone over side by side.
-fn members(ranks: &[&Process], progress: &Progress) -> Vec<Member<'static>> {
-    with_numbers((0..).zip(ranks.iter().copied()), ranks.len(), progress)
-}
-
-fn with_numbers<'a>(
-    ranks: impl Iterator<Item = (u32, &'a Process)>,
-    count: usize,
-    progress: &Progress,
-) -> Vec<Member<'static>> {
-    let ahead = count <= MOST_AHEAD && rayon::current_num_threads() > 1;
+/// Ranks of a job, to be gone over side by side.
+fn members(ranks: &[Ranked<'_>], progress: &Progress) -> Vec<Member<'static>> {
+    let ahead = ranks.len() <= MOST_AHEAD && rayon::current_num_threads() > 1;
     let source = |process: &Process| match ahead {
         true => RunSource::shared(process, progress, 1).pop(),
         false => None,
     };
-    let member = |(number, process): (u32, &Process)| {
+    let member = |Ranked { rank, process, .. }: &Ranked<'_>| {
         progress.expect(process.size());
         Member {
-            number,
+            number: *rank,
             process: process_name(process),
             source: Box::new(source(process).unwrap_or_else(|| RunSource::new(process, progress))),
         }
     };
-    ranks.map(member).collect()
-}
-
-/// The last attempt of each rank of a job, in the order of their numbers.
-fn last_attempts(run: &Run) -> Vec<Ranked<'_>> {
-    let mut ranks = ranks::ranked(run);
-    ranks.sort_by_key(|ranked| (ranked.rank, std::cmp::Reverse(ranked.header.wall_ns)));
-    ranks.dedup_by_key(|ranked| ranked.rank);
-    ranks
+    ranks.iter().map(member).collect()
 }
 
 /// What is to be added to the times of each rank, ns, so that they are of one clock: of the ranks on one host the same.
@@ -264,20 +248,19 @@ fn clocks(ranks: &[Ranked<'_>]) -> (Vec<i128>, usize) {
     (ranks.iter().map(|ranked| hosts[ranked.process.host.as_str()]).collect(), hosts.len())
 }
 
-/// Says where a job hangs, by what was recorded of the last attempt of each rank.
+/// Says where a job hangs, by what was recorded of its last attempt.
 pub fn hang(run: &Run, progress: &Progress) -> Hang {
-    let ranks = last_attempts(run);
-    let numbered = ranks.iter().map(|ranked| (ranked.rank, ranked.process));
-    hang::find(with_numbers(numbered, ranks.len(), progress), &clocks(&ranks).0)
+    let attempt = Attempt::last_of(run);
+    let found = hang::find(members(&attempt.ranks, progress), &clocks(&attempt.ranks).0);
+    Hang { attempt: attempt.of_several(), ..found }
 }
 
 /// Says which rank of a job the others wait for, likewise.
 pub fn stragglers(run: &Run, progress: &Progress) -> Stragglers {
-    let ranks = last_attempts(run);
-    let numbered = ranks.iter().map(|ranked| (ranked.rank, ranked.process));
-    let (clocks, hosts) = clocks(&ranks);
-    let found = stragglers::find(with_numbers(numbered, ranks.len(), progress), &clocks);
-    Stragglers { hosts: hosts as u64, ..found }
+    let attempt = Attempt::last_of(run);
+    let (clocks, hosts) = clocks(&attempt.ranks);
+    let found = stragglers::find(members(&attempt.ranks, progress), &clocks);
+    Stragglers { hosts: hosts as u64, attempt: attempt.of_several(), ..found }
 }
 
 /// Checks a run, several processes at a time, and all its ranks side by side.
@@ -299,7 +282,10 @@ pub fn check(run: &Run, invariants: &Invariants, progress: &Progress) -> Checked
     }
     match Ranks::of(run) {
         Ranks::Alone => {}
-        Ranks::Job(ranks) => all.merge(check::check_ranks(members(&ranks, progress), invariants)),
+        Ranks::Job(attempt) => {
+            all.merge(check::check_ranks(members(&attempt.ranks, progress), invariants));
+            all.attempts_left_out = attempt.left_out();
+        }
         Ranks::Incomparable(why) => all.ranks_not_compared = Some(why),
     }
     // Where there is no process none was triggered.

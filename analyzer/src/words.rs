@@ -15,6 +15,11 @@ pub fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{ending}")
 }
 
+/// Behind the ranks of an attempt of a job, where there were earlier ones: ` in attempt 2 of the job, the last`.
+pub fn in_attempt(number: Option<u32>) -> String {
+    number.map_or_else(String::new, |number| format!(" in attempt {number} of the job, the last"))
+}
+
 /// A name that people chose, in one line: line breaks and other control characters are written as escapes.
 pub fn printable(name: &str) -> String {
     let escaped =

@@ -100,6 +100,8 @@ pub struct Checked {
     pub variables: BTreeMap<String, VariableKind>,
     /// Why its ranks were not compared, although it has some.
     pub ranks_not_compared: Option<String>,
+    /// Which attempts of its job were not compared with one another, in words.
+    pub attempts_left_out: Option<String>,
 }
 
 impl Checked {
@@ -147,7 +149,7 @@ pub fn check_part(source: &mut dyn Source, invariants: &Invariants, process: &st
         processes: vec![CheckedProcess { name: process.to_owned(), passed }],
         tallies: checker.tallies,
         variables: checker.variables,
-        ranks_not_compared: None,
+        ..Checked::default()
     }
 }
 

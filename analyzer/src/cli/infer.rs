@@ -73,9 +73,17 @@ pub fn run(args: Args) -> Result<ExitCode> {
         );
     }
     for run in &opened {
-        if let Ranks::Incomparable(why) = Ranks::of(run) {
-            let name = printable(&runs::name(&run.folder));
-            eprintln!("traincheck: {name}: nothing is learned of its ranks together: {why}");
+        let name = || printable(&runs::name(&run.folder));
+        match Ranks::of(run) {
+            Ranks::Incomparable(why) => {
+                eprintln!("traincheck: {}: nothing is learned of its ranks together: {why}", name());
+            }
+            Ranks::Job(attempt) => {
+                if let Some(what) = attempt.left_out() {
+                    eprintln!("traincheck: {}: {what}", name());
+                }
+            }
+            Ranks::Alone => {}
         }
     }
     let progress = Progress::default();

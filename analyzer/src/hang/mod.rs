@@ -20,6 +20,8 @@ pub use groups::{Entered, GroupEnd, Verdict};
 /// How a job ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct Hang {
+    /// The how many-eth attempt of the job it was, from 1, where earlier ones are in the run, too.
+    pub attempt: Option<u32>,
     /// What each group of processes last did together: those in which something is wrong first.
     pub groups: Vec<GroupEnd>,
     /// Where each rank was, in the order of their numbers.
@@ -79,7 +81,7 @@ pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Hang {
         let walked = walked.iter().find(|walked| walked.member.number == rank)?;
         Some(Entered::of(rank, came, failed, &numbers, &*walked.member.source))
     };
-    Hang { groups: groups.end(&describe), ranks }
+    Hang { attempt: None, groups: groups.end(&describe), ranks }
 }
 
 /// The calls that were open in the thread that had the most of them open, and the one that was left last there: other threads

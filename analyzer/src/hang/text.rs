@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::{Entered, GroupEnd, Hang, RankEnd, Verdict};
 use crate::check::StackEntry;
 use crate::relation::collective::claim::Property;
-use crate::words::plural;
+use crate::words::{in_attempt, plural};
 
 /// How many ranks are shown of each group, and at the end.
 const RANKS: usize = 16;
@@ -17,7 +17,8 @@ const CALLS: usize = 8;
 /// # Errors
 /// If it cannot be written.
 pub fn write(run: &str, hang: &Hang, out: &mut impl Write) -> fmt::Result {
-    writeln!(out, "Run `{run}`: {}.\n", plural(hang.ranks.len() as u64, "rank"))?;
+    let attempt = in_attempt(hang.attempt);
+    writeln!(out, "Run `{run}`: {}{attempt}.\n", plural(hang.ranks.len() as u64, "rank"))?;
     for group in &hang.groups {
         write_group(group, out)?;
     }

@@ -83,6 +83,7 @@ fn run(report: &Report<'_>) -> Value {
         "ended": report.ended,
         "torn": report.checked.processes.iter().any(|p| p.passed.end.torn.is_some()),
         "ranks_not_compared": report.checked.ranks_not_compared,
+        "attempts_left_out": report.checked.attempts_left_out,
         "processes": processes,
     })
 }

@@ -66,6 +66,9 @@ fn head(report: &Report<'_>, out: &mut impl Write) -> fmt::Result {
     if let Some(why) = &report.checked.ranks_not_compared {
         writeln!(out, "  Ranks were not compared: {why}.")?;
     }
+    if let Some(what) = &report.checked.attempts_left_out {
+        writeln!(out, "  Ranks: {what}.")?;
+    }
     for process in processes {
         if let Some(torn) = &process.passed.end.torn {
             writeln!(out, "  {} is torn: {torn}.", process.name)?;

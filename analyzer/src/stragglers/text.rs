@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::{Slow, Straggler, Stragglers};
-use crate::words::{plural, significant};
+use crate::words::{in_attempt, plural, significant};
 
 /// How many ranks are shown: those that cost the most.
 const RANKS: usize = 16;
@@ -17,8 +17,9 @@ const STRETCHES: usize = 4;
 pub fn write(run: &str, found: &Stragglers, out: &mut impl Write) -> fmt::Result {
     writeln!(
         out,
-        "Run `{run}`: {}, {} in {} s between the first and the last collective of all.\n",
+        "Run `{run}`: {}{}, {} in {} s between the first and the last collective of all.\n",
         plural(found.ranks.len() as u64, "rank"),
+        in_attempt(found.attempt),
         plural(found.iterations, "iteration"),
         significant(found.time_ns as f64 / 1e9),
     )?;

@@ -86,6 +86,13 @@ impl Process {
         footer.ending.stopped().map(str::to_owned)
     }
 
+    /// When it ended by itself (`CLOCK_MONOTONIC` of its machine, ns), as the footer of its last segment says. Reads no records.
+    pub fn ended(&self) -> Option<u64> {
+        let footer = SegmentReader::open(self.segments.last()?).ok()?.footer()?;
+        let ending = footer.ending;
+        (ending.stopped().is_none() && ending.reason != Ending::CONTINUED).then_some(ending.monotonic_ns)
+    }
+
     /// Looks for files that have appeared since. Once that fails it is not tried again.
     fn refresh(&mut self) -> Result<(), ReadError> {
         let Some(folder) = self.folder.take() else { return Ok(()) };
