@@ -4,6 +4,7 @@ mod info;
 mod process;
 mod recovery;
 mod report;
+mod seat;
 
 use std::fs;
 use std::io::{self, Read};
@@ -12,10 +13,11 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use crate::segment::ReadError;
-pub use files::rescue_rings;
+pub use files::{host, rescue_rings};
 pub use info::{EndInfo, HookInfo, RunInfo, SettingInfo, note_end};
 pub use process::{Batch, Process, ProcessReader, Torn};
 pub use report::{Progress, REPORT_VARIABLE, Report};
+pub use seat::{Seat, TakenSeat};
 
 use crate::regular;
 use crate::segment::{FormatVersion, SegmentReader};

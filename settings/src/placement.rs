@@ -4,6 +4,10 @@
 //! variables of both. So the rows of [`LAUNCHERS`] are tried in their order, the innermost launcher first, and all numbers
 //! come from one row.
 
+use std::path::{Path, PathBuf};
+
+use traincheck_schema::run::Seat;
+
 /// Where a process stands in its job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
@@ -131,9 +135,18 @@ impl Placement {
         }
     }
 
-    /// Its rank and how many there are, if it is one of several.
-    pub fn of_several(&self) -> Option<(u32, u32)> {
-        self.rank.zip(self.world_size).filter(|(rank, size)| *size > 1 && rank < size)
+    /// What it is among the ranks of its job, if there are several.
+    pub fn seat(&self) -> Option<Seat> {
+        let (rank, world_size) = self.rank.zip(self.world_size)?;
+        let seat = Seat { rank, world_size, attempt: self.attempt.unwrap_or(0) };
+        (world_size > 1 && rank < world_size).then_some(seat)
+    }
+
+    /// The folder under `runs` in which all ranks of its job come together though nobody has named one to them; none where it
+    /// is no rank of several, or where nothing tells its job from others.
+    pub fn shared_folder(&self, runs: &Path) -> Option<(PathBuf, Seat)> {
+        let (seat, job) = (self.seat()?, self.job.as_ref()?);
+        Some((seat.find(&runs.join(format!("job-{job}"))), seat))
     }
 }
 
@@ -265,9 +278,22 @@ mod tests {
         ] {
             assert_eq!((of(variables).launcher, of(variables).rank), ("", None), "{variables}");
         }
-        assert_eq!(of("RANK=0 WORLD_SIZE=1").of_several(), None);
-        assert_eq!(of("RANK=2 WORLD_SIZE=2").of_several(), None);
-        assert_eq!(of("RANK=1 WORLD_SIZE=2").of_several(), Some((1, 2)));
+        assert_eq!(of("RANK=0 WORLD_SIZE=1").seat(), None);
+        assert_eq!(of("RANK=2 WORLD_SIZE=2").seat(), None);
+        assert_eq!(of("RANK=1 WORLD_SIZE=2").seat(), Some(Seat { rank: 1, world_size: 2, attempt: 0 }));
+    }
+
+    #[test]
+    fn the_folder_of_a_job_is_that_of_all_its_ranks() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = |variables: &str| of(variables).shared_folder(runs.path()).map(|(folder, _)| folder);
+        let meet = "MASTER_ADDR=n1 MASTER_PORT=29500";
+        let expected = Some(runs.path().join("job-master-n1-29500"));
+        assert_eq!(folder(&format!("RANK=0 WORLD_SIZE=2 {meet}")), expected);
+        assert_eq!(folder(&format!("RANK=1 WORLD_SIZE=2 {meet}")), expected);
+        // One that starts ranks is none, and of one that does not say where its ranks meet nothing is known.
+        assert_eq!(folder(meet), None);
+        assert_eq!(folder("RANK=0 WORLD_SIZE=2"), None);
     }
 
     #[test]

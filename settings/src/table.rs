@@ -177,8 +177,9 @@ pub static TABLE: &[Setting] = &[
         in_file: false,
         help: "Folder to record into; a run needs one of its own",
         about: "The folder is made at the first sign of training. Not set: one that is new, under \
-                `./traincheck-runs`. Every process of a job records into the same folder. Given to `collect` as an \
-                option it must be new or empty.",
+                `./traincheck-runs`; ranks that are started one by one meet in one that is named after their job. Every \
+                process of a job records into the same folder. Given to `collect` as an option it must be new or \
+                empty, or hold the other ranks of the job of which `collect` is started as one.",
         ..SETTING
     },
     Setting {

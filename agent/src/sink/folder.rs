@@ -1,32 +1,67 @@
 //! The folder of the run and `run.json`.
 
 use super::command::Command;
+use super::quiet::quietly;
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use traincheck_schema::own_file;
-use traincheck_schema::run::{HookInfo, RunInfo};
+use traincheck_schema::run::{HookInfo, RunInfo, Seat, TakenSeat, host};
+use traincheck_settings::Placement;
 
 /// Names the folder, for this process and its children.
 pub const VARIABLE: &str = "TRAINCHECK_RUN_DIR";
 
-static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+/// Where runs go that were given no folder.
+const RUNS: &str = "traincheck-runs";
 
-/// The folder that the run goes to, as an absolute path: that of [`VARIABLE`], else one of its own under
-/// `./traincheck-runs`. Decided once, at the first call.
+/// A folder, and the seat that this process has to take there: it is a rank whose launcher has named no folder.
+struct Chosen {
+    folder: PathBuf,
+    seat: Option<Seat>,
+}
+
+static CHOSEN: OnceLock<Chosen> = OnceLock::new();
+static TAKEN: Mutex<Option<TakenSeat>> = Mutex::new(None);
+
+/// The folder that the run goes to, as an absolute path: that of [`VARIABLE`], else that on which the ranks of the job agree,
+/// else one of its own under `./traincheck-runs`. Decided once, at the first call.
 pub fn chosen() -> &'static Path {
-    CHOSEN.get_or_init(|| {
-        let given = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let folder = given.unwrap_or_else(|| {
-            let stem = Command::of_process().stem();
-            PathBuf::from(format!("traincheck-runs/{}-{stem}-{}", utc(wall_seconds()), std::process::id()))
-        });
-        std::path::absolute(&folder).unwrap_or(folder)
-    })
+    &CHOSEN.get_or_init(choice).folder
+}
+
+fn choice() -> Chosen {
+    let absolute = |folder: PathBuf| std::path::absolute(&folder).unwrap_or(folder);
+    if let Some(given) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        return Chosen { folder: absolute(given.into()), seat: None };
+    }
+    let runs = absolute(RUNS.into());
+    if let Some((folder, seat)) = Placement::of_process().shared_folder(&runs) {
+        return Chosen { folder, seat: Some(seat) };
+    }
+    let stem = Command::of_process().stem();
+    let name = format!("{}-{stem}-{}", utc(wall_seconds()), std::process::id());
+    Chosen { folder: runs.join(name), seat: None }
+}
+
+/// Takes the seat of this process in the chosen folder, which is there, if it has to. Without it the ranks of a later job may
+/// come into this folder, which who reads the run notices: no reason to record nothing.
+pub fn take_seat() {
+    let Some(Chosen { folder, seat: Some(seat) }) = CHOSEN.get() else { return };
+    if let Ok(taken) = seat.take(folder) {
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+    }
+}
+
+/// Says that this process has ended.
+pub fn leave_seat() {
+    if let Some(taken) = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        quietly(|| taken.leave());
+    }
 }
 
 /// As [`chosen`], and makes the processes that this one starts record into the same folder, wherever they are
@@ -96,22 +131,6 @@ fn write_new(path: &Path, info: &RunInfo) -> io::Result<()> {
     own_file::create(path, OpenOptions::new().write(true))?.write_all(&text)
 }
 
-/// The short name of this machine, fit for a file name: the reader takes it for what is before the first `-`.
-pub fn host() -> String {
-    let mut buffer = [0_u8; 256];
-    // SAFETY: the buffer is as long as said; its last byte stays 0.
-    unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
-    let name = buffer.split(|byte| matches!(byte, 0 | b'.')).next().unwrap_or_default();
-    fit(name)
-}
-
-fn fit(name: &[u8]) -> String {
-    let fit = |byte: &u8| {
-        if byte.is_ascii_alphanumeric() || matches!(*byte, b'_' | b'.') { char::from(*byte) } else { '_' }
-    };
-    if name.is_empty() { "localhost".into() } else { name.iter().take(64).map(fit).collect() }
-}
-
 /// Whether files of a process that is called `process` (`HOST-PID`) are in `folder`.
 pub fn is_taken(folder: &Path, process: &str) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
@@ -178,13 +197,6 @@ mod tests {
         let read: RunInfo = serde_json::from_slice(&text).unwrap();
         assert_eq!((read.host.as_str(), read.account["looks_ns"]), ("first", 7));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
-    }
-
-    #[test]
-    fn a_host_name_has_nothing_in_it_that_separates_names() {
-        assert_eq!(fit(b"node-1/x y"), "node_1_x_y");
-        assert_eq!(fit(b""), "localhost");
-        assert!(!host().contains('-'));
     }
 
     #[test]

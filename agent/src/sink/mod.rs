@@ -47,7 +47,7 @@ use std::sync::{Mutex, PoisonError};
 use threads::NO_THREAD;
 use traincheck_schema::record::{Argument, Collective, DictEntry, DictKind, Event, EventKind, State};
 use traincheck_schema::ring::RingInfo;
-use traincheck_schema::run::RunInfo;
+use traincheck_schema::run::{RunInfo, host};
 use traincheck_schema::segment::{Ending, FormatVersion, ProcessHeader, SegmentWriter, WriteError};
 use traincheck_settings::Placement;
 use writer::Writer;
@@ -231,7 +231,8 @@ fn try_start(info: StartInfo) -> Result<(), StartError> {
     let pid = std::process::id();
     let place = Place::choose(folder);
     let command = Command::of_process();
-    let host = folder::host();
+    folder::take_seat();
+    let host = host();
     let placement = Placement::of_process();
     let run = RunInfo {
         format_version: FormatVersion::CURRENT.to_string(),
@@ -384,5 +385,8 @@ pub fn seal(reason: &str) {
     phase::seal();
     if is_ours() && writer::is_running() {
         quietly(|| writer::close(reason));
+    }
+    if is_ours() {
+        folder::leave_seat();
     }
 }

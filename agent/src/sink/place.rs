@@ -4,6 +4,7 @@ use super::folder;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use traincheck_schema::run::host;
 
 static PLACE: OnceLock<Place> = OnceLock::new();
 /// This process wrote `run.json`.
@@ -33,7 +34,7 @@ impl Place {
 /// What the names of the files of this process begin with. A folder can hold files of an earlier process of the
 /// same number, one that has called `exec` or ran in another container: then the host is called `NAME.2`.
 fn process_name(folder: &Path, pid: u32) -> String {
-    let host = folder::host();
+    let host = host();
     let mut name = format!("{host}-{pid}");
     for count in 2..1000 {
         if !folder::is_taken(folder, &name) {

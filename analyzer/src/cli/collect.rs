@@ -14,7 +14,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use traincheck_analyzer::words::NOTHING_RECORDED;
-use traincheck_schema::run::{EndInfo, Process, Run, note_end, rescue_rings};
+use traincheck_schema::run::{EndInfo, Process, Run, Seat, TakenSeat, note_end, rescue_rings};
+use traincheck_settings::Placement;
 
 use super::job::{Job, exit_code};
 use super::run_folder::{Became, RunFolder};
@@ -88,10 +89,18 @@ pub(super) fn record(args: Args) -> Recorded {
         return failed(EXIT_TROUBLE);
     }
     let variables = args.settings.variables(settings.file);
-    let started = find_agent()
-        .and_then(|agent| Ok((agent, RunFolder::make(run_folder(args.settings.path("run_dir"))?)?)))
-        .and_then(|(agent, folder)| Ok((start(&args.command, &agent, folder.path(), variables)?, folder)));
-    let (mut job, folder) = match started {
+    let started = find_agent().and_then(|agent| {
+        let (folder, seat) = run_folder(args.settings.path("run_dir"))?;
+        let (folder, seat) = take(RunFolder::make(folder)?, seat)?;
+        match start(&args.command, &agent, folder.path(), variables) {
+            Ok(job) => Ok((job, folder, seat)),
+            Err(error) => {
+                seat.into_iter().for_each(TakenSeat::give_back);
+                Err(error)
+            }
+        }
+    });
+    let (mut job, folder, seat) = match started {
         Ok(started) => started,
         Err(error) => {
             complain(&error);
@@ -113,6 +122,10 @@ pub(super) fn record(args: Args) -> Recorded {
     if let (Became::Recorded, Some(ended)) = (&became, ended) {
         // Where it cannot be written, whoever checks the run later does not know.
         let _ = note_end(folder.path(), ended);
+    }
+    match became {
+        Became::Empty => seat.into_iter().for_each(TakenSeat::give_back),
+        _ => seat.into_iter().for_each(TakenSeat::leave),
     }
     say_where(&folder, &became, ended);
     Recorded {
@@ -215,13 +228,28 @@ fn is_for_this_machine(library: &Path) -> io::Result<bool> {
         && library[16..18] == SHARED_OBJECT.to_ne_bytes())
 }
 
-/// The folder of the run as an absolute path.
-fn run_folder(asked: Option<&Path>) -> Result<PathBuf> {
+/// Takes the seat of a rank in its folder.
+fn take(folder: RunFolder, seat: Option<Seat>) -> Result<(RunFolder, Option<TakenSeat>)> {
+    let taken = seat.map(|seat| seat.take(folder.path())).transpose();
+    let taken = taken.with_context(|| format!("cannot record into {}", folder.path().display()))?;
+    Ok((folder, taken))
+}
+
+/// The folder of the run as an absolute path, and the seat to be taken in it where we are started as one rank of several.
+fn run_folder(asked: Option<&Path>) -> Result<(PathBuf, Option<Seat>)> {
+    let placement = Placement::of_process();
+    let mut seat = placement.seat();
     let folder = if let Some(folder) = asked {
         match fs::read_dir(folder) {
             Ok(mut entries) => {
-                if entries.next().is_some() {
-                    bail!("{}: not an empty folder; a run needs one of its own", folder.display());
+                if entries.next().is_some() && !seat.is_some_and(|seat| seat.is_free_in(folder)) {
+                    let lacks = seat.map_or_else(String::new, |seat| {
+                        let Seat { rank, world_size, .. } = seat;
+                        format!(
+                            ", and there is no job in it that goes on and lacks rank {rank} of {world_size}"
+                        )
+                    });
+                    bail!("{}: not an empty folder{lacks}; a run needs one of its own", folder.display());
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -231,11 +259,17 @@ fn run_folder(asked: Option<&Path>) -> Result<PathBuf> {
         }
         folder.to_owned()
     } else if let Some(folder) = env::var_os(RUN_DIR_VARIABLE).filter(|folder| !folder.is_empty()) {
+        // Whoever has set it for us has chosen for all.
+        seat = None;
         PathBuf::from(folder)
+    } else if let Some((folder, _)) = placement.shared_folder(Path::new(RUNS_FOLDER)) {
+        folder
     } else {
+        seat = None;
         Path::new(RUNS_FOLDER).join(new_name())
     };
-    std::path::absolute(&folder).with_context(|| format!("cannot record into {}", folder.display()))
+    let absolute = std::path::absolute(&folder);
+    Ok((absolute.with_context(|| format!("cannot record into {}", folder.display()))?, seat))
 }
 
 /// A name that sorts by time and that no other run has: the time in UTC, and our process id.

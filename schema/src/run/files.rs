@@ -79,6 +79,22 @@ pub(super) fn processes(folder: &Path) -> io::Result<Vec<Process>> {
     Ok(processes.collect())
 }
 
+/// The short name of this machine, fit for a file name: the reader takes it for what is before the first `-`.
+pub fn host() -> String {
+    let mut buffer = [0_u8; 256];
+    // SAFETY: the buffer is as long as said; its last byte stays 0.
+    unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
+    let name = buffer.split(|byte| matches!(byte, 0 | b'.')).next().unwrap_or_default();
+    fit(name)
+}
+
+fn fit(name: &[u8]) -> String {
+    let fit = |byte: &u8| {
+        if byte.is_ascii_alphanumeric() || matches!(*byte, b'_' | b'.') { char::from(*byte) } else { '_' }
+    };
+    if name.is_empty() { "localhost".into() } else { name.iter().take(64).map(fit).collect() }
+}
+
 /// Puts the rings of processes that have ended, and that are in the memory of this machine, into their files in `folder`,
 /// and frees that memory. Reading a run does it, too: this is for those who do not read it, or not here.
 pub fn rescue_rings(folder: &Path) {
@@ -109,6 +125,13 @@ pub(super) fn segment_number(path: &Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_name_has_nothing_in_it_that_separates_names() {
+        assert_eq!(fit(b"node-1/x y"), "node_1_x_y");
+        assert_eq!(fit(b""), "localhost");
+        assert!(!host().contains('-'));
+    }
 
     #[test]
     fn names_tell_what_files_are() {
