@@ -27,6 +27,16 @@ fn and_what_is_left_out_is_said() {
     assert!(checked.stdout.contains(said), "{}{}", checked.stdout, checked.stderr);
     assert!(!checked.stdout.contains("Ranks were not compared"), "{}", checked.stdout);
 
+    let shown = finish(traincheck().arg("inspect").arg(&run)).exited(0).stdout;
+    let rows: Vec<Vec<&str>> = shown
+        .lines()
+        .skip_while(|line| !line.starts_with("job (torchelastic-"))
+        .skip(2)
+        .take(4)
+        .map(|line| line.split_whitespace().take(2).collect())
+        .collect();
+    assert_eq!(rows, [["1", "0"], ["1", "1"], ["2", "0"], ["2", "1"]], "attempt and rank in\n{shown}");
+
     for (command, key) in [("hang", "hang"), ("stragglers", "stragglers")] {
         let text = finish(traincheck().arg(command).arg(&run)).exited(0).stdout;
         assert!(text.contains("2 ranks in attempt 2 of the job, the last"), "{text}");

@@ -3,6 +3,7 @@
 mod arguments;
 mod collectives;
 pub mod cost;
+mod job;
 mod process;
 mod tally;
 pub mod text;
@@ -13,6 +14,7 @@ use traincheck_schema::run::{Run, RunInfo};
 
 pub use arguments::Value;
 pub use collectives::Collectives;
+pub use job::Job;
 pub use process::{End, ProcessSummary};
 pub use tally::{Calls, Lost, Variable};
 
@@ -23,6 +25,8 @@ pub struct Summary {
     pub run: String,
     /// What was run; none without `run.json`.
     pub info: Option<RunInfo>,
+    /// The job, as one table; none where not several of its processes have a rank.
+    pub job: Option<Job>,
     /// What each process did.
     pub processes: Vec<ProcessSummary>,
 }
@@ -31,10 +35,9 @@ impl Summary {
     /// Reads the run.
     pub fn of(run: &Run, progress: &Progress) -> Summary {
         run.processes.iter().for_each(|process| progress.expect(process.size()));
-        Summary {
-            run: run.folder.display().to_string(),
-            info: run.info.clone(),
-            processes: run.processes.iter().map(|process| ProcessSummary::of(process, progress)).collect(),
-        }
+        let processes: Vec<_> =
+            run.processes.iter().map(|process| ProcessSummary::of(process, progress)).collect();
+        let job = Job::of(&processes);
+        Summary { run: run.folder.display().to_string(), info: run.info.clone(), job, processes }
     }
 }

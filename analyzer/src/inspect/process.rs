@@ -20,6 +20,16 @@ pub struct ProcessSummary {
     pub rank: Option<u32>,
     /// Number of ranks, where it is known.
     pub world_size: Option<u32>,
+    /// The launcher that gave it its rank; empty: none, or not known.
+    pub launcher: String,
+    /// Rank among those on its node, where it is known.
+    pub local_rank: Option<u32>,
+    /// Number of its node, from 0, where it is known.
+    pub node: Option<u32>,
+    /// How many attempts of its job came before, where the launcher counts them.
+    pub attempt: Option<u32>,
+    /// What its job is called; empty: not known.
+    pub job: String,
     /// The program.
     pub executable: String,
     /// The script, or empty.
@@ -34,6 +44,8 @@ pub struct ProcessSummary {
     pub profile: String,
     /// When its recording began, since 1970; 0: not known.
     pub started_wall_ns: u64,
+    /// When its last record was, since 1970; none: it has none, or nothing tells.
+    pub last_wall_ns: Option<u64>,
     /// From its first record to its last.
     pub recorded_ns: u64,
     /// How many iterations began.
@@ -169,6 +181,11 @@ impl ProcessSummary {
             pid: process.pid,
             rank: header.rank,
             world_size: header.world_size,
+            launcher: header.launcher,
+            local_rank: header.local_rank,
+            node: header.node,
+            attempt: header.attempt,
+            job: header.job,
             executable: header.executable,
             script: header.script,
             python: header.python_version,
@@ -176,6 +193,10 @@ impl ProcessSummary {
             agent: header.agent_version,
             profile: header.profile,
             started_wall_ns: header.wall_ns,
+            last_wall_ns: tally
+                .last()
+                .filter(|_| header.wall_ns > 0)
+                .map(|last| header.wall_ns.saturating_add(last.saturating_sub(header.monotonic_ns))),
             recorded_ns: tally.recorded_ns(),
             iterations: tally.iterations(),
             iterations_with_backward: tally.iterations_with_backward(),

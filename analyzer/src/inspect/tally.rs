@@ -375,6 +375,10 @@ impl Tally {
         self.functions.values().map(|count| count.calls).sum()
     }
 
+    pub fn last(&self) -> Option<u64> {
+        self.first.map(|_| self.last)
+    }
+
     pub fn recorded_ns(&self) -> u64 {
         self.last - self.first.unwrap_or(self.last)
     }

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use traincheck_analyzer::words::printable;
 
-use super::cost;
 use super::{Calls, Collectives, End, Lost, ProcessSummary, Summary, Value, Variable};
+use super::{cost, job};
 use crate::calendar;
 
 /// Longer lists are cut.
-const MOST_ROWS: usize = 30;
+pub(super) const MOST_ROWS: usize = 30;
 /// Of the arguments of a call so many are shown.
 const MOST_VALUES: usize = 8;
 
@@ -36,6 +36,9 @@ pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
         }
     } else {
         row(out, "command", "not known: there is no run.json")?;
+    }
+    if let Some(job) = &summary.job {
+        job::write(out, job)?;
     }
     summary.processes.iter().try_for_each(|process| write_process(out, process))
 }
@@ -306,7 +309,7 @@ fn write_looks(out: &mut impl Write, process: &ProcessSummary) -> io::Result<()>
     write_rest(out, process.looks.len())
 }
 
-fn write_rest(out: &mut impl Write, rows: usize) -> io::Result<()> {
+pub(super) fn write_rest(out: &mut impl Write, rows: usize) -> io::Result<()> {
     match rows.saturating_sub(MOST_ROWS) {
         0 => Ok(()),
         rest => writeln!(out, "  {:>10}  and {rest} more; --format json has them all", ""),
@@ -339,7 +342,7 @@ fn size(process: &ProcessSummary) -> String {
 }
 
 /// A duration with three significant digits or so.
-fn time(ns: u64) -> String {
+pub(super) fn time(ns: u64) -> String {
     let ns = ns as f64;
     if ns < 1e3 {
         format!("{ns} ns")
