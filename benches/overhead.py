@@ -104,6 +104,7 @@ def main():
             synthesize = args.bin.resolve() / "examples" / "synthesize"
             rounds = 1 if args.quick else 3
             print_table(scaling.rows(runner.command, synthesize, scratch, args.quick, rounds))
+            print_table(scaling.of_ranks(runner.command, synthesize, scratch, args.quick, rounds))
     finally:
         shutil.rmtree(scratch)
 

@@ -1,5 +1,7 @@
 """How fast infer and check are on made-up traces of growing length, with one thread and with two, and what memory they
 take. Linear: a trace ten times as long takes ten times as long. On two cores two threads are to be near twice as fast.
+The same of made-up jobs of several ranks, which are compared, by one thread: memory is to grow with their number, and not
+with the length of the trace.
 """
 
 import os
@@ -13,6 +15,8 @@ THREADS = [1, 2]
 # (events a second on one core, the multiple of the compressed trace and the constant that memory stays under)
 TARGETS = {"infer": 1e6, "check": 2e6}
 MEMORY = (4, 500e6)
+# (ranks, events of all of them together)
+JOBS = {"quick": [(8, 10**5)], "full": [(8, 10**7), (64, 10**6), (64, 10**7), (1024, 10**7)]}
 
 
 def measured(command):
@@ -65,4 +69,25 @@ def rows(traincheck, synthesize, scratch, quick, rounds):
                 before[(what, threads, events)] = wall
         for folder in folders:
             shutil.rmtree(folder)
+    return table
+
+
+def of_ranks(traincheck, synthesize, scratch, quick, rounds):
+    """A table: how fast jobs of several ranks are learned from and checked, and in what memory."""
+    table = [["ranks", "events", "", "seconds", "cpu s", "events/s", "of target", "peak MB"]]
+    for ranks, events in JOBS["quick" if quick else "full"]:
+        job, invariants = scratch / f"ranks-{ranks}-{events}", scratch / "ranks.json"
+        command = [synthesize, "--ranks", str(ranks), "--events", str(events // ranks), job]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        for what, command in {
+            "infer": [traincheck, "infer", job, "-o", invariants],
+            "check": [traincheck, "check", job, "-i", invariants],
+        }.items():
+            runs = [measured([*command, "--threads", 1]) for _ in range(rounds)]
+            wall, cpu, _ = min(runs)
+            speed = events / wall
+            cells = [f"{wall:.2f}", f"{cpu:.2f}", f"{speed:,.0f}", f"{speed / TARGETS[what]:.2f}"]
+            peak = max(run[2] for run in runs)
+            table.append([str(ranks), f"{events:,}", what, *cells, f"{peak / 1e6:.0f}"])
+        shutil.rmtree(job)
     return table
