@@ -10,13 +10,16 @@ import subprocess
 import sys
 import time
 
-PIPELINES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "pipelines"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PIPELINES = ROOT / "tests" / "pipelines"
 
 # What it is, its script and the option that sets its length, a length that gives 200 measured iterations or more,
-# two short ones for what counts instructions, and the slow-down to reach in the profile `training`.
-Workload = collections.namedtuple("Workload", "title script option length short target")
+# two short ones for what counts instructions (none: nothing does), the slow-down to reach in the profile `training`, and how many
+# ranks it is trained on.
+Workload = collections.namedtuple("Workload", "title script option length short target ranks", defaults=[1])
 WORKLOADS = {
     "transformer": Workload("small transformer", "transformer.py", "--iterations", 220, (22, 42), 1.02),
+    "ranks": Workload("the same on two ranks", "transformer.py", "--iterations", 220, (), 1.03, 2),
     "digits": Workload("digits CNN", "digits.py", "--epochs", 12, (1, 4), 1.05),
     "mlp": Workload("tiny MLP", "mlp.py", "--iterations", 2020, (40, 140), 1.10),
     "calls": Workload("call-heavy pure-Python loop", "calls.py", "--iterations", 1020, (40, 140), None),
@@ -56,7 +59,9 @@ class Runner:
         out = self.scratch / "measured.json"
         out.unlink(missing_ok=True)
         environment = self.environment(way, run_folder) | {"TRAINCHECK_BENCH_OUT": str(out)} | variables
-        training = [sys.executable, str(PIPELINES / workload.script), workload.option, str(length or workload.length)]
+        ranks = [str(ROOT / "scripts" / "ranks.py"), str(workload.ranks)] if workload.ranks > 1 else []
+        script = [str(PIPELINES / workload.script), workload.option, str(length or workload.length)]
+        training = [sys.executable, *ranks, *script]
         done = subprocess.run([*under, *training], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if done.returncode != 0:
             sys.exit(f"{' '.join(training)} ended with exit code {done.returncode}:\n{done.stderr.decode(errors='replace')}")

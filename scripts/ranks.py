@@ -22,6 +22,8 @@ def main():
     world_size, command = int(sys.argv[1]), [sys.executable, *sys.argv[2:]]
     job = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world_size)}
     job |= {"LOCAL_WORLD_SIZE": str(world_size), "GROUP_RANK": "0", "TORCHELASTIC_RESTART_COUNT": "0"}
+    # As torchrun does: each rank would take all cores else.
+    job |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     ranks = [
         subprocess.Popen(command, env=os.environ | job | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(world_size)

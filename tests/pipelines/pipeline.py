@@ -53,7 +53,9 @@ class Meter:
     """
 
     def __init__(self, warm_up=20):
-        self.path = os.environ.get("TRAINCHECK_BENCH_OUT")
+        # Of several ranks the first speaks for all: they go in step.
+        speaks = os.environ.get("RANK", "0") == "0"
+        self.path = os.environ.get("TRAINCHECK_BENCH_OUT") if speaks else None
         self.warm_up = warm_up
         self.iterations = 0
         self.start = None

@@ -1,4 +1,5 @@
-"""A small GPT-like model of characters, trained on the sources of Python's standard library."""
+"""A small GPT-like model of characters, trained on the sources of Python's standard library; on several ranks where a launcher
+says so."""
 
 import argparse
 import os
@@ -8,8 +9,10 @@ import sysconfig
 
 import numpy
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import Meter, report, report_gradients, report_rng, report_weights
 
@@ -124,6 +127,11 @@ def main():
     random.seed(args.seed)
     numpy.random.seed(args.seed)
     model = GPT(128, args.context, args.width)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks > 1:
+        dist.init_process_group("gloo")
+        model = DistributedDataParallel(model)
+        torch.manual_seed(args.seed + dist.get_rank())
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 10))
     checkpoint = os.path.join(args.out, "checkpoint.pt") if args.out else None
