@@ -41,9 +41,11 @@ impl Observer for Handles {
             TraceEvent::Collective(came) => self.came(came, cx),
             TraceEvent::Enter(frame) if frame.target.role == Role::OptimizerStep && frame.counts => {
                 self.steps += 1;
-                let due = self.steps.saturating_sub(STEPS);
-                for (_, handle) in self.open.extract_if(.., |_, handle| handle.steps <= due && due > 0) {
-                    handle.tell(false, None, cx);
+                // In the order in which they were issued.
+                while let Some(first) = self.open.first_entry()
+                    && self.steps >= first.get().steps.saturating_add(STEPS)
+                {
+                    first.remove().tell(false, None, cx);
                 }
             }
             TraceEvent::End => {
