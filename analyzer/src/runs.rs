@@ -284,6 +284,11 @@ pub fn check(run: &Run, invariants: &Invariants, progress: &Progress) -> Checked
         Ranks::Alone => {}
         Ranks::Job(attempt) => {
             all.merge(check::check_ranks(members(&attempt.ranks, progress), invariants));
+            for Ranked { rank, process, .. } in &attempt.ranks {
+                let name = process_name(process);
+                let of_it = all.processes.iter_mut().filter(|checked| checked.name == name);
+                of_it.for_each(|checked| checked.rank = Some(*rank));
+            }
             all.attempts_left_out = attempt.left_out();
         }
         Ranks::Incomparable(why) => all.ranks_not_compared = Some(why),

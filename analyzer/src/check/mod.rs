@@ -85,6 +85,8 @@ impl Tally {
 pub struct CheckedProcess {
     /// `HOST-PID`.
     pub name: String,
+    /// Its rank in the job whose ranks were compared; `None`: it is none of them.
+    pub rank: Option<u32>,
     /// What was read of it.
     pub passed: Passed,
 }
@@ -146,7 +148,7 @@ pub fn check_part(source: &mut dyn Source, invariants: &Invariants, process: &st
     let mut checker = Checker::new(&invariants.invariants, process, &mut numbers);
     let passed = engine::pass(source, part, &mut numbers, &mut checker);
     Checked {
-        processes: vec![CheckedProcess { name: process.to_owned(), passed }],
+        processes: vec![CheckedProcess { name: process.to_owned(), rank: None, passed }],
         tallies: checker.tallies,
         variables: checker.variables,
         ..Checked::default()

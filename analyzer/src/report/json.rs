@@ -68,6 +68,7 @@ fn run(report: &Report<'_>) -> Value {
             let passed = &process.passed;
             json!({
                 "name": process.name,
+                "rank": process.rank,
                 "iterations": passed.iterations,
                 "steps": passed.steps,
                 "records": passed.records,

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::finding::{Finding, Related};
 use super::{Counts, Report, Tested, Verdict, status_word};
-use crate::check::{Gradient, RanksNote, StackEntry, Status, VariableNote};
+use crate::check::{CheckedProcess, Gradient, RanksNote, StackEntry, Status, VariableNote};
 use crate::invariants::{Invariant, Invariants, Level, Rate, Tried};
 use crate::library::levels::Applied;
 use crate::suppress::Suppression;
@@ -109,7 +109,13 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
     }
     match &first.ranks {
         Some(ranks) => write!(out, ", {}", ranks_text(ranks))?,
-        None if report.checked.processes.len() > 1 => write!(out, ", in {}", first.process)?,
+        None if report.checked.processes.len() > 1 => {
+            let is_it = |process: &&CheckedProcess| process.name == first.process;
+            match report.checked.processes.iter().find(is_it).and_then(|process| process.rank) {
+                Some(rank) => write!(out, ", on rank {rank} ({})", first.process)?,
+                None => write!(out, ", in {}", first.process)?,
+            }
+        }
         None => {}
     }
     writeln!(out, ".")?;
