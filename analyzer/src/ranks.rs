@@ -236,7 +236,30 @@ fn ranked(run: &Run) -> Vec<Ranked<'_>> {
         };
         Some(Ranked { rank, world_size, process, header })
     };
-    run.processes.iter().filter_map(of).collect()
+    without_helpers(run.processes.iter().filter_map(of).collect())
+}
+
+/// Without processes that ranks have started, as to evaluate in: they have the variables of their rank and no part in the job.
+fn without_helpers(all: Vec<Ranked<'_>>) -> Vec<Ranked<'_>> {
+    let is_twice = |one: &Ranked<'_>| all.iter().filter(|other| other.rank == one.rank).count() > 1;
+    // Only of these it is worth reading.
+    let in_group: Vec<bool> =
+        all.iter().map(|one| is_twice(one) && first_group(one.process).is_some()).collect();
+    let is_helper = |at: usize| {
+        let one = &all[at];
+        let of = |other: &Ranked<'_>| {
+            let place = |ranked: &Ranked<'_>| (ranked.rank, ranked.header.attempt);
+            place(other) == place(one)
+                && other.header.host == one.header.host
+                && other.header.job == one.header.job
+        };
+        all.iter().enumerate().any(|(other_at, other)| {
+            let started = other.header.pid == one.header.parent_pid && in_group[other_at] == in_group[at];
+            other_at != at && of(other) && (started || in_group[other_at] && !in_group[at])
+        })
+    };
+    let helpers: Vec<bool> = (0..all.len()).map(is_helper).collect();
+    all.into_iter().zip(helpers).filter(|(_, is_helper)| !is_helper).map(|(one, _)| one).collect()
 }
 
 /// The rank in the first group of processes that a process made, and the size of the group.
@@ -322,6 +345,16 @@ mod tests {
             record(folder.path(), *began, *ended, header);
         }
         said(folder.path())
+    }
+
+    #[test]
+    fn a_process_that_a_rank_has_started_is_no_rank() {
+        let ranks = [0, 1].map(|one| (0, Some(9), rank(one, 2, 3, None)));
+        let child = ProcessHeader { pid: 77, parent_pid: 31, ..rank(0, 2, 3, None) };
+        let all = [ranks[0].clone(), ranks[1].clone(), (4, Some(6), child.clone())];
+        assert_eq!(run(&all), "1 of [31, 32], 0 left out");
+        let stranger = ProcessHeader { parent_pid: 5, ..child };
+        assert!(run(&[ranks[0].clone(), ranks[1].clone(), (4, Some(6), stranger)]).contains("several jobs"));
     }
 
     #[test]
