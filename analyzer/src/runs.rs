@@ -252,7 +252,15 @@ fn clocks(ranks: &[Ranked<'_>]) -> (Vec<i128>, usize) {
 pub fn hang(run: &Run, progress: &Progress) -> Hang {
     let attempt = Attempt::last_of(run);
     let found = hang::find(members(&attempt.ranks, progress), &clocks(&attempt.ranks).0);
-    Hang { attempt: attempt.of_several(), ..found }
+    Hang { note: note(run), attempt: attempt.of_several(), ..found }
+}
+
+/// Why the ranks of a run are not a whole job, if they are not.
+fn note(run: &Run) -> Option<String> {
+    match Ranks::of(run) {
+        Ranks::Incomparable(why) => Some(why),
+        Ranks::Alone | Ranks::Job(_) => None,
+    }
 }
 
 /// Says which rank of a job the others wait for, likewise.
@@ -260,7 +268,7 @@ pub fn stragglers(run: &Run, progress: &Progress) -> Stragglers {
     let attempt = Attempt::last_of(run);
     let (clocks, hosts) = clocks(&attempt.ranks);
     let found = stragglers::find(members(&attempt.ranks, progress), &clocks);
-    Stragglers { hosts: hosts as u64, attempt: attempt.of_several(), ..found }
+    Stragglers { hosts: hosts as u64, note: note(run), attempt: attempt.of_several(), ..found }
 }
 
 /// Checks a run, several processes at a time, and all its ranks side by side.

@@ -315,4 +315,28 @@ mod collectives {
         let unlearned = learn_jobs(&[job(|_| forgotten), job(|_| forgotten)]);
         assert!(alarms_of_job(&unlearned, &once).is_empty());
     }
+
+    /// Two ranks of which each does these, one after the other, and whether `hang` finds something.
+    fn hangs(of: &[Called], other: &[Called]) -> bool {
+        let rank = |number: u32, called: &[Called]| {
+            let mut torch = Torch::new(3);
+            let group = torch.group(number, 2);
+            called.iter().for_each(|called| torch.collective(group, *called));
+            torch.finish()
+        };
+        let ranks = [rank(0, of), rank(1, other)];
+        traincheck_analyzer::hang::find(support::members(&ranks), &[0, 0]).is_found()
+    }
+
+    #[test]
+    fn messages_of_another_size_are_found_where_it_is_known_which_they_are() {
+        let message =
+            |kind, peer, elements| Called { kind, peer, elements, reduce: ReduceKind::None, waited: true };
+        let sent = [message(CollectiveKind::Send, 0, 2), message(CollectiveKind::Send, 0, 3)];
+        let received = |first| [message(CollectiveKind::Recv, 1, first), message(CollectiveKind::Recv, 1, 3)];
+        assert!(!hangs(&received(2), &sent));
+        assert!(hangs(&received(4), &sent));
+        let from_any = message(CollectiveKind::RecvAnySource, -1, 2);
+        assert!(!hangs(&[from_any, message(CollectiveKind::Recv, 1, 3)], &sent));
+    }
 }

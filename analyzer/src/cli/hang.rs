@@ -19,7 +19,7 @@ use super::trouble::{EXIT_TROUBLE, complain_of};
 #[derive(clap::Args)]
 #[command(
     after_help = "Exits with 0 if all ranks did the same and nothing is pending, 1 if some collective was not entered by all, is not \
-                        the same on all or has not ended, and 2 if the run cannot be read or has no ranks."
+                        the same on all or has not ended, and 2 if the run cannot be read, is damaged or has no ranks."
 )]
 pub struct Args {
     /// Folder of the run: of a job that was killed, or one that hangs yet
@@ -59,5 +59,5 @@ pub fn run(args: Args) -> Result<ExitCode> {
         text::write(&name, &hang, &mut written).map_err(io::Error::other)?;
         out.write_all(written.as_bytes())
     })?;
-    Ok(ExitCode::from(u8::from(hang.is_found())))
+    Ok(ExitCode::from(if hang.is_damaged() { EXIT_TROUBLE } else { u8::from(hang.is_found()) }))
 }

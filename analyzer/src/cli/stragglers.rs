@@ -45,10 +45,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let found = runs::stragglers(&run, &progress);
     drop(bar);
     if found.ranks.len() < 2 {
-        complain_of([format!(
-            "{}: fewer than two processes of this run have a rank; was it launched with torchrun, or did it call init_process_group?",
-            args.run.display()
-        )]);
+        let why = found.note.unwrap_or_else(|| {
+            "fewer than two processes of this run are ranks; was it launched with torchrun, did it call init_process_group, or \
+             has the job one rank?"
+                .to_owned()
+        });
+        complain_of([format!("{}: {why}", args.run.display())]);
         return Ok(ExitCode::from(EXIT_TROUBLE));
     }
     let name = runs::name(&run.folder);

@@ -110,6 +110,8 @@ struct Entry {
     rank: u32,
     came: Rc<Came>,
     failed: bool,
+    /// The thread that waits for it.
+    waited_by: Option<u16>,
 }
 
 /// All groups.
@@ -127,6 +129,8 @@ struct Group {
     mismatch: Option<(Property, Vec<Entry>)>,
     /// By sender and receiver, as ranks in the group, and tag.
     messages: BTreeMap<(u32, u32, i32), Messages>,
+    /// Ranks in the group that have received from whoever sends: which message it was is not known.
+    receive_from_any: BTreeSet<u32>,
 }
 
 /// What one rank sends another.
@@ -173,7 +177,9 @@ impl Groups {
         side.rank_in_group = entry.owner;
         match CollectiveEvent::try_from(record.event) {
             Ok(CollectiveEvent::Issued) => {
-                let entered = Entry { rank, came: Rc::new(came), failed: false };
+                let entered = Entry { rank, came: Rc::new(came), failed: false, waited_by: None };
+                // A thread that goes on has what it waited for.
+                side.pending.retain(|_, before| before.failed || before.waited_by != Some(record.thread));
                 if side.pending.len() >= MOST_PENDING {
                     side.pending.pop_first();
                 }
@@ -193,15 +199,21 @@ impl Groups {
                     entered.failed = true;
                 }
             }
-            Ok(CollectiveEvent::Waited | CollectiveEvent::FutureTaken) | Err(_) => {}
+            Ok(CollectiveEvent::Waited) => {
+                if let Some(entered) = side.pending.get_mut(&record.number) {
+                    entered.waited_by = Some(record.thread);
+                }
+            }
+            Ok(CollectiveEvent::FutureTaken) | Err(_) => {}
         }
         false
     }
 
     /// How all of them ended, those in which something is wrong first.
-    pub(super) fn end(self, describe: &Describe<'_>) -> Vec<GroupEnd> {
-        let mut ends: Vec<GroupEnd> =
-            self.by_name.into_iter().map(|(name, group)| group.end(name, describe)).collect();
+    /// `is_whole`: whether the recording of a rank is.
+    pub(super) fn end(self, describe: &Describe<'_>, is_whole: &dyn Fn(u32) -> bool) -> Vec<GroupEnd> {
+        let end = |(name, group): (String, Group)| group.end(name, describe, is_whole);
+        let mut ends: Vec<GroupEnd> = self.by_name.into_iter().map(end).collect();
         // Stable: by name where both are alike.
         ends.sort_by_key(|end| !end.verdict.is_wrong());
         ends
@@ -233,6 +245,9 @@ impl Group {
     /// A rank sends or receives: the n-th of what one sends another with one tag is the n-th that this receives.
     fn message(&mut self, entry: Entry) {
         let Some(own) = self.sides.get(&entry.rank).map(|side| side.rank_in_group) else { return };
+        if entry.kind() == CollectiveKind::RecvAnySource {
+            self.receive_from_any.insert(own);
+        }
         let Ok(peer) = u32::try_from(entry.came.record.peer) else { return };
         let (between, end) = match entry.kind() {
             CollectiveKind::Send => ((own, peer), 0),
@@ -259,18 +274,19 @@ impl Group {
             Property::Size => sent.came.record.elements_in != received_as.elements_in,
             _ => !alike(*property, &sent.came.record, &received_as),
         });
-        if let Some(property) = differ.filter(|_| self.mismatch.is_none()) {
+        let is_known = !self.receive_from_any.contains(&between.1);
+        if let Some(property) = differ.filter(|_| self.mismatch.is_none() && is_known) {
             self.mismatch = Some((property, vec![sent, received]));
         }
     }
 
-    fn end(mut self, name: String, describe: &Describe<'_>) -> GroupEnd {
+    fn end(mut self, name: String, describe: &Describe<'_>, is_whole: &dyn Fn(u32) -> bool) -> GroupEnd {
         let ranks: Vec<u32> = self.sides.keys().copied().collect();
-        let verdict = self.verdict(describe);
+        let verdict = self.verdict(describe, is_whole);
         GroupEnd { name, backend: self.backend, size: self.size, ranks, verdict }
     }
 
-    fn verdict(&mut self, describe: &Describe<'_>) -> Verdict {
+    fn verdict(&mut self, describe: &Describe<'_>, is_whole: &dyn Fn(u32) -> bool) -> Verdict {
         let described = |entries: &[Entry]| -> Vec<Entered> {
             entries
                 .iter()
@@ -289,9 +305,16 @@ impl Group {
         let next =
             |side: &Side| side.queue.iter().find(|entry| entry.came.record.sequence == fewest + 1).cloned();
         let waiting: Vec<Entry> = self.sides.values().filter_map(next).collect();
-        if !waiting.is_empty() {
-            let here: BTreeSet<u32> = waiting.iter().map(|entry| entry.rank).collect();
-            let absent: Vec<u32> = self.sides.keys().copied().filter(|rank| !here.contains(rank)).collect();
+        let here: BTreeSet<u32> = waiting.iter().map(|entry| entry.rank).collect();
+        let absent: Vec<u32> = self.sides.keys().copied().filter(|rank| !here.contains(rank)).collect();
+        let is_pending = |entry: &Entry| {
+            self.sides
+                .get(&entry.rank)
+                .is_some_and(|side| side.pending.contains_key(&entry.came.record.number))
+        };
+        // Where nobody waits any more for what the others have entered, the rest of their recordings is missing.
+        let is_cut_off = !waiting.iter().any(is_pending) && !absent.iter().any(|&rank| is_whole(rank));
+        if !waiting.is_empty() && !is_cut_off {
             let entered = described(&waiting);
             return match difference(waiting.iter().map(|entry| &entry.came.record)) {
                 Some(differ_in) => Verdict::Mismatch { differ_in, entered, absent },
@@ -305,7 +328,16 @@ impl Group {
         if let Some((from, to, [sent, received], waits)) = self.unmatched_message() {
             return Verdict::Message { from, to, sent, received, waits: described(&waits) };
         }
-        let pending = self.sides.values().filter_map(|side| side.pending.values().next().cloned());
+        // What others have gone on from has ended, though the record of it may be cut off.
+        let furthest = self.sides.values().map(|side| side.last).max().unwrap_or(0);
+        let is_cut_off = |entry: &Entry| {
+            let is_passed = !entry.kind().is_point_to_point() && entry.came.record.sequence < furthest;
+            is_passed && !entry.failed && !is_whole(entry.rank)
+        };
+        let pending = self
+            .sides
+            .values()
+            .filter_map(|side| side.pending.values().find(|entry| !is_cut_off(entry)).cloned());
         let entered = described(&pending.collect::<Vec<_>>());
         match entered.is_empty() {
             true => Verdict::Alike { collectives: fewest },
@@ -332,7 +364,8 @@ impl Group {
             };
             self.sides.get(&of)?.pending.values().find(between).cloned()
         };
-        let counts = self.messages.iter().map(|(&(from, to, _), messages)| ((from, to), messages.counts));
+        let known = self.messages.iter().filter(|((_, to, _), _)| !self.receive_from_any.contains(to));
+        let counts = known.map(|(&(from, to, _), messages)| ((from, to), messages.counts));
         let unmatched = counts.filter(|(_, [sent, received])| sent != received);
         unmatched
             .filter_map(|((from, to), counts)| {

@@ -20,6 +20,8 @@ pub use groups::{Entered, GroupEnd, Verdict};
 /// How a job ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct Hang {
+    /// What of the job is missing or does not belong to it, in words; `None`: nothing.
+    pub note: Option<String>,
     /// The how many-eth attempt of the job it was, from 1, where earlier ones are in the run, too.
     pub attempt: Option<u32>,
     /// What each group of processes last did together: those in which something is wrong first.
@@ -43,6 +45,8 @@ pub struct RankEnd {
     pub before_last_ns: u64,
     /// Why its recording is not whole: it was killed, or is running yet; `None`: it ended by itself.
     pub torn: Option<String>,
+    /// Where its recording is not what was written: what is said of it may be wrong.
+    pub damage: Vec<String>,
     /// The calls that were open, outermost first.
     pub stack: Vec<StackEntry>,
     /// The recorded call that had returned last.
@@ -50,6 +54,11 @@ pub struct RankEnd {
 }
 
 impl Hang {
+    /// Whether some recording is damaged: then nothing is for certain.
+    pub fn is_damaged(&self) -> bool {
+        self.ranks.iter().any(|rank| !rank.damage.is_empty())
+    }
+
     /// Whether something is wrong in any group.
     pub fn is_found(&self) -> bool {
         self.groups.iter().any(|group| group.verdict.is_wrong())
@@ -72,6 +81,7 @@ pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Hang {
             step: walked.course.passed().steps,
             before_last_ns: u64::try_from(last - wall((walked, clock))).unwrap_or(0),
             torn: walked.course.passed().end.torn.clone(),
+            damage: walked.course.passed().damage.iter().map(ToString::to_string).collect(),
             stack,
             after,
         }
@@ -81,7 +91,10 @@ pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Hang {
         let walked = walked.iter().find(|walked| walked.member.number == rank)?;
         Some(Entered::of(rank, came, failed, &numbers, &*walked.member.source))
     };
-    Hang { attempt: None, groups: groups.end(&describe), ranks }
+    let is_whole = |rank: u32| {
+        walked.iter().any(|walked| walked.member.number == rank && walked.course.passed().end.torn.is_none())
+    };
+    Hang { note: None, attempt: None, groups: groups.end(&describe, &is_whole), ranks }
 }
 
 /// The calls that were open in the thread that had the most of them open, and the one that was left last there: other threads

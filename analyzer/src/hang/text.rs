@@ -11,6 +11,8 @@ use crate::words::{in_attempt, plural};
 const RANKS: usize = 16;
 /// How many calls of a stack are shown: the innermost.
 const CALLS: usize = 8;
+/// How many damaged parts of a recording are shown.
+const DAMAGE: usize = 3;
 
 /// Writes it.
 ///
@@ -19,6 +21,13 @@ const CALLS: usize = 8;
 pub fn write(run: &str, hang: &Hang, out: &mut impl Write) -> fmt::Result {
     let attempt = in_attempt(hang.attempt);
     writeln!(out, "Run `{run}`: {}{attempt}.\n", plural(hang.ranks.len() as u64, "rank"))?;
+    if let Some(note) = &hang.note {
+        writeln!(out, "Not all is known of the job: {note}.\n")?;
+    }
+    for rank in hang.ranks.iter().filter(|rank| !rank.damage.is_empty()) {
+        writeln!(out, "The recording of rank {} is damaged, so what follows may be wrong:", rank.rank)?;
+        rank.damage.iter().take(DAMAGE).try_for_each(|damage| writeln!(out, "  {damage}"))?;
+    }
     for group in &hang.groups {
         write_group(group, out)?;
     }
@@ -35,16 +44,25 @@ pub fn write(run: &str, hang: &Hang, out: &mut impl Write) -> fmt::Result {
 
 fn write_group(group: &GroupEnd, out: &mut impl Write) -> fmt::Result {
     write!(out, "Group `{}` ({}, {}): ", group.name, group.backend, plural(group.size.into(), "rank"))?;
-    if group.ranks.len() < group.size as usize {
-        write!(out, "{} recorded; ", plural(group.ranks.len() as u64, "rank"))?;
+    let is_whole = group.ranks.len() == group.size as usize;
+    if !is_whole {
+        write!(out, "collectives of {} alone were recorded; ", ranks(&group.ranks))?;
     }
     match &group.verdict {
         Verdict::Alike { collectives } => {
-            writeln!(out, "all ranks did the same {}.", plural((*collectives).into(), "collective"))
+            let number = plural((*collectives).into(), "collective");
+            match is_whole {
+                true => writeln!(out, "all ranks did the same {number}."),
+                false => writeln!(out, "{number}, all of which have ended."),
+            }
         }
         Verdict::Pending { entered } => {
             let what = match entered.iter().all(is_message) {
                 true => "what ranks send one another has not all arrived.",
+                false if !is_whole => "what was entered has not ended, and the others have entered none.",
+                false if entered.iter().any(|one| one.sequence != entered[0].sequence) => {
+                    "all ranks entered these, and not all of them have ended."
+                }
                 false => "all ranks entered the same collective, which has not ended on all of them.",
             };
             writeln!(out, "{what}")?;

@@ -31,6 +31,8 @@ pub struct Stragglers {
     pub iterations: u64,
     /// From the first of these moments to the last, ns.
     pub time_ns: u64,
+    /// What of the job is missing or does not belong to it, in words; `None`: nothing.
+    pub note: Option<String>,
     /// The how many-eth attempt of the job it was, from 1, where earlier ones are in the run, too.
     pub attempt: Option<u32>,
     /// How many machines the ranks are on. Times of several are compared by the clocks of these.
@@ -202,7 +204,14 @@ impl Timeline {
         let mut ranks: Vec<Straggler> = each.collect();
         ranks.sort_by_key(|one| (std::cmp::Reverse(one.cost_ns), one.rank));
         let time_ns = self.last.saturating_sub(self.first.unwrap_or(self.last));
-        Stragglers { ranks, iterations: self.iterations.len() as u64, time_ns, attempt: None, hosts: 1 }
+        Stragglers {
+            ranks,
+            iterations: self.iterations.len() as u64,
+            time_ns,
+            note: None,
+            attempt: None,
+            hosts: 1,
+        }
     }
 
     /// Where a rank is slower than the others: in stretches of one level each.

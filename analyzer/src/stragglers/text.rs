@@ -23,6 +23,9 @@ pub fn write(run: &str, found: &Stragglers, out: &mut impl Write) -> fmt::Result
         plural(found.iterations, "iteration"),
         significant(found.time_ns as f64 / 1e9),
     )?;
+    if let Some(note) = &found.note {
+        writeln!(out, "Not all is known of the job: {note}.\n")?;
+    }
     if found.hosts > 1 {
         writeln!(
             out,

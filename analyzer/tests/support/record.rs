@@ -360,6 +360,9 @@ impl Recorder {
             }
             batches.push(batch);
         }
+        if let Some(last) = batches.last_mut() {
+            last.collectives.extend(collectives);
+        }
         MemoryTrace {
             batches,
             dictionary: self.dictionary,

@@ -14,12 +14,14 @@ pub struct Called {
     pub kind: CollectiveKind,
     pub reduce: ReduceKind,
     pub elements: u64,
+    /// Rank in the group that is sent to or received from, or -1.
+    pub peer: i32,
     pub waited: bool,
 }
 
 /// A sum that is waited for.
 pub const ALL_REDUCE: Called =
-    Called { kind: CollectiveKind::AllReduce, reduce: ReduceKind::Sum, elements: 64, waited: true };
+    Called { kind: CollectiveKind::AllReduce, reduce: ReduceKind::Sum, elements: 64, peer: -1, waited: true };
 
 impl Torch {
     pub fn group(&mut self, rank: u32, size: u32) -> Group {
@@ -36,6 +38,7 @@ impl Torch {
             group: group.0,
             elements_in: called.elements,
             elements_out: called.elements,
+            peer: called.peer,
             tensors: 1,
             element_type: 6,
             ..Collective::EMPTY
