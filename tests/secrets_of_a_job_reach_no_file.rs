@@ -20,15 +20,16 @@ const ARGUMENTS: [&str; 13] = [
     "planted=value",
     "--max-tokens",
     "512",
-    "https://bob:planted-in-url@host/planted-bucket/x.py",
+    "https://planted-user:planted-in-url@host/planted-bucket/x.py",
 ];
 const ENVIRONMENT: [(&str, &str); 4] = [
     ("WANDB_API_KEY", "planted-wandb"),
     ("HF_TOKEN", "hf_planted"),
-    ("DATABASE_URL", "postgres://bob:planted-database@host/x"),
+    ("DATABASE_URL", "postgres://planted-user:planted-database@host/x"),
     ("RANK", "planted-rank"),
 ];
-const PLANTED: [&str; 3] = ["planted", "424242424242", "bob"];
+// Long enough not to come about by chance in what is compressed.
+const PLANTED: [&str; 2] = ["planted", "424242424242"];
 
 #[test]
 fn in_every_profile() {

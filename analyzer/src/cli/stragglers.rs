@@ -46,7 +46,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     drop(bar);
     if found.ranks.len() < 2 {
         let why = found.note.unwrap_or_else(|| {
-            "fewer than two processes of this run are ranks; was it launched with torchrun, did it call init_process_group, or \
+            "fewer than two processes of this run have a rank; was it launched with torchrun, did it call init_process_group, or \
              has the job one rank?"
                 .to_owned()
         });
