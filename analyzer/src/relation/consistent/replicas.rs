@@ -80,7 +80,8 @@ struct Apart {
     why: Why,
     departing: Vec<usize>,
     digests: Vec<Digest>,
-    at: (Frame, usize),
+    /// The call that it was found at, and those around it, which have been left when it is told.
+    at: (Frame, Vec<Frame>),
 }
 
 /// A variable at a meeting.
@@ -267,7 +268,7 @@ impl Replica {
         let Here { shared, meeting, .. } = found.here;
         let apart = self.apart.get_or_insert_with(|| {
             let at = found.reported_at();
-            let look = &meeting.looks[at];
+            let (look, scene) = (&meeting.looks[at], meeting.ranks[at].scene);
             Apart {
                 since: (look.iteration, look.step),
                 steps: 0,
@@ -275,7 +276,7 @@ impl Replica {
                 why: found.why,
                 departing: found.departing.unwrap_or_default().to_vec(),
                 digests: found.digests.to_vec(),
-                at: (look.frame, meeting.ranks[at].scene.depth(&look.frame)),
+                at: (look.frame, scene.stack(look.frame.thread, scene.depth(&look.frame)).to_vec()),
             }
         });
         apart.steps += 1;
@@ -289,9 +290,10 @@ impl Replica {
         apart.told = true;
         let at = apart.departing.first().copied().unwrap_or(0);
         let Some(variable) = shared.ids[at] else { return };
-        let (frame, depth) = &apart.at;
+        let (frame, around) = &apart.at;
         let variables = [variable];
-        let mut window = Window::new(joint.numbers.subject(Subject::SameBefore), NOTHING, frame, *depth);
+        let mut window = Window::new(joint.numbers.subject(Subject::SameBefore), NOTHING, frame, 0);
+        window.around = Some(around);
         window.variables = &variables;
         window.now = ranks[at].scene.now;
         (window.began, window.why) = (Some(apart.since), apart.why);
