@@ -186,7 +186,9 @@ impl Engine<'_> {
         let stack = around.map_or_else(Vec::new, |innermost| stack[..=innermost].to_vec());
         let came = Came { record: *record, stack, steps: scene.steps_of(0) };
         self.observe(&TraceEvent::Collective(&came), source);
-        self.course.collectives.iter_mut().for_each(|kept| kept.push(came.clone()));
+        if let Some(kept) = &mut self.course.collectives {
+            kept.push(came);
+        }
     }
 
     /// Ends the look that was going on in the thread of an event that comes.
@@ -341,14 +343,9 @@ impl Engine<'_> {
             && self.course.scene.goes_on_for_ranks(frame.object)
         {
             frame.counts = false;
-            self.course
-                .scene
-                .thread(event.thread)
-                .stack
-                .iter_mut()
-                .rev()
-                .take(1)
-                .for_each(|top| *top = frame);
+            if let Some(top) = self.course.scene.thread(event.thread).stack.last_mut() {
+                top.counts = false;
+            }
         }
         self.note(&frame, source);
         self.observe(&TraceEvent::Enter(&frame), source);

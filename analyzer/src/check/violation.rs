@@ -162,10 +162,6 @@ fn instead(window: &Window<'_>, expected: OutcomeId, numbers: &Numbers) -> Vec<O
     if let Some((bound, number)) = expected.bound().zip(window.number) {
         return expected.with_bound(bound.at(number)).into_iter().collect();
     }
-    // That collectives are alike in something else says nothing of what they differ in.
-    if matches!(expected, Outcome::Collective(_)) {
-        return Vec::new();
-    }
     let held = window.held.iter().map(|&held| numbers.outcomes().get(held));
     held.filter(|held| held.is_alike(expected)).take(MOST_INSTEAD).cloned().collect()
 }

@@ -2,8 +2,6 @@
 //!
 //! In a file a claim is an object with its `relation`, `subject` and `outcome`, the last two as that relation has them.
 
-use std::mem;
-
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -160,7 +158,7 @@ macro_rules! claims {
             pub fn is_alike(&self, other: &Outcome) -> bool {
                 match (self, other) {
                     $((Outcome::$Name(one), Outcome::$Name(other)) => {
-                        mem::discriminant(one) == mem::discriminant(other)
+                        one.is_alike(other)
                     })*
                     _ => false,
                 }

@@ -3,6 +3,8 @@
 //! A relation has its subjects and outcomes in a file `claim.rs` of its own and implements these two traits for them.
 //! [`super::claim`] puts the claims of all relations together.
 
+use std::mem;
+
 use serde::{Deserialize, Serialize};
 use traincheck_schema::record::Role;
 
@@ -168,6 +170,14 @@ pub trait Holds {
     /// The call that it says is made, in whatever mode.
     fn called(&self) -> Option<&Call> {
         None
+    }
+
+    /// Whether it is the same but for what it names, so that it says what holds in place of the other.
+    fn is_alike(&self, other: &Self) -> bool
+    where
+        Self: Sized,
+    {
+        mem::discriminant(self) == mem::discriminant(other)
     }
 
     /// Whether it is no claim of its own, but says that a value was seen that makes others worth making.

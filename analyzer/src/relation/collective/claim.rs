@@ -89,7 +89,12 @@ impl About for Subject {
     }
 }
 
-impl Holds for Outcome {}
+impl Holds for Outcome {
+    /// That collectives are alike in something else says nothing of what they differ in.
+    fn is_alike(&self, _: &Outcome) -> bool {
+        false
+    }
+}
 
 impl Says for Claim {
     fn text(&self) -> String {
