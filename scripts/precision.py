@@ -111,7 +111,7 @@ class Pipeline:
             Variant(self, name, seed, variant)
             for seed, (name, variant) in variants
             if args.variants is None or name in args.variants
-        ]
+        ][:: args.every]
 
 
 def learn(args, pipelines, output):
@@ -217,6 +217,7 @@ def main():
     parser.add_argument("--add", action="store_true", help="train only what --out does not have")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time (1)")
     parser.add_argument("--variants", action="append", metavar="NAME", help="only this variant; may be given often")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th variant of a pipeline (1)")
     parser.add_argument("--no-leave-one-out", dest="leave_one_out", action="store_false")
     parser.add_argument("pipelines", nargs="*", metavar="PIPELINE", help="of tests/pipelines/variants.toml; all")
     args = parser.parse_args()
