@@ -37,6 +37,11 @@ fn scripts() -> Vec<Script> {
     scripts
 }
 
+/// A fifth of them. Five divides none of the numbers of ways, so every two ways of different kinds come together in one.
+fn some_scripts() -> impl Iterator<Item = Script> {
+    scripts().into_iter().step_by(5)
+}
+
 fn clean_variants(script: Script) -> Vec<Script> {
     let base = Script { seed: 77, ..script };
     vec![
@@ -83,21 +88,21 @@ fn finds(script: Script, error: Error, cause: &str) {
 
 #[test]
 fn a_missing_zero_grad_is_found() {
-    for script in scripts() {
+    for script in some_scripts() {
         finds(script, Error::NoZeroGrad, "gradients-not-cleared");
     }
 }
 
 #[test]
 fn an_optimizer_over_a_replaced_model_is_found() {
-    for script in scripts() {
+    for script in some_scripts() {
         finds(script, Error::StaleOptimizer, "stale-optimizer");
     }
 }
 
 #[test]
 fn a_scheduler_that_never_steps_is_found() {
-    for script in scripts() {
+    for script in some_scripts() {
         if script.schedule != Schedule::None && script.loader {
             finds(script, Error::NoScheduler, "scheduler-not-stepped");
         }
@@ -123,7 +128,7 @@ fn a_scheduler_that_never_steps_is_found_when_the_second_pass_begins() {
 
 #[test]
 fn a_frozen_backbone_is_found_and_named() {
-    for script in scripts() {
+    for script in some_scripts() {
         finds(script, Error::FrozenBackbone, "frozen-parameters");
         let invariants = learned(script);
         let trace = Script { error: Error::FrozenBackbone, ..script }.run().finish();
@@ -134,14 +139,14 @@ fn a_frozen_backbone_is_found_and_named() {
 
 #[test]
 fn evaluation_mode_left_on_is_found() {
-    for script in scripts() {
+    for script in some_scripts() {
         finds(script, Error::EvalAfterFirstEvaluation, "evaluation-mode");
     }
 }
 
 #[test]
 fn evaluation_mode_from_the_start_is_found_in_the_second_iteration() {
-    for script in scripts() {
+    for script in some_scripts() {
         finds(Script { evaluate: false, ..script }, Error::EvalFromTheStart, "evaluation-mode");
         let invariants = learned(script);
         let trace = Script { error: Error::EvalFromTheStart, ..script }.run().finish();
@@ -152,7 +157,7 @@ fn evaluation_mode_from_the_start_is_found_in_the_second_iteration() {
 
 #[test]
 fn a_missing_step_is_found() {
-    for script in scripts() {
+    for script in some_scripts() {
         let invariants = learned(script);
         let trace = Script { error: Error::NoStep, ..script }.run().finish();
         let found = alarms(&invariants, &trace);
@@ -169,7 +174,7 @@ fn a_missing_step_is_found() {
 
 #[test]
 fn a_missing_step_is_found_early_where_gradients_are_accumulated() {
-    for script in scripts().into_iter().filter(|script| script.accumulate == 2) {
+    for script in some_scripts().filter(|script| script.accumulate == 2) {
         let invariants = learned(script);
         // One epoch, so that nothing can be told at the end of another.
         let trace = Script { error: Error::NoStep, epochs: 1, batches: 90, ..script }.run().finish();
@@ -180,7 +185,7 @@ fn a_missing_step_is_found_early_where_gradients_are_accumulated() {
 
 #[test]
 fn clipping_after_the_step_is_found_in_the_second_step() {
-    for script in scripts().into_iter().filter(|script| script.clip) {
+    for script in some_scripts().filter(|script| script.clip) {
         finds(script, Error::ClipAfterStep, "clipping-after-the-step");
         let trace = Script { error: Error::ClipAfterStep, ..script }.run().finish();
         let text = text(&learned(script), &trace);
@@ -190,24 +195,24 @@ fn clipping_after_the_step_is_found_in_the_second_step() {
 
 #[test]
 fn gradients_that_are_cleared_before_a_step_has_used_them_are_found() {
-    for script in scripts().into_iter().filter(|script| script.accumulate == 2) {
+    for script in some_scripts().filter(|script| script.accumulate == 2) {
         finds(Script { batches: 12, ..script }, Error::ZeroInsideAccumulation, "gradients-thrown-away");
     }
-    for script in scripts() {
+    for script in some_scripts() {
         finds(script, Error::ZeroBeforeStep, "gradients-thrown-away");
     }
 }
 
 #[test]
 fn a_missing_backward_is_found() {
-    for script in scripts() {
+    for script in some_scripts() {
         finds(script, Error::NoBackward, "backward-missing");
     }
 }
 
 #[test]
 fn parameters_in_no_optimizer_are_found() {
-    for script in scripts() {
+    for script in some_scripts() {
         finds(script, Error::HeadNotInOptimizer, "parameters-in-no-optimizer");
     }
 }
