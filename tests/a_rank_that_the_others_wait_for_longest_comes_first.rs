@@ -1,6 +1,8 @@
 //! `traincheck stragglers` says which rank of a job the others wait for.
 
-use serde_json::Value;
+use std::fs;
+
+use serde_json::{Value, json};
 use traincheck_tests::{finish, folder, preloaded, script, traincheck};
 
 #[test]
@@ -19,6 +21,13 @@ fn in_a_job_of_which_one_rank_becomes_slow() {
     assert_eq!(first["rank"], 1, "{}", json.stdout);
     assert!(first["group_score"].as_f64() < found["stragglers"]["ranks"][1]["group_score"].as_f64());
     assert_eq!(found["stragglers"]["hosts"], 1);
+    // It sleeps at the beginning of an iteration: what comes before that is the step of the last one.
+    let stretches = first["slow"].as_array().expect("stretches");
+    let spent = &stretches.last().expect("a stretch")["spent"][0];
+    assert_eq!((&spent["call"]["call"], &spent["after"]), (&json!("torch.optim.sgd.SGD.step"), &json!(true)));
+    let source = fs::read_to_string(script("slow.py")).expect("the script");
+    let step = source.lines().position(|line| line.contains("optimizer.step()")).expect("a step");
+    assert_eq!(spent["call"]["line"], step + 1, "{spent}");
     let text = finish(traincheck().arg("stragglers").arg(&run));
     assert!(text.stdout.contains("slow in iterations "), "{}", text.stdout);
 }

@@ -2,6 +2,7 @@
 pub mod call;
 pub mod cause;
 pub mod check;
+pub mod clocks;
 pub mod collectives;
 pub mod damage;
 pub mod difference;

@@ -1,6 +1,5 @@
 //! Runs on disk as sources, and what is wrong with them when they cannot be read.
 
-use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -9,6 +8,7 @@ use rayon::prelude::*;
 use traincheck_schema::run::{Process, Run};
 
 use crate::check::{self, Checked, Tally};
+use crate::clocks::{self, Clocks};
 use crate::damage::Damage;
 use crate::engine;
 use crate::evidence::RunEvidence;
@@ -20,7 +20,7 @@ use crate::program;
 use crate::ranks::{self, Attempt, Ranked, Ranks};
 use crate::relation::Part;
 use crate::run_source::{Progress, RunSource};
-use crate::stragglers::{self, Stragglers};
+use crate::stragglers::{self, Stragglers, spent};
 
 /// Relations are not divided further: every part follows all calls and variables.
 const MOST_PARTS: usize = 4;
@@ -238,20 +238,29 @@ fn members(ranks: &[Ranked<'_>], progress: &Progress) -> Vec<Member<'static>> {
     ranks.iter().map(member).collect()
 }
 
-/// What is to be added to the times of each rank, ns, so that they are of one clock: of the ranks on one host the same.
-fn clocks(ranks: &[Ranked<'_>]) -> (Vec<i128>, usize) {
-    let mut hosts: BTreeMap<&str, i128> = BTreeMap::new();
+/// What makes the times of these ranks those of one clock. Where they are on several hosts it reads them all.
+fn clocks(ranks: &[Ranked<'_>], progress: &Progress) -> Clocks {
+    let mut hosts: Vec<(&str, i128)> = Vec::new();
+    let mut places = Vec::with_capacity(ranks.len());
     for Ranked { process, header, .. } in ranks {
-        let ahead = i128::from(header.wall_ns) - i128::from(header.monotonic_ns);
-        hosts.entry(&process.host).or_insert(ahead);
+        let known = hosts.iter().position(|(name, _)| *name == process.host);
+        places.push(known.unwrap_or(hosts.len()));
+        if known.is_none() {
+            hosts.push((&process.host, i128::from(header.wall_ns) - i128::from(header.monotonic_ns)));
+        }
     }
-    (ranks.iter().map(|ranked| hosts[ranked.process.host.as_str()]).collect(), hosts.len())
+    let ahead = places.iter().map(|host| hosts[*host].1).collect();
+    match hosts.len() {
+        0 | 1 => Clocks { ahead, hosts: hosts.len(), error_ns: Some(0) },
+        _ => clocks::align(members(ranks, progress), &places, ahead),
+    }
 }
 
 /// Says where a job hangs, by what was recorded of its last attempt.
 pub fn hang(run: &Run, progress: &Progress) -> Hang {
     let attempt = Attempt::last_of(run);
-    let found = hang::find(members(&attempt.ranks, progress), &clocks(&attempt.ranks).0);
+    let clocks = clocks(&attempt.ranks, progress);
+    let found = hang::find(members(&attempt.ranks, progress), &clocks.ahead);
     Hang { note: note(run), attempt: attempt.of_several(), ..found }
 }
 
@@ -266,9 +275,18 @@ fn note(run: &Run) -> Option<String> {
 /// Says which rank of a job the others wait for, likewise.
 pub fn stragglers(run: &Run, progress: &Progress) -> Stragglers {
     let attempt = Attempt::last_of(run);
-    let (clocks, hosts) = clocks(&attempt.ranks);
-    let found = stragglers::find(members(&attempt.ranks, progress), &clocks);
-    Stragglers { hosts: hosts as u64, note: note(run), attempt: attempt.of_several(), ..found }
+    let clocks = clocks(&attempt.ranks, progress);
+    let mut found = stragglers::find(members(&attempt.ranks, progress), &clocks.ahead);
+    if found.ranks.iter().any(|rank| !rank.slow.is_empty()) {
+        spent::explain(&mut found, members(&attempt.ranks, progress));
+    }
+    Stragglers {
+        hosts: clocks.hosts as u64,
+        clock_error_ns: clocks.error_ns,
+        note: note(run),
+        attempt: attempt.of_several(),
+        ..found
+    }
 }
 
 /// Checks a run, several processes at a time, and all its ranks side by side.

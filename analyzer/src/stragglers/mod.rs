@@ -5,6 +5,7 @@
 //! ranks go on before the last has come (buckets that are reduced while a backward runs) several collectives make one
 //! stretch. The scores are those of NVIDIA's resiliency extension: how fast the fastest is, relative to a rank's own time.
 mod changes;
+pub mod spent;
 pub mod text;
 
 use std::collections::BTreeMap;
@@ -16,14 +17,17 @@ use crate::collectives::walk;
 use crate::job::Member;
 use crate::relation::numbers::Numbers;
 use changes::{median, stretches};
+use spent::Spent;
 
 /// Collectives that not all ranks have come to are remembered up to this number in each group.
 const MOST_WAITING: usize = 1 << 16;
-/// A rank is slow in a stretch of iterations in which it needs this share longer than the others, by the median.
+/// A rank is slow in a stretch of iterations in which it needs this share longer than the others, by the median,
 const SLOW: f64 = 0.05;
+/// and longer than they do in this share of the iterations: what is as often shorter is noise.
+const MOSTLY: f64 = 0.75;
 
 /// How long ranks waited for one another.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Stragglers {
     /// The ranks, those that cost the most first.
     pub ranks: Vec<Straggler>,
@@ -35,12 +39,14 @@ pub struct Stragglers {
     pub note: Option<String>,
     /// The how many-eth attempt of the job it was, from 1, where earlier ones are in the run, too.
     pub attempt: Option<u32>,
-    /// How many machines the ranks are on. Times of several are compared by the clocks of these.
+    /// How many machines the ranks are on.
     pub hosts: u64,
+    /// By how much the clocks of these may be off from one another, ns; `None`: they could not be aligned.
+    pub clock_error_ns: Option<u64>,
 }
 
 /// One rank.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Straggler {
     /// Its number.
     pub rank: u32,
@@ -69,6 +75,8 @@ pub struct Slow {
     pub to: u32,
     /// By how much longer it worked than the others, the median in an iteration, ns.
     pub longer_ns: u64,
+    /// Where, as far as one looks into it ([`spent::explain`]); the most first.
+    pub spent: Vec<Spent>,
 }
 
 /// Who has come to a collective, and when.
@@ -211,6 +219,7 @@ impl Timeline {
             note: None,
             attempt: None,
             hosts: 1,
+            clock_error_ns: Some(0),
         }
     }
 
@@ -227,9 +236,11 @@ impl Timeline {
         for (begin, end) in begins.iter().copied().zip(ends).filter(|(begin, end)| begin < end) {
             let work: Vec<f64> = self.iterations[begin..end].iter().map(others).collect();
             let by = median(&longer[begin..end]);
-            if by > SLOW * median(&work) && by > 0.0 {
+            let longer_in = longer[begin..end].iter().filter(|longer| **longer > 0.0).count();
+            let is_mostly = longer_in as f64 >= MOSTLY * (end - begin) as f64;
+            if by > SLOW * median(&work) && by > 0.0 && is_mostly {
                 let (from, to) = (self.iterations[begin].number, self.iterations[end - 1].number);
-                slow.push(Slow { from, to, longer_ns: by as u64 });
+                slow.push(Slow { from, to, longer_ns: by as u64, spent: Vec::new() });
             }
         }
         slow
@@ -290,6 +301,12 @@ mod tests {
         assert_eq!(found.ranks[0].rank, 1);
         assert_eq!(found.ranks[0].cost_ns / 1_000_000, 800);
         assert!(found.ranks[0].slow.is_empty());
+    }
+
+    #[test]
+    fn a_rank_that_is_as_often_faster_is_not_slow() {
+        let found = job(60, |iteration| vec![100, if iteration % 5 < 3 { 110 } else { 91 }]);
+        assert!(found.ranks.iter().all(|rank| rank.slow.is_empty()), "{:?}", found.ranks);
     }
 
     #[test]

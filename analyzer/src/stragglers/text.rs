@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use super::spent::Spent;
 use super::{Slow, Straggler, Stragglers};
 use crate::words::{in_attempt, plural, significant};
 
@@ -27,11 +28,7 @@ pub fn write(run: &str, found: &Stragglers, out: &mut impl Write) -> fmt::Result
         writeln!(out, "Not all is known of the job: {note}.\n")?;
     }
     if found.hosts > 1 {
-        writeln!(
-            out,
-            "The ranks are on {}, whose clocks are taken as they are: what is shorter than they differ says nothing.\n",
-            plural(found.hosts, "host")
-        )?;
+        write_clocks(found, out)?;
     }
     if found.iterations == 0 {
         return writeln!(out, "No collective of all ranks was recorded on all of them.");
@@ -50,6 +47,22 @@ pub fn write(run: &str, found: &Stragglers, out: &mut impl Write) -> fmt::Result
     )
 }
 
+fn write_clocks(found: &Stragglers, out: &mut impl Write) -> fmt::Result {
+    write!(out, "The ranks are on {}. ", plural(found.hosts, "host"))?;
+    match found.clock_error_ns {
+        Some(error) => writeln!(
+            out,
+            "Their clocks are aligned by the collectives of all ranks, to {} ms.\n",
+            significant(error as f64 / 1e6)
+        ),
+        None => writeln!(
+            out,
+            "No collective by which to align their clocks was recorded on all ranks, so what is shorter than these \
+             differ says nothing.\n"
+        ),
+    }
+}
+
 fn write_rank(rank: &Straggler, found: &Stragglers, out: &mut impl Write) -> fmt::Result {
     let share = if found.time_ns == 0 { 0.0 } else { rank.cost_ns as f64 / found.time_ns as f64 };
     writeln!(
@@ -63,9 +76,14 @@ fn write_rank(rank: &Straggler, found: &Stragglers, out: &mut impl Write) -> fmt
         rank.group_score,
         rank.own_score,
     )?;
-    for Slow { from, to, longer_ns } in rank.slow.iter().take(STRETCHES) {
+    for Slow { from, to, longer_ns, spent } in rank.slow.iter().take(STRETCHES) {
         let longer = significant(*longer_ns as f64 / 1e6);
         writeln!(out, "      slow in iterations {from} to {to}: {longer} ms longer than the others in each")?;
+        for Spent { call, after, longer_ns } in spent {
+            let longer = significant(*longer_ns as f64 / 1e6);
+            let place = if *after { "after" } else { "in" };
+            writeln!(out, "        {longer} ms {place} {call}")?;
+        }
     }
     if rank.slow.len() > STRETCHES {
         writeln!(out, "      ({} more)", rank.slow.len() - STRETCHES)?;
