@@ -14,8 +14,6 @@ use crate::words::plural;
 
 /// A process that has made no group in so many batches of records makes none.
 const MOST_BATCHES: usize = 64;
-/// Clocks of several machines differ by no more, ns.
-const CLOCKS_DIFFER: i128 = 60_000_000_000;
 /// Launchers that give ranks to processes of one job of PyTorch's; traces before version 1.5 do not name theirs. Others start any
 /// program several times: their ranks count where these make a group of processes.
 const OF_JOBS: [&str; 3] = ["", "torch", "openmpi"];
@@ -156,13 +154,15 @@ fn several_jobs(attempt: &Attempt<'_>, sizes: &[u32], size: u32) -> Option<Strin
     {
         return Some(format!("rank {} is of another job than others: {SEVERAL_JOBS}", one.rank));
     }
-    let first =
-        attempt.ranks.iter().filter_map(|one| Some((one.ended()?, one))).min_by_key(|(ended, _)| *ended);
-    let last = attempt.ranks.iter().max_by_key(|one| one.began());
-    let ((ended, first), last) = first.zip(last)?;
-    let slack = if first.process.host == last.process.host { 0 } else { CLOCKS_DIFFER };
-    (last.began() > ended + slack)
-        .then(|| format!("rank {} had ended when rank {} began: {SEVERAL_JOBS}", first.rank, last.rank))
+    // Clocks of several hosts may be hours apart: they tell nothing of who came first.
+    let mut hosts: BTreeMap<&str, Vec<&Ranked<'_>>> = BTreeMap::new();
+    attempt.ranks.iter().for_each(|one| hosts.entry(&one.process.host).or_default().push(one));
+    hosts.into_values().find_map(|ranks| {
+        let first = ranks.iter().filter_map(|one| Some((one.ended()?, one))).min_by_key(|(ended, _)| *ended);
+        let ((ended, first), last) = first.zip(ranks.iter().max_by_key(|one| one.began()))?;
+        (last.began() > ended)
+            .then(|| format!("rank {} had ended when rank {} began: {SEVERAL_JOBS}", first.rank, last.rank))
+    })
 }
 
 /// Which ranks of so many are not there.
@@ -300,14 +300,15 @@ mod tests {
 
     /// A process that is recorded from `began` to `ended`, in seconds; `None`: it was killed.
     fn record(folder: &Path, began: u64, ended: Option<u64>, header: &ProcessHeader) {
+        let host = if header.host.is_empty() { "n" } else { &header.host };
         let header = ProcessHeader {
-            host: "n".into(),
+            host: host.into(),
             launcher: "torch".into(),
             wall_ns: 1_000 * S + began * S,
             monotonic_ns: began * S,
             ..header.clone()
         };
-        let path = folder.join(format!("n-{}-0.tcs", header.pid));
+        let path = folder.join(format!("{host}-{}-0.tcs", header.pid));
         let writer = SegmentWriter::create(&path, &header).expect("a segment");
         if let Some(ended) = ended {
             let reason = "exit".to_owned();
@@ -408,6 +409,15 @@ mod tests {
         assert!(run(&other).starts_with("rank 1 is of another job than others"), "{}", run(&other));
         let one_by_one = [(1, Some(5), rank(0, 2, 3, None)), (6, None, rank(1, 2, 3, None))];
         assert!(run(&one_by_one).starts_with("rank 0 had ended when rank 1 began"), "{}", run(&one_by_one));
+    }
+
+    #[test]
+    fn hosts_whose_clocks_are_an_hour_apart_have_one_job() {
+        let far = ProcessHeader { host: "m".into(), ..rank(1, 2, 3, None) };
+        assert_eq!(
+            run(&[(1, Some(5), rank(0, 2, 3, None)), (3601, Some(3605), far)]),
+            "1 of [31, 32], 0 left out"
+        );
     }
 
     #[test]
