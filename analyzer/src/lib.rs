@@ -27,6 +27,7 @@ pub mod runs;
 pub mod scene;
 pub mod select;
 pub mod situation;
+pub mod sketch;
 pub mod source;
 pub mod stragglers;
 pub mod suppress;

@@ -17,9 +17,10 @@ use crate::infer::{self, Reference};
 use crate::invariants::{Invariants, ReferenceRun};
 use crate::job::Member;
 use crate::program;
-use crate::ranks::{self, Attempt, Ranked, Ranks};
+use crate::ranks::{Attempt, Ranked, Ranks};
 use crate::relation::Part;
 use crate::run_source::{Progress, RunSource};
+use crate::sketch::{self, Counted, Identity, MergeSketchesError, Sketch};
 use crate::stragglers::{self, Stragglers, spent};
 
 /// Relations are not divided further: every part follows all calls and variables.
@@ -42,29 +43,15 @@ pub fn open_all(paths: &[PathBuf]) -> Result<Vec<Run>, Vec<String>> {
 
 /// Says which of the runs were already given, by the same or another way: a link, a copy, one of its segments.
 pub fn given_twice(runs: &[Run]) -> Vec<String> {
-    let mut bad = Vec::new();
-    let recordings: Vec<Vec<Recording>> = runs.iter().map(recordings).collect();
-    for (at, run) in runs.iter().enumerate() {
-        let is_same = |earlier: &usize| {
-            let same_folder =
-                || Some(runs[*earlier].folder.canonicalize().ok()? == run.folder.canonicalize().ok()?);
-            recordings[at].iter().any(|one| recordings[*earlier].contains(one)) || same_folder() == Some(true)
-        };
-        if let Some(earlier) = (0..at).find(is_same) {
-            let (folder, earlier) = (run.folder.display(), runs[earlier].folder.display());
-            bad.push(format!("{folder}: the same run as {earlier}; give every reference run once"));
-        }
-    }
-    bad
-}
-
-/// What tells the recording of a process from every other one: host, process id, and when it began.
-type Recording = (String, u32, u64, u64);
-
-/// Those of a run, as far as they can be told.
-fn recordings(run: &Run) -> Vec<Recording> {
-    let headers = run.processes.iter().filter_map(ranks::header).filter(|header| header.wall_ns != 0);
-    headers.map(|header| (header.host, header.pid, header.wall_ns, header.monotonic_ns)).collect()
+    let identities: Vec<Identity> = runs.iter().map(Identity::of).collect();
+    let folder = |at: usize| runs[at].folder.display();
+    let twice = sketch::given_twice(&identities.iter().collect::<Vec<_>>()).into_iter();
+    twice
+        .map(|(at, earlier)| {
+            let (at, earlier) = (folder(at), folder(earlier));
+            format!("{at}: the same run as {earlier}; give every reference run once")
+        })
+        .collect()
 }
 
 /// The name of a run: that of its folder, without the way to it.
@@ -74,27 +61,6 @@ pub fn name(folder: &Path) -> String {
     folder
         .file_name()
         .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
-}
-
-/// The names of several runs: where folders are called alike, with as much of the way to them as tells them apart.
-pub fn names(folders: &[&Path]) -> Vec<String> {
-    let parts: Vec<Vec<String>> = folders
-        .iter()
-        .map(|folder| {
-            let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-            let parts = absolute.components().rev();
-            parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
-        })
-        .collect();
-    let name = |number: usize| {
-        let own = &parts[number];
-        let shared = |other: &Vec<String>| own.iter().zip(other).take_while(|(one, two)| one == two).count();
-        let others = parts.iter().enumerate().filter(|(other, _)| *other != number);
-        let needed = others.map(|(_, other)| shared(other) + 1).max().unwrap_or(1).min(own.len());
-        let shown: Vec<&str> = own[..needed].iter().rev().map(String::as_str).collect();
-        if needed < 2 { name(folders[number]) } else { shown.join("/") }
-    };
-    (0..folders.len()).map(name).collect()
 }
 
 /// The name of what a run is of: see [`program::name`]. None where that was not recorded.
@@ -167,19 +133,20 @@ fn go_over<T: Send>(
     })
 }
 
-/// Reads what each run says, several processes at a time; and where their traces are damaged.
-pub fn read_references(runs: &[Run], progress: &Progress) -> (Vec<Reference>, Vec<Damage>) {
+/// Counts what each run says, several processes at a time; and where their traces are damaged.
+///
+/// # Errors
+/// If a run is given several times.
+pub fn sketch(runs: &[Run], progress: &Progress) -> Result<(Sketch, Vec<Damage>), MergeSketchesError> {
     let processes = runs.iter().map(|run| run.processes.len()).sum();
     runs.iter().flat_map(|run| &run.processes).for_each(|process| progress.expect(process.size()));
-    let folders: Vec<&Path> = runs.iter().map(|run| run.folder.as_path()).collect();
-    let named: Vec<(&Run, String)> = runs.iter().zip(names(&folders)).collect();
-    let read: Vec<(Reference, Vec<Damage>)> =
-        named.into_par_iter().map(|(run, name)| read_reference(run, name, processes, progress)).collect();
-    let (references, damage): (Vec<_>, Vec<_>) = read.into_iter().unzip();
-    (references, damage.into_iter().flatten().collect())
+    let counted: Vec<(Sketch, Vec<Damage>)> =
+        runs.par_iter().map(|run| sketch_run(run, processes, progress)).collect();
+    let (sketches, damage): (Vec<_>, Vec<_>) = counted.into_iter().unzip();
+    Ok((Sketch::merge(sketches)?, damage.into_iter().flatten().collect()))
 }
 
-fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -> (Reference, Vec<Damage>) {
+fn sketch_run(run: &Run, in_all: usize, progress: &Progress) -> (Sketch, Vec<Damage>) {
     let processes: Vec<(RunEvidence, engine::Passed)> = run
         .processes
         .par_iter()
@@ -195,7 +162,7 @@ fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -
         .collect();
     let mut reference = Reference {
         run: ReferenceRun {
-            name,
+            name: name(&run.folder),
             program: program(run),
             processes: processes.len() as u64,
             iterations: 0,
@@ -217,7 +184,7 @@ fn read_reference(run: &Run, name: String, in_all: usize, progress: &Progress) -
         reference.run.torn |= passed.end.torn.is_some();
         damage.extend(passed.damage);
     }
-    (reference, damage)
+    (Sketch::of(Counted { identity: Identity::of(run), reference }), damage)
 }
 
 /// Ranks of a job, to be gone over side by side.

@@ -4,6 +4,7 @@
 //! neither their order nor the number of threads can change it. What would tell one run from another without meaning
 //! anything (ids, addresses, processes, threads, iterations) is no feature.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -119,7 +120,8 @@ impl Fields {
 }
 
 /// The value of a feature.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Value {
     /// Yes or no.
     Flag(bool),
@@ -135,8 +137,21 @@ impl Value {
 }
 
 /// Features with their values, in the order of the features; a feature that is absent has none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<Feature, Value>", into = "BTreeMap<Feature, Value>")]
 pub struct Situation(Arc<[(Feature, Value)]>);
+
+impl From<BTreeMap<Feature, Value>> for Situation {
+    fn from(features: BTreeMap<Feature, Value>) -> Situation {
+        Situation(features.into_iter().collect())
+    }
+}
+
+impl From<Situation> for BTreeMap<Feature, Value> {
+    fn from(situation: Situation) -> BTreeMap<Feature, Value> {
+        situation.0.iter().cloned().collect()
+    }
+}
 
 impl Situation {
     /// Of these features; of one that is named twice the first counts.

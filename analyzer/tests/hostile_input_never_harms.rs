@@ -1,4 +1,4 @@
-//! Traces and files of invariants by a stranger: no panic, no endless work, no allocation beyond what a reader may
+//! Traces, sketches and files of invariants by a stranger: no panic, no endless work, no allocation beyond what a reader may
 //! take. What fuzzers begin with and have found is replayed, and changed here and there for five seconds a target
 //! (`TRAINCHECK_FUZZ_SECONDS`); the changes are the same every time.
 
@@ -36,4 +36,9 @@ fn records_in_any_order() {
 #[test]
 fn invariants() {
     hold("invariants");
+}
+
+#[test]
+fn sketches() {
+    hold("sketch");
 }

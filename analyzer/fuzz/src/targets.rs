@@ -12,6 +12,7 @@ use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::report::Report;
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
+use traincheck_analyzer::sketch::{Counted, Identity, Sketch};
 use traincheck_analyzer::source::{Batch, MemoryTrace};
 use traincheck_benches::synthetic::Synthetic;
 use traincheck_schema::record::*;
@@ -20,6 +21,8 @@ use traincheck_schema::run::Run;
 #[allow(dead_code)]
 #[path = "../../../schema/tests/common/damage.rs"]
 mod damage;
+#[path = "../../tests/support/sketched.rs"]
+mod sketched;
 
 /// A target, and what to begin with.
 pub struct Target {
@@ -36,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "segment", run: segment, seeds: seeds_of_segment },
     Target { name: "records", run: records, seeds: seeds_of_records },
     Target { name: "invariants", run: invariants, seeds: seeds_of_invariants },
+    Target { name: "sketch", run: sketch, seeds: seeds_of_sketch },
 ];
 
 /// A short training, in memory.
@@ -67,8 +71,8 @@ pub fn segment(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("host-1-0.tcs"), bytes).expect("room for a segment");
     let Ok(run) = Run::open(folder.path()) else { return };
-    let (references, _) = runs::read_references(std::slice::from_ref(&run), &Progress::default());
-    for invariants in [&infer(references), &*LEARNED] {
+    let (sketch, _) = runs::sketch(std::slice::from_ref(&run), &Progress::default()).expect("one run");
+    for invariants in [&infer(sketch.into_references()), &*LEARNED] {
         let checked = runs::check(&run, invariants, &Progress::default());
         Report::new("run".into(), invariants, &checked);
     }
@@ -261,4 +265,26 @@ fn seeds_of_invariants() -> Vec<Vec<u8>> {
         *count <= 3
     });
     vec![few.to_json().into_bytes()]
+}
+
+/// The bytes as a sketch: it is merged, written and learned from. The first byte says whether they are only its lines, and a
+/// sketch is made of them.
+pub fn sketch(data: &[u8]) {
+    let Some((how, rest)) = data.split_first() else { return };
+    let bytes = if how % 2 == 1 { sketched::with_lines(&SKETCH, rest) } else { rest.to_vec() };
+    let Ok(read) = Sketch::parse(&bytes, Path::new("fuzzed.sketch")) else { return };
+    let written = read.to_bytes().expect("memory");
+    assert_eq!(Sketch::parse(&written, Path::new("again.sketch")).expect("what was written"), read);
+    infer(Sketch::merge([read]).expect("each run once").into_references());
+}
+
+/// What was counted of the short training, as a file.
+static SKETCH: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let reference = Reference::of("run", &Synthetic { events: 1_000, ..short(1) }.memory());
+    let identity = Identity { folder: "/run".into(), recordings: Vec::new() };
+    Sketch::of(Counted { identity, reference }).to_bytes().expect("memory")
+});
+
+fn seeds_of_sketch() -> Vec<Vec<u8>> {
+    vec![[&[0], &SKETCH[..]].concat(), [&[1], &sketched::lines(&SKETCH)[..]].concat()]
 }

@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let progress = Progress::default();
     let bar = Bar::over(&progress);
-    let (references, damage) = runs::read_references(&opened, &progress);
+    let (sketch, damage) = runs::sketch(&opened, &progress)?;
     drop(bar);
     damage.iter().for_each(|damage| eprintln!("traincheck: {damage}"));
     if !damage.is_empty() && !args.damaged {
@@ -98,6 +98,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         );
         return Ok(ExitCode::from(EXIT_TROUBLE));
     }
+    let references = sketch.into_references();
     let excused = library.excused_by(&references);
     let mut learned = learn(references);
     learned.invariants.excused = excused;

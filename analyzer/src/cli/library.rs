@@ -64,11 +64,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 }
             };
             for run in &opened {
-                let (references, damage) = runs::read_references(std::slice::from_ref(run), &progress);
+                let (sketch, damage) = runs::sketch(std::slice::from_ref(run), &progress)?;
                 if let Some(damage) = damage.first() {
                     bail!("{}: {damage}", run.folder.display());
                 }
-                for mut reference in references {
+                for mut reference in sketch.into_references() {
                     reference.evidence.subjects.clear();
                     tryouts.push(Tryout {
                         program: last(&program),

@@ -21,7 +21,7 @@ use crate::source::{MemoryTrace, Source};
 pub use judge::{ENOUGH, Rejection, Shortfall};
 
 /// A run that is learned from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// What it is.
     pub run: ReferenceRun,

@@ -5,6 +5,7 @@ pub mod disk;
 pub mod narrow;
 mod record;
 pub mod scripts;
+pub mod sketched;
 pub mod torch;
 pub mod windows;
 
@@ -62,16 +63,19 @@ pub fn members(ranks: &[MemoryTrace]) -> Vec<Member<'_>> {
 
 /// Learns from jobs: of each the traces of its ranks.
 pub fn learn_jobs(jobs: &[Vec<MemoryTrace>]) -> Invariants {
-    let reference = |(number, ranks): (usize, &Vec<MemoryTrace>)| {
-        let mut reference = Reference::of(&format!("run{number}"), &ranks[0]);
-        for rank in &ranks[1..] {
-            reference.evidence.merge(Reference::of("", rank).evidence);
-        }
-        let iterations = count_iterations(&mut ranks[0].source());
-        reference.evidence.merge(read_ranks(members(ranks), iterations));
-        reference
-    };
-    infer(jobs.iter().enumerate().map(reference).collect())
+    let jobs = jobs.iter().enumerate();
+    infer(jobs.map(|(number, ranks)| reference_of_job(&format!("run{number}"), ranks)).collect())
+}
+
+/// What a job says: each of its ranks, and all together.
+pub fn reference_of_job(name: &str, ranks: &[MemoryTrace]) -> Reference {
+    let mut reference = Reference::of(name, &ranks[0]);
+    for rank in &ranks[1..] {
+        reference.evidence.merge(Reference::of("", rank).evidence);
+    }
+    let iterations = count_iterations(&mut ranks[0].source());
+    reference.evidence.merge(read_ranks(members(ranks), iterations));
+    reference
 }
 
 /// The alarms over the ranks of a job: the cause, or the title where no rule knows it, and where.
