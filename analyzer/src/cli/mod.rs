@@ -9,9 +9,11 @@ mod infer;
 mod inspect;
 mod invariants;
 mod job;
+mod learn;
 mod levels;
 mod library;
 mod library_file;
+mod merge;
 mod progress;
 mod run;
 mod run_folder;
@@ -56,6 +58,8 @@ enum Command {
     Stragglers(stragglers::Args),
     /// Learn invariants from runs that are known to be good
     Infer(infer::Args),
+    /// Learn invariants from sketches that `infer --partial` wrote, as from all their runs at once
+    Merge(merge::Args),
     /// Check a recorded run and say what is wrong with it
     Check(check::Args),
     /// List, show, explain and suppress what was learned
@@ -76,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Hang(args) => hang::run(args),
         Command::Stragglers(args) => stragglers::run(args),
         Command::Infer(args) => infer::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Check(args) => check::run(args),
         Command::Invariants(args) => invariants::run(args),
         Command::Library(args) => library::run(args),
