@@ -9,6 +9,7 @@ pub mod difference;
 pub mod engine;
 pub mod evidence;
 pub mod explain;
+pub mod flight_recorder;
 pub mod hang;
 pub mod infer;
 pub mod interner;
