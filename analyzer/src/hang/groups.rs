@@ -1,5 +1,6 @@
 //! The collectives of each group, side by side. A part of hang.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -12,6 +13,8 @@ use crate::relation::collective::claim::Property;
 use crate::relation::numbers::Numbers;
 use crate::scene::came::Came;
 use crate::source::Source;
+
+use super::witness::{Further, Witness};
 
 /// Collectives of one rank that have not ended, so far as is known, are remembered up to this number: where a backend does
 /// not tell ends, none ever does.
@@ -26,10 +29,14 @@ pub struct GroupEnd {
     pub backend: String,
     /// How many processes it has.
     pub size: u32,
-    /// Of which ranks of the job there are recordings.
+    /// Of which ranks of the job there are recordings, or dumps.
     pub ranks: Vec<u32>,
+    /// By what all this is known.
+    pub seen_by: Witness,
     /// How it ended.
     pub verdict: Verdict,
+    /// Of one that is known by recordings what the flight recorder says of it.
+    pub flight_recorder: Option<Further>,
 }
 
 /// How the ranks of a group ended.
@@ -87,7 +94,7 @@ pub struct Entered {
     /// Its place among the collectives of the group, from 1.
     pub sequence: u32,
     /// `all_reduce`, ...
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// `sum`, ...
     pub reduce: Option<&'static str>,
     /// `float32`, ...
@@ -96,10 +103,12 @@ pub struct Entered {
     pub elements: u64,
     /// The rank in the group of the root, of the destination or of the source.
     pub peer: Option<i32>,
-    /// In which iteration it was entered.
-    pub iteration: u32,
+    /// In which iteration it was entered; `None`: the flight recorder does not know iterations.
+    pub iteration: Option<u32>,
     /// Whether it has ended with an error.
     pub failed: bool,
+    /// How far it has come, where the flight recorder says it: `scheduled`, `started`, ...
+    pub state: Option<&'static str>,
     /// The calls around it, outermost first.
     pub stack: Vec<StackEntry>,
 }
@@ -112,6 +121,19 @@ struct Entry {
     failed: bool,
     /// The thread that waits for it.
     waited_by: Option<u16>,
+}
+
+/// A group, as a rank that is in it knows it.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// `gloo`, ...
+    pub backend: &'a str,
+    /// How many processes it has.
+    pub size: u32,
+    /// The rank of this one in it.
+    pub rank_in_group: u32,
 }
 
 /// All groups.
@@ -156,6 +178,14 @@ struct Side {
 /// Makes of what a rank has entered, and of whether it failed, what is said of it.
 pub(super) type Describe<'a> = dyn Fn(u32, &Came, bool) -> Option<Entered> + 'a;
 
+impl GroupEnd {
+    /// Whether something is wrong in it, by whatever it is known.
+    pub fn is_wrong(&self) -> bool {
+        let further = self.flight_recorder.as_ref();
+        self.verdict.is_wrong() || further.is_some_and(|further| further.verdict.is_wrong())
+    }
+}
+
 impl Verdict {
     /// Whether something is wrong.
     pub fn is_wrong(&self) -> bool {
@@ -164,17 +194,23 @@ impl Verdict {
 }
 
 impl Groups {
-    /// Takes in what became of a collective of a rank; whether it was issued.
-    pub(super) fn came(&mut self, rank: u32, came: Came, source: &dyn Source) -> bool {
-        let record = came.record;
-        let Some(entry) = source.entry(record.group) else { return false };
-        if !self.by_name.contains_key(&entry.text) {
-            let group = Group { backend: entry.type_name.clone(), size: entry.line, ..Group::default() };
-            self.by_name.insert(entry.text.clone(), group);
+    /// Takes in that a rank is in a group, whether or not it has entered anything there.
+    pub(super) fn is_in(&mut self, rank: u32, place: Place<'_>) {
+        if !self.by_name.contains_key(place.name) {
+            let group = Group { backend: place.backend.to_owned(), size: place.size, ..Group::default() };
+            self.by_name.insert(place.name.to_owned(), group);
         }
-        let Some(group) = self.by_name.get_mut(&entry.text) else { return false };
+        if let Some(group) = self.by_name.get_mut(place.name) {
+            group.sides.entry(rank).or_default().rank_in_group = place.rank_in_group;
+        }
+    }
+
+    /// Takes in what became of a collective of a rank; whether it was issued.
+    pub(super) fn came(&mut self, rank: u32, came: Came, place: Place<'_>) -> bool {
+        let record = came.record;
+        self.is_in(rank, place);
+        let Some(group) = self.by_name.get_mut(place.name) else { return false };
         let side = group.sides.entry(rank).or_default();
-        side.rank_in_group = entry.owner;
         match CollectiveEvent::try_from(record.event) {
             Ok(CollectiveEvent::Issued) => {
                 let entered = Entry { rank, came: Rc::new(came), failed: false, waited_by: None };
@@ -211,11 +247,16 @@ impl Groups {
 
     /// How all of them ended, those in which something is wrong first.
     /// `is_whole`: whether the recording of a rank is.
-    pub(super) fn end(self, describe: &Describe<'_>, is_whole: &dyn Fn(u32) -> bool) -> Vec<GroupEnd> {
-        let end = |(name, group): (String, Group)| group.end(name, describe, is_whole);
+    pub(super) fn end(
+        self,
+        seen_by: Witness,
+        describe: &Describe<'_>,
+        is_whole: &dyn Fn(u32) -> bool,
+    ) -> Vec<GroupEnd> {
+        let end = |(name, group): (String, Group)| group.end(name, seen_by, describe, is_whole);
         let mut ends: Vec<GroupEnd> = self.by_name.into_iter().map(end).collect();
         // Stable: by name where both are alike.
-        ends.sort_by_key(|end| !end.verdict.is_wrong());
+        ends.sort_by_key(|end| !end.is_wrong());
         ends
     }
 }
@@ -280,10 +321,17 @@ impl Group {
         }
     }
 
-    fn end(mut self, name: String, describe: &Describe<'_>, is_whole: &dyn Fn(u32) -> bool) -> GroupEnd {
+    fn end(
+        mut self,
+        name: String,
+        seen_by: Witness,
+        describe: &Describe<'_>,
+        is_whole: &dyn Fn(u32) -> bool,
+    ) -> GroupEnd {
         let ranks: Vec<u32> = self.sides.keys().copied().collect();
         let verdict = self.verdict(describe, is_whole);
-        GroupEnd { name, backend: self.backend, size: self.size, ranks, verdict }
+        let (backend, size) = (self.backend, self.size);
+        GroupEnd { name, backend, size, ranks, seen_by, verdict, flight_recorder: None }
     }
 
     fn verdict(&mut self, describe: &Describe<'_>, is_whole: &dyn Fn(u32) -> bool) -> Verdict {
@@ -385,6 +433,11 @@ impl Entry {
 }
 
 impl Entered {
+    /// Whether it is a message.
+    pub(super) fn is_message(&self) -> bool {
+        matches!(&*self.kind, "send" | "recv" | "recv_any_source")
+    }
+
     /// What is said of a collective that a rank has entered.
     pub(super) fn of(
         rank: u32,
@@ -399,15 +452,16 @@ impl Entered {
         Entered {
             rank,
             sequence: record.sequence,
-            kind: kind.word(),
+            kind: kind.word().into(),
             reduce: reduce
                 .filter(|reduce| !matches!(reduce, ReduceKind::None | ReduceKind::Unknown))
                 .map(ReduceKind::word),
             element_type: element_type_name(record.element_type),
             elements: if kind == CollectiveKind::Recv { record.elements_out } else { record.elements_in },
             peer: (record.peer >= 0).then_some(record.peer),
-            iteration: record.iteration,
+            iteration: Some(record.iteration),
             failed,
+            state: None,
             stack: came.stack.iter().map(|frame| StackEntry::of(frame, numbers, source)).collect(),
         }
     }

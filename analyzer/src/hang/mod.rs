@@ -3,22 +3,29 @@
 //!
 //! The verdicts are those of PyTorch's flight recorder analysis, and two that it lacks: another reduction, another root.
 //! Nothing is asked of the job: everything is in the recordings, those of killed processes in what is left of their rings.
+//! Dumps of the flight recorder are a second witness: of what was recorded they confirm or contradict it, and of the rest, as of
+//! backends whose collectives are not recorded, they tell alone.
+mod dumps;
 mod groups;
 pub mod text;
+mod witness;
 
 use serde::Serialize;
 
 use crate::check::StackEntry;
 use crate::collectives::{Walked, walk};
+use crate::flight_recorder::Dump;
 use crate::job::Member;
 use crate::relation::numbers::Numbers;
 use crate::scene::came::Came;
 
-use groups::Groups;
+pub use dumps::DumpEnd;
 pub use groups::{Entered, GroupEnd, Verdict};
+use groups::{Groups, Place};
+pub use witness::{Agreement, Further, Witness};
 
 /// How a job ended.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Hang {
     /// What of the job is missing or does not belong to it, in words; `None`: nothing.
     pub note: Option<String>,
@@ -28,6 +35,8 @@ pub struct Hang {
     pub groups: Vec<GroupEnd>,
     /// Where each rank was, in the order of their numbers.
     pub ranks: Vec<RankEnd>,
+    /// The dumps of the flight recorder that were read, in the order of their ranks.
+    pub flight_recorder: Vec<DumpEnd>,
 }
 
 /// Where a rank was when its recording ended.
@@ -61,7 +70,14 @@ impl Hang {
 
     /// Whether something is wrong in any group.
     pub fn is_found(&self) -> bool {
-        self.groups.iter().any(|group| group.verdict.is_wrong())
+        self.groups.iter().any(GroupEnd::is_wrong)
+    }
+
+    /// With what dumps of the flight recorder say of the job.
+    pub fn with_dumps(self, dumps: &[Dump]) -> Hang {
+        let flight_recorder = dumps.iter().map(DumpEnd::of).collect();
+        let dumped = dumps::groups(dumps, &self.groups);
+        Hang { groups: witness::join(self.groups, dumped), flight_recorder, ..self }
     }
 }
 
@@ -69,7 +85,16 @@ impl Hang {
 pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Hang {
     let mut numbers = Numbers::default();
     let mut groups = Groups::default();
-    let walked = walk(members, &mut numbers, |came, rank, source| groups.came(rank, came, source));
+    let walked = walk(members, &mut numbers, |came, rank, source| {
+        let Some(entry) = source.entry(came.record.group) else { return false };
+        let place = Place {
+            name: &entry.text,
+            backend: &entry.type_name,
+            size: entry.line,
+            rank_in_group: entry.owner,
+        };
+        groups.came(rank, came, place)
+    });
     let wall = |(walked, clock): (&Walked<'_>, &i128)| i128::from(walked.last_ns) + clock;
     let last = walked.iter().zip(clocks).map(wall).max().unwrap_or(0);
     let ranks = walked.iter().zip(clocks).map(|(walked, clock)| {
@@ -94,7 +119,8 @@ pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Hang {
     let is_whole = |rank: u32| {
         walked.iter().any(|walked| walked.member.number == rank && walked.course.passed().end.torn.is_none())
     };
-    Hang { note: None, attempt: None, groups: groups.end(&describe, &is_whole), ranks }
+    let groups = groups.end(Witness::Recording, &describe, &is_whole);
+    Hang { groups, ranks, ..Hang::default() }
 }
 
 /// The calls that were open in the thread that had the most of them open, and the one that was left last there: other threads

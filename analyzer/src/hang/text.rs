@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Entered, GroupEnd, Hang, RankEnd, Verdict};
+use super::{Agreement, Entered, Further, GroupEnd, Hang, RankEnd, Verdict, Witness};
 use crate::check::StackEntry;
 use crate::relation::collective::claim::Property;
 use crate::words::{in_attempt, plural};
@@ -14,13 +14,20 @@ const CALLS: usize = 8;
 /// How many damaged parts of a recording are shown.
 const DAMAGE: usize = 3;
 
-/// Writes it.
+/// Writes it. `run`: the name of the run; `None`: there are dumps of the flight recorder alone.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(run: &str, hang: &Hang, out: &mut impl Write) -> fmt::Result {
+pub fn write(run: Option<&str>, hang: &Hang, out: &mut impl Write) -> fmt::Result {
     let attempt = in_attempt(hang.attempt);
-    writeln!(out, "Run `{run}`: {}{attempt}.\n", plural(hang.ranks.len() as u64, "rank"))?;
+    if let Some(run) = run {
+        writeln!(out, "Run `{run}`: {}{attempt}.", plural(hang.ranks.len() as u64, "rank"))?;
+    }
+    if !hang.flight_recorder.is_empty() {
+        let of: Vec<u32> = hang.flight_recorder.iter().map(|dump| dump.rank).collect();
+        writeln!(out, "Flight recorder: dumps of {}.", ranks(&of))?;
+    }
+    writeln!(out)?;
     if let Some(note) = &hang.note {
         writeln!(out, "Not all is known of the job: {note}.\n")?;
     }
@@ -34,7 +41,9 @@ pub fn write(run: &str, hang: &Hang, out: &mut impl Write) -> fmt::Result {
     if hang.groups.is_empty() {
         writeln!(out, "No collective was recorded.")?;
     }
-    writeln!(out)?;
+    if !hang.ranks.is_empty() {
+        writeln!(out)?;
+    }
     hang.ranks.iter().take(RANKS).try_for_each(|rank| write_rank(rank, out))?;
     if hang.ranks.len() > RANKS {
         writeln!(out, "({} more)", plural((hang.ranks.len() - RANKS) as u64, "rank"))?;
@@ -43,12 +52,44 @@ pub fn write(run: &str, hang: &Hang, out: &mut impl Write) -> fmt::Result {
 }
 
 fn write_group(group: &GroupEnd, out: &mut impl Write) -> fmt::Result {
-    write!(out, "Group `{}` ({}, {}): ", group.name, group.backend, plural(group.size.into(), "rank"))?;
+    write!(out, "Group `{}` ({}, {})", group.name, group.backend, plural(group.size.into(), "rank"))?;
     let is_whole = group.ranks.len() == group.size as usize;
-    if !is_whole {
-        write!(out, "collectives of {} alone were recorded; ", ranks(&group.ranks))?;
+    match group.seen_by {
+        Witness::Recording if is_whole => write!(out, ": ")?,
+        Witness::Recording => {
+            write!(out, ": collectives of {} alone were recorded; ", ranks(&group.ranks))?;
+        }
+        Witness::FlightRecorder if is_whole => write!(out, ", by the flight recorder: ")?,
+        Witness::FlightRecorder => {
+            write!(out, ", by the flight recorder: there are dumps of {} alone; ", ranks(&group.ranks))?;
+        }
     }
-    match &group.verdict {
+    write_verdict(&group.verdict, is_whole, group.seen_by, out)?;
+    group.flight_recorder.iter().try_for_each(|further| write_further(further, group.size, out))
+}
+
+/// What the flight recorder says of a group that was recorded.
+fn write_further(further: &Further, size: u32, out: &mut impl Write) -> fmt::Result {
+    let is_whole = further.ranks.len() == size as usize;
+    let of = if is_whole { String::new() } else { format!(" of {}", ranks(&further.ranks)) };
+    match further.says {
+        Agreement::Same => return writeln!(out, "  The flight recorder{of} says the same."),
+        Agreement::CannotTell => {
+            return writeln!(
+                out,
+                "  The flight recorder{of} does not contradict it, and records nothing of that kind."
+            );
+        }
+        Agreement::More => write!(out, "  The flight recorder has {}: ", ranks(&further.ranks))?,
+        Agreement::Otherwise => {
+            write!(out, "  The flight recorder{of} says otherwise, perhaps of another moment: ")?;
+        }
+    }
+    write_verdict(&further.verdict, is_whole, Witness::FlightRecorder, out)
+}
+
+fn write_verdict(verdict: &Verdict, is_whole: bool, seen_by: Witness, out: &mut impl Write) -> fmt::Result {
+    match verdict {
         Verdict::Alike { collectives } => {
             let number = plural((*collectives).into(), "collective");
             match is_whole {
@@ -57,9 +98,12 @@ fn write_group(group: &GroupEnd, out: &mut impl Write) -> fmt::Result {
             }
         }
         Verdict::Pending { entered } => {
-            let what = match entered.iter().all(is_message) {
+            let what = match entered.iter().all(Entered::is_message) {
                 true => "what ranks send one another has not all arrived.",
-                false if !is_whole => "what was entered has not ended, and the others have entered none.",
+                false if !is_whole && seen_by == Witness::Recording => {
+                    "what was entered has not ended, and the others have entered none."
+                }
+                false if !is_whole => "what was entered has not ended.",
                 false if entered.iter().any(|one| one.sequence != entered[0].sequence) => {
                     "all ranks entered these, and not all of them have ended."
                 }
@@ -85,7 +129,7 @@ fn write_group(group: &GroupEnd, out: &mut impl Write) -> fmt::Result {
                 Property::ElementType => "has elements of another type on some ranks than on others",
                 Property::Size => "is of another size on some ranks than on others",
             };
-            match entered.iter().all(is_message) {
+            match entered.iter().all(Entered::is_message) {
                 true => writeln!(out, "what one rank sends is not what another waits for: it {in_what}.")?,
                 false => writeln!(out, "collective number {number} {in_what}.")?,
             }
@@ -109,7 +153,10 @@ fn write_group(group: &GroupEnd, out: &mut impl Write) -> fmt::Result {
 fn write_entered(entered: &[Entered], out: &mut impl Write) -> fmt::Result {
     for one in entered.iter().take(RANKS) {
         let failed = if one.failed { ", and it failed" } else { "" };
-        writeln!(out, "  rank {}: {}, in iteration {}{failed}", one.rank, named(one), one.iteration)?;
+        write!(out, "  rank {}: {}", one.rank, named(one))?;
+        one.iteration.iter().try_for_each(|iteration| write!(out, ", in iteration {iteration}"))?;
+        one.state.iter().try_for_each(|state| write!(out, ", {state}"))?;
+        writeln!(out, "{failed}")?;
         write_stack(&one.stack, out)?;
     }
     if entered.len() > RANKS {
@@ -125,7 +172,7 @@ fn named(entered: &Entered) -> String {
     if entered.elements > 0 {
         parts.push(plural(entered.elements, "element"));
     }
-    parts.extend(entered.peer.map(|peer| match entered.kind {
+    parts.extend(entered.peer.map(|peer| match &*entered.kind {
         "send" => format!("to rank {peer} of the group"),
         "recv" => format!("from rank {peer} of the group"),
         _ => format!("root {peer}"),
@@ -171,8 +218,4 @@ fn write_stack(stack: &[StackEntry], out: &mut impl Write) -> fmt::Result {
         writeln!(out, "    ({})", plural(shown as u64, "outer call"))?;
     }
     stack[shown..].iter().try_for_each(|entry| writeln!(out, "    {entry}"))
-}
-
-fn is_message(entered: &Entered) -> bool {
-    matches!(entered.kind, "send" | "recv" | "recv_any_source")
 }
