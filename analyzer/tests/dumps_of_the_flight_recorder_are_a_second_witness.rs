@@ -11,6 +11,7 @@ use support::torch::Torch;
 use support::torch::collectives::{ALL_REDUCE, Called};
 use traincheck_analyzer::flight_recorder::{self, Damage, Dump, ReadDumpsError};
 use traincheck_analyzer::hang::{self, Agreement, Hang, Verdict, Witness, text};
+use traincheck_analyzer::source::MemoryTrace;
 use traincheck_schema::record::{CollectiveKind, ReduceKind};
 
 fn data(name: &str) -> PathBuf {
@@ -75,18 +76,20 @@ fn dumps(of: &[&str], other: &[&str]) -> Vec<Dump> {
     read(folder.path()).expect("dumps")
 }
 
-/// What was recorded of ranks that did these.
+/// The traces of ranks that did these.
+fn traces(ranks: &[&[Called]]) -> Vec<MemoryTrace> {
+    let trace = |(number, called): (u32, &&[Called])| {
+        let mut torch = Torch::new(3);
+        let group = torch.group(number, 2);
+        called.iter().for_each(|called| torch.collective(group, *called));
+        torch.finish()
+    };
+    (0..).zip(ranks).map(trace).collect()
+}
+
+/// What was recorded of them.
 fn recorded(ranks: &[&[Called]]) -> Hang {
-    let traces: Vec<_> = (0..)
-        .zip(ranks)
-        .map(|(number, called)| {
-            let mut torch = Torch::new(3);
-            let group = torch.group(number, 2);
-            called.iter().for_each(|called| torch.collective(group, *called));
-            torch.finish()
-        })
-        .collect();
-    hang::find(support::members(&traces), &vec![0; ranks.len()])
+    hang::find(support::members(&traces(ranks)), &vec![0; ranks.len()])
 }
 
 const ENDED: &str = "0 1 gloo:all_reduce 64 retired";
@@ -242,6 +245,24 @@ fn messages_and_kinds_that_have_no_name_here_are_compared() {
     assert!(said_of(&sends, &["dp 1 nccl:recv_1<-0 8 completed"]).contains("not all arrived"));
     let said = said_of(&["dp 1 nccl:window 1 started"], &["dp 1 nccl:split 1 started"]);
     assert!(said.contains("is another one on some ranks"), "{said}");
+}
+
+#[test]
+fn groups_that_divide_the_ranks_and_have_one_name_are_several() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for rank in 0..4 {
+        let elements =
+            if rank < 2 { "dp 1 nccl:all_reduce 64 started" } else { "dp 1 nccl:all_reduce 32 started" };
+        dump(folder.path(), rank, &[elements]);
+        let file = folder.path().join(format!("rank_{rank}.json"));
+        let text = fs::read_to_string(&file).expect("a dump");
+        let ranks = if rank < 2 { "[0, 1]" } else { "[2, 3]" };
+        fs::write(&file, text.replace("[0, 1]", ranks)).expect("written");
+    }
+    let hang = Hang::default().with_dumps(&read(folder.path()).expect("dumps"));
+    let groups: Vec<_> = hang.groups.iter().map(|group| (group.name.as_str(), &group.ranks[..])).collect();
+    assert_eq!(groups, [("dp of [0, 1]", &[0, 1][..]), ("dp of [2, 3]", &[2, 3][..])]);
+    assert!(hang.groups.iter().all(|group| matches!(group.verdict, Verdict::Pending { .. })));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::flight_recorder::{Dump, Entry, names};
 use crate::scene::came::Came;
 
 /// What the flight recorder calls the group of all ranks.
-const OF_ALL: &str = "default_pg";
+pub(super) const OF_ALL: &str = "default_pg";
 /// It ends a series of others, which have entries of their own.
 const END_OF_SERIES: &str = "coalesced";
 /// No job has more ranks; the number in the name of a file may be anything.
@@ -49,9 +49,14 @@ impl DumpEnd {
     }
 }
 
+/// Which group it is: its name, and its ranks where the dump tells them. Groups that divide the ranks may have one name.
+type Key<'a> = (&'a str, Option<&'a [u32]>);
+
 /// A group, as far as dumps tell of it.
 struct Known<'a> {
-    name: &'a str,
+    key: Key<'a>,
+    /// What it is called here.
+    name: String,
     backend: &'a str,
     size: u32,
     /// Its ranks in the job, in the order of those in the group.
@@ -65,10 +70,12 @@ struct Known<'a> {
 /// How all groups ended, by dumps alone. `recorded`: what is known of them otherwise.
 pub(super) fn groups(dumps: &[Dump], recorded: &[GroupEnd]) -> Vec<GroupEnd> {
     let operations = other_operations(dumps);
-    let names: BTreeSet<&str> = all_entries(dumps).map(|entry| entry.group.as_str()).collect();
+    let of_dump = |dump| entries_of(dump).map(move |entry| key(dump, &entry.group));
+    let keys: BTreeSet<Key<'_>> = dumps.iter().flat_map(of_dump).collect();
     let mut groups = Groups::default();
-    for name in names {
-        let known = Known::of(name, dumps, recorded);
+    for &key in &keys {
+        let is_only = keys.iter().filter(|(name, _)| *name == key.0).count() == 1;
+        let known = Known::of(key, is_only, dumps, recorded);
         dumps.iter().for_each(|dump| enter(&known, dump, &operations, &mut groups));
     }
     let describe = |rank: u32, came: &Came, _: bool| {
@@ -79,31 +86,39 @@ pub(super) fn groups(dumps: &[Dump], recorded: &[GroupEnd]) -> Vec<GroupEnd> {
     groups.end(Witness::FlightRecorder, &describe, &|_| false)
 }
 
-fn all_entries(dumps: &[Dump]) -> impl Iterator<Item = &Entry> {
-    dumps.iter().flat_map(|dump| &dump.entries)
+fn entries_of(dump: &Dump) -> impl Iterator<Item = &Entry> {
+    dump.entries.iter()
+}
+
+fn key<'a>(dump: &'a Dump, name: &'a str) -> Key<'a> {
+    (name, dump.members.get(name).map(Vec::as_slice))
 }
 
 /// Numbers of operations that have none.
 fn other_operations(dumps: &[Dump]) -> BTreeMap<&str, u8> {
-    let all: BTreeSet<&str> = all_entries(dumps).map(|entry| entry.operation.as_str()).collect();
+    let all: BTreeSet<&str> =
+        dumps.iter().flat_map(entries_of).map(|entry| entry.operation.as_str()).collect();
     let others = all.into_iter().filter(|operation| names::kind(operation).is_none());
     others.zip((OTHER_OPERATIONS..=u8::MAX).chain(std::iter::repeat(u8::MAX))).collect()
 }
 
 impl<'a> Known<'a> {
-    fn of(name: &'a str, dumps: &'a [Dump], recorded: &[GroupEnd]) -> Known<'a> {
-        let in_it = |dump: &'a Dump| dump.entries.iter().filter(move |entry| entry.group == name);
+    fn of(key: Key<'a>, is_only: bool, dumps: &'a [Dump], recorded: &[GroupEnd]) -> Known<'a> {
+        let in_it =
+            |dump: &'a Dump| entries_of(dump).filter(move |entry| self::key(dump, &entry.group) == key);
         let is_of_all = dumps.iter().flat_map(in_it).any(|entry| entry.description == OF_ALL);
-        let told = dumps.iter().find_map(|dump| dump.members.get(name)).cloned();
         let highest = dumps.last().map_or(0, |dump| dump.rank);
-        let members = told.unwrap_or_else(|| match is_of_all {
+        let members: Vec<u32> = match key.1 {
+            Some(told) => told.to_vec(),
             // No dump of gloo tells which ranks there are.
-            true => (0..=highest).take(MOST_RANKS).collect(),
-            false => dumps.iter().filter(|dump| in_it(dump).next().is_some()).map(|dump| dump.rank).collect(),
-        });
+            None if is_of_all => (0..=highest).take(MOST_RANKS).collect(),
+            None => dumps.iter().filter(|dump| in_it(dump).next().is_some()).map(|dump| dump.rank).collect(),
+        };
+        let name = if is_only { key.0.to_owned() } else { format!("{} of {members:?}", key.0) };
         let size = recorded.iter().find(|group| group.name == name).map_or(0, |group| group.size);
         let first = |dump| in_it(dump).find(|entry| !entry.is_message).map(|entry| entry.sequence);
         Known {
+            key,
             name,
             backend: dumps.iter().flat_map(in_it).map(|entry| entry.backend.as_str()).next().unwrap_or(""),
             size: size.max(u32::try_from(members.len()).unwrap_or(u32::MAX)),
@@ -116,7 +131,10 @@ impl<'a> Known<'a> {
 
 /// Takes in what a rank did in a group.
 fn enter(known: &Known<'_>, dump: &Dump, operations: &BTreeMap<&str, u8>, groups: &mut Groups) {
-    let all = || dump.entries.iter().enumerate().filter(|(_, entry)| entry.group == known.name);
+    if key(dump, known.key.0) != known.key {
+        return;
+    }
+    let all = || dump.entries.iter().enumerate().filter(|(_, entry)| entry.group == known.key.0);
     let place = known.members.iter().position(|rank| *rank == dump.rank);
     // What is not listed may have been entered all the same, where dumps were asked for without what has ended.
     let is_empty = all().next().is_none();
@@ -124,7 +142,7 @@ fn enter(known: &Known<'_>, dump: &Dump, operations: &BTreeMap<&str, u8>, groups
         return;
     }
     let place = Place {
-        name: known.name,
+        name: &known.name,
         backend: known.backend,
         size: known.size,
         rank_in_group: place.and_then(|at| u32::try_from(at).ok()).unwrap_or(dump.rank),
