@@ -12,6 +12,7 @@ use crate::clocks::{self, Clocks};
 use crate::damage::Damage;
 use crate::engine;
 use crate::evidence::RunEvidence;
+use crate::flight_recorder::Dump;
 use crate::hang::{self, Hang};
 use crate::infer::{self, Reference};
 use crate::invariants::{Invariants, ReferenceRun};
@@ -229,6 +230,12 @@ pub fn hang(run: &Run, progress: &Progress) -> Hang {
     let clocks = clocks(&attempt.ranks, progress);
     let found = hang::find(members(&attempt.ranks, progress), &clocks.ahead);
     Hang { note: note(run), attempt: attempt.of_several(), ..found }
+}
+
+/// What was recorded of the collectives of that attempt, as dumps of the flight recorder.
+pub fn dumps(run: &Run, progress: &Progress) -> Vec<Dump> {
+    let attempt = Attempt::last_of(run);
+    hang::written::dumps(members(&attempt.ranks, progress), &clocks(&attempt.ranks, progress).ahead)
 }
 
 /// Why the ranks of a run are not a whole job, if they are not.

@@ -336,6 +336,33 @@ fn what_gloo_does_in_place_of_a_collective_is_that_collective() {
 }
 
 #[test]
+fn what_was_recorded_is_written_in_both_forms_as_it_is_read() {
+    let gather = Called { kind: CollectiveKind::AllGatherIntoTensor, ..ALL_REDUCE };
+    let message = |kind, peer| Called { kind, peer, reduce: ReduceKind::None, ..ALL_REDUCE };
+    let traces = traces(&[
+        &[ALL_REDUCE, message(CollectiveKind::Send, 1), gather],
+        &[ALL_REDUCE, message(CollectiveKind::Recv, 0)],
+    ]);
+    let written = hang::written::dumps(support::members(&traces), &[0, 0]);
+    let operations =
+        |dump: &Dump| dump.entries.iter().map(|entry| entry.operation.clone()).collect::<Vec<_>>();
+    assert_eq!(operations(&written[0]), ["all_reduce", "_all_gather_base"]);
+    assert_eq!(operations(&written[1]), ["all_reduce"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    for dump in &written {
+        for (name, bytes) in [
+            ("rank_0", flight_recorder::write::pickle(dump)),
+            ("rank_0.json", flight_recorder::write::json(dump)),
+        ] {
+            let file = folder.path().join(name);
+            fs::write(&file, bytes).expect("written");
+            let expected = Dump { rank: 0, file: file.clone(), ..dump.clone() };
+            assert_eq!(read(&file).expect("a dump"), [expected], "{name}");
+        }
+    }
+}
+
+#[test]
 fn the_command_needs_no_run_and_names_every_bad_file() {
     let hang = |arguments: &[&str]| {
         let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_traincheck"))

@@ -1,15 +1,17 @@
 //! `traincheck hang`: says where the ranks of a job hang, or which collective they do not agree in.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::json;
 use traincheck_analyzer::flight_recorder::{self, Dump};
 use traincheck_analyzer::hang::{Hang, text};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
+use traincheck_analyzer::whole_file;
 use traincheck_schema::run::Run;
 
 use super::format::{self, Format};
@@ -33,6 +35,10 @@ pub struct Args {
     /// Dumps of PyTorch's flight recorder, JSON or pickle, a file for each rank or folders of them
     #[arg(long, value_name = "FILES", num_args = 1..)]
     flight_recorder: Vec<PathBuf>,
+    /// Write what was recorded of collectives as dumps of the flight recorder, too: into this folder as pickles, which
+    /// `python -m torch.distributed.flight_recorder.fr_trace DIR` reads, and into its folder `json` as JSON
+    #[arg(long, value_name = "DIR", requires = "run")]
+    write_flight_recorder: Option<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -60,6 +66,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         )]);
         return Ok(ExitCode::from(EXIT_TROUBLE));
     }
+    if let (Some(folder), Some(run)) = (&args.write_flight_recorder, &run) {
+        write(folder, run)?;
+    }
     let name = run.as_ref().map(|run| runs::name(&run.folder));
     let value = json!({"format": "traincheck-hang", "version": 1, "run": name, "hang": hang});
     format::print(args.format, &value, |_, out| {
@@ -75,6 +84,22 @@ fn recorded(run: &Run) -> Hang {
     let progress = Progress::default();
     let _bar = Bar::over(&progress);
     runs::hang(run, &progress)
+}
+
+/// Writes a dump of each rank, in both forms.
+fn write(folder: &Path, run: &Run) -> Result<()> {
+    // Apart, as PyTorch's analysis takes every file of a folder whose name begins as those of dumps for one.
+    let json = folder.join("json");
+    fs::create_dir_all(&json).with_context(|| format!("cannot make {}", json.display()))?;
+    for dump in runs::dumps(run, &Progress::default()) {
+        for (path, bytes) in [
+            (folder.join(format!("rank_{}", dump.rank)), flight_recorder::write::pickle(&dump)),
+            (json.join(format!("{}.json", dump.rank)), flight_recorder::write::json(&dump)),
+        ] {
+            whole_file::write(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The dumps, or what is wrong with each that cannot be read.

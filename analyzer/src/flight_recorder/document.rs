@@ -77,6 +77,7 @@ fn entry(value: &Value, at: usize) -> Result<Entry, Damage> {
         between: ends(between),
         sequence,
         is_message,
+        created_ns: map.get("time_created_ns").and_then(Value::as_u64).unwrap_or(0),
         tensors: [
             tensors(&part, "input_sizes", "input_dtypes")?,
             tensors(&part, "output_sizes", "output_dtypes")?,

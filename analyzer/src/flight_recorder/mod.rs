@@ -8,6 +8,7 @@ mod document;
 mod files;
 pub mod names;
 mod pickle;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -53,6 +54,8 @@ pub struct Entry {
     pub sequence: u64,
     /// Whether it is a message.
     pub is_message: bool,
+    /// When it was entered, ns since 1970; 0: it is not known.
+    pub created_ns: u64,
     /// Of all tensors that go in and come out.
     pub tensors: [Tensors; 2],
     /// How far it has come.

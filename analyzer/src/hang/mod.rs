@@ -9,6 +9,7 @@ mod dumps;
 mod groups;
 pub mod text;
 mod witness;
+pub mod written;
 
 use serde::Serialize;
 
