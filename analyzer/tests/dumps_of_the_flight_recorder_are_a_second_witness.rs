@@ -248,6 +248,21 @@ fn messages_and_kinds_that_have_no_name_here_are_compared() {
 }
 
 #[test]
+fn a_rank_that_has_never_used_a_group_is_missing_in_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    dump(folder.path(), 0, &["dp 1 nccl:all_reduce 64 started"]);
+    let nothing = json!({"version": "2.10", "pg_config": {}, "pg_status": {}});
+    fs::write(folder.path().join("rank_1.json"), nothing.to_string()).expect("written");
+    let said_of = || said(&read(folder.path()).expect("dumps"))[2].clone();
+    assert!(said_of().contains("rank 1 has not entered all_reduce number 1"), "{}", said_of());
+    // What has ended was left out.
+    let used =
+        json!({"version": "2.10", "pg_config": {}, "pg_status": {"1": {"last_enqueued_collective": "1"}}});
+    fs::write(folder.path().join("rank_1.json"), used.to_string()).expect("written");
+    assert!(said_of().contains("there are dumps of rank 0 alone"), "{}", said_of());
+}
+
+#[test]
 fn groups_that_divide_the_ranks_and_have_one_name_are_several() {
     let folder = tempfile::tempdir().expect("a folder");
     for rank in 0..4 {

@@ -131,14 +131,14 @@ impl<'a> Known<'a> {
 
 /// Takes in what a rank did in a group.
 fn enter(known: &Known<'_>, dump: &Dump, operations: &BTreeMap<&str, u8>, groups: &mut Groups) {
-    if key(dump, known.key.0) != known.key {
-        return;
-    }
-    let all = || dump.entries.iter().enumerate().filter(|(_, entry)| entry.group == known.key.0);
+    let of_it = |entry: &Entry| key(dump, &entry.group) == known.key;
+    let all = || dump.entries.iter().enumerate().filter(|(_, entry)| of_it(entry));
     let place = known.members.iter().position(|rank| *rank == dump.rank);
-    // What is not listed may have been entered all the same, where dumps were asked for without what has ended.
-    let is_empty = all().next().is_none();
-    if is_empty && (place.is_none() || has_unlisted(dump)) {
+    // NCCL tells the ranks of a group in those only that have used it. What is not listed may have been entered all the same,
+    // where dumps were asked for without what has ended.
+    let is_another =
+        || dump.members.get(known.key.0).map(Vec::as_slice).is_some_and(|own| known.key.1 != Some(own));
+    if all().next().is_none() && (place.is_none() || is_another() || has_unlisted(dump)) {
         return;
     }
     let place = Place {
