@@ -159,11 +159,11 @@ fn reduced() -> MemoryTrace {
     for number in 0..12 {
         torch.zero_grad(optimizer);
         torch.forward(model, 10);
-        torch.backward(&[model]);
+        torch.backward_entering(&[model], group, &[ALL_REDUCE]);
         torch.collective(group, Called { waited: number % 3 != 0, ..ALL_REDUCE });
         torch.step(optimizer);
     }
-    torch.finish()
+    MemoryTrace { world_size: 2, ..torch.finish() }
 }
 
 /// A script that does a little of everything.

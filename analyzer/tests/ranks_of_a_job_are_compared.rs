@@ -2,7 +2,7 @@
 mod support;
 
 use support::torch::{Model, Torch};
-use support::{Value, alarms_of_job, learn_jobs, library_of};
+use support::{Value, alarms, alarms_of_job, learn, learn_jobs, library_of};
 use traincheck_analyzer::relation::{consistent, distinct};
 use traincheck_analyzer::source::MemoryTrace;
 
@@ -314,6 +314,73 @@ mod collectives {
         assert_eq!(alarms_of_job(&learned, &once), ["handles-never-waited-for since 5"]);
         let unlearned = learn_jobs(&[job(|_| forgotten), job(|_| forgotten)]);
         assert!(alarms_of_job(&unlearned, &once).is_empty());
+    }
+
+    /// One of so many ranks, whose backward passes enter what `called` says for each iteration: the first of two in each.
+    fn exchanges(ranks: u32, called: impl Fn(u32) -> Vec<Called>) -> MemoryTrace {
+        let mut torch = Torch::new(3);
+        let model = torch.model("Net", NAMES);
+        let optimizer = torch.optimizer("AdamW", &[model]);
+        let group = torch.group(0, ranks);
+        torch.collective(group, BROADCAST);
+        for iteration in 1..=10 {
+            torch.zero_grad(optimizer);
+            torch.forward(model, 10);
+            torch.backward_entering(&[model], group, &called(iteration));
+            torch.backward(&[model]);
+            torch.step(optimizer);
+        }
+        MemoryTrace { world_size: ranks, ..torch.finish() }
+    }
+
+    const BROADCAST: Called = Called {
+        kind: CollectiveKind::Broadcast,
+        reduce: ReduceKind::None,
+        elements: 64,
+        peer: 0,
+        waited: true,
+    };
+    const SCATTER: Called = Called { kind: CollectiveKind::Scatter, ..BROADCAST };
+
+    #[test]
+    fn a_backward_pass_that_takes_no_gradient_to_other_ranks_is_found() {
+        let good = || exchanges(2, |_| vec![ALL_REDUCE, SCATTER]);
+        let learned = learn(&[good(), good()]);
+        assert_eq!(alarms(&learned, &good()), [""; 0]);
+        assert_eq!(alarms(&learned, &exchanges(4, |_| vec![SCATTER, ALL_REDUCE, ALL_REDUCE])), [""; 0]);
+        let found = alarms(&learned, &exchanges(2, |_| vec![ALL_REDUCE]));
+        assert_eq!(found, ["gradients-not-exchanged"]);
+        let once =
+            exchanges(2, |iteration| if iteration == 7 { vec![SCATTER] } else { vec![ALL_REDUCE, SCATTER] });
+        assert_eq!(alarms(&learned, &once), ["gradients-not-exchanged"]);
+    }
+
+    #[test]
+    fn what_has_no_ranks_or_does_not_always_exchange_gradients_need_not() {
+        let good = || exchanges(2, |_| vec![ALL_REDUCE]);
+        assert_eq!(alarms(&learn(&[good(), good()]), &exchanges(1, |_| Vec::new())), [""; 0]);
+        let now_and_then = |every: u32| {
+            exchanges(2, move |iteration| if iteration % every == 0 { vec![ALL_REDUCE] } else { Vec::new() })
+        };
+        let learned = learn(&[now_and_then(2), now_and_then(2)]);
+        assert_eq!(alarms(&learned, &now_and_then(5)), [""; 0]);
+        // Along a dimension of a mesh that has one rank nothing is exchanged.
+        let in_part = || {
+            let mut torch = Torch::new(3);
+            let model = torch.model("Net", NAMES);
+            let optimizer = torch.optimizer("AdamW", &[model]);
+            let group = torch.group(0, 2);
+            for _ in 0..10 {
+                torch.forward(model, 10);
+                torch.backward_entering(&[model], group, &[SCATTER]);
+                torch.step(optimizer);
+            }
+            MemoryTrace { world_size: 4, ..torch.finish() }
+        };
+        assert_eq!(alarms(&learn(&[in_part(), in_part()]), &exchanges(2, |_| vec![ALL_REDUCE])), [""; 0]);
+        // What another setting of a wrapper fetches is no gradient.
+        let fetches = || exchanges(2, |_| vec![ALL_REDUCE, BROADCAST]);
+        assert_eq!(alarms(&learn(&[fetches(), fetches()]), &good()), [""; 0]);
     }
 
     /// Two ranks of which each does these, one after the other, and whether `hang` finds something.

@@ -19,6 +19,11 @@ pub enum Subject {
         /// Name of the group.
         group: String,
     },
+    /// What backward passes enter between one step of an optimizer and the next.
+    Backward {
+        /// What is done, as `torch.distributed` calls it.
+        kind: String,
+    },
     /// The handle of a collective.
     Handle {
         /// What is done, as `torch.distributed` calls it.
@@ -37,6 +42,8 @@ pub enum Outcome {
     },
     /// All of them have made equally many optimizer steps.
     EquallyManySteps,
+    /// A backward pass enters one.
+    Entered,
     /// Somebody waits for it before the step after the next, or takes its future.
     WaitedFor,
 }
@@ -83,6 +90,8 @@ impl About for Subject {
             Subject::Entered { .. } => Some(Subject::Entered { group: ANY.into() }),
             // Ranks may train apart between two collectives as long as they like.
             Subject::Pace { .. } => None,
+            // A rank may train without the others.
+            Subject::Backward { .. } => None,
             // Whoever sends need not know when it has arrived.
             Subject::Handle { .. } => None,
         }
@@ -109,6 +118,9 @@ impl Says for Claim {
             Subject::Pace { group: name } => {
                 format!("in {}, when ranks enter a collective, all", group(name))
             }
+            Subject::Backward { kind } => {
+                format!("before every step of an optimizer that a backward pass comes before, `{kind}`")
+            }
             Subject::Handle { kind } => format!("whenever `{kind}` is called, its handle"),
         };
         match self.outcome {
@@ -116,6 +128,7 @@ impl Says for Claim {
                 format!("{subject} is of the same {} on all of them", property.text())
             }
             Outcome::EquallyManySteps => format!("{subject} have made equally many optimizer steps"),
+            Outcome::Entered => format!("{subject} is entered by a backward pass"),
             Outcome::WaitedFor => format!("{subject} is waited for before the step after the next"),
         }
     }

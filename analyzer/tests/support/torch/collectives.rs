@@ -2,7 +2,7 @@
 
 use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, ReduceKind, Role};
 
-use super::Torch;
+use super::{Model, Torch};
 
 /// The group of all ranks, as one of them has it.
 #[derive(Clone, Copy)]
@@ -50,5 +50,13 @@ impl Torch {
         if called.waited {
             self.record.collective(CollectiveEvent::Waited, later);
         }
+    }
+
+    /// A backward pass that enters these.
+    pub fn backward_entering(&mut self, models: &[Model], group: Group, called: &[Called]) {
+        self.record.enter("torch.Tensor.backward", Role::Backward, 0, 0);
+        called.iter().for_each(|called| self.collective(group, *called));
+        self.backward(models);
+        self.record.exit(false);
     }
 }

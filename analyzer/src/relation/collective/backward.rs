@@ -1,0 +1,106 @@
+//! Collectives by which gradients go to all other ranks: those that backward passes enter.
+//!
+//! Wrappers (DDP, FSDP) reduce gradients in a hook of the backward pass, and a collective through which a gradient comes back enters
+//! another one there. One that is left out takes nothing away that anybody waits for: ranks train on with what they have.
+
+use traincheck_schema::record::{CollectiveEvent, CollectiveKind, Role};
+
+use super::claim::{Outcome, Subject};
+use crate::relation::numbers::SubjectId;
+use crate::relation::observer::{Context, Observer};
+use crate::relation::sink::Window;
+use crate::scene::came::Came;
+use crate::scene::{Frame, TraceEvent};
+use crate::situation::NOTHING;
+
+/// What takes gradients to other ranks. What only fetches parameters or sends buffers may be left out by other settings of a wrapper.
+const TAKES: [CollectiveKind; 11] = [
+    CollectiveKind::AllReduce,
+    CollectiveKind::AllReduceCoalesced,
+    CollectiveKind::AllReduceSparse,
+    CollectiveKind::Reduce,
+    CollectiveKind::ReduceScatter,
+    CollectiveKind::ReduceScatterTensor,
+    CollectiveKind::ReduceScatterTensorCoalesced,
+    CollectiveKind::AllToAll,
+    CollectiveKind::AllToAllSingle,
+    CollectiveKind::Gather,
+    CollectiveKind::Scatter,
+];
+
+/// What has happened since the last step.
+#[derive(Default)]
+pub(super) struct Backward {
+    /// The subjects of [`TAKES`], when they have numbers.
+    subjects: Vec<SubjectId>,
+    /// By place in [`TAKES`], what backward passes have entered.
+    entered: [bool; TAKES.len()],
+    /// When the first backward pass began; `None`: there was none.
+    began: Option<(u32, u32)>,
+    losses: u32,
+    /// A collective was seen in this process: they are recorded.
+    are_recorded: bool,
+}
+
+impl Observer for Backward {
+    fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        match event {
+            TraceEvent::Collective(came) if came.record.event == CollectiveEvent::Issued as u8 => {
+                self.came(came, cx);
+            }
+            TraceEvent::Enter(frame) if frame.counts => match frame.target.role {
+                Role::Backward if self.began.is_none() => {
+                    (self.began, self.losses) = (Some(cx.scene.now), cx.scene.losses);
+                }
+                Role::OptimizerStep => {
+                    if let Some(began) = self.began.take()
+                        && self.are_recorded
+                        && cx.scene.world_size > 1
+                    {
+                        self.tell(frame, began, cx);
+                    }
+                    self.entered = [false; TAKES.len()];
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+}
+
+impl Backward {
+    fn came(&mut self, came: &Came, cx: &Context<'_>) {
+        self.are_recorded = true;
+        let kind = CollectiveKind::try_from(came.record.op).unwrap_or_default();
+        // How ranks are divided among the dimensions of a mesh is a setting: along one that has shrunk to a single rank nothing is
+        // exchanged.
+        let is_of_all =
+            cx.source.entry(came.record.group).is_some_and(|group| group.line == cx.scene.world_size);
+        if is_of_all
+            && came.stack.iter().any(|frame| frame.target.role == Role::Backward)
+            && let Some(at) = TAKES.iter().position(|takes| *takes == kind)
+        {
+            self.entered[at] = true;
+        }
+    }
+
+    fn tell(&mut self, step: &Frame, began: (u32, u32), cx: &mut Context<'_>) {
+        if self.subjects.is_empty() {
+            let subject = |kind: CollectiveKind| Subject::Backward { kind: kind.word().into() };
+            self.subjects = TAKES.iter().map(|kind| cx.numbers.subject(subject(*kind))).collect();
+        }
+        let entered = [cx.numbers.outcome(Outcome::Entered)];
+        let depth = cx.scene.depth(step);
+        for (subject, is_entered) in self.subjects.iter().zip(self.entered) {
+            if !cx.wants(*subject) {
+                continue;
+            }
+            let mut window = Window::new(*subject, NOTHING, step, depth);
+            window.held = if is_entered { &entered } else { &[] };
+            window.cut = cx.scene.lost_since(self.losses);
+            window.now = cx.scene.now;
+            window.began = Some(began);
+            cx.window(&window);
+        }
+    }
+}
