@@ -67,16 +67,31 @@ struct Known<'a> {
     has_messages: bool,
 }
 
+/// What is listed of a group: for each dump that has some of it, by its place among the dumps, the places of the entries.
+type Listed = BTreeMap<usize, Vec<usize>>;
+
 /// How all groups ended, by dumps alone. `recorded`: what is known of them otherwise.
 pub(super) fn groups(dumps: &[Dump], recorded: &[GroupEnd]) -> Vec<GroupEnd> {
     let operations = other_operations(dumps);
-    let of_dump = |dump| entries_of(dump).map(move |entry| key(dump, &entry.group));
-    let keys: BTreeSet<Key<'_>> = dumps.iter().flat_map(of_dump).collect();
+    let mut all: BTreeMap<Key<'_>, Listed> = BTreeMap::new();
+    for (number, dump) in dumps.iter().enumerate() {
+        for (at, entry) in dump.entries.iter().enumerate() {
+            all.entry(key(dump, &entry.group)).or_default().entry(number).or_default().push(at);
+        }
+    }
+    let mut of_one_name: BTreeMap<&str, u32> = BTreeMap::new();
+    all.keys().for_each(|(name, _)| *of_one_name.entry(name).or_default() += 1);
+    let have_unlisted: Vec<bool> = dumps.iter().map(has_unlisted).collect();
     let mut groups = Groups::default();
-    for &key in &keys {
-        let is_only = keys.iter().filter(|(name, _)| *name == key.0).count() == 1;
-        let known = Known::of(key, is_only, dumps, recorded);
-        dumps.iter().for_each(|dump| enter(&known, dump, &operations, &mut groups));
+    for (key, listed) in &all {
+        let known = Known::of(*key, of_one_name[key.0] == 1, listed, dumps, recorded);
+        for (number, dump) in dumps.iter().enumerate() {
+            match listed.get(&number) {
+                Some(entries) => enter(&known, dump, entries, &operations, &mut groups),
+                None if have_unlisted[number] => {}
+                None => miss(&known, dump, &mut groups),
+            }
+        }
     }
     let describe = |rank: u32, came: &Came, _: bool| {
         let dump = dumps.iter().find(|dump| dump.rank == rank)?;
@@ -86,70 +101,89 @@ pub(super) fn groups(dumps: &[Dump], recorded: &[GroupEnd]) -> Vec<GroupEnd> {
     groups.end(Witness::FlightRecorder, &describe, &|_| false)
 }
 
-fn entries_of(dump: &Dump) -> impl Iterator<Item = &Entry> {
-    dump.entries.iter()
-}
-
 fn key<'a>(dump: &'a Dump, name: &'a str) -> Key<'a> {
     (name, dump.members.get(name).map(Vec::as_slice))
 }
 
 /// Numbers of operations that have none.
 fn other_operations(dumps: &[Dump]) -> BTreeMap<&str, u8> {
-    let all: BTreeSet<&str> =
-        dumps.iter().flat_map(entries_of).map(|entry| entry.operation.as_str()).collect();
+    let entries = dumps.iter().flat_map(|dump| &dump.entries);
+    let all: BTreeSet<&str> = entries.map(|entry| entry.operation.as_str()).collect();
     let others = all.into_iter().filter(|operation| names::kind(operation).is_none());
     others.zip((OTHER_OPERATIONS..=u8::MAX).chain(std::iter::repeat(u8::MAX))).collect()
 }
 
 impl<'a> Known<'a> {
-    fn of(key: Key<'a>, is_only: bool, dumps: &'a [Dump], recorded: &[GroupEnd]) -> Known<'a> {
-        let in_it =
-            |dump: &'a Dump| entries_of(dump).filter(move |entry| self::key(dump, &entry.group) == key);
-        let is_of_all = dumps.iter().flat_map(in_it).any(|entry| entry.description == OF_ALL);
+    fn of(
+        key: Key<'a>,
+        is_only: bool,
+        listed: &Listed,
+        dumps: &'a [Dump],
+        recorded: &[GroupEnd],
+    ) -> Known<'a> {
+        let entries_of = |(number, entries): (&usize, &Vec<usize>)| {
+            let dump = &dumps[*number];
+            entries.iter().map(|at| &dump.entries[*at]).collect::<Vec<_>>()
+        };
+        let entries: Vec<Vec<&'a Entry>> = listed.iter().map(entries_of).collect();
+        let is_of_all = entries.iter().flatten().any(|entry| entry.description == OF_ALL);
         let highest = dumps.last().map_or(0, |dump| dump.rank);
         let members: Vec<u32> = match key.1 {
             Some(told) => told.to_vec(),
             // No dump of gloo tells which ranks there are.
             None if is_of_all => (0..=highest).take(MOST_RANKS).collect(),
-            None => dumps.iter().filter(|dump| in_it(dump).next().is_some()).map(|dump| dump.rank).collect(),
+            None => listed.keys().map(|number| dumps[*number].rank).collect(),
         };
         let name = if is_only { key.0.to_owned() } else { format!("{} of {members:?}", key.0) };
         let size = recorded.iter().find(|group| group.name == name).map_or(0, |group| group.size);
-        let first = |dump| in_it(dump).find(|entry| !entry.is_message).map(|entry| entry.sequence);
+        let first = |entries: &Vec<&Entry>| {
+            entries.iter().find(|entry| !entry.is_message).map(|entry| entry.sequence)
+        };
         Known {
             key,
             name,
-            backend: dumps.iter().flat_map(in_it).map(|entry| entry.backend.as_str()).next().unwrap_or(""),
+            backend: entries.iter().flatten().next().map_or("", |entry| entry.backend.as_str()),
             size: size.max(u32::try_from(members.len()).unwrap_or(u32::MAX)),
-            first: dumps.iter().filter_map(first).max().unwrap_or(0),
+            first: entries.iter().filter_map(first).max().unwrap_or(0),
             has_messages: dumps.iter().all(|dump| dump.entries.first().is_none_or(|entry| entry.record == 0)),
             members,
         }
     }
+
+    /// The place of a rank in the group.
+    fn place_of(&self, rank: u32) -> Option<usize> {
+        self.members.iter().position(|member| *member == rank)
+    }
+
+    fn place(&self, rank_in_group: u32) -> Place<'_> {
+        Place { name: &self.name, backend: self.backend, size: self.size, rank_in_group }
+    }
 }
 
-/// Takes in what a rank did in a group.
-fn enter(known: &Known<'_>, dump: &Dump, operations: &BTreeMap<&str, u8>, groups: &mut Groups) {
-    let of_it = |entry: &Entry| key(dump, &entry.group) == known.key;
-    let all = || dump.entries.iter().enumerate().filter(|(_, entry)| of_it(entry));
-    let place = known.members.iter().position(|rank| *rank == dump.rank);
-    // NCCL tells the ranks of a group in those only that have used it. What is not listed may have been entered all the same,
-    // where dumps were asked for without what has ended.
-    let is_another =
-        || dump.members.get(known.key.0).map(Vec::as_slice).is_some_and(|own| known.key.1 != Some(own));
-    if all().next().is_none() && (place.is_none() || is_another() || has_unlisted(dump)) {
-        return;
+/// Takes in that a rank has entered nothing in a group in which it is.
+fn miss(known: &Known<'_>, dump: &Dump, groups: &mut Groups) {
+    // NCCL tells the ranks of a group in those only that have used it.
+    let (name, ranks) = known.key;
+    let is_in_another = dump.members.get(name).is_some_and(|own| ranks != Some(own));
+    if let Some(place) = known.place_of(dump.rank).filter(|_| !is_in_another) {
+        groups.is_in(dump.rank, known.place(u32::try_from(place).unwrap_or(dump.rank)));
     }
-    let place = Place {
-        name: &known.name,
-        backend: known.backend,
-        size: known.size,
-        rank_in_group: place.and_then(|at| u32::try_from(at).ok()).unwrap_or(dump.rank),
-    };
+}
+
+/// Takes in what a rank has entered in a group.
+fn enter(
+    known: &Known<'_>,
+    dump: &Dump,
+    entries: &[usize],
+    operations: &BTreeMap<&str, u8>,
+    groups: &mut Groups,
+) {
+    let place = known.place_of(dump.rank).and_then(|at| u32::try_from(at).ok());
+    let place = known.place(place.unwrap_or(dump.rank));
     groups.is_in(dump.rank, place);
     let mut counts = [0_u32; 2];
-    for (at, entry) in all() {
+    for &at in entries {
+        let entry = &dump.entries[at];
         let is_compared = match entry.is_message {
             true => known.has_messages,
             false => entry.sequence >= known.first,
@@ -169,10 +203,11 @@ fn enter(known: &Known<'_>, dump: &Dump, operations: &BTreeMap<&str, u8>, groups
     }
 }
 
-/// Whether the process has entered something in a group of which the dump lists nothing.
+/// Whether the process has entered something in a group of which the dump lists nothing. What is not listed may have been entered
+/// all the same then, as where dumps were asked for without what has ended.
 fn has_unlisted(dump: &Dump) -> bool {
-    let is_listed = |number: &u64| dump.entries.iter().any(|entry| entry.group_number == Some(*number));
-    !dump.used.iter().all(is_listed)
+    let listed: BTreeSet<u64> = dump.entries.iter().filter_map(|entry| entry.group_number).collect();
+    !dump.used.iter().all(|number| listed.contains(number))
 }
 
 /// As it would have been recorded. What the flight recorder does not say is not known.
@@ -205,7 +240,7 @@ fn record(entry: &Entry, at: usize, sequence: u32, operations: &BTreeMap<&str, u
 
 fn described(rank: u32, entry: &Entry, record: &Collective) -> Entered {
     let kind = CollectiveKind::try_from(record.op).ok().map(|kind| kind.word().into());
-    let receives = matches!(entry.operation.as_str(), "recv");
+    let receives = entry.operation == "recv";
     Entered {
         rank,
         sequence: u32::try_from(entry.sequence).unwrap_or(u32::MAX),
