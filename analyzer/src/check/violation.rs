@@ -59,7 +59,7 @@ pub struct RanksNote {
 }
 
 /// A call on the stack.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct StackEntry {
     /// What is called; `None`: the iteration itself.
     pub call: Option<String>,
@@ -217,10 +217,16 @@ impl fmt::Display for StackEntry {
 impl StackEntry {
     /// That of a call.
     pub fn of(frame: &Frame, numbers: &Numbers, source: &dyn Source) -> StackEntry {
-        let site = source.entry(frame.site);
+        let call = (frame.name != 0).then(|| numbers.calls.get(frame.target.plain).function.clone());
+        StackEntry::called(call, frame.site, source)
+    }
+
+    /// That of a call from `site`, the dictionary id of a line.
+    pub fn called(call: Option<String>, site: u32, source: &dyn Source) -> StackEntry {
+        let site = source.entry(site);
         let text = |text: &String| (!text.is_empty()).then(|| text.clone());
         StackEntry {
-            call: (frame.name != 0).then(|| numbers.calls.get(frame.target.plain).function.clone()),
+            call,
             file: site.and_then(|site| text(&site.file)),
             line: site.map(|site| site.line).filter(|&line| line != 0),
             function: site.and_then(|site| text(&site.text)),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 use serde::Serialize;
-use traincheck_schema::record::{DictKind, Event, EventKind};
+use traincheck_schema::record::{Event, EventKind};
 
 use super::changes::median;
 use super::{Slow, Stragglers};
@@ -37,18 +37,11 @@ pub struct Spent {
 /// A call and where it comes from, as dictionary ids, and whether it is what comes after it.
 type Place = (u32, u32, bool);
 
+/// A [`Place`] in words, which are the same on all ranks.
+type Described = (StackEntry, bool);
+
 /// What a rank did in each of some stretches: ns by place.
 type Times = Vec<BTreeMap<Described, u64>>;
-
-/// A [`Place`] in words, which are the same on all ranks.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Described {
-    call: String,
-    file: String,
-    line: u32,
-    function: String,
-    after: bool,
-}
 
 /// Says of each slow stretch where its rank needed longer than the others.
 pub fn explain(stragglers: &mut Stragglers, members: Vec<Member<'_>>) {
@@ -87,33 +80,12 @@ fn compare(rank: u32, at: usize, slow: &Slow, times: &BTreeMap<u32, Times>) -> V
         .collect();
     longer.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
     longer.truncate(MOST);
-    longer.into_iter().map(|(longer, place)| place.spent(longer as u64)).collect()
-}
-
-impl Described {
-    fn of((name, site, after): Place, source: &dyn Source) -> Described {
-        let of_kind = |id, kind: DictKind| source.entry(id).filter(|entry| entry.kind == kind as u8);
-        let site = of_kind(site, DictKind::Site);
-        let text = |text: Option<&String>| text.cloned().unwrap_or_default();
-        Described {
-            call: text(of_kind(name, DictKind::Function).map(|function| &function.text)),
-            file: text(site.map(|site| &site.file)),
-            line: site.map_or(0, |site| site.line),
-            function: text(site.map(|site| &site.text)),
-            after,
-        }
-    }
-
-    fn spent(&self, longer_ns: u64) -> Spent {
-        let text = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let call = StackEntry {
-            call: text(&self.call),
-            file: text(&self.file),
-            line: Some(self.line).filter(|line| *line != 0),
-            function: text(&self.function),
-        };
-        Spent { call, after: self.after, longer_ns }
-    }
+    let spent = |(longer, (call, after)): (f64, &Described)| Spent {
+        call: call.clone(),
+        after: *after,
+        longer_ns: longer as u64,
+    };
+    longer.into_iter().map(spent).collect()
 }
 
 /// Reads a rank: what it did in each of the stretches.
@@ -127,8 +99,9 @@ fn read(source: &mut dyn Source, stretches: &[(u32, u32)]) -> Times {
     }
     let described = |times: FxHashMap<Place, u64>| {
         let mut all = BTreeMap::new();
-        for (place, time) in times {
-            *all.entry(Described::of(place, source)).or_default() += time;
+        for ((name, site, after), time) in times {
+            let function = source.entry(name).map(|function| function.text.clone());
+            *all.entry((StackEntry::called(function, site, source), after)).or_default() += time;
         }
         all
     };
@@ -196,7 +169,7 @@ mod tests {
     use super::*;
     use crate::source::MemoryTrace;
     use crate::stragglers::Straggler;
-    use traincheck_schema::record::DictEntry;
+    use traincheck_schema::record::{DictEntry, DictKind};
 
     /// Iterations of a call of `next`, which takes `next` ms, and of what comes after it, which takes `between` ms.
     fn rank(next: u64, between: u64) -> MemoryTrace {
