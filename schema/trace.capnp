@@ -178,6 +178,11 @@ struct Collectives {
   flags @18 :Column;
   reduce @19 :Column;
   elementType @20 :Column;
+  message @21 :Column;        # from version 1.6 on, as those that follow: of those whose contents were looked at
+  hashLow @22 :Column;
+  hashHigh @23 :Column;
+  sum @24 :Column;            # bits of the double
+  l2 @25 :Column;             # bits of the float
 }
 
 struct Footer {

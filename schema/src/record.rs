@@ -384,7 +384,8 @@ pub enum DictKind {
     /// What was set differently from PyTorch's defaults: `autocast(cpu, bfloat16) deterministic`.
     Context = 7,
     /// Processes that do things together: `text` the name of the group, `type_name` its backend (`gloo`), `owner` the rank
-    /// of this process in it, `line` how many processes it has. Since version 1.4.
+    /// of this process in it, `line` how many processes it has, `file` what it was described as (`mesh_tp`). Since version 1.4; `file`
+    /// since 1.6.
     ProcessGroup = 8,
 }
 
@@ -521,7 +522,7 @@ pub struct DictEntry {
     pub owner: u32,
     /// The name.
     pub text: String,
-    /// Source file, or empty.
+    /// Source file, or empty. Of a process group, its description.
     pub file: String,
     /// Class or type, or empty.
     pub type_name: String,

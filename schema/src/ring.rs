@@ -46,7 +46,7 @@ pub const GRAIN: usize = 64;
 /// The first bytes of a ring.
 pub const MAGIC: [u8; 8] = *b"TCRING\r\n";
 /// Version of the layout that this crate writes; the major one must be the reader's, the minor one may be newer.
-pub const VERSION: (u16, u16) = (1, 5);
+pub const VERSION: (u16, u16) = (1, 6);
 
 // Offsets in the header page, behind what `header` has. `head` and `tail` have a cache line (and its prefetched
 // neighbour) each.

@@ -24,7 +24,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// The versions that there are files of.
-const VERSIONS: [&str; 6] = ["1", "1.1", "1.2", "1.3", "1.4", "1.5"];
+const VERSIONS: [&str; 7] = ["1", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6"];
 
 /// Flags of a tensor whose elements were looked at.
 const LOOKED_AT: u16 = tensor::REQUIRES_GRAD | tensor::LARGEST_KNOWN;
@@ -87,6 +87,7 @@ fn dictionary() -> Vec<DictEntry> {
         entry(9, DictKind::Text, 0, "[8, 3] float32 cpu"),
         DictEntry {
             type_name: "gloo".to_owned(),
+            file: "mesh_dp".to_owned(),
             owner: 1,
             line: 2,
             ..entry(10, DictKind::ProcessGroup, 0, "0")
@@ -142,6 +143,7 @@ fn collectives() -> Vec<Collective> {
     let events = (0..=255).filter_map(|event| CollectiveEvent::try_from(event).ok()).cycle();
     let ops = (0..=255).filter_map(|op| CollectiveKind::try_from(op).ok());
     let reductions = (0..=255).filter_map(|reduce| ReduceKind::try_from(reduce).ok()).cycle();
+    let contents = |i: u64| if i.is_multiple_of(3) { collective::CONTENTS | collective::SUM } else { 0 };
     let one =
         |(i, ((event, op), reduce)): (u64, ((CollectiveEvent, CollectiveKind), ReduceKind))| Collective {
             event: event as u8,
@@ -160,9 +162,14 @@ fn collectives() -> Vec<Collective> {
             peer: i as i32 - 1,
             tag: if i % 2 == 0 { -1 } else { i as i32 },
             tensors: 1 + i as u32 % 2,
-            flags: collective::ASYNC << (i % 4),
+            flags: collective::ASYNC << (i % 4) | contents(i),
             reduce: reduce as u8,
             element_type: if i % 5 == 0 { u8::MAX } else { i as u8 },
+            hash_low: if contents(i) == 0 { 0 } else { 0x0123_4567_89ab_cdef + i },
+            hash_high: if contents(i) == 0 { 0 } else { 0xfedc_ba98_7654_3210 - i },
+            sum: if contents(i) == 0 { 0.0 } else { -0.25 * i as f64 },
+            l2: if contents(i) == 0 { 0.0 } else { 2.5 },
+            message: i as u32 / 2,
             ..Collective::EMPTY
         };
     (0..).zip(events.zip(ops).zip(reductions)).map(one).collect()
@@ -351,6 +358,13 @@ fn dump(path: &Path) -> String {
                     writeln!(t, "    type {} tensors {} flags {:#x}", c.element_type, c.tensors, c.flags)
                         .unwrap();
                     writeln!(t, "    peer {} tag {}", c.peer, c.tag).unwrap();
+                    if c.message != 0 {
+                        writeln!(t, "    message {}", c.message).unwrap();
+                    }
+                    if c.has(collective::CONTENTS) {
+                        let hash = format!("{:016x}{:016x}", c.hash_high, c.hash_low);
+                        writeln!(t, "    hash {hash} sum {} l2 {}", c.sum, c.l2).unwrap();
+                    }
                 }
                 dump_end(t, &end);
             }

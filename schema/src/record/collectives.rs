@@ -168,13 +168,18 @@ pub mod collective {
     pub const MIXED_TYPES: u16 = 1 << 2;
     /// What it is given could not be read in full: the numbers of elements are those of what could.
     pub const PARTLY_READ: u16 = 1 << 3;
+    /// `hash_low`, `hash_high` and `l2` are those of its contents.
+    pub const CONTENTS: u16 = 1 << 4;
+    /// `sum` is, too: the elements are real numbers, and all of them finite.
+    pub const SUM: u16 = 1 << 5;
 }
 
 /// One thing that happened to a collective in this process. 128 bytes.
 ///
 /// All records of one collective have the same `number`, and repeat what the first one says of it; time, thread,
-/// iteration, step and stage are those of the event itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// iteration, step, stage and contents are those of the event itself: at its issue, of what this process puts in; when it has ended, of
+/// what it got.
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 pub struct Collective {
     /// Size of the record in the ring, in bytes: [`COLLECTIVE_SIZE`].
@@ -220,8 +225,20 @@ pub struct Collective {
     pub reduce: u8,
     /// The number of the `c10::ScalarType` of the elements, see [`element_type_name`], or [`NO_ELEMENT_TYPE`].
     pub element_type: u8,
+    /// Low half of the hash of the contents of all tensors, in order. Equal contents have equal hashes, in every process. 0 where
+    /// contents were not looked at, as the three fields behind it.
+    pub hash_low: u64,
+    /// High half.
+    pub hash_high: u64,
+    /// Sum of all elements, of floating-point tensors whose elements are all finite.
+    pub sum: f64,
+    /// Square root of the sum of squares of the finite elements.
+    pub l2: f32,
+    /// Of what is sent or received: its place, from 1, among what this process has sent to, or received from, the same peer with the
+    /// same tag. What is sent as the n-th is received as the n-th. 0: not known.
+    pub message: u32,
     /// Reserved, zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 2],
 }
 
 impl Collective {
@@ -248,8 +265,18 @@ impl Collective {
         flags: 0,
         reduce: 0,
         element_type: NO_ELEMENT_TYPE,
-        reserved: [0; 6],
+        hash_low: 0,
+        hash_high: 0,
+        sum: 0.0,
+        l2: 0.0,
+        message: 0,
+        reserved: [0; 2],
     };
+
+    /// Whether all of `bits` of [`collective`] are set.
+    pub fn has(&self, bits: u16) -> bool {
+        self.flags & bits == bits
+    }
 }
 
 /// PyTorch's name of a type of elements, without `torch.`; `None` where the number is none that has one here.

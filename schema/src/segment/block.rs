@@ -2,7 +2,7 @@
 
 use super::column::{PayloadError, at_most, each, each_sum, put, put_deltas, unzigzag, zigzag};
 use super::types::{DropReason, Dropped, RingPosition};
-use crate::record::{Argument, Collective, Event, State, ValueKind};
+use crate::record::{Argument, Collective, Event, State, ValueKind, collective};
 use crate::trace_capnp::{arguments, block_end, collectives, events, states};
 
 /// No frame has more rows than this; a longer block is written as several frames.
@@ -266,7 +266,13 @@ pub(super) fn put_collectives(mut to: collectives::Builder<'_>, collectives: &[C
     put(to.reborrow().init_tensors(), rows.clone().map(|c| c.tensors.into()));
     put(to.reborrow().init_flags(), rows.clone().map(|c| c.flags.into()));
     put(to.reborrow().init_reduce(), rows.clone().map(|c| c.reduce.into()));
-    put(to.init_element_type(), rows.map(|c| c.element_type.into()));
+    put(to.reborrow().init_element_type(), rows.clone().map(|c| c.element_type.into()));
+    put(to.reborrow().init_message(), rows.clone().map(|c| c.message.into()));
+    let rows = rows.filter(|c| c.has(collective::CONTENTS));
+    put(to.reborrow().init_hash_low(), rows.clone().map(|c| c.hash_low));
+    put(to.reborrow().init_hash_high(), rows.clone().map(|c| c.hash_high));
+    put(to.reborrow().init_sum(), rows.clone().map(|c| c.sum.to_bits()));
+    put(to.init_l2(), rows.map(|c| c.l2.to_bits().into()));
 }
 
 pub(super) fn read_collectives(
@@ -295,5 +301,13 @@ pub(super) fn read_collectives(
     each(from.get_flags()?, collectives.iter_mut(), U16, |row, v| row.flags = v as u16)?;
     each(from.get_reduce()?, collectives.iter_mut(), U8, |row, v| row.reduce = v as u8)?;
     each(from.get_element_type()?, collectives.iter_mut(), U8, |row, v| row.element_type = v as u8)?;
+    each(from.get_message()?, collectives.iter_mut(), U32, |row, v| row.message = v as u32)?;
+    let with_contents: Vec<usize> =
+        (0..n).filter(|&row| collectives[row].has(collective::CONTENTS)).collect();
+    let with_contents = with_contents.iter();
+    each(from.get_hash_low()?, with_contents.clone(), U64, |&i, v| collectives[i].hash_low = v)?;
+    each(from.get_hash_high()?, with_contents.clone(), U64, |&i, v| collectives[i].hash_high = v)?;
+    each(from.get_sum()?, with_contents.clone(), U64, |&i, v| collectives[i].sum = f64::from_bits(v))?;
+    each(from.get_l2()?, with_contents, U32, |&i, v| collectives[i].l2 = f32::from_bits(v as u32))?;
     Ok((collectives, read_end(from.get_end()?)?))
 }

@@ -29,7 +29,7 @@ pub struct FormatVersion {
 
 impl FormatVersion {
     /// The version that this crate writes. It reads this major version, older and newer minor ones included.
-    pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 5 };
+    pub const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 6 };
 }
 
 impl fmt::Display for FormatVersion {

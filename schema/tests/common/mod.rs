@@ -14,7 +14,7 @@ pub use records::{
 };
 use traincheck_schema::record::{
     Argument, Attribute, Collective, DictEntry, DictKind, EVENT_SIZE, Event, EventKind, STATE_KIND,
-    STATE_SIZE, State, ValueKind,
+    STATE_SIZE, State, ValueKind, collective,
 };
 use traincheck_schema::ring::{Ring, RingInfo};
 use traincheck_schema::run::{Batch, ProcessReader, ReadError};
@@ -75,28 +75,37 @@ pub fn any_argument() -> impl Strategy<Value = Argument> {
 pub fn any_collective() -> impl Strategy<Value = Collective> {
     let bytes = any::<[u8; 5]>();
     let wide = (any::<[u64; 2]>(), 0..1_u64 << 62, 0..1_u64 << 62, 0..1_u64 << 62);
-    (bytes, any::<[u16; 2]>(), wide, any::<[u32; 5]>(), any::<[i32; 2]>()).prop_map(
-        |(bytes, shorts, (elements, time, call, number), longs, signed)| Collective {
-            event: bytes[0],
-            stage: bytes[1],
-            op: bytes[2],
-            reduce: bytes[3],
-            element_type: bytes[4],
-            thread: shorts[0],
-            flags: shorts[1],
-            time,
-            call,
-            number,
-            iteration: longs[0],
-            step: longs[1],
-            group: longs[2],
-            sequence: longs[3],
-            tensors: longs[4],
-            elements_in: elements[0],
-            elements_out: elements[1],
-            peer: signed[0],
-            tag: signed[1],
-            ..Collective::EMPTY
+    let contents = (any::<[u64; 2]>(), -1e300..1e300, 0_f32..1e30);
+    (bytes, any::<[u16; 2]>(), wide, any::<[u32; 6]>(), any::<[i32; 2]>(), contents).prop_map(
+        |(bytes, shorts, (elements, time, call, number), longs, signed, (hash, sum, l2))| {
+            let has = shorts[1] & collective::CONTENTS != 0;
+            Collective {
+                event: bytes[0],
+                stage: bytes[1],
+                op: bytes[2],
+                reduce: bytes[3],
+                element_type: bytes[4],
+                thread: shorts[0],
+                flags: shorts[1],
+                time,
+                call,
+                number,
+                iteration: longs[0],
+                step: longs[1],
+                group: longs[2],
+                sequence: longs[3],
+                tensors: longs[4],
+                message: longs[5],
+                elements_in: elements[0],
+                elements_out: elements[1],
+                peer: signed[0],
+                tag: signed[1],
+                hash_low: if has { hash[0] } else { 0 },
+                hash_high: if has { hash[1] } else { 0 },
+                sum: if has { sum } else { 0.0 },
+                l2: if has { l2 } else { 0.0 },
+                ..Collective::EMPTY
+            }
         },
     )
 }
