@@ -72,14 +72,24 @@ impl Timer {
     /// Adds what has passed, without looks that were made meanwhile, for all the calls that this one stands for.
     #[inline]
     pub fn end_sampled(self, meter: &Meter) {
-        let looks = LOOKS.0.load(Ordering::Relaxed).saturating_sub(self.looks);
-        meter.add(ticks().saturating_sub(self.begun).saturating_sub(looks) * EVERY);
+        meter.add(self.beside_looks() * EVERY);
     }
 
     /// Adds what has passed, once.
     #[inline]
     pub fn end(self, meter: &Meter) {
         meter.add(ticks().saturating_sub(self.begun));
+    }
+
+    /// The same, without looks that were made meanwhile.
+    #[inline]
+    pub fn end_beside_looks(self, meter: &Meter) {
+        meter.add(self.beside_looks());
+    }
+
+    fn beside_looks(self) -> u64 {
+        let looks = LOOKS.0.load(Ordering::Relaxed).saturating_sub(self.looks);
+        ticks().saturating_sub(self.begun).saturating_sub(looks)
     }
 }
 

@@ -4,7 +4,7 @@
 //! counted. Equal contents in equal logical order give equal bits, whatever the strides and the instructions used.
 
 mod count;
-mod environment;
+pub(super) mod environment;
 mod fold;
 mod gather;
 mod hash;

@@ -9,6 +9,8 @@ use traincheck_schema::record::{Collective, NO_ELEMENT_TYPE, ReduceKind, collect
 
 /// A longer list is none.
 const MOST: usize = 1 << 20;
+/// More tensors are not looked at.
+const MOST_LISTED: usize = 256;
 
 /// `std::vector`: where its elements begin, and where they end.
 #[derive(Clone, Copy)]
@@ -19,35 +21,54 @@ struct Vector {
     _room: usize,
 }
 
+/// What a collective is given.
+pub struct Given {
+    /// What it reads.
+    pub read: Tensors,
+    /// What it writes; where that is what it reads, the same.
+    pub written: Tensors,
+}
+
 /// Tensors, as they are added up.
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    tensors: u32,
+#[derive(Clone, Default)]
+pub struct Tensors {
+    /// All of them, in order, as long as they are not too many to be looked at.
+    pub each: Vec<TensorRef>,
+    count: u32,
     elements: u64,
     element_type: Option<u8>,
     mixed: bool,
     unread: bool,
 }
 
-impl Sum {
+impl Tensors {
+    /// Whether all of them are in the list.
+    pub fn are_all_there(&self) -> bool {
+        !self.unread && self.count as usize == self.each.len()
+    }
+
     /// Adds the tensor that an `at::Tensor` at `address` stands for.
     ///
     /// # Safety
     /// There is one, and its tensor lives while this runs.
     unsafe fn add(&mut self, address: usize) {
-        self.tensors = self.tensors.saturating_add(1);
+        self.count = self.count.saturating_add(1);
         // SAFETY: the caller's word: it is a pointer to a tensor, which is never null.
         let read = unsafe {
             let tensor = (address as *const usize).read();
             proven::tensors().filter(|_| tensor != 0).and_then(|tensors| {
-                let description = tensors.describe(TensorRef::at(tensor));
-                Some((description.elements()?, u8::try_from(description.scalar_type()).ok()?))
+                let tensor = TensorRef::at(tensor);
+                let description = tensors.describe(tensor);
+                Some((tensor, description.elements()?, u8::try_from(description.scalar_type()).ok()?))
             })
         };
-        let Some((elements, element_type)) = read else {
+        let Some((tensor, elements, element_type)) = read else {
             self.unread = true;
             return;
         };
+        if self.each.len() < MOST_LISTED {
+            self.each.push(tensor);
+        }
         self.elements = self.elements.saturating_add(elements);
         self.mixed |= self.element_type.is_some_and(|first| first != element_type);
         self.element_type = self.element_type.or(Some(element_type));
@@ -99,21 +120,21 @@ unsafe fn elements(address: usize, size: usize) -> Option<impl Iterator<Item = u
     is_one.then(|| (vector.begin..vector.end).step_by(size))
 }
 
-/// Fills in what `method` is given.
+/// Fills in what `method` is given, and gives its tensors, which live until it has returned.
 ///
 /// # Safety
 /// The registers are those of a call of it, which has not begun yet.
-pub unsafe fn read(method: &Method, registers: &Registers, record: &mut Collective) {
+pub unsafe fn read(method: &Method, registers: &Registers, record: &mut Collective) -> Given {
     let [_, first, second, third, fourth, _] = registers.integers;
     // The first two are the result and the group.
     let [a, b, c] = [second, third, fourth];
-    let (mut read, mut written) = (Sum::default(), Sum::default());
+    let (mut read, mut written) = (Tensors::default(), Tensors::default());
     // SAFETY: the caller's word; the shape says what its arguments are. They are the caller's, which waits.
     let at = unsafe {
         match method.shape {
             Shape::InPlace => {
                 read.add_all(a);
-                written = read;
+                written = read.clone();
                 b
             }
             Shape::FromLists => {
@@ -180,8 +201,9 @@ pub unsafe fn read(method: &Method, registers: &Registers, record: &mut Collecti
     }
     record.elements_in = read.elements;
     record.elements_out = written.elements;
-    record.tensors = if read.tensors > 0 { read.tensors } else { written.tensors };
+    record.tensors = if read.count > 0 { read.count } else { written.count };
     record.element_type = read.element_type.or(written.element_type).unwrap_or(NO_ELEMENT_TYPE);
+    Given { read, written }
 }
 
 /// The group on which it is called.

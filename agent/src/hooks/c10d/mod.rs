@@ -8,6 +8,7 @@
 //! The stubs are there from the start of the process, for names are bound when libtorch is loaded. Until the hook is put in
 //! they do nothing but go on to the original; without libtorch nobody calls them.
 
+mod contents;
 mod given;
 mod options;
 mod originals;
@@ -165,13 +166,19 @@ unsafe fn record(registers: &Registers) {
         // SAFETY: the caller's word.
         Function::Method(method) => unsafe { issued(method, registers) },
         Function::GroupMade => progress::group_made(first, third, fourth),
-        Function::GroupNamed => {
+        function @ (Function::GroupNamed | Function::GroupDescribed) => {
             // SAFETY: a `std::string`, of whichever layout, begins with the address of its characters, and a zero byte is
             // behind them.
-            let name = unsafe { (second as *const *const c_char).read() };
-            if !name.is_null() {
+            let text = unsafe { (second as *const *const c_char).read() };
+            if !text.is_null() {
                 // SAFETY: as above.
-                progress::group_named(unsafe { CStr::from_ptr(name) });
+                let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+                match function {
+                    Function::GroupNamed => {
+                        progress::group_named(&text, originals::has(Function::GroupDescribed))
+                    }
+                    _ => progress::group_described(&text),
+                }
             }
         }
         Function::WorkMade => {
@@ -190,7 +197,10 @@ unsafe fn record(registers: &Registers) {
             // SAFETY: an `exception_ptr` is passed by its address, and is a pointer: null where there is none.
             let failed = second != 0 && unsafe { (second as *const usize).read() } != 0;
             let event = if failed { CollectiveEvent::Failed } else { CollectiveEvent::Completed };
-            if let Some(record) = progress::work_ended(first, failed) {
+            if let Some((mut record, written)) = progress::work_ended(first, failed) {
+                if let Some(written) = written.filter(|_| !failed) {
+                    contents::end(&written, &mut record);
+                }
                 emit(event, record);
             }
         }
@@ -205,7 +215,7 @@ unsafe fn record(registers: &Registers) {
             }
         }
     }
-    timer.end(&cost::OPS);
+    timer.end_beside_looks(&cost::OPS);
 }
 
 /// A collective begins.
@@ -220,12 +230,18 @@ unsafe fn issued(method: &Method, registers: &Registers) {
     has_it_raised();
     let mut record =
         Collective { op: method.kind as u8, call: calls::current().innermost().call, ..Collective::EMPTY };
-    // SAFETY: the caller's word.
-    unsafe { given::read(method, registers, &mut record) };
-    progress::issued(given::group(method, registers), method.kind.is_point_to_point(), &mut record);
+    // SAFETY: the caller's word; the tensors are the caller's, which waits.
+    let (with_contents, written) = unsafe {
+        let given = given::read(method, registers, &mut record);
+        let mut with_contents = record;
+        let written = contents::begin(&given, &mut with_contents);
+        (with_contents, written)
+    };
+    progress::issued(given::group(method, registers), method.kind.is_point_to_point(), &mut record, written);
     let stack = std::ptr::from_ref(registers) as usize;
     ISSUING.set(Issuing { number: record.number, stack, has_begun: false });
-    emit(CollectiveEvent::Issued, record);
+    let Collective { number, group, sequence, .. } = record;
+    emit(CollectiveEvent::Issued, Collective { number, group, sequence, ..with_contents });
 }
 
 /// Of the collective that this thread has issued before, no handle was made: it was given something that the backend has

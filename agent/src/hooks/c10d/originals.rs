@@ -3,7 +3,7 @@
 //! They are looked for in the libraries that are loaded, and never in the global scope, in which this library comes first.
 //! Once torch is imported all of those of its libtorch are known; a program without Python finds each at its first call.
 
-use super::table::INTERPOSED;
+use super::table::{Function, INTERPOSED};
 use crate::libtorch::library::Libtorch;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::ops::Range;
@@ -28,6 +28,12 @@ pub fn original(number: usize, caller: usize) -> usize {
     }
 }
 
+/// Whether libtorch has one of this kind.
+pub fn has(function: Function) -> bool {
+    let mut all = INTERPOSED.iter().zip(&ORIGINALS);
+    all.any(|(one, known)| one.function == function && known.load(Ordering::Relaxed) != 0)
+}
+
 /// Whether `address` is in a collective.
 pub fn is_in_method(address: usize) -> bool {
     METHODS.get().is_some_and(|methods| methods.iter().any(|code| code.contains(&address)))
@@ -46,9 +52,10 @@ pub fn know(library: &Libtorch) -> Vec<Option<Range<usize>>> {
             known.store(code.start, Ordering::Relaxed);
         }
     }
-    let methods = INTERPOSED.iter().zip(&found).filter_map(|(one, code)| {
-        matches!(one.function, super::table::Function::Method(_)).then_some(code.clone()?)
-    });
+    let methods = INTERPOSED
+        .iter()
+        .zip(&found)
+        .filter_map(|(one, code)| matches!(one.function, Function::Method(_)).then_some(code.clone()?));
     let _ = METHODS.set(methods.collect());
     if let Some(first) = found.iter().flatten().next() {
         let _ = LIBRARY.set(mapped_around(first.start));

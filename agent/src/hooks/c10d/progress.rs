@@ -1,9 +1,9 @@
 //! Which groups there are, and which collectives are under way.
 
+use super::contents::Written;
 use crate::base::hash::FastMap;
 use crate::sink;
 use std::collections::hash_map::Entry;
-use std::ffi::CStr;
 use std::hash::BuildHasherDefault;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use traincheck_schema::record::{Collective, CollectiveKind, DictEntry, DictKind};
@@ -16,18 +16,26 @@ const MOST_ISSUING: usize = 64;
 const STANDS_FOR_OTHERS: u8 = 100;
 
 /// A group of processes, as one backend has it.
+#[derive(Default)]
 struct Group {
     /// Its dictionary id; 0: it has none yet.
     entry: u32,
     rank: u32,
     size: u32,
+    /// Until it has an entry: what it is called.
+    name: String,
     /// As the how many-eth of all it was made.
     place: u64,
     /// The thread that made it, until it has its name.
     made_by: libc::pid_t,
+    /// The thread that has named it, until it has its description.
+    named_by: libc::pid_t,
     /// How many collectives, and how many messages, were issued.
     collectives: u32,
     messages: u32,
+    /// How many messages were issued of a kind, to or from a peer, with a tag. Where some came from whoever has sent one, no others
+    /// of the same tag are counted.
+    between: FastMap<(u8, i32, i32), u32>,
 }
 
 /// What a handle is for.
@@ -47,6 +55,8 @@ struct Progress {
     works: FastMap<usize, Work>,
     /// Of collectives, by number: how many of their handles have not ended.
     open: FastMap<u64, u32>,
+    /// Of collectives, by number: what is to be looked at when they have ended.
+    written: FastMap<u64, Written>,
     /// How many groups were made, and how many collectives were issued.
     made: u64,
     issued: u64,
@@ -61,6 +71,7 @@ static PROGRESS: Mutex<Progress> = Mutex::new(Progress {
     groups: FastMap::with_hasher(BuildHasherDefault::new()),
     works: FastMap::with_hasher(BuildHasherDefault::new()),
     open: FastMap::with_hasher(BuildHasherDefault::new()),
+    written: FastMap::with_hasher(BuildHasherDefault::new()),
     made: 0,
     issued: 0,
     last: Vec::new(),
@@ -78,38 +89,60 @@ pub fn group_made(address: usize, rank: usize, size: usize) {
     let mut progress = progress();
     progress.made += 1;
     let group = Group {
-        entry: 0,
         place: progress.made,
         rank: number(rank),
         size: number(size),
         made_by: this_thread(),
-        collectives: 0,
-        messages: 0,
+        ..Group::default()
     };
     progress.groups.insert(address, group);
 }
 
 /// The groups that this thread has made since it named one the last time are called `name`. Several are those of several
-/// backends, or one that a debugging aid has made beside.
-pub fn group_named(name: &CStr) {
+/// backends, or one that a debugging aid has made beside. A description comes next, or does not.
+pub fn group_named(name: &str, is_described_next: bool) {
     let thread = this_thread();
     let mut progress = progress();
-    let mut made: Vec<&mut Group> =
-        progress.groups.values_mut().filter(|group| group.made_by == thread).collect();
-    made.sort_by_key(|group| group.place);
+    let made = progress.groups_where(|group| group.made_by == thread);
     for (number, group) in (1..).zip(made) {
-        let name = name.to_string_lossy();
-        let name = if number == 1 { name.into_owned() } else { format!("{name}#{number}") };
-        group.name(name);
+        group.name = if number == 1 { name.to_owned() } else { format!("{name}#{number}") };
+        (group.made_by, group.named_by) = (0, thread);
+        if !is_described_next {
+            group.define("");
+        }
+    }
+}
+
+/// The groups that this thread has named last are described so.
+pub fn group_described(description: &str) {
+    let thread = this_thread();
+    for group in progress().groups_where(|group| group.named_by == thread && group.entry == 0) {
+        group.define(description);
     }
 }
 
 impl Group {
-    fn name(&mut self, text: String) {
-        self.made_by = 0;
+    /// As the how many-eth it is issued of those between the same two with the same tag; 0: not known.
+    fn message(&mut self, record: &Collective) -> u32 {
+        let from_any = (CollectiveKind::RecvAnySource as u8, -1, record.tag);
+        if record.op == from_any.0 {
+            self.between.insert(from_any, 0);
+            return 0;
+        }
+        if record.op == CollectiveKind::Recv as u8 && self.between.contains_key(&from_any) {
+            return 0;
+        }
+        let count = self.between.entry((record.op, record.peer, record.tag)).or_default();
+        *count = count.wrapping_add(1);
+        *count
+    }
+
+    fn define(&mut self, description: &str) {
+        (self.made_by, self.named_by) = (0, 0);
         self.entry = sink::define(DictEntry {
             kind: DictKind::ProcessGroup as u8,
-            text,
+            text: std::mem::take(&mut self.name),
+            file: description.to_owned(),
             type_name: "gloo".to_owned(),
             owner: self.rank,
             line: self.size,
@@ -118,29 +151,28 @@ impl Group {
     }
 }
 
-/// A collective is issued on the group at `address`: gives it its numbers.
-pub fn issued(address: usize, is_message: bool, record: &mut Collective) {
+/// A collective is issued on the group at `address`, and is to be looked at when it has ended: gives it its numbers.
+pub fn issued(address: usize, is_message: bool, record: &mut Collective, written: Option<Written>) {
     let mut progress = progress();
     let progress = &mut *progress;
     progress.issued += 1;
     record.number = progress.issued;
-    let group = progress.groups.entry(address).or_insert(Group {
-        entry: 0,
-        rank: 0,
-        size: 0,
-        place: 0,
-        made_by: 0,
-        collectives: 0,
-        messages: 0,
-    });
+    if let Some(written) = written {
+        if progress.written.len() >= MOST_WORKS {
+            progress.written.clear();
+        }
+        progress.written.insert(record.number, written);
+    }
+    let group = progress.groups.entry(address).or_default();
     if group.entry == 0 {
-        // Used before it was named, or made before anybody looked.
-        group.name(String::new());
+        // Used before it was named or described, or made before anybody looked.
+        group.define("");
     }
     let count = if is_message { &mut group.messages } else { &mut group.collectives };
     *count = count.wrapping_add(1);
     record.sequence = *count;
     record.group = group.entry;
+    record.message = if is_message { group.message(record) } else { 0 };
     if progress.last.len() >= MOST_ISSUING {
         progress.last.remove(0);
     }
@@ -167,7 +199,14 @@ pub fn never_begun(number: u64) -> Option<Collective> {
         if *count == record.sequence {
             *count = count.wrapping_sub(1);
         }
+        if let Some(count) = group.between.get_mut(&(record.op, record.peer, record.tag))
+            && is_message
+            && *count == record.message
+        {
+            *count = count.wrapping_sub(1);
+        }
     }
+    progress.written.remove(&number);
     Some(record)
 }
 
@@ -199,6 +238,13 @@ pub fn work_made(address: usize, op_type: u8, of: Option<&Collective>) {
 }
 
 impl Progress {
+    /// Those groups, in the order in which they were made.
+    fn groups_where(&mut self, is_one: impl Fn(&Group) -> bool) -> Vec<&mut Group> {
+        let mut found: Vec<&mut Group> = self.groups.values_mut().filter(|group| is_one(group)).collect();
+        found.sort_by_key(|group| group.place);
+        found
+    }
+
     fn find(&self, number: u64) -> Option<(usize, Collective)> {
         self.last.iter().rev().find(|(_, record)| record.number == number).copied()
     }
@@ -215,9 +261,11 @@ impl Progress {
     }
 }
 
-/// The handle at `address` ends. Gives the collective, if all of it has ended so, or if it has failed.
-pub fn work_ended(address: usize, failed: bool) -> Option<Collective> {
+/// The handle at `address` ends. Gives the collective, if all of it has ended so, or if it has failed, and what is to be looked at
+/// then.
+pub fn work_ended(address: usize, failed: bool) -> Option<(Collective, Option<Written>)> {
     let mut progress = progress();
+    let progress = &mut *progress;
     let work = progress.works.get_mut(&address)?;
     if work.ended {
         return None;
@@ -228,7 +276,7 @@ pub fn work_ended(address: usize, failed: bool) -> Option<Collective> {
         progress.works.remove(&address);
     }
     let all = counts && progress.end(record.number);
-    (all || failed).then_some(record)
+    (all || failed).then(|| (record, progress.written.remove(&record.number)))
 }
 
 /// Somebody waits for the handle at `address`. Gives the collective, the first time.
@@ -265,6 +313,10 @@ mod tests {
         Collective { number, ..Collective::EMPTY }
     }
 
+    fn ended(address: usize, failed: bool) -> Option<Collective> {
+        work_ended(address, failed).map(|(record, _)| record)
+    }
+
     // The tests share the one progress of the process: addresses and numbers of each are its own.
 
     #[test]
@@ -273,7 +325,7 @@ mod tests {
         for (record, (group, is_message)) in
             records.iter_mut().zip([(0x1000, false), (0x1000, true), (0x1000, false), (0x2000, false)])
         {
-            issued(group, is_message, record);
+            issued(group, is_message, record, None);
         }
         assert_eq!(records.map(|record| record.sequence), [1, 1, 2, 1]);
         assert!(records.is_sorted_by_key(|record| record.number));
@@ -283,9 +335,9 @@ mod tests {
     fn the_place_of_one_that_has_not_begun_goes_to_the_next() {
         work_made(0x60, 1, Some(&record(5 << 40)));
         let [mut first, mut second] = [record(0); 2];
-        issued(0x3000, false, &mut first);
+        issued(0x3000, false, &mut first, None);
         assert_eq!(never_begun(first.number), Some(first));
-        issued(0x3000, false, &mut second);
+        issued(0x3000, false, &mut second, None);
         assert_eq!((first.sequence, second.sequence), (1, 1));
         assert!(second.number > first.number);
     }
@@ -296,10 +348,10 @@ mod tests {
         work_made(0x20, 1, Some(&record(1 << 40)));
         // One that stands for the others.
         work_made(0x30, STANDS_FOR_OTHERS, Some(&record(1 << 40)));
-        assert_eq!(work_ended(0x10, false), None);
-        assert_eq!(work_ended(0x10, false), None, "it has ended");
+        assert_eq!(ended(0x10, false), None);
+        assert_eq!(ended(0x10, false), None, "it has ended");
         assert_eq!((future_taken(0x10), future_taken(0x10)), (Some(record(1 << 40)), None));
-        assert_eq!(work_ended(0x20, false), Some(record(1 << 40)));
+        assert_eq!(ended(0x20, false), Some(record(1 << 40)));
         assert_eq!(work_waited(0x20), Some(record(1 << 40)));
         assert_eq!(work_waited(0x20), None);
     }
@@ -308,9 +360,9 @@ mod tests {
     fn what_was_at_an_address_before_is_forgotten() {
         work_made(0x40, 1, Some(&record(2 << 40)));
         work_made(0x40, 1, Some(&record(3 << 40)));
-        assert_eq!(work_ended(0x40, true), Some(record(3 << 40)));
+        assert_eq!(ended(0x40, true), Some(record(3 << 40)));
         work_made(0x50, 1, Some(&record(4 << 40)));
         work_made(0x50, 1, None);
-        assert_eq!((work_ended(0x50, false), work_waited(0x50)), (None, None));
+        assert_eq!((ended(0x50, false), work_waited(0x50)), (None, None));
     }
 }

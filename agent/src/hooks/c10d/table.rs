@@ -98,6 +98,8 @@ pub enum Function {
     GroupMade,
     /// `ProcessGroup::setGroupName`.
     GroupNamed,
+    /// `ProcessGroup::setGroupDesc`, which comes after that.
+    GroupDescribed,
     /// A constructor of `Work`, the handle of a collective.
     WorkMade,
     /// `Work::finish` and `finishAndThrow`.
@@ -109,7 +111,7 @@ pub enum Function {
 }
 
 use CollectiveKind as Kind;
-use Function::{FutureTaken, GroupMade, GroupNamed, WorkEnded, WorkMade, WorkWaited};
+use Function::{FutureTaken, GroupDescribed, GroupMade, GroupNamed, WorkEnded, WorkMade, WorkWaited};
 
 const fn method(kind: Kind, shape: Shape, options: Options) -> Function {
     Function::Method(Method { kind, shape, options, reduces: false })
@@ -204,6 +206,10 @@ super::stubs::interpose! {
         = WorkWaited;
     35 future_taken "_ZN4c10d16ProcessGroupGloo9AsyncWork9getFutureEv"
         = FutureTaken;
+    36 group_described "_ZN4c10d12ProcessGroup12setGroupDescERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
+        = GroupDescribed;
+    37 group_described_before "_ZN4c10d12ProcessGroup12setGroupDescERKSs"
+        = GroupDescribed;
 }
 
 #[cfg(test)]
