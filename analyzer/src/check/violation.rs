@@ -54,6 +54,8 @@ pub struct RanksNote {
     pub departing: Vec<u32>,
     /// How many there are.
     pub of: u32,
+    /// They differ; else what is wrong is of all of them together.
+    pub differ: bool,
     /// What each of them has of the variable concerned, where that is a tensor.
     pub contents: Vec<Contents>,
 }
@@ -147,6 +149,7 @@ impl Violation {
             ranks: window.ranks.map(|ranks| RanksNote {
                 departing: ranks.departing.to_vec(),
                 of: ranks.of,
+                differ: ranks.differ,
                 contents: ranks.contents.iter().filter_map(|digest| contents(*digest)).collect(),
             }),
         }

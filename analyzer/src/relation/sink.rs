@@ -57,6 +57,8 @@ pub struct Ranks<'a> {
     pub departing: &'a [u32],
     /// How many there are.
     pub of: u32,
+    /// What is wrong, if it is wrong, is that they differ; else it is of all of them together.
+    pub differ: bool,
     /// The process of the one that it is reported at: `HOST-PID`.
     pub process: &'a str,
     /// What each of them has of the variable that the window is about, where that is a tensor.

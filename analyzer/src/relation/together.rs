@@ -61,9 +61,32 @@ impl Joint<'_> {
         departing: &[usize],
         contents: &[Digest],
     ) {
+        self.hand_over(window, ranks, at, (departing, contents, true));
+    }
+
+    /// The same of what has no variable. Where they do not `differ`, what is wrong is of all of them together.
+    pub fn window_of(
+        &mut self,
+        window: &Window<'_>,
+        ranks: &[Rank<'_>],
+        at: usize,
+        departing: &[usize],
+        differ: bool,
+    ) {
+        self.hand_over(window, ranks, at, (departing, &[], differ));
+    }
+
+    fn hand_over(
+        &mut self,
+        window: &Window<'_>,
+        ranks: &[Rank<'_>],
+        at: usize,
+        (departing, contents, differ): (&[usize], &[Digest], bool),
+    ) {
         let rank = &ranks[at];
         let departing: Vec<u32> = departing.iter().map(|&at| ranks[at].number).collect();
-        let over = Ranks { departing: &departing, of: ranks.len() as u32, process: rank.process, contents };
+        let over =
+            Ranks { departing: &departing, of: ranks.len() as u32, differ, process: rank.process, contents };
         let window = Window { ranks: Some(over), ..*window };
         self.sink.window(&window, rank.scene, self.numbers, rank.source);
     }

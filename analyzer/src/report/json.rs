@@ -190,6 +190,7 @@ fn ranks(ranks: &RanksNote) -> Value {
     json!({
         "departing": ranks.departing,
         "of": ranks.of,
+        "differ": ranks.differ,
         "contents": ranks.contents.iter().copied().map(contents).collect::<Vec<_>>(),
     })
 }

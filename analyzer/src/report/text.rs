@@ -171,11 +171,12 @@ fn one(finding: &Finding<'_>, report: &Report<'_>, out: &mut impl Write) -> fmt:
     Ok(())
 }
 
-/// `on rank 1 of 4`; where nobody can say which rank is wrong, `where the 2 ranks differ`.
+/// `on rank 1 of 4`; where nobody can say which rank is wrong, `where the 2 ranks differ`; where all are, `on all 2 ranks together`.
 fn ranks_text(ranks: &RanksNote) -> String {
     let shown: Vec<String> = ranks.departing.iter().take(RANKS).map(u32::to_string).collect();
     let more = if ranks.departing.len() > RANKS { " and more" } else { "" };
     match shown.split_last() {
+        None if !ranks.differ => format!("on all {} ranks together", ranks.of),
         None => format!("where the {} ranks differ", ranks.of),
         Some((only, [])) => format!("on rank {only} of {}", ranks.of),
         Some(_) if !more.is_empty() => format!("on ranks {}{more} of {}", shown.join(", "), ranks.of),

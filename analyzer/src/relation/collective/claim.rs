@@ -24,6 +24,18 @@ pub enum Subject {
         /// What is done, as `torch.distributed` calls it.
         kind: String,
     },
+    /// What the ranks of a group get from a collective, or one of them from another.
+    Contents {
+        /// What is done, as `torch.distributed` calls it.
+        kind: String,
+    },
+    /// What the ranks of a group put into a reduction.
+    GoesIn {
+        /// What is done, as `torch.distributed` calls it.
+        kind: String,
+        /// The innermost recorded function that does it.
+        function: String,
+    },
     /// The handle of a collective.
     Handle {
         /// What is done, as `torch.distributed` calls it.
@@ -44,6 +56,14 @@ pub enum Outcome {
     EquallyManySteps,
     /// A backward pass enters one.
     Entered,
+    /// All of them get the same.
+    SameOnAllRanks,
+    /// The sum of its elements is that of what ranks put in, as the reduction has it.
+    SumOfWhatGoesIn,
+    /// It is what the root, or whoever sends, has put in.
+    WhatWasSent,
+    /// Not all ranks put in the same.
+    DiffersByRank,
     /// Somebody waits for it before the step after the next, or takes its future.
     WaitedFor,
 }
@@ -92,6 +112,10 @@ impl About for Subject {
             Subject::Pace { .. } => None,
             // A rank may train without the others.
             Subject::Backward { .. } => None,
+            // Laws of what is done, whose room for rounding is measured on references only.
+            Subject::Contents { .. } => None,
+            // What is averaged may have been the same before.
+            Subject::GoesIn { .. } => None,
             // Whoever sends need not know when it has arrived.
             Subject::Handle { .. } => None,
         }
@@ -121,6 +145,8 @@ impl Says for Claim {
             Subject::Backward { kind } => {
                 format!("before every step of an optimizer that a backward pass comes before, `{kind}`")
             }
+            Subject::Contents { kind } => format!("what `{kind}` gives"),
+            Subject::GoesIn { kind, function } => format!("what goes into `{kind}` in `{function}`"),
             Subject::Handle { kind } => format!("whenever `{kind}` is called, its handle"),
         };
         match self.outcome {
@@ -129,6 +155,10 @@ impl Says for Claim {
             }
             Outcome::EquallyManySteps => format!("{subject} have made equally many optimizer steps"),
             Outcome::Entered => format!("{subject} is entered by a backward pass"),
+            Outcome::SameOnAllRanks => format!("{subject} is the same on all ranks of the group"),
+            Outcome::SumOfWhatGoesIn => format!("{subject} adds up to what ranks put in"),
+            Outcome::WhatWasSent => format!("{subject} is what was sent"),
+            Outcome::DiffersByRank => format!("{subject} differs from rank to rank"),
             Outcome::WaitedFor => format!("{subject} is waited for before the step after the next"),
         }
     }

@@ -1,5 +1,5 @@
 //! Collective: ranks of a process group enter the same collectives in the same order, have come equally far in their training when they
-//! do, wait for what they have begun, and take gradients to one another before they step.
+//! do, get what collectives promise, wait for what they have begun, and take gradients to one another before they step.
 //!
 //! That the n-th collective of a group is the same on all its ranks is what a collective is, and holds in every program. Backends
 //! do not look: where another reduction, another root or another type takes the same number of bytes, the result is garbage and
@@ -7,8 +7,10 @@
 pub mod alike;
 mod backward;
 pub mod claim;
+mod contents;
 mod handles;
 mod ranks;
+mod total;
 
 use traincheck_schema::record::Role;
 

@@ -10,6 +10,7 @@ use traincheck_schema::record::{CollectiveEvent, CollectiveKind};
 
 use super::alike::{alike, difference};
 use super::claim::{Outcome, Property, Subject};
+use super::contents::Contents;
 use crate::relation::numbers::SubjectId;
 use crate::relation::sink::Window;
 use crate::relation::together::{Joint, Meeting, Rank, Together, departing};
@@ -25,6 +26,7 @@ const MOST_OPEN: usize = 4096;
 #[derive(Default)]
 pub(super) struct OfRanks {
     by_name: BTreeMap<String, Group>,
+    contents: Contents,
 }
 
 /// A process group.
@@ -42,6 +44,7 @@ type Row = BTreeMap<usize, Rc<Came>>;
 
 impl Together for OfRanks {
     fn came(&mut self, came: &Rc<Came>, at: usize, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
+        self.contents.came(came, at, ranks, joint);
         let record = &came.record;
         let kind = CollectiveKind::try_from(record.op).unwrap_or_default();
         if record.event != CollectiveEvent::Issued as u8 || kind.is_point_to_point() {
