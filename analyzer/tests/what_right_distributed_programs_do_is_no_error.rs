@@ -1,11 +1,14 @@
 //! What right programs of several ranks do, and programs of one rank do not, is no error.
 mod support;
 
+use support::torch::collectives::{ALL_REDUCE, Called};
 use support::torch::{Optimizer, Torch};
 use support::{Value, alarms, alarms_of_job, learn, learn_jobs, library_of};
-use traincheck_analyzer::relation::{mode, owned};
+use traincheck_analyzer::relation::{frozen, mode, owned};
 use traincheck_analyzer::source::MemoryTrace;
-use traincheck_schema::record::{Attribute, EventKind, ObjectKind, Role, VariableKind, flags};
+use traincheck_schema::record::{
+    Attribute, CollectiveKind, EventKind, ObjectKind, ReduceKind, Role, VariableKind, flags,
+};
 
 const NAMES: &[&str] = &["hidden.weight", "head.weight"];
 
@@ -235,4 +238,65 @@ fn that_one_rank_draws_more_does_not_make_seeds_of_ranks_differ() {
         alarms_of_job(&seeded_apart, &job(3, u64::MAX)),
         ["same-random-numbers-on-ranks [] of 2 since 2"]
     );
+}
+
+/// A training with evaluations, in which a rank sends its buffers to the others, or does not; they change there.
+fn evaluated(is_sent: bool) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = torch.model("Net", &["weight", "norm._mean"]);
+    let optimizer = torch.optimizer("AdamW", &[model]);
+    let group = torch.group(1, 2);
+    for _ in 0..6 {
+        torch.zero_grad(optimizer);
+        torch.forward(model, 10);
+        torch.backward(&[model]);
+        torch.step(optimizer);
+        torch.eval(model);
+        if is_sent {
+            let broadcast =
+                Called { kind: CollectiveKind::Broadcast, reduce: ReduceKind::None, ..ALL_REDUCE };
+            torch.collective(group, broadcast);
+        }
+        torch.overwrite(model);
+        torch.train(model);
+    }
+    MemoryTrace { world_size: 2, ..torch.finish() }
+}
+
+#[test]
+fn what_another_rank_sends_in_an_evaluation_changes_variables() {
+    use frozen::claim::{Claim, Outcome, Subject};
+    let claim = |outcome| Claim { subject: Subject::Root { class: "*".into() }, outcome };
+    let library = library_of([claim(Outcome::ParametersStay), claim(Outcome::BuffersStay)]);
+    assert_eq!(alarms(&library, &evaluated(true)), [""; 0]);
+    assert_eq!(alarms(&library, &evaluated(false)), ["changed-in-evaluation"]);
+}
+
+/// A rank that steps a part of what it trains, with the gradients of two batches, and gets the other part from another rank behind
+/// every step, or does not.
+fn stepped_in_part(is_sent: bool) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = torch.model("Net", NAMES);
+    let optimizer = torch.optimizer_of("AdamW", &[(model, "hidden.weight")]);
+    for _ in 0..6 {
+        for _ in 0..2 {
+            torch.forward(model, 10);
+            torch.backward(&[model]);
+        }
+        torch.step(optimizer);
+        if is_sent {
+            torch.write(model);
+        }
+        torch.zero_grad_of(model);
+    }
+    torch.finish()
+}
+
+#[test]
+fn what_another_rank_steps_needs_no_holder_here() {
+    use owned::claim::{Claim, Outcome, Subject};
+    let library =
+        library_of([Claim { subject: Subject::Root { class: "*".into() }, outcome: Outcome::Held }]);
+    assert_eq!(alarms(&library, &stepped_in_part(true)), [""; 0]);
+    assert_eq!(alarms(&library, &stepped_in_part(false)), ["parameters-in-no-optimizer"]);
 }

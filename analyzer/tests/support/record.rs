@@ -109,8 +109,8 @@ impl Recorder {
         self.entry(DictKind::ProcessGroup, name, 0, rank, "gloo", size)
     }
 
-    /// Something happens to a collective; one that is issued gets its numbers. Its number.
-    pub fn collective(&mut self, event: CollectiveEvent, record: Collective) -> u64 {
+    /// Something happens to a collective; one that is issued gets its numbers, which are given back: its own, and its place.
+    pub fn collective(&mut self, event: CollectiveEvent, record: Collective) -> (u64, u32) {
         self.time += 10;
         let mut record = Collective {
             event: event as u8,
@@ -126,7 +126,7 @@ impl Recorder {
             (record.number, record.sequence) = (self.issued, self.issued as u32);
         }
         self.collectives.push(record);
-        record.number
+        (record.number, record.sequence)
     }
 
     pub fn text(&mut self, text: &str) -> u32 {

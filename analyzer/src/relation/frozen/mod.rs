@@ -7,7 +7,7 @@ pub mod claim;
 mod draws;
 
 use rustc_hash::FxHashMap;
-use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
+use traincheck_schema::record::{Attribute, CollectiveKind, ObjectKind, Role, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
@@ -16,7 +16,7 @@ use crate::relation::observer::{Context, Kind, Observer, Told};
 use crate::relation::sink::Window;
 use crate::relation::support::steps::{Change, Steps};
 use crate::scene::variables::{Digest, VarId};
-use crate::scene::{Look, Scene, TraceEvent};
+use crate::scene::{Cut, Look, Scene, TraceEvent};
 use crate::situation::NOTHING;
 use claim::{Outcome, Subject};
 use draws::Draws;
@@ -39,6 +39,7 @@ const NEEDS: Needs = Needs {
         Role::ModeChange,
         Role::ModuleCall,
     ]),
+    collectives: true,
     variables: &[
         States {
             attribute: Attribute::Data,
@@ -86,6 +87,9 @@ struct Frozen {
 struct Evaluation {
     found: Vec<(VarId, Digest)>,
     losses: u32,
+    /// A rank has sent something to all others since: wrappers do so with buffers in evaluations, too, as
+    /// `DistributedDataParallel` does.
+    broadcast: bool,
 }
 
 impl Observer for Frozen {
@@ -103,6 +107,9 @@ impl Observer for Frozen {
             }
             TraceEvent::Looked(look) if look.frame.target.role == Role::ModeChange && !look.at_entry => {
                 self.mode_changed(look, cx);
+            }
+            TraceEvent::Collective(came) if came.record.op == CollectiveKind::Broadcast as u8 => {
+                self.evaluations.values_mut().for_each(|evaluation| evaluation.broadcast = true);
             }
             _ => {}
         }
@@ -154,7 +161,11 @@ impl Frozen {
                 let found =
                     found.filter_map(|&id| Some((id, scene.variables.get(id).data?))).collect::<Vec<_>>();
                 // A second `eval()` does not begin anything.
-                self.evaluations.entry(root).or_insert(Evaluation { found, losses: scene.losses });
+                self.evaluations.entry(root).or_insert(Evaluation {
+                    found,
+                    losses: scene.losses,
+                    broadcast: false,
+                });
             }
             Some(true) => {
                 if let Some(evaluation) = self.evaluations.remove(&root) {
@@ -200,7 +211,12 @@ impl Frozen {
         let frame = &look.frame;
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = &held;
-        window.cut = cx.scene.lost_since(evaluation.losses).or(Scene::too_early(look.iteration, *ended));
+        let is_sent = evaluation.broadcast && !changed.is_empty();
+        window.cut = cx
+            .scene
+            .lost_since(evaluation.losses)
+            .or(is_sent.then_some(Cut::Unclear))
+            .or(Scene::too_early(look.iteration, *ended));
         window.now = (look.iteration, look.step);
         window.variables = &changed;
         window.before = &before;

@@ -195,9 +195,12 @@ impl Owned {
                 (true, true) => (Why::Nothing, &holding.by_many),
             };
             let began = self.began(root, why != Why::Nothing, iteration);
+            // Whether somebody else changes what nobody holds, as another rank that sends what it has stepped, is seen at the next
+            // step.
+            let too_early = self.iterations == 1 && !holding.by_none.is_empty();
             let mut window = Window::new(subject, NOTHING, &iteration.frame, iteration.depth);
             window.held = &held;
-            window.cut = cut;
+            window.cut = cut.or(too_early.then_some(Cut::First));
             window.began = began;
             window.why = why;
             window.variables = variables;

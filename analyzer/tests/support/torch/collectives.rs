@@ -1,6 +1,6 @@
 //! Collectives of the ranks of a job.
 
-use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, ReduceKind, Role};
+use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, ReduceKind, Role, collective};
 
 use super::{Model, Torch};
 
@@ -17,11 +17,32 @@ pub struct Called {
     /// Rank in the group that is sent to or received from, or -1.
     pub peer: i32,
     pub waited: bool,
+    /// What all elements are that it is given, and that come out; `None`: that was not looked at.
+    pub contents: Option<(f64, f64)>,
 }
 
 /// A sum that is waited for.
-pub const ALL_REDUCE: Called =
-    Called { kind: CollectiveKind::AllReduce, reduce: ReduceKind::Sum, elements: 64, peer: -1, waited: true };
+pub const ALL_REDUCE: Called = Called {
+    kind: CollectiveKind::AllReduce,
+    reduce: ReduceKind::Sum,
+    elements: 64,
+    peer: -1,
+    waited: true,
+    contents: None,
+};
+
+/// The same record, of elements that all are this.
+fn containing(record: Collective, element: Option<f64>) -> Collective {
+    let Some(element) = element else { return record };
+    let elements = record.elements_in as f64;
+    Collective {
+        flags: collective::CONTENTS | collective::SUM,
+        hash_low: element.to_bits(),
+        sum: element * elements,
+        l2: (element.abs() * elements.sqrt()) as f32,
+        ..record
+    }
+}
 
 impl Torch {
     pub fn group(&mut self, rank: u32, size: u32) -> Group {
@@ -41,12 +62,15 @@ impl Torch {
             peer: called.peer,
             tensors: 1,
             element_type: 6,
+            message: u32::from(called.kind.is_point_to_point()),
             ..Collective::EMPTY
         };
-        let number = self.record.collective(CollectiveEvent::Issued, record);
+        let given = containing(record, called.contents.map(|(given, _)| given));
+        let (number, sequence) = self.record.collective(CollectiveEvent::Issued, given);
         self.record.exit(false);
-        let later = Collective { number, ..record };
-        self.record.collective(CollectiveEvent::Completed, later);
+        let later = Collective { number, sequence, ..record };
+        let got = containing(later, called.contents.map(|(_, got)| got));
+        self.record.collective(CollectiveEvent::Completed, got);
         if called.waited {
             self.record.collective(CollectiveEvent::Waited, later);
         }
