@@ -339,6 +339,7 @@ mod collectives {
         elements: 64,
         peer: 0,
         waited: true,
+        contents: None,
     };
     const SCATTER: Called = Called { kind: CollectiveKind::Scatter, ..BROADCAST };
 
@@ -381,6 +382,110 @@ mod collectives {
         // What another setting of a wrapper fetches is no gradient.
         let fetches = || exchanges(2, |_| vec![ALL_REDUCE, BROADCAST]);
         assert_eq!(alarms(&learn(&[fetches(), fetches()]), &good()), [""; 0]);
+        // Another wrapper reduces in another way.
+        let scatters = Called { kind: CollectiveKind::ReduceScatterTensor, ..ALL_REDUCE };
+        assert_eq!(alarms(&learn(&[good(), good()]), &exchanges(2, |_| vec![scatters])), [""; 0]);
+    }
+
+    /// Gradients are reduced where the backward pass is over, or along a dimension of a mesh.
+    fn exchanges_behind(ranks: u32, group_size: u32) -> MemoryTrace {
+        let mut torch = Torch::new(3);
+        let model = torch.model("Net", NAMES);
+        let optimizer = torch.optimizer("AdamW", &[model]);
+        let group = torch.group(0, group_size);
+        for _ in 1..=10 {
+            torch.zero_grad(optimizer);
+            torch.forward(model, 10);
+            let within: &[Called] = if group_size == ranks { &[] } else { &[ALL_REDUCE] };
+            torch.backward_entering(&[model], group, within);
+            if group_size == ranks {
+                torch.collective(group, ALL_REDUCE);
+            }
+            torch.step(optimizer);
+        }
+        MemoryTrace { world_size: ranks, ..torch.finish() }
+    }
+
+    #[test]
+    fn gradients_may_go_to_other_ranks_behind_the_backward_pass_or_to_some_of_them() {
+        let good = || exchanges(2, |_| vec![ALL_REDUCE]);
+        let learned = learn(&[good(), good()]);
+        assert_eq!(alarms(&learned, &exchanges_behind(2, 2)), [""; 0]);
+        assert_eq!(alarms(&learned, &exchanges_behind(4, 2)), [""; 0]);
+        assert_eq!(alarms(&learned, &exchanges(2, |_| Vec::new())), ["gradients-not-exchanged"]);
+        // From such references nothing is learned of backward passes.
+        let unlearned = learn(&[exchanges_behind(2, 2), exchanges_behind(2, 2)]);
+        assert_eq!(alarms(&unlearned, &exchanges(2, |_| Vec::new())), [""; 0]);
+    }
+
+    /// Two ranks that put this in before each step, and get that.
+    fn contents(
+        kind: CollectiveKind,
+        reduce: ReduceKind,
+        of: impl Fn(u32, u32) -> (f64, f64),
+    ) -> Vec<MemoryTrace> {
+        let rank_of = |number: u32| {
+            let peer = match kind {
+                CollectiveKind::Recv => 1 - i32::try_from(number).unwrap(),
+                _ => 0,
+            };
+            let of = &of;
+            rank(number, 10, move |iteration| {
+                let is_sent = kind == CollectiveKind::Recv && number == 0;
+                let kind = if is_sent { CollectiveKind::Send } else { kind };
+                Called { kind, reduce, peer, contents: Some(of(number, iteration)), ..ALL_REDUCE }
+            })
+        };
+        vec![rank_of(0), rank_of(1)]
+    }
+
+    /// What is found in a job that gets something else in iteration 5, on the last rank.
+    fn wrong(kind: CollectiveKind, reduce: ReduceKind, good: (f64, f64), got: (f64, f64)) -> Vec<String> {
+        let of = |wrong: (f64, f64)| {
+            move |rank: u32, iteration: u32| {
+                let given = f64::from(rank + 1) + f64::from(iteration);
+                let (factor, rest) = if rank == 1 && iteration == 5 { wrong } else { good };
+                (given, factor * f64::from(iteration) + rest)
+            }
+        };
+        let learned = learn_jobs(&[contents(kind, reduce, of(good)), contents(kind, reduce, of(good))]);
+        assert!(alarms_of_job(&learned, &contents(kind, reduce, of(good))).is_empty());
+        alarms_of_job(&learned, &contents(kind, reduce, of(got)))
+    }
+
+    #[test]
+    fn what_a_collective_gives_is_held_to_what_goes_in() {
+        let found = wrong(CollectiveKind::AllReduce, ReduceKind::Sum, (2.0, 3.0), (2.0, 4.0));
+        assert_eq!(found, ["changed-under-way [] of 2 since 5"], "of two nobody can say which");
+        let found = wrong(CollectiveKind::Broadcast, ReduceKind::None, (1.0, 1.0), (1.0, 2.0));
+        assert_eq!(found, ["changed-under-way [] of 2 since 5"]);
+        let found = wrong(CollectiveKind::Recv, ReduceKind::None, (1.0, 1.0), (1.0, 2.0));
+        assert_eq!(found, ["changed-under-way [1] of 2 since 5"]);
+        // The same on both, and no sum.
+        let lost = |iteration| iteration == 5;
+        let of = |is_lost: fn(u32) -> bool| {
+            contents(CollectiveKind::AllReduce, ReduceKind::Sum, move |rank, iteration| {
+                let (own, all) = (f64::from(rank + iteration), f64::from(2 * iteration + 1));
+                (own, if is_lost(iteration) { f64::from(iteration) } else { all })
+            })
+        };
+        let learned = learn_jobs(&[of(|_| false), of(|_| false)]);
+        assert_eq!(alarms_of_job(&learned, &of(lost)), ["changed-under-way [] of 2 since 5"]);
+    }
+
+    #[test]
+    fn what_was_reduced_before_is_found_where_the_references_reduce_what_differs() {
+        let of = |is_again: fn(u32) -> bool| {
+            contents(CollectiveKind::AllReduce, ReduceKind::Sum, move |rank, iteration| {
+                let own = f64::from(if is_again(iteration) { 7 } else { rank + iteration });
+                (own, if is_again(iteration) { 14.0 } else { f64::from(2 * iteration + 1) })
+            })
+        };
+        let learned = learn_jobs(&[of(|_| false), of(|_| false)]);
+        assert!(alarms_of_job(&learned, &of(|_| false)).is_empty());
+        assert_eq!(alarms_of_job(&learned, &of(|at| at > 3)), ["reduced-more-than-once [] of 2 since 4"]);
+        let sometimes = learn_jobs(&[of(|at| at == 7), of(|_| false)]);
+        assert!(alarms_of_job(&sometimes, &of(|at| at > 3)).is_empty());
     }
 
     /// Two ranks of which each does these, one after the other, and whether `hang` finds something.
@@ -397,8 +502,7 @@ mod collectives {
 
     #[test]
     fn messages_of_another_size_are_found_where_it_is_known_which_they_are() {
-        let message =
-            |kind, peer, elements| Called { kind, peer, elements, reduce: ReduceKind::None, waited: true };
+        let message = |kind, peer, elements| Called { kind, peer, elements, ..BROADCAST };
         let sent = [message(CollectiveKind::Send, 0, 2), message(CollectiveKind::Send, 0, 3)];
         let received = |first| [message(CollectiveKind::Recv, 1, first), message(CollectiveKind::Recv, 1, 3)];
         assert!(!hangs(&received(2), &sent));

@@ -28,13 +28,28 @@ const TAKES: [CollectiveKind; 11] = [
     CollectiveKind::Scatter,
 ];
 
+/// How many of them, from the first, reduce: which of these does it is a matter of the wrapper.
+const REDUCTIONS: usize = 7;
+
+/// How a collective was entered since the last step.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum How {
+    #[default]
+    NotAtAll,
+    /// Behind a backward pass and not in it, or by some of all ranks. Gradients may be taken to others by it, too: whether that is done in
+    /// hooks or behind them, and how ranks are divided among the dimensions of a mesh, is a setting.
+    Otherwise,
+    /// In a backward pass, by all ranks.
+    InBackward,
+}
+
 /// What has happened since the last step.
 #[derive(Default)]
 pub(super) struct Backward {
     /// The subjects of [`TAKES`], when they have numbers.
     subjects: Vec<SubjectId>,
-    /// By place in [`TAKES`], what backward passes have entered.
-    entered: [bool; TAKES.len()],
+    /// By place in [`TAKES`], how each was entered.
+    entered: [How; TAKES.len()],
     /// When the first backward pass began; `None`: there was none.
     began: Option<(u32, u32)>,
     losses: u32,
@@ -59,7 +74,7 @@ impl Observer for Backward {
                     {
                         self.tell(frame, began, cx);
                     }
-                    self.entered = [false; TAKES.len()];
+                    self.entered = [How::NotAtAll; TAKES.len()];
                 }
                 _ => {}
             },
@@ -72,16 +87,17 @@ impl Backward {
     fn came(&mut self, came: &Came, cx: &Context<'_>) {
         self.are_recorded = true;
         let kind = CollectiveKind::try_from(came.record.op).unwrap_or_default();
-        // How ranks are divided among the dimensions of a mesh is a setting: along one that has shrunk to a single rank nothing is
-        // exchanged.
-        let is_of_all =
-            cx.source.entry(came.record.group).is_some_and(|group| group.line == cx.scene.world_size);
-        if is_of_all
-            && came.stack.iter().any(|frame| frame.target.role == Role::Backward)
-            && let Some(at) = TAKES.iter().position(|takes| *takes == kind)
-        {
-            self.entered[at] = true;
-        }
+        let Some(at) = TAKES.iter().position(|takes| *takes == kind) else { return };
+        let Some(group) = cx.source.entry(came.record.group).filter(|group| group.line > 1) else { return };
+        let is_in_backward = came.stack.iter().any(|frame| frame.target.role == Role::Backward);
+        let how = if is_in_backward && group.line == cx.scene.world_size {
+            How::InBackward
+        } else if is_in_backward || self.began.is_some() {
+            How::Otherwise
+        } else {
+            How::NotAtAll
+        };
+        self.entered[at] = self.entered[at].max(how);
     }
 
     fn tell(&mut self, step: &Frame, began: (u32, u32), cx: &mut Context<'_>) {
@@ -91,12 +107,20 @@ impl Backward {
         }
         let entered = [cx.numbers.outcome(Outcome::Entered)];
         let depth = cx.scene.depth(step);
-        for (subject, is_entered) in self.subjects.iter().zip(self.entered) {
+        let reductions = self.entered.iter().take(REDUCTIONS).max().copied().unwrap_or_default();
+        for (at, (subject, mut how)) in self.subjects.iter().zip(self.entered).enumerate() {
+            if at < REDUCTIONS && how < reductions {
+                how = How::Otherwise;
+            }
             if !cx.wants(*subject) {
                 continue;
             }
             let mut window = Window::new(*subject, NOTHING, step, depth);
-            window.held = if is_entered { &entered } else { &[] };
+            match how {
+                How::InBackward => window.held = &entered,
+                How::Otherwise => window.inconclusive = &entered,
+                How::NotAtAll => {}
+            }
             window.cut = cx.scene.lost_since(self.losses);
             window.now = cx.scene.now;
             window.began = Some(began);
