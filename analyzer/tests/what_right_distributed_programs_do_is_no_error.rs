@@ -300,3 +300,31 @@ fn what_another_rank_steps_needs_no_holder_here() {
     assert_eq!(alarms(&library, &stepped_in_part(true)), [""; 0]);
     assert_eq!(alarms(&library, &stepped_in_part(false)), ["parameters-in-no-optimizer"]);
 }
+
+/// Two optimizers over the same parameters, of which the second steps behind so many steps of the first.
+fn outer(every: u32) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = torch.model("Net", NAMES);
+    let inner = torch.optimizer("AdamW", &[model]);
+    let outer = torch.optimizer("SGD", &[model]);
+    for iteration in 1..=20 {
+        torch.zero_grad(inner);
+        torch.forward(model, 10);
+        torch.backward(&[model]);
+        torch.step(inner);
+        if iteration % every == 0 {
+            torch.give_gradients(model);
+            torch.step(outer);
+        }
+    }
+    torch.finish()
+}
+
+#[test]
+fn an_outer_optimizer_steps_now_and_then() {
+    use owned::claim::{Claim, Outcome, Subject};
+    let claim = Claim { subject: Subject::Root { class: "*".into() }, outcome: Outcome::HeldOnce };
+    let library = library_of([claim]);
+    assert_eq!(alarms(&library, &outer(5)), [""; 0]);
+    assert_eq!(alarms(&library, &outer(1)), ["held-by-many"]);
+}

@@ -82,8 +82,9 @@ struct Owned {
     /// By number of the variable, whether it got a gradient in this iteration.
     with_gradient: Vec<bool>,
     iterations: u32,
-    /// The optimizers that stepped in an earlier iteration.
+    /// The optimizers that stepped in an earlier iteration, and those that did in the last one that had a step.
     stepped: FxHashSet<u32>,
+    last_stepped: FxHashSet<u32>,
     /// Backwards in this iteration, and behind how many of them which optimizer stepped.
     backwards: u32,
     steps: Vec<(u32, u32)>,
@@ -136,6 +137,9 @@ impl Observer for Owned {
                     }
                 }
                 self.stepped.extend(&iteration.stepped);
+                if !iteration.stepped.is_empty() {
+                    self.last_stepped = iteration.stepped.iter().copied().collect();
+                }
             }
             _ => {}
         }
@@ -209,11 +213,13 @@ impl Owned {
     }
 
     /// How many of the holders step by what one backward has left: one may take over from another, and each may have a loss
-    /// of its own. The first batch of a loop may be part of the last iteration of the loop before.
+    /// of its own. The first batch of a loop may be part of the last iteration of the loop before. One that steps now and then, behind several
+    /// steps of another, is given gradients of its own: the way that those have gone (DiLoCo), or weights that look ahead.
     fn steps_at_once(&self, holders: &[u32]) -> usize {
         let is_known = |holder: &u32| self.stepped.contains(holder);
         let any_known = self.steps.iter().any(|(_, one)| holders.contains(one) && is_known(one));
-        let stepping = |one: &u32| holders.contains(one) && (!any_known || is_known(one));
+        let is_steady = |one: &u32| self.last_stepped.is_empty() || self.last_stepped.contains(one);
+        let stepping = |one: &u32| holders.contains(one) && (!any_known || is_known(one)) && is_steady(one);
         let by_one = |steps: &[(u32, u32)]| {
             steps.iter().map(|(_, one)| one).filter(|one| stepping(one)).collect::<FxHashSet<_>>().len()
         };
