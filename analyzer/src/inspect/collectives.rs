@@ -16,6 +16,8 @@ use super::tally::Spread;
 pub struct Group {
     /// The name that `torch.distributed` gives it, equal in all of its processes.
     pub name: String,
+    /// What whoever made it says that it is for, as `mesh_tp` for the dimension of a device mesh; empty: nothing.
+    pub description: String,
     /// `gloo`, ...
     pub backend: String,
     /// Rank of this process in it.
@@ -47,6 +49,11 @@ pub struct Collectives {
     pub elements: u64,
     /// From the issue of one to its end; none where none has an end.
     pub time_ns: Option<Spread>,
+}
+
+/// What PyTorch writes where nobody has described a group.
+fn says_nothing(description: &str) -> bool {
+    matches!(description, "undefined" | "default_pg")
 }
 
 /// What makes collectives of one kind. In the order in which they are listed.
@@ -134,6 +141,10 @@ impl Together {
             .into_iter()
             .map(|entry| Group {
                 name: entry.text.clone(),
+                description: Some(&entry.file)
+                    .filter(|text| !says_nothing(text))
+                    .cloned()
+                    .unwrap_or_default(),
                 backend: entry.type_name.clone(),
                 rank: entry.owner,
                 size: entry.line,

@@ -97,7 +97,11 @@ fn write_process(out: &mut impl Write, process: &ProcessSummary) -> io::Result<(
     let groups = process.groups.iter().map(|group| {
         let name = if group.name.is_empty() { "without a name" } else { &group.name };
         let of = if group.size > 0 { format!(" of {}", group.size) } else { String::new() };
-        format!("{name} ({}): rank {}{of}", group.backend, group.rank)
+        let description = match group.description.as_str() {
+            "" => String::new(),
+            text => format!(" {text}"),
+        };
+        format!("{name}{description} ({}): rank {}{of}", group.backend, group.rank)
     });
     let groups: Vec<_> = groups.collect();
     if !groups.is_empty() {
