@@ -62,6 +62,18 @@ fn line(process: &ProcessTrace, one: &Collective) -> String {
     )
 }
 
+/// What contents set.
+const CONTENTS: u16 = collective::CONTENTS | collective::SUM;
+
+/// What goes into the collective with the line that begins so, and what comes out: sums, where they are known.
+fn sums(process: &ProcessTrace, begin: &str) -> (Option<f64>, Option<f64>) {
+    let sum = |event| {
+        let one = of(process, event).into_iter().find(|one| line(process, one).starts_with(begin));
+        one.filter(|one| one.has(CONTENTS)).map(|one| one.sum)
+    };
+    (sum(CollectiveEvent::Issued), sum(CollectiveEvent::Completed))
+}
+
 fn lines(process: &ProcessTrace) -> Vec<String> {
     of(process, CollectiveEvent::Issued).into_iter().map(|one| line(process, one)).collect()
 }
@@ -81,6 +93,11 @@ fn assert_all_ended(process: &ProcessTrace) {
         for ended in ended {
             assert!(ended.time > one.time);
             let repeated = Collective {
+                flags: ended.flags & !CONTENTS | one.flags & CONTENTS,
+                hash_low: one.hash_low,
+                hash_high: one.hash_high,
+                sum: one.sum,
+                l2: one.l2,
                 event: one.event,
                 time: one.time,
                 thread: one.thread,
@@ -154,9 +171,17 @@ fn of_every_kind_in_every_interpreter() {
             let groups: Vec<_> = process
                 .groups()
                 .iter()
-                .map(|group| (group.text.as_str(), group.type_name.as_str(), group.owner, group.line))
+                .map(|group| {
+                    let [name, backend, file] =
+                        [&group.text, &group.type_name, &group.file].map(String::as_str);
+                    (name, backend, file, group.owner, group.line)
+                })
                 .collect();
-            let all = [("0", "gloo", rank, 2), ("1", "gloo", rank, 2), ("2", "gloo", 0, 1)];
+            let all = [
+                ("0", "gloo", "default_pg", rank, 2),
+                ("1", "gloo", "both", rank, 2),
+                ("2", "gloo", "undefined", 0, 1),
+            ];
             assert_eq!(groups, all[..if rank == 0 { 3 } else { 2 }]);
 
             // Somebody waited for each of them; one was not waited for where it was asked for.
@@ -165,7 +190,7 @@ fn of_every_kind_in_every_interpreter() {
             let issued = of(process, CollectiveEvent::Issued);
             let is_waited = |one: &&&Collective| waited.contains(&one.number);
             assert_eq!(issued.iter().filter(is_waited).count(), issued.len(), "CPython {version}");
-            let [blocking, asynchronous] = [issued[0], issued[1]].map(|one| one.flags);
+            let [blocking, asynchronous] = [issued[0], issued[1]].map(|one| one.flags & !CONTENTS);
             // torch 2.6 does not say so of these.
             if !process.header.torch_version.starts_with("2.6.") {
                 assert_eq!((blocking, asynchronous), (collective::BLOCKING, collective::ASYNC));
@@ -178,6 +203,33 @@ fn of_every_kind_in_every_interpreter() {
             assert!(issued.iter().all(|one| call(one.call).contains('.')));
             assert!(issued.iter().all(|one| one.tensors <= 2 && one.iteration == 0));
         }
+        for (rank, process) in (0..).zip(&ranks) {
+            let own = f64::from(rank);
+            for (begin, given, got) in [
+                ("0 1 all_reduce sum", Some(5.0 * (own + 1.0)), Some(15.0)),
+                ("0 2 all_reduce max", Some(15.0), Some(15.0)),
+                ("0 3 broadcast", Some(15.0), Some(15.0)),
+                ("0 5 all_gather", None, None),
+                ("0 6 all_gather_into_tensor", Some(4.0 * own), Some(4.0)),
+                ("0 7 reduce_scatter_tensor", Some(66.0), None),
+                ("0 10 scatter", (rank == 0).then_some(70.0), Some(35.0)),
+                ("0 11 barrier", None, None),
+                ("0 1 send none float32 7", (rank == 0).then_some(7.0), None),
+                ("0 1 recv none float32 0 7", None, (rank == 1).then_some(7.0)),
+                ("0 2 send none float32 2", Some(2.0 * own), None),
+                ("0 3 recv none float32 0 2", None, Some(2.0 * (1.0 - own))),
+            ] {
+                assert_eq!(sums(process, begin), (given, got), "CPython {version}, rank {rank}: {begin}");
+            }
+        }
+        // Of numbers that have no sum there are hashes.
+        let gathered = |process: &ProcessTrace| {
+            let ended = of(process, CollectiveEvent::Completed);
+            let one = ended.into_iter().find(|one| one.op == CollectiveKind::AllGather as u8);
+            one.filter(|one| one.has(collective::CONTENTS)).map(|one| (one.hash_low, one.hash_high))
+        };
+        assert!(gathered(&ranks[0]).is_some(), "CPython {version}");
+        assert_eq!(gathered(&ranks[0]), gathered(&ranks[1]), "CPython {version}");
     }
 }
 

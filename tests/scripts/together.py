@@ -65,7 +65,7 @@ def kinds():
     objects = [None] * size
     dist.all_gather_object(objects, {"rank": rank})
     say(objects)
-    group = dist.new_group([0, 1])
+    group = dist.new_group([0, 1], group_desc="both")
     dist.all_reduce(values, op=dist.ReduceOp.MIN, group=group)
     alone = dist.new_group([rank]) if rank == 0 else (dist.new_group([0]), None)[1]
     if alone is not None:

@@ -240,8 +240,8 @@ unsafe fn issued(method: &Method, registers: &Registers) {
     progress::issued(given::group(method, registers), method.kind.is_point_to_point(), &mut record, written);
     let stack = std::ptr::from_ref(registers) as usize;
     ISSUING.set(Issuing { number: record.number, stack, has_begun: false });
-    let Collective { number, group, sequence, .. } = record;
-    emit(CollectiveEvent::Issued, Collective { number, group, sequence, ..with_contents });
+    let Collective { number, group, sequence, message, .. } = record;
+    emit(CollectiveEvent::Issued, Collective { number, group, sequence, message, ..with_contents });
 }
 
 /// Of the collective that this thread has issued before, no handle was made: it was given something that the backend has
