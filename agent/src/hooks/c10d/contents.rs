@@ -4,7 +4,7 @@
 //! ends: before anybody who waits for it goes on, so that nobody has changed it yet. It is then found by the address that it had,
 //! and read by the kernel: the backend keeps its memory, and should it ever not, that shall be no harm.
 
-use super::given::{Given, Tensors};
+use super::tensors::Tensors;
 use crate::base::memory::{self, Spare};
 use crate::libtorch::proven;
 use crate::libtorch::view::{Dtype, TensorView};
@@ -44,12 +44,12 @@ struct Place {
 ///
 /// # Safety
 /// The tensors live.
-pub unsafe fn begin(given: &Given, record: &mut Collective) -> Option<Written> {
+pub unsafe fn begin(read: &Tensors, written: &Tensors, record: &mut Collective) -> Option<Written> {
     if !budget::looks_now() {
         return None;
     }
     // SAFETY: the caller's word.
-    let (read, written) = unsafe { (views(&given.read)?, views(&given.written)?) };
+    let (read, written) = unsafe { (views(read)?, views(written)?) };
     let bytes = read.iter().chain(&written).map(bytes_of).fold(0, usize::saturating_add);
     if bytes > LARGE || (bytes > SMALL && !position::is_sampled()) {
         return None;

@@ -15,6 +15,7 @@ mod originals;
 mod progress;
 mod stubs;
 mod table;
+mod tensors;
 
 use crate::hooks::hook::{FAILED, Hook, State};
 use crate::hooks::source::{Job, Need, Source};
@@ -234,7 +235,7 @@ unsafe fn issued(method: &Method, registers: &Registers) {
     let (with_contents, written) = unsafe {
         let given = given::read(method, registers, &mut record);
         let mut with_contents = record;
-        let written = contents::begin(&given, &mut with_contents);
+        let written = contents::begin(&given.read, &given.written, &mut with_contents);
         (with_contents, written)
     };
     progress::issued(given::group(method, registers), method.kind.is_point_to_point(), &mut record, written);

@@ -7,7 +7,7 @@ pub mod claim;
 mod draws;
 
 use rustc_hash::FxHashMap;
-use traincheck_schema::record::{Attribute, CollectiveKind, ObjectKind, Role, VariableKind};
+use traincheck_schema::record::{Attribute, ObjectKind, Role, VariableKind};
 
 use crate::call::roles::Roles;
 use crate::relation::needs::{Needs, Point, States};
@@ -87,9 +87,9 @@ struct Frozen {
 struct Evaluation {
     found: Vec<(VarId, Digest)>,
     losses: u32,
-    /// A rank has sent something to all others since: wrappers do so with buffers in evaluations, too, as
-    /// `DistributedDataParallel` does.
-    broadcast: bool,
+    /// The most elements that came out of a collective since: wrappers send buffers to all ranks in evaluations, too, as
+    /// `DistributedDataParallel` does, and models may be averaged there. A count of what was right has fewer.
+    most_got: u64,
 }
 
 impl Observer for Frozen {
@@ -108,8 +108,10 @@ impl Observer for Frozen {
             TraceEvent::Looked(look) if look.frame.target.role == Role::ModeChange && !look.at_entry => {
                 self.mode_changed(look, cx);
             }
-            TraceEvent::Collective(came) if came.record.op == CollectiveKind::Broadcast as u8 => {
-                self.evaluations.values_mut().for_each(|evaluation| evaluation.broadcast = true);
+            TraceEvent::Collective(came) => {
+                for evaluation in self.evaluations.values_mut() {
+                    evaluation.most_got = evaluation.most_got.max(came.record.elements_out);
+                }
             }
             _ => {}
         }
@@ -164,7 +166,7 @@ impl Frozen {
                 self.evaluations.entry(root).or_insert(Evaluation {
                     found,
                     losses: scene.losses,
-                    broadcast: false,
+                    most_got: 0,
                 });
             }
             Some(true) => {
@@ -211,7 +213,8 @@ impl Frozen {
         let frame = &look.frame;
         let mut window = Window::new(subject, NOTHING, frame, cx.scene.depth(frame));
         window.held = &held;
-        let is_sent = evaluation.broadcast && !changed.is_empty();
+        let elements = |id: &VarId| cx.scene.variables.get(*id).data.map_or(0, |data| data.elements);
+        let is_sent = !changed.is_empty() && changed.iter().all(|id| elements(id) <= evaluation.most_got);
         window.cut = cx
             .scene
             .lost_since(evaluation.losses)
