@@ -85,6 +85,9 @@ impl<'a> Walker<'a> {
 /// Tells of what became of collectives since each rank went on last.
 fn tell_collectives(walkers: &mut [Walker<'_>], observers: &mut [Box<dyn Together>], joint: &mut Joint<'_>) {
     let came: Vec<Vec<Came>> = walkers.iter_mut().map(|walker| walker.course.take_collectives()).collect();
+    if came.iter().all(Vec::is_empty) {
+        return;
+    }
     let ranks: Vec<Rank<'_>> = walkers.iter().map(Walker::rank).collect();
     for (at, came) in came.into_iter().enumerate() {
         for came in came.into_iter().map(Rc::new) {

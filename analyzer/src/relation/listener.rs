@@ -93,6 +93,10 @@ impl Listeners {
 
     /// Tells an event to those that hear of it.
     pub fn tell(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
+        // Where ranks are gone over side by side nobody listens: what is asked of them is in their scenes.
+        if self.observers.is_empty() {
+            return;
+        }
         for &at in &self.of_topic[topic(event, cx.scene)] {
             self.observers[at].observe(event, cx);
         }
