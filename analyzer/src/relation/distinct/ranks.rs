@@ -113,7 +113,7 @@ fn fresh(
     looked: &mut [(u64, Option<Digest>)],
     meeting: &Meeting<'_>,
 ) -> Option<Vec<(VarId, Digest)>> {
-    let mut all = Vec::new();
+    let mut all = Vec::with_capacity(looked.len());
     let (mut is_fresh, mut is_drawn_from) = (true, true);
     for (at, looked) in looked.iter_mut().enumerate() {
         let (Some(id), Some(variable)) = (shared.ids[at], shared.on(meeting.ranks, at)) else { return None };
@@ -128,22 +128,34 @@ fn fresh(
 
 /// Whether all parameters that are held by the optimizer that has stepped are the same on all ranks.
 fn train_the_same(meeting: &Meeting<'_>) -> bool {
-    let parameters = |at: usize| -> BTreeMap<&str, Option<Digest>> {
+    let parameters = |at: usize| {
         let (scene, look) = (meeting.ranks[at].scene, &meeting.looks[at]);
         let held = scene.variables.held_by(look.frame.object).iter().map(|&id| scene.variables.get(id));
         let looked = held.filter(|variable| variable.looked == look.time);
-        looked.map(|variable| (variable.name.as_str(), variable.data)).collect()
+        looked.map(|variable| (variable.name.as_str(), variable.data))
     };
-    let first = parameters(0);
-    let same = |(name, data): (&&str, &Option<Digest>), others: &BTreeMap<&str, Option<Digest>>| {
-        let other = others.get(name).copied().flatten();
-        data.zip(other).is_some_and(|(one, other)| one.same(&other) == Some(true))
+    let first: Vec<(&str, Option<Digest>)> = parameters(0).collect();
+    // Mostly they come in the same order on all ranks, and need not be matched.
+    let in_order = |at: usize| {
+        let mut others = parameters(at);
+        let same = |(name, data): &(&str, Option<Digest>)| {
+            others.next().is_some_and(|(other, found)| other == *name && are_same(*data, found))
+        };
+        first.iter().all(same) && others.next().is_none()
     };
-    !first.is_empty()
-        && (1..meeting.ranks.len()).all(|at| {
-            let others = parameters(at);
-            others.len() == first.len() && first.iter().all(|one| same(one, &others))
-        })
+    let by_name = |at: usize| {
+        let first: BTreeMap<&str, Option<Digest>> = first.iter().copied().collect();
+        let others: BTreeMap<&str, Option<Digest>> = parameters(at).collect();
+        let same =
+            |(name, data): (&&str, &Option<Digest>)| are_same(*data, others.get(name).copied().flatten());
+        others.len() == first.len() && first.iter().all(same)
+    };
+    !first.is_empty() && (1..meeting.ranks.len()).all(|at| in_order(at) || by_name(at))
+}
+
+/// Whether both were read and are the same.
+fn are_same(one: Option<Digest>, other: Option<Digest>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one.same(&other) == Some(true))
 }
 
 impl OfRanks {
@@ -157,14 +169,12 @@ impl OfRanks {
         meeting: &Meeting<'_>,
         joint: &mut Joint<'_>,
     ) {
-        let alike = |one: &usize, other: &usize| {
-            let named = |at: usize| ranks[at].iter().map(move |(_, digest)| digest);
-            ranks[*one].len() == ranks[*other].len()
-                && named(*one).zip(named(*other)).all(|(one, other)| one.same(other) == Some(true))
-        };
-        let twice: Vec<usize> = (0..ranks.len())
-            .filter(|at| (0..ranks.len()).any(|other| *at != other && alike(at, &other)))
-            .collect();
+        // All of it is contents of tensors: see `fresh`.
+        let given = |parts: &Parts| parts.iter().map(|(_, part)| (part.hash, part.elements)).collect();
+        let given: Vec<Vec<_>> = ranks.iter().map(given).collect();
+        let mut times: BTreeMap<&[_], u32> = BTreeMap::new();
+        given.iter().for_each(|given| *times.entry(given).or_default() += 1);
+        let twice: Vec<usize> = (0..ranks.len()).filter(|&at| times[&given[at][..]] > 1).collect();
         let at = twice.first().copied().unwrap_or(0);
         let look = &meeting.looks[at];
         let (ordinal, streak) = self.windows.entry(subject.clone()).or_default();
