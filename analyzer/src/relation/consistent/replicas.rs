@@ -90,6 +90,8 @@ struct Here<'a> {
     shared: &'a Shared,
     meeting: &'a Meeting<'a>,
     cut: Option<Cut>,
+    /// Whether all ranks step with what equally many backwards have left.
+    in_step: bool,
 }
 
 /// What a meeting found of it.
@@ -111,8 +113,10 @@ impl Together for Replicas {
         let lossy = meeting.ranks.iter().any(|rank| rank.scene.is_lossy());
         let too_early = meeting.looks.iter().find_map(|look| Scene::too_early(look.iteration, self.ordinal));
         let cut = lossy.then_some(Cut::Loss).or(too_early);
+        let backwards = |rank: &Rank<'_>| rank.scene.backwards;
+        let in_step = meeting.ranks.iter().all(|rank| backwards(rank) == backwards(&meeting.ranks[0]));
         for (replica, shared) in self.replicas.iter_mut().zip(self.variables.all()) {
-            let here = Here { shared, meeting, cut };
+            let here = Here { shared, meeting, cut, in_step };
             match shared.kind {
                 _ if meeting.is_before_step() => replica.step_begins(&here),
                 VariableKind::Hyperparameter => replica.compare_values(&here, joint),
@@ -149,31 +153,35 @@ impl Here<'_> {
     /// What the look found in it, by rank; `None`: some did not look at it, or cannot tell.
     fn contents(&self) -> Option<Vec<Digest>> {
         let Meeting { ranks, looks } = self.meeting;
-        let looked = looks.iter().enumerate().map(|(at, look)| {
+        let mut all = Vec::with_capacity(ranks.len());
+        for (at, look) in looks.iter().enumerate() {
             let variable = self.shared.on(ranks, at).filter(|variable| variable.looked == look.time)?;
-            variable.data.filter(|data| data.kind == ValueKind::Tensor)
-        });
-        looked.collect()
+            all.push(variable.data.filter(|data| data.kind == ValueKind::Tensor)?);
+        }
+        Some(all)
     }
 
     /// Whether the last look at its gradient, in this iteration, found the same on all ranks; `None`: not known, or nothing
     /// but zeros, which are also what a rank has that nothing was computed for.
     fn has_same_gradient(&self) -> Option<bool> {
-        self.gradients().map(|all| apart(&all).is_none())
+        let mut gradients = self.gradients();
+        let first = gradients.next()??;
+        let mut same = true;
+        for gradient in gradients {
+            same &= gradient?.same(&first) == Some(true);
+        }
+        Some(same)
     }
 
-    fn gradients(&self) -> Option<Vec<Digest>> {
+    /// What each rank steps with, as far as it is known.
+    fn gradients(&self) -> impl Iterator<Item = Option<Digest>> {
         let Meeting { ranks, looks } = self.meeting;
-        // Where a rank has left a step out, what is stepped with is of another backward there.
-        if ranks.iter().any(|rank| rank.scene.backwards != ranks[0].scene.backwards) {
-            return None;
-        }
-        let looked = looks.iter().enumerate().map(|(at, look)| {
-            let variable = self.shared.on(ranks, at)?;
+        looks.iter().enumerate().map(|(at, look)| {
+            // Where a rank has left a step out, what is stepped with is of another backward there.
+            let variable = self.shared.on(ranks, at).filter(|_| self.in_step)?;
             let fresh = variable.grad_iteration == look.iteration && variable.is_held_by(look.frame.object);
             variable.grad.filter(|grad| fresh && grad.kind == ValueKind::Tensor && !grad.all_zero())
-        });
-        looked.collect()
+        })
     }
 }
 
@@ -220,7 +228,7 @@ impl Replica {
             && self.began_alike == Some(true)
             && same_gradient == Some(false)
             && are_near(&digests)
-            && here.gradients().is_some_and(|gradients| are_near(&gradients));
+            && here.gradients().collect::<Option<Vec<_>>>().is_some_and(|gradients| are_near(&gradients));
         let is_rounded = is_rounded || was_never_alike;
         let here = &match is_rounded && apart.is_some() && same_gradient != Some(true) {
             true => Here { cut: here.cut.or(Some(Cut::Unclear)), ..*here },
@@ -308,7 +316,7 @@ impl Found<'_> {
     }
 
     fn tell(&self, subject: SubjectId, joint: &mut Joint<'_>) {
-        let (Here { shared, meeting, cut }, at) = (self.here, self.reported_at());
+        let (Here { shared, meeting, cut, .. }, at) = (self.here, self.reported_at());
         let (Some(variable), look) = (shared.ids[at], &meeting.looks[at]) else { return };
         let same = [joint.numbers.outcome(Outcome::SameOnAllRanks)];
         let depth = meeting.ranks[at].scene.depth(&look.frame);
