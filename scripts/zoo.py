@@ -146,12 +146,16 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="folder for runs and reports; a temporary one without it")
     parser.add_argument("--jobs", type=int, default=1, help="cases at the same time (1)")
     parser.add_argument("--ranks", type=int, help="how many ranks the runs have that are checked; the references keep theirs")
+    parser.add_argument("--every", type=int, default=1, help="of the cases of several ranks, one in so many (1)")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="a folder of tests/zoo; all")
     args = parser.parse_args()
     names = args.cases or sorted(path.parent.name for path in ZOO.glob("*/expect.toml"))
     for name in names:
         if not (ZOO / name / "expect.toml").is_file():
             parser.error(f"no case {name} in {ZOO}")
+    of_ranks = [name for name in names if "ranks" in tomllib.loads((ZOO / name / "expect.toml").read_text())]
+    left_out = set(of_ranks) - set(of_ranks[:: args.every])
+    names = [name for name in names if name not in left_out]
     with tempfile.TemporaryDirectory(prefix="traincheck-zoo-") as scratch:
         args.out = (args.out or pathlib.Path(scratch)).resolve()
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
