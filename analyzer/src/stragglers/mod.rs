@@ -5,6 +5,7 @@
 //! ranks go on before the last has come (buckets that are reduced while a backward runs) several collectives make one
 //! stretch. The scores are those of NVIDIA's resiliency extension: how fast the fastest is, relative to a rank's own time.
 mod changes;
+pub mod communication;
 pub mod spent;
 pub mod text;
 
@@ -17,6 +18,7 @@ use crate::collectives::walk;
 use crate::job::Member;
 use crate::relation::numbers::Numbers;
 use changes::{median, stretches};
+use communication::{Communication, Ended};
 use spent::Spent;
 
 /// Collectives that not all ranks have come to are remembered up to this number in each group.
@@ -35,6 +37,8 @@ pub struct Stragglers {
     pub iterations: u64,
     /// From the first of these moments to the last, ns.
     pub time_ns: u64,
+    /// How long they communicated when all had come.
+    pub communication: Communication,
     /// What of the job is missing or does not belong to it, in words; `None`: nothing.
     pub note: Option<String>,
     /// The how many-eth attempt of the job it was, from 1, where earlier ones are in the run, too.
@@ -79,11 +83,24 @@ pub struct Slow {
     pub spent: Vec<Spent>,
 }
 
-/// Who has come to a collective, and when.
+/// Who has come to a collective, and when, and when it ended.
 #[derive(Default)]
 struct Meeting {
     /// By place of the rank among the members: time and iteration.
     came: BTreeMap<usize, (u64, u32)>,
+    /// Likewise: time.
+    ended: BTreeMap<usize, u64>,
+}
+
+impl Meeting {
+    /// When the last came.
+    fn all_here(&self) -> u64 {
+        self.came.values().map(|(time, _)| *time).max().unwrap_or(0)
+    }
+
+    fn iteration(&self) -> u32 {
+        self.came.values().map(|(_, iteration)| *iteration).max().unwrap_or(0)
+    }
 }
 
 /// The time between two moments at which all ranks had come.
@@ -106,27 +123,35 @@ pub fn find(members: Vec<Member<'_>>, clocks: &[i128]) -> Stragglers {
         let record = came.record;
         let kind = CollectiveKind::try_from(record.op).unwrap_or_default();
         let is_issued = record.event == CollectiveEvent::Issued as u8;
-        if !is_issued || kind.is_point_to_point() {
+        let is_ended = record.event == CollectiveEvent::Completed as u8;
+        if kind.is_point_to_point() || !is_issued && !is_ended {
             return is_issued;
         }
-        let (Some(group), Some(place)) = (source.entry(record.group), place(rank)) else { return true };
+        let (Some(group), Some(place)) = (source.entry(record.group), place(rank)) else { return is_issued };
         // Those of a part of the ranks say nothing of the others.
         if group.line as usize != numbers_of.len() {
-            return true;
+            return is_issued;
         }
         let meetings = waiting.entry(group.text.clone()).or_default();
         let time = i128::from(record.time) + clocks.get(place).copied().unwrap_or(0);
+        let time = u64::try_from(time).unwrap_or(0);
         let meeting = meetings.entry(record.sequence).or_default();
-        meeting.came.insert(place, (u64::try_from(time).unwrap_or(0), record.iteration));
-        if meeting.came.len() == numbers_of.len()
-            && let Some(meeting) = meetings.remove(&record.sequence)
-        {
-            timeline.met(&meeting);
+        if is_issued {
+            meeting.came.insert(place, (time, record.iteration));
+            if meeting.came.len() == numbers_of.len() {
+                timeline.met(meeting);
+            }
+        } else {
+            meeting.ended.insert(place, time);
+        }
+        if meeting.came.len() == numbers_of.len() && meeting.ended.len() == numbers_of.len() {
+            timeline.ended.add(meeting.iteration(), meeting.all_here(), meeting.ended.values().copied());
+            meetings.remove(&record.sequence);
         }
         while meetings.len() > MOST_WAITING {
             meetings.pop_first();
         }
-        true
+        is_issued
     });
     timeline.end(&numbers_of)
 }
@@ -141,17 +166,18 @@ struct Timeline {
     first: Option<u64>,
     last: u64,
     iterations: Vec<Iteration>,
+    ended: Ended,
 }
 
 impl Timeline {
     fn new(ranks: usize) -> Timeline {
-        Timeline { ranks, before: None, began: None, first: None, last: 0, iterations: Vec::new() }
+        let ended = Ended::default();
+        Timeline { ranks, before: None, began: None, first: None, last: 0, iterations: Vec::new(), ended }
     }
 
     fn met(&mut self, meeting: &Meeting) {
         let times: Vec<u64> = meeting.came.values().map(|(time, _)| *time).collect();
-        let iteration = meeting.came.values().map(|(_, iteration)| *iteration).max().unwrap_or(0);
-        let all_here = times.iter().copied().max().unwrap_or(0);
+        let (iteration, all_here) = (meeting.iteration(), meeting.all_here());
         if let Some((release, came)) = self.before.take() {
             // Nobody went on before all had come: the stretch ended there.
             if times.iter().all(|time| *time >= release) {
@@ -212,7 +238,9 @@ impl Timeline {
         let mut ranks: Vec<Straggler> = each.collect();
         ranks.sort_by_key(|one| (std::cmp::Reverse(one.cost_ns), one.rank));
         let time_ns = self.last.saturating_sub(self.first.unwrap_or(self.last));
+        let iteration_ns = time_ns as f64 / self.iterations.len().max(1) as f64;
         Stragglers {
+            communication: self.ended.finish(iteration_ns),
             ranks,
             iterations: self.iterations.len() as u64,
             time_ns,
@@ -264,7 +292,7 @@ mod tests {
                     .iter()
                     .enumerate()
                     .map(|(at, work)| (at, (now + (work + bucket) * 1_000_000, iteration)));
-                timeline.met(&Meeting { came: came.collect() });
+                timeline.met(&Meeting { came: came.collect(), ..Meeting::default() });
             }
             now += work(iteration).iter().max().expect("a rank") * 1_000_000 + 2_000_000;
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use super::communication::{Communication, SlowCommunication};
 use super::spent::Spent;
 use super::{Slow, Straggler, Stragglers};
 use crate::words::{in_attempt, plural, significant};
@@ -40,11 +41,36 @@ pub fn write(run: &str, found: &Stragglers, out: &mut impl Write) -> fmt::Result
     if found.ranks.len() > RANKS {
         writeln!(out, "({} more)", plural((found.ranks.len() - RANKS) as u64, "rank"))?;
     }
+    write_communication(&found.communication, out)?;
+    if found.ranks.iter().all(|rank| rank.slow.is_empty()) && found.communication.slow.is_empty() {
+        writeln!(
+            out,
+            "\nNo rank is slower than the others for a stretch of iterations, and neither is communication."
+        )?;
+    }
     writeln!(
         out,
         "\nWaited for: how long all others waited for it, which is saved if it comes with the next to last. Scores: the fastest rank's\n\
          work, and its own at its best, relative to its own; 1 is best."
     )
+}
+
+/// What is slow when all have come is slow in communication; a rank that comes late is slow outside of it.
+fn write_communication(communication: &Communication, out: &mut impl Write) -> fmt::Result {
+    let Some(typical) = communication.typical_ns else { return Ok(()) };
+    let ms = |ns: u64| significant(ns as f64 / 1e6);
+    writeln!(out, "\nCommunication, from when all have come: {} ms in an iteration.", ms(typical))?;
+    for SlowCommunication { from, to, longer_ns } in communication.slow.iter().take(STRETCHES) {
+        writeln!(
+            out,
+            "      slow in iterations {from} to {to}: {} ms longer in each than at its best",
+            ms(*longer_ns)
+        )?;
+    }
+    if communication.slow.len() > STRETCHES {
+        writeln!(out, "      ({} more)", communication.slow.len() - STRETCHES)?;
+    }
+    Ok(())
 }
 
 fn write_clocks(found: &Stragglers, out: &mut impl Write) -> fmt::Result {
