@@ -159,3 +159,44 @@ impl Contents {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(places: &[&[f32]]) -> Collective {
+        let place = |values: &&[f32]| Place {
+            dtype: Dtype::F32,
+            data: values.as_ptr() as usize,
+            elements: values.len(),
+        };
+        let mut record = Collective::EMPTY;
+        end(&Written(places.iter().map(place).collect()), &mut record);
+        record
+    }
+
+    #[test]
+    fn several_tensors_have_one_sum_and_a_hash_that_depends_on_their_order() {
+        let (one, other, none) = ([3.0, 4.0], [12.0], []);
+        let both = found(&[&one, &other]);
+        assert!(both.has(collective::CONTENTS | collective::SUM));
+        assert_eq!((both.sum, both.l2), (19.0, 13.0));
+        assert_ne!(both.hash_low, found(&[&other, &one]).hash_low);
+        assert_eq!(found(&[&one]).sum, 7.0);
+        assert!(found(&[&none]).has(collective::CONTENTS));
+        let not_finite = found(&[&one, &[f32::NAN]]);
+        assert!(not_finite.has(collective::CONTENTS) && !not_finite.has(collective::SUM));
+    }
+
+    #[test]
+    fn memory_that_has_gone_is_not_read() {
+        let spare = Spare::of(1 << 16).expect("memory");
+        let data = spare.as_ptr() as usize;
+        // As if it had gone: nothing else comes to its place meanwhile.
+        // SAFETY: the mapping is this test's, which reads it no more.
+        assert_eq!(unsafe { libc::mprotect(data as *mut libc::c_void, spare.len(), libc::PROT_NONE) }, 0);
+        let mut record = Collective::EMPTY;
+        end(&Written(vec![Place { dtype: Dtype::F32, data, elements: 1 << 14 }]), &mut record);
+        assert_eq!(record, Collective::EMPTY);
+    }
+}
