@@ -12,7 +12,7 @@ mutant (seed 3). A mutant is
     no verdict   `check` could not say anything
 
 Whether two runs are the same is told by what they print, so a program has to print losses and predictions, and at its
-end a line `weights` with a digest (`report_weights` of tests/pipelines/pipeline.py). It takes `--seed`, and with one
+end a line `weights` with a digest (`report_weights` of tests/pipelines/pipeline.py); of several ranks any may do so. It takes `--seed`, and with one
 seed always prints the same. Lines that begin with `gradients` or `rng of` may differ.
 
 The score is the share of those that are caught among all that neither crashed nor are equivalent. What the library alone
@@ -39,6 +39,7 @@ import mutations
 from tool import Failed, check, infer, print_table
 
 PIPELINES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "pipelines"
+RANKS = pathlib.Path(__file__).resolve().parent / "ranks.py"
 TEACH = (1, 2)
 SEED = 3
 # A mutant may take as many times as long as the original, and this many seconds more.
@@ -48,6 +49,11 @@ TIME_LIMIT = 600
 DROPPED = ("crashed", "equivalent")
 SURVIVED = ("noticed", "missed", "no verdict")
 OUTCOMES = (*DROPPED, "caught", *SURVIVED)
+
+
+def operators(ranks):
+    """What makes mistakes in programs of so many ranks."""
+    return mutations.OPERATORS | (mutations.OF_RANKS if ranks > 1 else {})
 
 
 def pipelines():
@@ -71,8 +77,9 @@ class Program:
         self.invariants = self.folder / "invariants.json"
         self.limit = TIME_LIMIT
         source = self.path.read_text()
+        self.ranks = args.ranks
         self.original = mutations.original(source)
-        self.mutants = mutations.mutants(self.name, source)
+        self.mutants = mutations.mutants(self.name, source, operators(args.ranks))
 
     def prepare(self, known):
         """Trains the original, learns, and checks it, unless `known` is what came of that before. Returns what came of
@@ -169,7 +176,9 @@ class Run:
             if beside != program.path and beside.name != "__pycache__":
                 (place / beside.name).symlink_to(beside)
         (place / program.path.name).write_text(source)
-        command = [program.bin / "traincheck", "collect", "-o", self.trace, "--", sys.executable, program.path.name]
+        launcher = [RANKS, program.ranks] if program.ranks > 1 else []
+        command = [program.bin / "traincheck", "collect", "-o", self.trace, "--", sys.executable, *launcher]
+        command += [program.path.name]
         command += [*program.arguments, "--seed", seed]
         command += ["--out", self.folder / "out"] if program.takes_out else []
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -273,7 +282,7 @@ def table(judged):
     for mutant, result in judged:
         counts[mutant.operator][result["outcome"]] += 1
         counts[mutant.operator]["alone"] += bool(result["alone"])
-    rows = [(operator, counts[operator]) for operator in mutations.OPERATORS if operator in counts]
+    rows = [(operator, counts[operator]) for operator in operators(2) if operator in counts]
     rows.append(("all", sum((of for _, of in rows), collections.Counter())))
     cells = [["operator", "mutants", *OUTCOMES, "score", "alone", "score"]]
     for operator, of in rows:
@@ -311,7 +320,8 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, help="folder of traincheck and libtraincheck.so")
     parser.add_argument("--out", type=pathlib.Path, help="folder for results and runs; a temporary one without it")
     parser.add_argument("--programs", nargs="+", metavar="PROGRAM", help="pipelines, or paths; all pipelines")
-    parser.add_argument("--operators", nargs="+", metavar="OPERATOR", choices=mutations.OPERATORS, help="all")
+    parser.add_argument("--operators", nargs="+", metavar="OPERATOR", choices=operators(2), help="all")
+    parser.add_argument("--ranks", type=int, default=1, help="ranks that train together; more than one make mistakes of their own (1)")
     parser.add_argument("--sample", type=int, metavar="N", help="so many mutants, drawn at random; all")
     parser.add_argument("--seed", type=int, default=0, help="of --sample (0)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time (1)")

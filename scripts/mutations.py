@@ -26,6 +26,14 @@ MODES = {"no_grad", "inference_mode", "enable_grad", "set_grad_enabled", "autoca
 # Negated, they change what is printed, how memory is used or which model it is, and nothing is wrong.
 HARMLESS_FLAGS = {"flush", "exist_ok", "set_to_none", "bias", "inplace", "use_cpu", "disable_tqdm", "weights_only"}
 HARMLESS_CALLS = {"add_argument", "print", "report"}
+# What ranks do together, called for its effect. Without a barrier nothing is wrong.
+COLLECTIVES = {
+    "all_reduce", "broadcast", "reduce", "all_gather", "all_gather_into_tensor", "reduce_scatter", "reduce_scatter_tensor",
+    "all_to_all", "all_to_all_single", "gather", "scatter", "broadcast_object_list", "all_gather_object",
+}  # fmt: skip
+REDUCTIONS = {"all_reduce", "reduce", "reduce_scatter", "reduce_scatter_tensor"}
+RANKS = {"rank", "get_rank"}
+SIZES = {"world_size", "get_world_size", "num_replicas"}
 LOSS = re.compile("loss|entropy|divergence|reconstruction")
 TYPES = {
     "float": ["half", "bfloat16"],
@@ -41,11 +49,11 @@ def original(source):
     return ast.unparse(ast.parse(source)) + "\n"
 
 
-def mutants(program, source):
-    """All mutants of a program, in the order of operators and lines."""
+def mutants(program, source, operators):
+    """All mutants of a program by these operators, in the order of these and of lines."""
     before = original(source)
     found, seen = [], {before}
-    for operator, places in OPERATORS.items():
+    for operator, places in operators.items():
         ordinals = collections.Counter()
         for index in range(len(list(places(ast.parse(source))))):
             # A tree for each, for edits are made in it.
@@ -58,7 +66,7 @@ def mutants(program, source):
                 seen.add(mutated)
                 name = f"{program}:{operator}:{line}:{ordinals[line]}"
                 found.append(Mutant(name, operator, line, mutated, difference(before, mutated)))
-    order = list(OPERATORS)
+    order = list(operators)
     return sorted(found, key=lambda mutant: (order.index(mutant.operator), mutant.line))
 
 
@@ -434,4 +442,106 @@ OPERATORS = {
     "share-seed": share_seed,
     "drop-division": drop_division,
     "off-by-one": off_by_one,
+}
+
+
+# Those of programs of several ranks.
+
+
+def is_collective(statement):
+    return isinstance(statement, ast.Expr) and called(statement) in COLLECTIVES
+
+
+def name_of(node):
+    """What a name, an attribute or a call of a function is called."""
+    return called(node) or getattr(node, "attr", None) or getattr(node, "id", "")
+
+
+def drop_collective(tree):
+    for _, block in blocks(tree):
+        for statement in filter(is_collective, block):
+            yield statement.lineno, partial(remove, block, statement)
+
+
+def move_collective(tree):
+    """Behind the statement that follows it, or out of the loop that it is in."""
+
+    def swap(block, at):
+        block[at], block[at + 1] = block[at + 1], block[at]
+
+    for _, block in blocks(tree):
+        for at, (one, _) in enumerate(zip(block, block[1:])):
+            if is_collective(one):
+                yield one.lineno, partial(swap, block, at)
+        for loop in filter(is_loop, block):
+            for statement in filter(is_collective, loop.body):
+                yield statement.lineno, partial(move, statement, loop.body, block, loop, 1)
+
+
+def on_one_rank_only(tree):
+    """`if rank == 0` around what all have to do; around a collective the others would wait for ever."""
+
+    def wrap(block, statement):
+        condition = ast.parse("__import__('torch').distributed.get_rank() == 0", mode="eval").body
+        block[block.index(statement)] = ast.If(condition, [statement], [])
+
+    for _, block in blocks(tree):
+        for statement in filter(is_training, block):
+            if called(statement) != "backward":
+                yield statement.lineno, partial(wrap, block, statement)
+
+
+def forget_group(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and called(node) in COLLECTIVES:
+            for word in [word for word in node.keywords if word.arg == "group"]:
+                yield node.lineno, partial(node.keywords.remove, word)
+
+
+def change_reduction(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and called(node) in REDUCTIONS:
+            given = [word for word in node.keywords if word.arg == "op"]
+            other = ast.parse("__import__('torch').distributed.ReduceOp.MAX", mode="eval").body
+            if given and "SUM" in ast.unparse(given[0].value):
+                yield node.lineno, partial(setattr, given[0], "value", other)
+            elif not given and len(node.args) == 1:
+                yield node.lineno, partial(node.keywords.append, ast.keyword("op", other))
+
+
+def same_on_all_ranks(tree):
+    """What should depend on the rank, as a seed or which part of the data it is, does not."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mult)):
+            for side in ("left", "right"):
+                if name_of(getattr(node, side)) in RANKS:
+                    yield node.lineno, partial(setattr, node, side, ast.Constant(0))
+        elif isinstance(node, ast.keyword) and node.arg == "rank" and name_of(node.value) in RANKS:
+            yield node.value.lineno, partial(setattr, node, "value", ast.Constant(0))
+
+
+def drop_divisor(tree):
+    """Nothing is divided by the number of ranks."""
+    for node, put in expressions(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and name_of(node.right) in SIZES:
+            yield node.lineno, partial(put, node.left)
+    for _, block in blocks(tree):
+        for statement in block:
+            by = None
+            if isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Div):
+                by = statement.value
+            elif isinstance(statement, ast.Expr) and called(statement) == "div_" and statement.value.args:
+                by = statement.value.args[0]
+            if by is not None and name_of(by) in SIZES:
+                yield statement.lineno, partial(remove, block, statement)
+
+
+OF_RANKS = {
+    "drop-collective": drop_collective,
+    "move-collective": move_collective,
+    "on-one-rank-only": on_one_rank_only,
+    "forget-group": forget_group,
+    "change-reduction": change_reduction,
+    "same-on-all-ranks": same_on_all_ranks,
+    "drop-divisor": drop_divisor,
 }

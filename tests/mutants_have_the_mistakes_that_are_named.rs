@@ -25,6 +25,27 @@ fn every_operator() {
     assert_eq!(list(&["--programs", program.to_str().expect("a name in UTF-8")]), expected);
 }
 
+/// In programs of several ranks, beside those of one.
+#[test]
+fn every_operator_of_several_ranks() {
+    let expected = fs::read_to_string(script("ranks_by_hand.txt")).expect("the mutants of ranks_by_hand.py");
+    let program = script("ranks_by_hand.py");
+    let program = ["--programs", program.to_str().expect("a name in UTF-8")];
+    let operators = [
+        "drop-collective",
+        "move-collective",
+        "on-one-rank-only",
+        "forget-group",
+        "change-reduction",
+        "same-on-all-ranks",
+        "drop-divisor",
+    ];
+    let of_ranks = [&program[..], &["--ranks", "2", "--operators"], &operators].concat();
+    assert_eq!(list(&of_ranks), expected);
+    let (of_one, of_two) = (list(&program), list(&[&program[..], &["--ranks", "2"]].concat()));
+    assert_eq!(ids(&of_two).len(), ids(&of_one).len() + ids(&expected).len());
+}
+
 #[test]
 fn each_time_the_same() {
     let of_two = ["--programs", "digits", "gan"];
