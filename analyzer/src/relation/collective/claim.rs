@@ -57,7 +57,7 @@ pub enum Outcome {
     /// A backward pass enters one.
     Entered,
     /// All of them get the same.
-    SameOnAllRanks,
+    AllGetTheSame,
     /// The sum of its elements is that of what ranks put in, as the reduction has it.
     SumOfWhatGoesIn,
     /// It is what the root, or whoever sends, has put in.
@@ -155,7 +155,7 @@ impl Says for Claim {
             }
             Outcome::EquallyManySteps => format!("{subject} have made equally many optimizer steps"),
             Outcome::Entered => format!("{subject} is entered by a backward pass"),
-            Outcome::SameOnAllRanks => format!("{subject} is the same on all ranks of the group"),
+            Outcome::AllGetTheSame => format!("{subject} is the same on all ranks of the group"),
             Outcome::SumOfWhatGoesIn => format!("{subject} adds up to what ranks put in"),
             Outcome::WhatWasSent => format!("{subject} is what was sent"),
             Outcome::DiffersByRank => format!("{subject} differs from rank to rank"),

@@ -208,7 +208,7 @@ impl Row {
         let at = departing.first().copied().unwrap_or(places[0]);
         let told = Told { asked: &self.given[&at], at, departing: &departing, differ: apart.is_some() };
         let outcomes = [
-            (Outcome::SameOnAllRanks, is_same),
+            (Outcome::AllGetTheSame, is_same),
             (Outcome::WhatWasSent, from_root),
             (Outcome::SumOfWhatGoesIn, sum),
         ];
