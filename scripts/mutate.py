@@ -27,6 +27,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,8 @@ SEED = 3
 SLOWER, SLACK = 5, 30
 # An original that takes longer hangs. In seconds.
 TIME_LIMIT = 600
+# What gloo says of its connections, of all ranks at a time and so in pieces.
+GLOO = re.compile(r"\[Gloo\]|peer ranks|connected to|^[\s\d]*$")
 DROPPED = ("crashed", "equivalent")
 SURVIVED = ("noticed", "missed", "no verdict")
 OUTCOMES = (*DROPPED, "caught", *SURVIVED)
@@ -198,7 +201,7 @@ class Run:
     def said(self):
         """What the run printed of weights, losses and predictions, in whatever order."""
         lines = (self.folder / "stdout").read_text(errors="replace").splitlines()
-        return sorted(line for line in lines if not line.startswith(("gradients ", "rng of ")))
+        return sorted(line for line in lines if not line.startswith(("gradients ", "rng of ")) and not GLOO.search(line))
 
 
 class Results:

@@ -23,6 +23,11 @@ class Net(nn.Module):
         return self.head(x)
 
 
+def say(line):
+    """In one piece, for all ranks write into one file."""
+    print(f"{line}\n", end="", flush=True)
+
+
 def begin_alike(model):
     for tensor in [*model.parameters(), *model.buffers()]:
         dist.broadcast(tensor.data, src=0)
@@ -70,14 +75,14 @@ def main():
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             average_buffers(model, world_size, statistics)
-            print(f"loss of {rank} {loss.item()!r}", flush=True)
+            say(f"loss of {rank} {loss.item()!r}")
         scheduler.step()
         total = loss.detach().clone()
         dist.reduce(total, dst=0)
         if rank == 0:
-            print(f"mean {total.item() / world_size!r}", flush=True)
+            say(f"mean {total.item() / world_size!r}")
     weights = b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())
-    print(f"weights {hashlib.sha256(weights).hexdigest()} of {rank}", flush=True)
+    say(f"weights {hashlib.sha256(weights).hexdigest()} of {rank}")
     dist.barrier()
     dist.destroy_process_group()
 
