@@ -474,6 +474,26 @@ mod collectives {
     }
 
     #[test]
+    fn what_is_no_sum_any_more_on_all_ranks_alike_is_found() {
+        let of = |reduce| {
+            contents(CollectiveKind::AllReduce, reduce, move |rank, iteration| {
+                let (own, least) = (f64::from(rank + iteration), f64::from(iteration));
+                let got = match reduce {
+                    ReduceKind::Sum => 2.0 * least + 1.0,
+                    ReduceKind::Avg => least + 0.5,
+                    _ => least + 1.0,
+                };
+                (own, got)
+            })
+        };
+        let learned = learn_jobs(&[of(ReduceKind::Sum), of(ReduceKind::Sum)]);
+        assert_eq!(alarms_of_job(&learned, &of(ReduceKind::Max)), ["reduced-in-another-way [] of 2 since 1"]);
+        assert!(alarms_of_job(&learned, &of(ReduceKind::Avg)).is_empty());
+        let learned = learn_jobs(&[of(ReduceKind::Max), of(ReduceKind::Sum)]);
+        assert!(alarms_of_job(&learned, &of(ReduceKind::Max)).is_empty());
+    }
+
+    #[test]
     fn what_was_reduced_before_is_found_where_the_references_reduce_what_differs() {
         let of = |is_again: fn(u32) -> bool| {
             contents(CollectiveKind::AllReduce, ReduceKind::Sum, move |rank, iteration| {

@@ -64,6 +64,8 @@ pub enum Outcome {
     WhatWasSent,
     /// Not all ranks put in the same.
     DiffersByRank,
+    /// It is added up, be it to a mean.
+    IsAddedUp,
     /// Somebody waits for it before the step after the next, or takes its future.
     WaitedFor,
 }
@@ -159,6 +161,7 @@ impl Says for Claim {
             Outcome::SumOfWhatGoesIn => format!("{subject} adds up to what ranks put in"),
             Outcome::WhatWasSent => format!("{subject} is what was sent"),
             Outcome::DiffersByRank => format!("{subject} differs from rank to rank"),
+            Outcome::IsAddedUp => format!("{subject} is added up, to a sum or a mean"),
             Outcome::WaitedFor => format!("{subject} is waited for before the step after the next"),
         }
     }

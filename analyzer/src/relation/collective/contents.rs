@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, collective};
+use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, ReduceKind, collective};
 
 use super::claim::{Outcome, Subject};
 use super::total::{adds_up, is_sum};
@@ -160,15 +160,23 @@ impl Row {
         let records: Vec<&Collective> = self.given.values().map(|came| &came.record).collect();
         let (Some((&at, first)), Some(one)) = (self.given.first_key_value(), records.first()) else { return };
         let is_worth = |record: &&Collective| {
-            is_sum(record) && record.has(collective::SUM) && record.elements_in >= FEWEST && record.l2 > 0.0
+            let reduces = ReduceKind::try_from(record.reduce)
+                .is_ok_and(|how| !matches!(how, ReduceKind::None | ReduceKind::Unknown));
+            reduces && record.has(collective::SUM) && record.elements_in >= FEWEST && record.l2 > 0.0
         };
         let Some(call) = first.stack.last().filter(|_| records.iter().all(is_worth)) else { return };
         let kind = CollectiveKind::try_from(one.op).unwrap_or_default();
         let function = joint.numbers.calls.get(call.target.plain).function.clone();
         let subject = Subject::GoesIn { kind: kind.word().into(), function };
         let differ = records.iter().any(|record| hash(record) != hash(one));
+        let is_added_up = records.iter().all(|record| is_sum(record));
         let told = Told { asked: first, at, departing: &[], differ: false };
-        told.tell(subject, &[(Outcome::DiffersByRank, Some(differ))], ranks, joint);
+        // The largest of what is the same is the same.
+        let outcomes = [
+            (Outcome::DiffersByRank, is_added_up.then_some(differ)),
+            (Outcome::IsAddedUp, Some(is_added_up)),
+        ];
+        told.tell(subject, &outcomes, ranks, joint);
     }
 
     /// It has ended on all ranks: whether all have what they should.
