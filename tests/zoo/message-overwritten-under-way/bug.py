@@ -69,7 +69,7 @@ def main():
     torch.manual_seed(args.seed)
     if dist.get_rank() == 0:
         first_stage(args, torch.Generator().manual_seed(args.seed * 100))
-    else:
+    elif dist.get_rank() == 1:
         second_stage(args)
     dist.barrier()
     dist.destroy_process_group()
