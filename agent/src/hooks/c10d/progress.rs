@@ -158,9 +158,6 @@ pub fn issued(address: usize, is_message: bool, record: &mut Collective, written
     progress.issued += 1;
     record.number = progress.issued;
     if let Some(written) = written {
-        if progress.written.len() >= MOST_WORKS {
-            progress.written.clear();
-        }
         progress.written.insert(record.number, written);
     }
     let group = progress.groups.entry(address).or_default();
@@ -217,8 +214,8 @@ pub fn work_made(address: usize, op_type: u8, of: Option<&Collective>) {
     // Whatever was there before is gone.
     if let Entry::Occupied(before) = progress.works.entry(address) {
         let before = before.remove();
-        if before.counts && !before.ended {
-            progress.end(before.record.number);
+        if before.counts && !before.ended && progress.end(before.record.number) {
+            progress.written.remove(&before.record.number);
         }
     }
     let Some(record) = of else { return };
@@ -227,6 +224,7 @@ pub fn work_made(address: usize, op_type: u8, of: Option<&Collective>) {
         let oldest = record.number.saturating_sub(MOST_WORKS as u64 / 2);
         progress.works.retain(|_, work| work.record.number >= oldest);
         progress.open.retain(|number, _| *number >= oldest);
+        progress.written.retain(|number, _| *number >= oldest);
     }
     let counts = op_type != STANDS_FOR_OTHERS;
     if counts {

@@ -85,7 +85,7 @@ impl Tensors {
     /// Adds those of a `std::vector<std::vector<at::Tensor>>`.
     ///
     /// # Safety
-    /// As for [`Sum::add_all`].
+    /// As for [`Tensors::add_all`].
     pub unsafe fn add_lists(&mut self, address: usize) {
         // SAFETY: the caller's word.
         let places = unsafe { elements(address, size_of::<Vector>()) };
