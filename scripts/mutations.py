@@ -206,6 +206,10 @@ def move(statement, block, where, beside, offset):
     where.insert(where.index(beside) + offset, statement)
 
 
+def swap(block, at):
+    block[at], block[at + 1] = block[at + 1], block[at]
+
+
 # The operators: each yields the line of a place and what makes the mistake there.
 
 
@@ -216,9 +220,6 @@ def drop_call(tree):
 
 
 def swap_calls(tree):
-    def swap(block, at):
-        block[at], block[at + 1] = block[at + 1], block[at]
-
     for _, block in blocks(tree):
         for at, (one, other) in enumerate(zip(block, block[1:])):
             if called(one) and called(other) and (is_training(one) or is_training(other)):
@@ -465,9 +466,6 @@ def drop_collective(tree):
 
 def move_collective(tree):
     """Behind the statement that follows it, or out of the loop that it is in."""
-
-    def swap(block, at):
-        block[at], block[at + 1] = block[at + 1], block[at]
 
     for _, block in blocks(tree):
         for at, (one, _) in enumerate(zip(block, block[1:])):
