@@ -473,6 +473,38 @@ mod collectives {
         assert_eq!(alarms_of_job(&learned, &of(lost)), ["changed-under-way [] of 2 since 5"]);
     }
 
+    /// Two ranks that send each other something before each step; what the last one gets in one iteration is something else.
+    fn exchanging(iterations: u32, wrong: u32) -> Vec<MemoryTrace> {
+        let of = |number: u32| {
+            let mut torch = Torch::new(3);
+            let model = torch.model("Net", NAMES);
+            let optimizer = torch.optimizer("AdamW", &[model]);
+            let group = torch.group(number, 2);
+            let peer = 1 - i32::try_from(number).unwrap();
+            for iteration in 1..=iterations {
+                let sent = f64::from(number * 100_000 + iteration);
+                let got = f64::from((1 - number) * 100_000 + iteration);
+                let got = if number == 1 && iteration == wrong { got + 0.5 } else { got };
+                let message = |kind, contents| Called { kind, peer, contents: Some(contents), ..BROADCAST };
+                torch.forward(model, 10);
+                torch.backward(&[model]);
+                torch.collective(group, message(CollectiveKind::Send, (sent, 0.0)));
+                torch.collective(group, message(CollectiveKind::Recv, (0.0, got)));
+                torch.step(optimizer);
+            }
+            torch.finish()
+        };
+        vec![of(0), of(1)]
+    }
+
+    #[test]
+    fn of_any_number_of_messages_each_is_compared() {
+        let learned = learn_jobs(&[exchanging(10, 0), exchanging(10, 0)]);
+        assert!(alarms_of_job(&learned, &exchanging(10, 0)).is_empty());
+        let found = alarms_of_job(&learned, &exchanging(4200, 4150));
+        assert_eq!(found, ["changed-under-way [1] of 2 since 4150"]);
+    }
+
     #[test]
     fn what_is_no_sum_any_more_on_all_ranks_alike_is_found() {
         let of = |reduce| {

@@ -123,17 +123,17 @@ impl Group {
         joint: &mut Joint<'_>,
     ) {
         let Collective { op, peer, tag, message, .. } = came.record;
-        if message == 0 {
+        let is_sent = op == CollectiveKind::Send as u8;
+        // When it has left says nothing of what arrives, and may be known after that.
+        if message == 0 || is_sent && event == CollectiveEvent::Completed {
             return;
         }
-        let is_sent = op == CollectiveKind::Send as u8;
         let key = if is_sent { (own, peer, tag, message) } else { (peer, own, tag, message) };
         let ends = self.messages.entry(key).or_default();
         match event {
             CollectiveEvent::Issued if is_sent => ends.sent = Some(came.clone()),
             CollectiveEvent::Issued => ends.asked = Some((at, came.clone())),
-            CollectiveEvent::Completed if !is_sent => ends.got = Some(came.clone()),
-            CollectiveEvent::Completed => return,
+            CollectiveEvent::Completed => ends.got = Some(came.clone()),
             _ => {
                 self.messages.remove(&key);
                 return;

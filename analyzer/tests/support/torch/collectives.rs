@@ -62,8 +62,14 @@ impl Torch {
             peer: called.peer,
             tensors: 1,
             element_type: 6,
-            message: u32::from(called.kind.is_point_to_point()),
             ..Collective::EMPTY
+        };
+        let record = if called.kind.is_point_to_point() {
+            let count = self.counts.entry(format!("{} {}", called.kind.word(), called.peer)).or_default();
+            *count += 1;
+            Collective { message: *count, ..record }
+        } else {
+            record
         };
         let given = containing(record, called.contents.map(|(given, _)| given));
         let (number, sequence) = self.record.collective(CollectiveEvent::Issued, given);
