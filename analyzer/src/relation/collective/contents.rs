@@ -14,14 +14,13 @@ use std::rc::Rc;
 use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, ReduceKind, collective};
 
 use super::claim::{Outcome, Subject};
+use super::row::{MOST_OPEN, Row};
 use super::total::{adds_up, is_sum};
 use crate::relation::sink::Window;
 use crate::relation::together::{Joint, Rank, departing};
 use crate::scene::came::Came;
 use crate::situation::NOTHING;
 
-/// Collectives and messages that have not come to an end are remembered up to this number, of each group.
-const MOST_OPEN: usize = 4096;
 /// What has fewer elements may be the same on all ranks by chance, as counts are.
 const FEWEST: u64 = 16;
 
@@ -35,15 +34,16 @@ pub(super) struct Contents {
 #[derive(Default)]
 struct Group {
     /// By place in the order of the group.
-    collectives: BTreeMap<u32, Row>,
+    collectives: BTreeMap<u32, Collectively>,
     messages: BTreeMap<Message, Ends>,
 }
 
-/// A collective, by place of the rank.
+/// A collective.
 #[derive(Default)]
-struct Row {
-    given: BTreeMap<usize, Rc<Came>>,
-    got: BTreeMap<usize, Rc<Came>>,
+struct Collectively {
+    /// Who has entered it, where all have.
+    given: Row,
+    got: Row,
 }
 
 /// Which message it is: from which rank in the group to which, with which tag, and as the how many-eth of these.
@@ -59,7 +59,8 @@ struct Ends {
 }
 
 impl Contents {
-    /// Hears of what became of a collective of the rank at the place `at`.
+    /// Hears of what became of a collective or message of the rank at the place `at`. That one is entered it hears of when all ranks have
+    /// ([`Contents::entered`]).
     pub(super) fn came(&mut self, came: &Rc<Came>, at: usize, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
         let record = &came.record;
         let Ok(event) = CollectiveEvent::try_from(record.event) else { return };
@@ -67,50 +68,45 @@ impl Contents {
         if matches!(event, CollectiveEvent::Waited | CollectiveEvent::FutureTaken) || entry.line < 2 {
             return;
         }
-        if !self.groups.contains_key(&entry.text) {
-            self.groups.insert(entry.text.clone(), Group::default());
-        }
-        let Some(group) = self.groups.get_mut(&entry.text) else { return };
+        let group = self.group(&entry.text);
         if CollectiveKind::try_from(record.op).is_ok_and(CollectiveKind::is_point_to_point) {
             group.message(event, came, (at, entry.owner as i32), ranks, joint);
-        } else {
-            group.collective(event, came, (at, entry.line as usize), ranks, joint);
+        } else if event != CollectiveEvent::Issued {
+            // Of several ends the last counts, and of what has several nothing is looked at.
+            group.open(record.sequence).got.insert(at, came.clone());
+            group.settle(record.sequence, entry.line as usize, ranks, joint);
         }
+    }
+
+    /// Hears of a collective of the group `name` that all of its ranks have entered.
+    pub(super) fn entered(&mut self, name: &str, row: &Row, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
+        given_by_all(row, ranks, joint);
+        let Some(sequence) = row.values().next().map(|came| came.record.sequence) else { return };
+        let group = self.group(name);
+        group.open(sequence).given = row.clone();
+        group.settle(sequence, row.len(), ranks, joint);
+    }
+
+    fn group(&mut self, name: &str) -> &mut Group {
+        self.groups.entry(name.to_owned()).or_default()
     }
 }
 
 impl Group {
-    fn collective(
-        &mut self,
-        event: CollectiveEvent,
-        came: &Rc<Came>,
-        (at, size): (usize, usize),
-        ranks: &[Rank<'_>],
-        joint: &mut Joint<'_>,
-    ) {
-        let sequence = came.record.sequence;
-        match event {
-            CollectiveEvent::Issued => {
-                let row = self.collectives.entry(sequence).or_default();
-                row.given.insert(at, came.clone());
-                if row.given.len() == size {
-                    row.given_by_all(ranks, joint);
-                }
-            }
-            CollectiveEvent::Completed => {
-                let Some(row) = self.collectives.get_mut(&sequence) else { return };
-                // Of several ends the last counts, and of what has several nothing is looked at.
-                row.got.insert(at, came.clone());
-            }
-            _ => _ = self.collectives.remove(&sequence),
-        }
-        if self.collectives.get(&sequence).is_some_and(|row| row.given.len() == size && row.got.len() == size)
-            && let Some(row) = self.collectives.remove(&sequence)
-        {
-            row.ended(size, ranks, joint);
-        }
+    fn open(&mut self, sequence: u32) -> &mut Collectively {
         if self.collectives.len() > MOST_OPEN {
             self.collectives.pop_first();
+        }
+        self.collectives.entry(sequence).or_default()
+    }
+
+    /// Compares the collective if all `size` ranks have entered and ended it.
+    fn settle(&mut self, sequence: u32, size: usize, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
+        let is_over = |one: &Collectively| one.given.len() == size && one.got.len() == size;
+        if self.collectives.get(&sequence).is_some_and(is_over)
+            && let Some(one) = self.collectives.remove(&sequence)
+        {
+            one.ended(size, ranks, joint);
         }
     }
 
@@ -154,36 +150,32 @@ impl Group {
     }
 }
 
-impl Row {
-    /// All ranks have entered it: whether what they put in is worth being reduced.
-    fn given_by_all(&self, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
-        let records: Vec<&Collective> = self.given.values().map(|came| &came.record).collect();
-        let (Some((&at, first)), Some(one)) = (self.given.first_key_value(), records.first()) else { return };
-        let is_worth = |record: &&Collective| {
-            let reduces = ReduceKind::try_from(record.reduce)
-                .is_ok_and(|how| !matches!(how, ReduceKind::None | ReduceKind::Unknown));
-            reduces && record.has(collective::SUM) && record.elements_in >= FEWEST && record.l2 > 0.0
-        };
-        let Some(call) = first.stack.last().filter(|_| records.iter().all(is_worth)) else { return };
-        let kind = CollectiveKind::try_from(one.op).unwrap_or_default();
-        let function = joint.numbers.calls.get(call.target.plain).function.clone();
-        let subject = Subject::GoesIn { kind: kind.word().into(), function };
-        let differ = records.iter().any(|record| hash(record) != hash(one));
-        let is_added_up = records.iter().all(|record| is_sum(record));
-        let told = Told { asked: first, at, departing: &[], differ: false };
-        // The largest of what is the same is the same.
-        let outcomes = [
-            (Outcome::DiffersByRank, is_added_up.then_some(differ)),
-            (Outcome::IsAddedUp, Some(is_added_up)),
-        ];
-        told.tell(subject, &outcomes, ranks, joint);
-    }
+/// All ranks have entered it: whether what they put in is worth being reduced.
+fn given_by_all(row: &Row, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
+    let records: Vec<&Collective> = row.values().map(|came| &came.record).collect();
+    let (Some((&at, first)), Some(one)) = (row.first_key_value(), records.first()) else { return };
+    let is_worth = |record: &&Collective| {
+        let reduces = ReduceKind::try_from(record.reduce)
+            .is_ok_and(|how| !matches!(how, ReduceKind::None | ReduceKind::Unknown));
+        reduces && record.has(collective::SUM) && record.elements_in >= FEWEST && record.l2 > 0.0
+    };
+    let Some(call) = first.stack.last().filter(|_| records.iter().all(is_worth)) else { return };
+    let kind = CollectiveKind::try_from(one.op).unwrap_or_default();
+    let function = joint.numbers.calls.get(call.target.plain).function.clone();
+    let subject = Subject::GoesIn { kind: kind.word().into(), function };
+    let differ = records.iter().any(|record| hash(record) != hash(one));
+    let is_added_up = records.iter().all(|record| is_sum(record));
+    let told = Told { asked: first, at, departing: &[], differ: false };
+    // The largest of what is the same is the same.
+    let outcomes =
+        [(Outcome::DiffersByRank, is_added_up.then_some(differ)), (Outcome::IsAddedUp, Some(is_added_up))];
+    told.tell(subject, &outcomes, ranks, joint);
+}
 
+impl Collectively {
     /// It has ended on all ranks: whether all have what they should.
     fn ended(&self, size: usize, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
-        let records = |of: &BTreeMap<usize, Rc<Came>>| -> Vec<Collective> {
-            of.values().map(|came| came.record).collect()
-        };
+        let records = |of: &Row| -> Vec<Collective> { of.values().map(|came| came.record).collect() };
         let (given, got) = (records(&self.given), records(&self.got));
         let places: Vec<usize> = self.given.keys().copied().collect();
         let root = self.given.iter().position(|(at, came)| {

@@ -10,6 +10,7 @@ pub mod claim;
 mod contents;
 mod handles;
 mod ranks;
+mod row;
 mod total;
 
 use traincheck_schema::record::Role;

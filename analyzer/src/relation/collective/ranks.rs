@@ -11,16 +11,13 @@ use traincheck_schema::record::{CollectiveEvent, CollectiveKind};
 use super::alike::{alike, difference};
 use super::claim::{Outcome, Property, Subject};
 use super::contents::Contents;
+use super::row::{MOST_OPEN, Row};
 use crate::relation::numbers::SubjectId;
 use crate::relation::sink::Window;
 use crate::relation::together::{Joint, Meeting, Rank, Together, departing};
 use crate::scene::Cut;
 use crate::scene::came::Came;
 use crate::situation::NOTHING;
-
-/// Collectives of a group that not all of its ranks have entered are remembered up to this number: a rank whose records are lost
-/// never comes to some.
-const MOST_OPEN: usize = 4096;
 
 /// See the module.
 #[derive(Default)]
@@ -39,9 +36,6 @@ struct Group {
     out_of_step: Option<Row>,
 }
 
-/// What ranks have entered at one place in the order of a group, by place of the rank.
-type Row = BTreeMap<usize, Rc<Came>>;
-
 impl Together for OfRanks {
     fn came(&mut self, came: &Rc<Came>, at: usize, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
         self.contents.came(came, at, ranks, joint);
@@ -57,6 +51,7 @@ impl Together for OfRanks {
         let Some(group) = self.by_name.get_mut(&entry.text) else { return };
         if let Some(row) = group.enter(record.sequence, at, came) {
             group.compare(&row, ranks, joint);
+            self.contents.entered(&entry.text, &row, ranks, joint);
             group.pace(row, ranks, joint);
         }
     }
