@@ -6,7 +6,7 @@ rm -rf "$logs"
 mkdir -p "$logs"
 # What tests leave out, they write here.
 export TRAINCHECK_TEST_LEFT_OUT=$logs/left-out
-summary=() passed=0 failed=0 skipped=0
+summary=() complaints=() passed=0 failed=0 skipped=0
 
 # step NAME COMMAND...
 step() {
@@ -18,6 +18,7 @@ step() {
     (set -e; "$@") 2>&1 | tee "$log"
     [ "${PIPESTATUS[0]}" -eq 0 ] || result=FAILED
     set -e
+    [ "$result" = ok ] || mapfile -t -O ${#complaints[@]} complaints < <(complained "$log")
     read -ra counts < <(counted "$log" "$result")
     passed=$((passed + counts[0])) failed=$((failed + counts[1])) skipped=$((skipped + counts[2]))
     summary+=("$(printf '%-6s  %5d s  %s: %d passed, %d failed, %d skipped' \
@@ -38,12 +39,22 @@ counted() {
         }'
 }
 
+# complained LOG: the lines that name what failed: tests as cargo nextest and cargo test name them, cases, runs, errors of
+# the compiler; the end of the log where there is none. Few and short, for whoever is shown the end of a log only.
+complained() {
+    local named
+    named=$({ grep -E '^ *(FAIL|TIMEOUT|SIG[A-Z]+) +\[|\.\.\. FAILED$|WRONG: |: (FAILED|[0-9]+ alarms?)$|^error' "$1" || true; } |
+        sed -E 's/ {2,}/ /g' | sort -u | head -n 8)
+    if [ -n "$named" ]; then echo "$named"; else tail -n 3 "$1"; fi | cut -c 1-240
+}
+
 # sum_up: what passed, what was left out and why; false if anything failed.
 sum_up() {
     say "left out"
     sort -u "$TRAINCHECK_TEST_LEFT_OUT" | sed 's/^/  /'
     say "steps, $((SECONDS / 60)) minutes in all; what they printed is in $logs"
     printf '  %s\n' "${summary[@]}"
+    [ "${#complaints[@]}" -eq 0 ] || printf '  ! %s\n' "${complaints[@]}"
     printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
     [ "$failed" -eq 0 ]
 }
