@@ -10,6 +10,7 @@ from torch import nn
 
 WIDTH = 256
 PARTS = 4
+TAG_OF_SIZES = 1
 
 
 def first_stage(args, generator):
@@ -27,6 +28,7 @@ def first_stage(args, generator):
             handles.append(dist.isend(buffer, dst=1))
             handles.append(dist.isend(x.sum(1).gt(0).long(), dst=1))
             results.append(result)
+        dist.send(torch.tensor([len(result) for result in results]), dst=1, tag=TAG_OF_SIZES)
         for handle in handles:
             handle.wait()
         for result in results:
@@ -42,13 +44,16 @@ def second_stage(args):
     for step in range(args.steps):
         optimizer.zero_grad()
         gradients, losses = [], []
-        for _ in range(PARTS):
-            given = torch.empty(args.batch_size, WIDTH)
-            labels = torch.empty(args.batch_size, dtype=torch.long)
+        # A mean over the batch needs the sizes of all parts, so they are asked for first.
+        sizes = torch.empty(PARTS, dtype=torch.long)
+        dist.recv(sizes, src=0, tag=TAG_OF_SIZES)
+        for size in sizes.tolist():
+            given = torch.empty(size, WIDTH)
+            labels = torch.empty(size, dtype=torch.long)
             dist.recv(given, src=0)
             dist.recv(labels, src=0)
             given.requires_grad_()
-            loss = F.cross_entropy(model(given), labels) / PARTS
+            loss = F.cross_entropy(model(given), labels) * (size / sizes.sum())
             loss.backward()
             gradients.append(given.grad)
             losses.append(loss.item())
