@@ -74,6 +74,40 @@ fn what_is_divided_among_ranks_in_the_references_is_divided_in_a_run() {
     assert!(alarms_of_job(&learned, &good(3, 2)).is_empty());
 }
 
+/// Each rank steps with gradients of its own, in which its share of the parameters is right, and gets the others before the next
+/// step; from iteration `until` on, some ranks no longer do.
+fn shares(seed: u64, ranks: u64, until: u32, lonely: &[u64]) -> Vec<MemoryTrace> {
+    let of = |number: u64| {
+        rank(seed, 12, move |torch, model, iteration| {
+            let stays = iteration >= until && lonely.contains(&number);
+            if !stays {
+                torch.give(model, u64::from(iteration) << 32 | seed << 16);
+            }
+            (0..=number).for_each(|_| torch.give_gradients(model));
+        })
+    };
+    (0..ranks).map(of).collect()
+}
+
+#[test]
+fn parameters_that_are_no_longer_sent_to_the_others_behind_a_step_are_found() {
+    let clean = |seed, ranks| shares(seed, ranks, u32::MAX, &[]);
+    let learned = learn_jobs(&[clean(1, 2), clean(2, 2)]);
+    assert!(alarms_of_job(&learned, &clean(3, 2)).is_empty());
+    assert!(alarms_of_job(&learned, &clean(3, 4)).is_empty());
+    assert!(alarms_of_job(&learned, &good(3, 2)).is_empty(), "what no step leaves apart need not be sent");
+    // The buffer, which is given with them, is the second.
+    assert_eq!(alarms_of_job(&learned, &shares(3, 2, 7, &[1]))[0], "parameters-not-sent [] of 2 since 7");
+    assert_eq!(alarms_of_job(&learned, &shares(3, 4, 7, &[2]))[0], "parameters-not-sent [2] of 4 since 7");
+}
+
+#[test]
+fn of_ranks_that_are_apart_for_several_steps_it_is_not_learned_that_they_come_together() {
+    let apart = |seed| shares(seed, 2, 9, &[1]);
+    let learned = learn_jobs(&[apart(1), apart(2)]);
+    assert!(alarms_of_job(&learned, &shares(3, 2, 3, &[1])).is_empty());
+}
+
 #[test]
 fn ranks_with_learning_rates_of_their_own_are_found() {
     let other_rate = {

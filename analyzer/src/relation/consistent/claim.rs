@@ -33,6 +33,11 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+    /// A parameter that a step has left different from rank to rank, when the next begins.
+    SentReplica {
+        /// Its name.
+        name: String,
+    },
     /// A parameter after a step in which its gradient is the same on all ranks.
     SameGradient,
     /// A parameter after a step, of which an earlier step made the same on all ranks.
@@ -74,7 +79,7 @@ impl About for Subject {
             Subject::SameGradient => Some(Subject::SameGradient),
             Subject::SameBefore => Some(Subject::SameBefore),
             // What is replicated and what is divided among ranks is the program's own business.
-            Subject::Variable { .. } | Subject::Replica { .. } => None,
+            Subject::Variable { .. } | Subject::Replica { .. } | Subject::SentReplica { .. } => None,
         }
     }
 }
@@ -91,6 +96,9 @@ impl Says for Claim {
             Subject::Loaded | Subject::Tie => "in every model".into(),
             Subject::Variable { name } => format!("in every training step, `{name}`"),
             Subject::Replica { name } => format!("after every step, `{name}`"),
+            Subject::SentReplica { name } => {
+                format!("before the step after one that left `{name}` different from rank to rank, it")
+            }
             Subject::SameGradient => {
                 "after every step, every parameter whose gradient is the same on all ranks".into()
             }

@@ -1,4 +1,5 @@
-//! What is the same on all ranks of a job: parameters, buffers and hyperparameters after each step.
+//! What is the same on all ranks of a job: parameters, buffers and hyperparameters after each step, and, where each rank steps a
+//! share of the parameters and sends them to the others (ZeRO), parameters before the next.
 //!
 //! That a variable of this name is so is learned from references. Without any two things hold in every program, however it
 //! makes its replicas: parameters that are trained by the same gradient on all ranks are the same, and those that came out of
@@ -56,13 +57,15 @@ pub(super) struct Replicas {
 /// What is known of a variable.
 struct Replica {
     subject: SubjectId,
+    /// That of it when the step after one that left it different begins.
+    sent: SubjectId,
     /// What it was after the last step on all ranks, if it was the same there.
     last: Option<Digest>,
     /// Whether it was the same before the first step; `None`: not known.
     began_alike: Option<bool>,
     /// Whether a step has changed it to the same on all ranks.
     trained_alike: bool,
-    /// What explains that it is not the same; `None`: it is.
+    /// What explains that it was not the same after the last step; `None`: it was.
     why: Option<Why>,
     /// Whether it was the same after a step although the gradients that were looked at differ: those are not what is stepped
     /// with.
@@ -118,7 +121,7 @@ impl Together for Replicas {
         for (replica, shared) in self.replicas.iter_mut().zip(self.variables.all()) {
             let here = Here { shared, meeting, cut, in_step };
             match shared.kind {
-                _ if meeting.is_before_step() => replica.step_begins(&here),
+                _ if meeting.is_before_step() => replica.step_begins(&here, joint),
                 VariableKind::Hyperparameter => replica.compare_values(&here, joint),
                 _ => self.is_rounded |= replica.compare_contents(&here, self.is_rounded, joint),
             }
@@ -189,6 +192,7 @@ impl Replica {
     fn of(shared: &Shared, joint: &mut Joint<'_>) -> Replica {
         Replica {
             subject: joint.numbers.subject(Subject::Replica { name: shared.name.clone() }),
+            sent: joint.numbers.subject(Subject::SentReplica { name: shared.name.clone() }),
             last: None,
             began_alike: None,
             trained_alike: false,
@@ -199,9 +203,19 @@ impl Replica {
         }
     }
 
-    fn step_begins(&mut self, here: &Here<'_>) {
-        if self.began_alike.is_none() && self.last.is_none() {
-            self.began_alike = here.contents().map(|digests| apart(&digests).is_none());
+    fn step_begins(&mut self, here: &Here<'_>, joint: &mut Joint<'_>) {
+        let is_first = self.began_alike.is_none() && self.last.is_none();
+        if !is_first && self.why.is_none() {
+            return;
+        }
+        let Some(digests) = here.contents() else { return };
+        let apart = apart(&digests);
+        if is_first {
+            self.began_alike = Some(apart.is_none());
+        }
+        if let Some(why) = self.why {
+            let found = Found { here: *here, digests: &digests, departing: apart.as_deref(), why };
+            found.tell(self.sent, joint);
         }
     }
 
