@@ -269,6 +269,19 @@ fn of_data_parallel_training() {
     }
 }
 
+/// As the hooks of `DistributedDataParallel` do, which divide what was added up.
+#[test]
+fn before_what_is_done_behind_them_has_changed_what_they_give() {
+    for (version, python) in interpreters() {
+        for process in &ranks(&python, "futures") {
+            assert_all_ended(process);
+            let ended = of(process, CollectiveEvent::Completed);
+            let sums: Vec<f64> = ended.iter().filter(|one| one.has(CONTENTS)).map(|one| one.sum).collect();
+            assert_eq!(sums, [60.0; 6], "CPython {version}");
+        }
+    }
+}
+
 /// What raises without the agent raises with it, whether gloo has begun or not. Messages are compared in [`ranks`].
 #[test]
 fn of_which_some_fail() {

@@ -2,6 +2,7 @@
 import os
 import signal
 import sys
+import time
 from datetime import timedelta
 
 import torch
@@ -91,6 +92,20 @@ def training():
     for parameter in model.parameters():
         say([value.hex() for value in parameter.flatten().tolist()])
     say(torch.get_rng_state().sum().item())
+    dist.destroy_process_group()
+
+
+def futures():
+    rank, _ = start()
+    begin_training()
+    for number in range(6):
+        values = torch.full((20,), float(rank + 1))
+        if rank == number % 2:
+            # The other one has said what is to be done behind it when it is done.
+            time.sleep(0.05)
+        work = dist.all_reduce(values, async_op=True)
+        work.get_future().then(lambda future: future.value()[0].mul_(number + 2)).wait()
+        say(values.tolist())
     dist.destroy_process_group()
 
 

@@ -1,7 +1,8 @@
 //! What goes into a collective and what comes out of it: contents, not only sizes.
 //!
-//! What it reads is looked at before the backend sees it, in the thread that issues it. What it writes is looked at where its handle
-//! ends: before anybody who waits for it goes on, so that nobody has changed it yet. It is then found by the address that it had,
+//! What it reads is looked at before the backend sees it, in the thread that issues it. What it writes is looked at where the backend is
+//! done with it: before anybody who waits for its handle or its future goes on (callbacks of futures run before handles end), so that
+//! nobody has changed it yet. It is then found by the address that it had,
 //! and read by the kernel: the backend keeps its memory, and should it ever not, that shall be no harm.
 
 use super::tensors::Tensors;

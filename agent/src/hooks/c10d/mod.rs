@@ -194,16 +194,11 @@ unsafe fn record(registers: &Registers) {
                 ISSUING.set(Issuing { has_begun: true, ..issuing });
             }
         }
+        Function::WorkDone => ended(first, false),
         Function::WorkEnded => {
             // SAFETY: an `exception_ptr` is passed by its address, and is a pointer: null where there is none.
             let failed = second != 0 && unsafe { (second as *const usize).read() } != 0;
-            let event = if failed { CollectiveEvent::Failed } else { CollectiveEvent::Completed };
-            if let Some((mut record, written)) = progress::work_ended(first, failed) {
-                if let Some(written) = written.filter(|_| !failed) {
-                    contents::end(&written, &mut record);
-                }
-                emit(event, record);
-            }
+            ended(first, failed);
         }
         Function::WorkWaited => {
             if let Some(record) = progress::work_waited(first) {
@@ -236,13 +231,26 @@ unsafe fn issued(method: &Method, registers: &Registers) {
         let given = given::read(method, registers, &mut record);
         let mut with_contents = record;
         let written = contents::begin(&given.read, &given.written, &mut with_contents);
-        (with_contents, written)
+        // Else whoever waits for the future may have changed it when the handle ends.
+        let is_in_time = originals::has(Function::WorkDone) || method.kind.is_point_to_point();
+        (with_contents, written.filter(|_| is_in_time))
     };
     progress::issued(given::group(method, registers), method.kind.is_point_to_point(), &mut record, written);
     let stack = std::ptr::from_ref(registers) as usize;
     ISSUING.set(Issuing { number: record.number, stack, has_begun: false });
     let Collective { number, group, sequence, message, .. } = record;
     emit(CollectiveEvent::Issued, Collective { number, group, sequence, message, ..with_contents });
+}
+
+/// The handle at `work` ends.
+fn ended(work: usize, failed: bool) {
+    let event = if failed { CollectiveEvent::Failed } else { CollectiveEvent::Completed };
+    if let Some((mut record, written)) = progress::work_ended(work, failed) {
+        if let Some(written) = written.filter(|_| !failed) {
+            contents::end(&written, &mut record);
+        }
+        emit(event, record);
+    }
 }
 
 /// Of the collective that this thread has issued before, no handle was made: it was given something that the backend has

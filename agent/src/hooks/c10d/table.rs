@@ -102,6 +102,8 @@ pub enum Function {
     GroupDescribed,
     /// A constructor of `Work`, the handle of a collective.
     WorkMade,
+    /// What gloo's kind of `Work` calls when all is done, before its future and its handle end.
+    WorkDone,
     /// `Work::finish` and `finishAndThrow`.
     WorkEnded,
     /// `wait` of a kind of `Work`.
@@ -111,7 +113,9 @@ pub enum Function {
 }
 
 use CollectiveKind as Kind;
-use Function::{FutureTaken, GroupDescribed, GroupMade, GroupNamed, WorkEnded, WorkMade, WorkWaited};
+use Function::{
+    FutureTaken, GroupDescribed, GroupMade, GroupNamed, WorkDone, WorkEnded, WorkMade, WorkWaited,
+};
 
 const fn method(kind: Kind, shape: Shape, options: Options) -> Function {
     Function::Method(Method { kind, shape, options, reduces: false })
@@ -210,6 +214,8 @@ super::stubs::interpose! {
         = GroupDescribed;
     37 group_described_before "_ZN4c10d12ProcessGroup12setGroupDescERKSs"
         = GroupDescribed;
+    38 work_done "_ZN4c10d16ProcessGroupGloo9AsyncWork14finishWorkGlooEv"
+        = WorkDone;
 }
 
 #[cfg(test)]
