@@ -269,6 +269,22 @@ fn of_data_parallel_training() {
     }
 }
 
+/// Names and numbers begin anew behind `destroy_process_group`: what has the same ones is another group.
+#[test]
+fn of_groups_that_are_made_again() {
+    let (_, python) = interpreters().remove(0);
+    for process in &ranks(&python, "again") {
+        let reductions: Vec<String> =
+            lines(process).into_iter().filter(|line| line.contains("all_reduce")).collect();
+        let expected = ["0 1", "1 1", "0 (2) 1", "1 (2) 1"].map(|group| group.to_owned() + " all_reduce");
+        assert!(
+            reductions.iter().zip(&expected).all(|(line, expected)| line.starts_with(expected)),
+            "{reductions:?}"
+        );
+        assert_eq!(reductions.len(), expected.len());
+    }
+}
+
 /// As the hooks of `DistributedDataParallel` do, which divide what was added up.
 #[test]
 fn before_what_is_done_behind_them_has_changed_what_they_give() {

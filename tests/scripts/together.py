@@ -109,6 +109,16 @@ def futures():
     dist.destroy_process_group()
 
 
+def again():
+    for _ in range(2):
+        start()
+        begin_training()
+        dist.all_reduce(torch.ones(2))
+        dist.all_reduce(torch.ones(3), group=dist.new_group([0, 1]))
+        dist.barrier()
+        dist.destroy_process_group()
+
+
 def errors():
     rank, _ = start()
     begin_training()

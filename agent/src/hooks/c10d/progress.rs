@@ -38,6 +38,23 @@ struct Group {
     between: FastMap<(u8, i32, i32), u32>,
 }
 
+/// How often the process has made its first group, which it does again behind `destroy_process_group`: names begin anew then.
+struct Lives {
+    first: String,
+    count: u32,
+}
+
+impl Lives {
+    /// What a group is called that c10d calls `name`: from the second time on with the how many-eth it is.
+    fn name(&mut self, name: &str) -> String {
+        if self.count == 0 {
+            name.clone_into(&mut self.first);
+        }
+        self.count += u32::from(name == self.first);
+        if self.count > 1 { format!("{name} ({})", self.count) } else { name.to_owned() }
+    }
+}
+
 /// What a handle is for.
 #[derive(Clone, Copy)]
 struct Work {
@@ -52,6 +69,7 @@ struct Work {
 /// Everything, by addresses that are used again: whatever begins to live at one comes first past here.
 struct Progress {
     groups: FastMap<usize, Group>,
+    lives: Lives,
     works: FastMap<usize, Work>,
     /// Of collectives, by number: how many of their handles have not ended.
     open: FastMap<u64, u32>,
@@ -69,6 +87,7 @@ struct Progress {
 /// No lock is held across a fork: in the child it is never taken, for nothing is recorded there.
 static PROGRESS: Mutex<Progress> = Mutex::new(Progress {
     groups: FastMap::with_hasher(BuildHasherDefault::new()),
+    lives: Lives { first: String::new(), count: 0 },
     works: FastMap::with_hasher(BuildHasherDefault::new()),
     open: FastMap::with_hasher(BuildHasherDefault::new()),
     written: FastMap::with_hasher(BuildHasherDefault::new()),
@@ -103,9 +122,13 @@ pub fn group_made(address: usize, rank: usize, size: usize) {
 pub fn group_named(name: &str, is_described_next: bool) {
     let thread = this_thread();
     let mut progress = progress();
+    if !progress.groups.values().any(|group| group.made_by == thread) {
+        return;
+    }
+    let name = progress.lives.name(name);
     let made = progress.groups_where(|group| group.made_by == thread);
     for (number, group) in (1..).zip(made) {
-        group.name = if number == 1 { name.to_owned() } else { format!("{name}#{number}") };
+        group.name = if number == 1 { name.clone() } else { format!("{name}#{number}") };
         (group.made_by, group.named_by) = (0, thread);
         if !is_described_next {
             group.define("");
@@ -327,6 +350,13 @@ mod tests {
         }
         assert_eq!(records.map(|record| record.sequence), [1, 1, 2, 1]);
         assert!(records.is_sorted_by_key(|record| record.number));
+    }
+
+    #[test]
+    fn groups_are_told_from_those_before_all_were_destroyed() {
+        let mut lives = Lives { first: String::new(), count: 0 };
+        let names = ["0", "1", "7", "0", "1", "0"].map(|name| lives.name(name));
+        assert_eq!(names, ["0", "1", "7", "0 (2)", "1 (2)", "0 (3)"]);
     }
 
     #[test]
