@@ -33,7 +33,7 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
-    /// A parameter that a step has left different from rank to rank, when the next begins.
+    /// A parameter that some ranks have stepped and others have not, when the next step begins.
     SentReplica {
         /// Its name.
         name: String,
@@ -97,7 +97,7 @@ impl Says for Claim {
             Subject::Variable { name } => format!("in every training step, `{name}`"),
             Subject::Replica { name } => format!("after every step, `{name}`"),
             Subject::SentReplica { name } => {
-                format!("before the step after one that left `{name}` different from rank to rank, it")
+                format!("before the step after one in which only some ranks have stepped `{name}`, it")
             }
             Subject::SameGradient => {
                 "after every step, every parameter whose gradient is the same on all ranks".into()

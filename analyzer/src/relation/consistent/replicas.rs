@@ -15,7 +15,7 @@ use crate::relation::sink::{Why, Window};
 use crate::relation::support::by_name::{ByName, Shared};
 use crate::relation::together::{Joint, Meeting, Rank, Together, departing};
 use crate::scene::variables::Digest;
-use crate::scene::{Cut, Frame, Scene};
+use crate::scene::{Cut, Frame, Look, Scene};
 use crate::situation::NOTHING;
 
 /// What is read of a trace.
@@ -67,6 +67,8 @@ struct Replica {
     trained_alike: bool,
     /// What explains that it was not the same after the last step; `None`: it was.
     why: Option<Why>,
+    /// It was not, and some ranks have stepped it and others have not: those are to be sent it.
+    is_sent: bool,
     /// Whether it was the same after a step although the gradients that were looked at differ: those are not what is stepped
     /// with.
     reduced_later: bool,
@@ -164,6 +166,16 @@ impl Here<'_> {
         Some(all)
     }
 
+    /// Whether the optimizers that have stepped hold it on some ranks and not on others.
+    fn is_stepped_by_some(&self) -> bool {
+        let Meeting { ranks, looks } = self.meeting;
+        let holds = |(at, look): (usize, &Look)| {
+            self.shared.on(ranks, at).is_some_and(|variable| variable.is_held_by(look.frame.object))
+        };
+        let held = looks.iter().enumerate().filter(|one| holds(*one)).count();
+        held > 0 && held < looks.len()
+    }
+
     /// Whether the last look at its gradient, in this iteration, found the same on all ranks; `None`: not known, or nothing
     /// but zeros, which are also what a rank has that nothing was computed for.
     fn has_same_gradient(&self) -> Option<bool> {
@@ -197,6 +209,7 @@ impl Replica {
             began_alike: None,
             trained_alike: false,
             why: None,
+            is_sent: false,
             reduced_later: false,
             apart: None,
             longest: 0,
@@ -205,7 +218,7 @@ impl Replica {
 
     fn step_begins(&mut self, here: &Here<'_>, joint: &mut Joint<'_>) {
         let is_first = self.began_alike.is_none() && self.last.is_none();
-        if !is_first && self.why.is_none() {
+        if !is_first && !self.is_sent {
             return;
         }
         let Some(digests) = here.contents() else { return };
@@ -213,7 +226,7 @@ impl Replica {
         if is_first {
             self.began_alike = Some(apart.is_none());
         }
-        if let Some(why) = self.why {
+        if let Some(why) = self.why.filter(|_| self.is_sent) {
             let found = Found { here: *here, digests: &digests, departing: apart.as_deref(), why };
             found.tell(self.sent, joint);
         }
@@ -258,6 +271,7 @@ impl Replica {
         // What explains it does so from then on: what is apart stays so by itself.
         self.why = apart.is_some().then(|| self.why.unwrap_or(explains));
         let why = self.why.unwrap_or_default();
+        self.is_sent = apart.is_some() && here.is_stepped_by_some();
         let found = Found { here: *here, digests: &digests, departing: apart.as_deref(), why };
         found.tell(self.subject, joint);
         if here.shared.kind == VariableKind::Buffer {
