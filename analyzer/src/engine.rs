@@ -184,7 +184,8 @@ impl Engine<'_> {
         let stack = scene.stack(record.thread, usize::MAX);
         let around = stack.iter().rposition(|frame| frame.call == record.call).filter(|_| issued);
         let stack = around.map_or_else(Vec::new, |innermost| stack[..=innermost].to_vec());
-        let came = Came { record: *record, stack, steps: scene.steps_of(0) };
+        let (steps, before_step) = (scene.steps_of(0), scene.before_step);
+        let came = Came { record: *record, stack, steps, before_step };
         self.observe(&TraceEvent::Collective(&came), source);
         if let Some(kept) = &mut self.course.collectives {
             kept.push(came);
@@ -442,6 +443,7 @@ impl Engine<'_> {
                     scene.roots.backward(frame);
                     scene.passes.trained(frame);
                     scene.backwards = scene.backwards.saturating_add(1);
+                    scene.before_step = true;
                     let around = &scene.threads[usize::from(frame.thread)].stack;
                     let steps = around.iter().filter(|frame| frame.target.role == Role::OptimizerStep);
                     scene.closures.extend(steps.map(|step| step.object));
@@ -460,6 +462,7 @@ impl Engine<'_> {
             Role::OptimizerStep => {
                 scene.stepped.insert(frame.object);
                 if frame.counts {
+                    scene.before_step = false;
                     for optimizer in [0, frame.object] {
                         let steps = scene.steps.entry(optimizer).or_default();
                         *steps = steps.saturating_add(1);

@@ -74,19 +74,43 @@ fn what_is_divided_among_ranks_in_the_references_is_divided_in_a_run() {
     assert!(alarms_of_job(&learned, &good(3, 2)).is_empty());
 }
 
-/// Each rank steps with gradients of its own, in which its share of the parameters is right, and gets the others before the next
-/// step; from iteration `until` on, some ranks no longer do.
+/// Each rank steps one of two models and is sent the other before the next step; from iteration `until` on, some ranks no longer are.
 fn shares(seed: u64, ranks: u64, until: u32, lonely: &[u64]) -> Vec<MemoryTrace> {
     let of = |number: u64| {
-        rank(seed, 12, move |torch, model, iteration| {
-            let stays = iteration >= until && lonely.contains(&number);
-            if !stays {
-                torch.give(model, u64::from(iteration) << 32 | seed << 16);
+        let mut torch = Torch::new(seed);
+        let models = [torch.model("Net", &["weight"]), torch.model("Head", &["bias"])];
+        let optimizer = torch.optimizer("AdamW", &[models[(number % 2) as usize]]);
+        for iteration in 1..=12 {
+            if iteration < until || !lonely.contains(&number) {
+                models.iter().for_each(|model| torch.give(*model, u64::from(iteration) << 32 | seed << 16));
             }
-            (0..=number).for_each(|_| torch.give_gradients(model));
-        })
+            models.iter().for_each(|model| torch.forward(*model, 10));
+            torch.backward(&models);
+            torch.step(optimizer);
+        }
+        torch.finish()
     };
     (0..ranks).map(of).collect()
+}
+
+/// Ranks that all step, and average what they have, now and then.
+fn averages(seed: u64, every: u32) -> Vec<MemoryTrace> {
+    let of = |number: u64| {
+        let mut torch = Torch::new(seed);
+        let model = torch.model("Net", &["weight"]);
+        let optimizer = torch.optimizer("AdamW", &[model]);
+        for iteration in 1..=12 {
+            if iteration % every == 0 {
+                torch.give(model, u64::from(iteration) << 32 | seed << 16);
+            }
+            torch.forward(model, 10);
+            torch.backward(&[model]);
+            (0..number).for_each(|_| torch.give_gradients(model));
+            torch.step(optimizer);
+        }
+        torch.finish()
+    };
+    vec![of(0), of(1)]
 }
 
 #[test]
@@ -95,17 +119,15 @@ fn parameters_that_are_no_longer_sent_to_the_others_behind_a_step_are_found() {
     let learned = learn_jobs(&[clean(1, 2), clean(2, 2)]);
     assert!(alarms_of_job(&learned, &clean(3, 2)).is_empty());
     assert!(alarms_of_job(&learned, &clean(3, 4)).is_empty());
-    assert!(alarms_of_job(&learned, &good(3, 2)).is_empty(), "what no step leaves apart need not be sent");
-    // The buffer, which is given with them, is the second.
-    assert_eq!(alarms_of_job(&learned, &shares(3, 2, 7, &[1]))[0], "parameters-not-sent [] of 2 since 7");
-    assert_eq!(alarms_of_job(&learned, &shares(3, 4, 7, &[2]))[0], "parameters-not-sent [2] of 4 since 7");
+    assert_eq!(alarms_of_job(&learned, &shares(3, 2, 7, &[1])), ["parameters-not-sent [] of 2 since 7"]);
+    assert_eq!(alarms_of_job(&learned, &shares(3, 4, 7, &[2])), ["parameters-not-sent [2] of 4 since 7"]);
 }
 
 #[test]
-fn of_ranks_that_are_apart_for_several_steps_it_is_not_learned_that_they_come_together() {
-    let apart = |seed| shares(seed, 2, 9, &[1]);
-    let learned = learn_jobs(&[apart(1), apart(2)]);
-    assert!(alarms_of_job(&learned, &shares(3, 2, 3, &[1])).is_empty());
+fn ranks_that_all_step_may_average_less_often_than_in_the_references() {
+    let learned = learn_jobs(&[averages(1, 1), averages(2, 1)]);
+    assert_eq!(alarms_of_job(&learned, &averages(3, 1)), [""; 0]);
+    assert_eq!(alarms_of_job(&learned, &averages(3, 3)), [""; 0]);
 }
 
 #[test]
@@ -561,17 +583,74 @@ mod collectives {
 
     #[test]
     fn what_was_reduced_before_is_found_where_the_references_reduce_what_differs() {
-        let of = |is_again: fn(u32) -> bool| {
-            contents(CollectiveKind::AllReduce, ReduceKind::Sum, move |rank, iteration| {
-                let own = f64::from(if is_again(iteration) { 7 } else { rank + iteration });
-                (own, if is_again(iteration) { 14.0 } else { f64::from(2 * iteration + 1) })
-            })
+        // What ranks put in before each step, one after the other, and the sums that they get.
+        let of = |puts_in: fn(u32) -> Vec<[f64; 2]>| -> Vec<MemoryTrace> {
+            let rank = |number: u32| {
+                let mut torch = Torch::new(3);
+                let model = torch.model("Net", NAMES);
+                let optimizer = torch.optimizer("AdamW", &[model]);
+                let group = torch.group(number, 2);
+                for iteration in 1..=10 {
+                    torch.zero_grad(optimizer);
+                    torch.forward(model, 10);
+                    torch.backward(&[model]);
+                    for put_in in puts_in(iteration) {
+                        let contents = Some((put_in[number as usize], put_in[0] + put_in[1]));
+                        torch.collective(group, Called { contents, ..ALL_REDUCE });
+                    }
+                    torch.step(optimizer);
+                }
+                torch.finish()
+            };
+            vec![rank(0), rank(1)]
         };
-        let learned = learn_jobs(&[of(|_| false), of(|_| false)]);
-        assert!(alarms_of_job(&learned, &of(|_| false)).is_empty());
-        assert_eq!(alarms_of_job(&learned, &of(|at| at > 3)), ["reduced-more-than-once [] of 2 since 4"]);
-        let sometimes = learn_jobs(&[of(|at| at == 7), of(|_| false)]);
-        assert!(alarms_of_job(&sometimes, &of(|at| at > 3)).is_empty());
+        let good = |_| vec![[1.0, 2.0]];
+        let again = |at| if at > 3 { vec![[1.0, 2.0], [1.5, 1.5]] } else { vec![[1.0, 2.0]] };
+        let learned = learn_jobs(&[of(good), of(good)]);
+        assert!(alarms_of_job(&learned, &of(good)).is_empty());
+        assert_eq!(alarms_of_job(&learned, &of(again)), ["reduced-more-than-once [] of 2 since 4"]);
+        let sum_again = |_| vec![[1.0, 2.0], [3.0, 3.0]];
+        assert_eq!(alarms_of_job(&learned, &of(sum_again)), ["reduced-more-than-once [] of 2 since 1"]);
+        // What is the same on all ranks and comes from elsewhere: a weight, a count, a batch that all of them have.
+        assert!(alarms_of_job(&learned, &of(|_| vec![[1.0, 2.0], [7.0, 7.0]])).is_empty());
+        assert!(alarms_of_job(&learned, &of(|_| vec![[7.0, 7.0]])).is_empty());
+        let unlearned = learn_jobs(&[of(again), of(good)]);
+        assert!(alarms_of_job(&unlearned, &of(again)).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_added_up_or_has_no_sum_takes_nothing_from_what_is() {
+        let of = |with_others: bool, is_wrong: bool| -> Vec<MemoryTrace> {
+            let rank = |number: u32| {
+                let mut torch = Torch::new(3);
+                let model = torch.model("Net", NAMES);
+                let optimizer = torch.optimizer("AdamW", &[model]);
+                let group = torch.group(number, 2);
+                for iteration in 1..=10 {
+                    torch.zero_grad(optimizer);
+                    torch.forward(model, 10);
+                    torch.backward(&[model]);
+                    let sum = if is_wrong && iteration == 5 { 2.0 } else { 3.0 };
+                    let contents = Some((f64::from(number + 1), sum));
+                    torch.collective(group, Called { contents, ..ALL_REDUCE });
+                    if with_others {
+                        let largest =
+                            Called { reduce: ReduceKind::Max, contents: Some((2.0, 2.0)), ..ALL_REDUCE };
+                        torch.collective(group, Called { elements: 20, ..largest });
+                        torch.collective(group, Called { contents: None, ..ALL_REDUCE });
+                    }
+                    torch.step(optimizer);
+                }
+                torch.finish()
+            };
+            vec![rank(0), rank(1)]
+        };
+        let learned = learn_jobs(&[of(true, false), of(true, false)]);
+        assert!(alarms_of_job(&learned, &of(true, false)).is_empty());
+        assert_eq!(alarms_of_job(&learned, &of(true, true)), ["changed-under-way [] of 2 since 5"]);
+        // The largest of few numbers is no gradient that is reduced in another way.
+        let learned = learn_jobs(&[of(false, false), of(false, false)]);
+        assert!(alarms_of_job(&learned, &of(true, false)).is_empty());
     }
 
     /// Two ranks of which each does these, one after the other, and whether `hang` finds something.

@@ -194,7 +194,7 @@ fn enter(
         let count = &mut counts[usize::from(entry.is_message)];
         *count += 1;
         let issued = record(entry, at, *count, operations);
-        let came = |record| Came { record, stack: Vec::new(), steps: 0 };
+        let came = |record| Came { record, stack: Vec::new(), steps: 0, before_step: false };
         groups.came(dump.rank, came(issued), place);
         if entry.has_ended {
             let ended = Collective { event: CollectiveEvent::Completed as u8, ..issued };

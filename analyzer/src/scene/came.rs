@@ -13,4 +13,6 @@ pub struct Came {
     pub stack: Vec<Frame>,
     /// How many steps of optimizers its process had made.
     pub steps: u32,
+    /// A backward pass has begun since the last of them: gradients are on their way to the next.
+    pub before_step: bool,
 }

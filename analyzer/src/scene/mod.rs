@@ -268,6 +268,8 @@ pub struct Scene {
     pub(crate) scheduled: FxHashMap<u32, (u32, u32)>,
     /// How many backwards there were.
     pub backwards: u32,
+    /// A backward has begun since the last step of an optimizer.
+    pub before_step: bool,
     /// Passes over the training data.
     pub passes: Passes,
     /// Where backward passes began.

@@ -29,11 +29,21 @@ pub enum Subject {
         /// What is done, as `torch.distributed` calls it.
         kind: String,
     },
-    /// What the ranks of a group put into a reduction.
+    /// The sum of all elements of what they get.
+    Total {
+        /// What is done, as `torch.distributed` calls it.
+        kind: String,
+    },
+    /// What the ranks of a group put into a reduction between a backward pass and a step.
+    Unreduced {
+        /// What is done, as `torch.distributed` calls it.
+        kind: String,
+    },
+    /// What of it has as many elements as a parameter.
     GoesIn {
         /// What is done, as `torch.distributed` calls it.
         kind: String,
-        /// The innermost recorded function that does it.
+        /// The innermost recorded function that does it and is not PyTorch's own.
         function: String,
     },
     /// The handle of a collective.
@@ -62,7 +72,7 @@ pub enum Outcome {
     SumOfWhatGoesIn,
     /// It is what the root, or whoever sends, has put in.
     WhatWasSent,
-    /// Not all ranks put in the same.
+    /// Not all ranks put in the same: it was not reduced before.
     DiffersByRank,
     /// It is added up, be it to a mean.
     IsAddedUp,
@@ -115,9 +125,9 @@ impl About for Subject {
             // A rank may train without the others.
             Subject::Backward { .. } => None,
             // Laws of what is done, whose room for rounding is measured on references only.
-            Subject::Contents { .. } => None,
-            // What is averaged may have been the same before.
-            Subject::GoesIn { .. } => None,
+            Subject::Contents { .. } | Subject::Total { .. } => None,
+            // What is reduced in two stages, and how, is the program's own business.
+            Subject::Unreduced { .. } | Subject::GoesIn { .. } => None,
             // Whoever sends need not know when it has arrived.
             Subject::Handle { .. } => None,
         }
@@ -147,8 +157,15 @@ impl Says for Claim {
             Subject::Backward { kind } => {
                 format!("before every step of an optimizer that a backward pass comes before, `{kind}`")
             }
-            Subject::Contents { kind } => format!("what `{kind}` gives"),
-            Subject::GoesIn { kind, function } => format!("what goes into `{kind}` in `{function}`"),
+            Subject::Contents { kind } | Subject::Total { kind } => format!("what `{kind}` gives"),
+            Subject::Unreduced { kind } => {
+                format!("between a backward pass and the step behind it, what goes into `{kind}`")
+            }
+            Subject::GoesIn { kind, function } => {
+                format!(
+                    "between a backward pass and the step behind it, what has the size of a parameter and goes into `{kind}` in `{function}`"
+                )
+            }
             Subject::Handle { kind } => format!("whenever `{kind}` is called, its handle"),
         };
         match self.outcome {
@@ -160,7 +177,9 @@ impl Says for Claim {
             Outcome::AllGetTheSame => format!("{subject} is the same on all ranks of the group"),
             Outcome::SumOfWhatGoesIn => format!("{subject} adds up to what ranks put in"),
             Outcome::WhatWasSent => format!("{subject} is what was sent"),
-            Outcome::DiffersByRank => format!("{subject} differs from rank to rank"),
+            Outcome::DiffersByRank => {
+                format!("{subject} differs from rank to rank, or was not reduced before")
+            }
             Outcome::IsAddedUp => format!("{subject} is added up, to a sum or a mean"),
             Outcome::WaitedFor => format!("{subject} is waited for before the step after the next"),
         }

@@ -2,27 +2,18 @@
 //!
 //! What backends promise is compared with what they do: that all get the same, that a sum is the sum of what went in, that what
 //! arrives is what was sent. It is broken by memory or links that corrupt, and by programs that write to a tensor while it is
-//! under way. And what is reduced should be different on every rank: what is already the same on all of them was reduced before, and is a
-//! multiple of what it should be behind that.
-//!
-//! That a collective has to change what a tensor is over ranks (partial, replicated) is borrowed from spmd_types, which has users say
-//! it; here it is learned from contents.
+//! under way.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind, ReduceKind, collective};
+use traincheck_schema::record::{Collective, CollectiveEvent, CollectiveKind};
 
 use super::claim::{Outcome, Subject};
-use super::row::{MOST_OPEN, Row};
-use super::total::{adds_up, is_sum};
-use crate::relation::sink::Window;
+use super::row::{MOST_OPEN, Row, Told, hash, is_known};
+use super::total::adds_up;
 use crate::relation::together::{Joint, Rank, departing};
 use crate::scene::came::Came;
-use crate::situation::NOTHING;
-
-/// What has fewer elements may be the same on all ranks by chance, as counts are.
-const FEWEST: u64 = 16;
 
 /// See the module.
 #[derive(Default)]
@@ -80,7 +71,6 @@ impl Contents {
 
     /// Hears of a collective of the group `name` that all of its ranks have entered.
     pub(super) fn entered(&mut self, name: &str, row: &Row, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
-        given_by_all(row, ranks, joint);
         let Some(sequence) = row.values().next().map(|came| came.record.sequence) else { return };
         let group = self.group(name);
         group.open(sequence).given = row.clone();
@@ -136,11 +126,14 @@ impl Group {
             }
         }
         if let Ends { sent: Some(sent), asked: Some((at, asked)), got: Some(got) } = ends {
-            if is_known(&[&sent.record, &got.record]) && sent.record.elements_in == got.record.elements_out {
+            if is_known(&sent.record)
+                && is_known(&got.record)
+                && sent.record.elements_in == got.record.elements_out
+            {
                 let is_same = hash(&sent.record) == hash(&got.record);
                 let subject = Subject::Contents { kind: CollectiveKind::Recv.word().into() };
                 let window = Told { asked, at: *at, departing: &[*at], differ: true };
-                window.tell(subject, &[(Outcome::WhatWasSent, Some(is_same))], ranks, joint);
+                window.tell(subject, &[(Outcome::WhatWasSent, is_same)], ranks, joint);
             }
             self.messages.remove(&key);
         }
@@ -148,28 +141,6 @@ impl Group {
             self.messages.pop_first();
         }
     }
-}
-
-/// All ranks have entered it: whether what they put in is worth being reduced.
-fn given_by_all(row: &Row, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
-    let records: Vec<&Collective> = row.values().map(|came| &came.record).collect();
-    let (Some((&at, first)), Some(one)) = (row.first_key_value(), records.first()) else { return };
-    let is_worth = |record: &&Collective| {
-        let reduces = ReduceKind::try_from(record.reduce)
-            .is_ok_and(|how| !matches!(how, ReduceKind::None | ReduceKind::Unknown));
-        reduces && record.has(collective::SUM) && record.elements_in >= FEWEST && record.l2 > 0.0
-    };
-    let Some(call) = first.stack.last().filter(|_| records.iter().all(is_worth)) else { return };
-    let kind = CollectiveKind::try_from(one.op).unwrap_or_default();
-    let function = joint.numbers.calls.get(call.target.plain).function.clone();
-    let subject = Subject::GoesIn { kind: kind.word().into(), function };
-    let differ = records.iter().any(|record| hash(record) != hash(one));
-    let is_added_up = records.iter().all(|record| is_sum(record));
-    let told = Told { asked: first, at, departing: &[], differ: false };
-    // The largest of what is the same is the same.
-    let outcomes =
-        [(Outcome::DiffersByRank, is_added_up.then_some(differ)), (Outcome::IsAddedUp, Some(is_added_up))];
-    told.tell(subject, &outcomes, ranks, joint);
 }
 
 impl Collectively {
@@ -193,72 +164,22 @@ impl Collectively {
                 | CollectiveKind::AllGather
                 | CollectiveKind::AllGatherIntoTensor
         );
-        let apart = (all_get_the_same && got.iter().all(|record| is_known(&[record])))
-            .then(|| departing(&got, |one, other| hash(one) == hash(other)));
-        let from_root = root.filter(|_| kind == CollectiveKind::Broadcast).and_then(|root| {
-            is_known(&[&given[root], &got[root]]).then(|| hash(&given[root]) == hash(&got[root]))
-        });
         let sum = adds_up(kind, &given, &got, root, size);
-        if apart.is_none() && from_root.is_none() && sum.is_none() {
-            return;
-        }
-        let is_same = apart.as_ref().map(Option::is_none);
-        let apart = apart.flatten();
+        let apart = departing(&got, |one, other| hash(one) == hash(other)).filter(|_| all_get_the_same);
         let departing: Vec<usize> = apart.iter().flatten().map(|&at| places[at]).collect();
         let at = departing.first().copied().unwrap_or(places[0]);
         let told = Told { asked: &self.given[&at], at, departing: &departing, differ: apart.is_some() };
-        let outcomes = [
-            (Outcome::AllGetTheSame, is_same),
-            (Outcome::WhatWasSent, from_root),
-            (Outcome::SumOfWhatGoesIn, sum),
-        ];
-        told.tell(Subject::Contents { kind: kind.word().into() }, &outcomes, ranks, joint);
-    }
-}
-
-fn hash(record: &Collective) -> (u64, u64) {
-    (record.hash_low, record.hash_high)
-}
-
-/// Whether the contents of all of them were looked at.
-fn is_known(records: &[&Collective]) -> bool {
-    records.iter().all(|record| record.has(collective::CONTENTS))
-}
-
-/// A window over ranks.
-struct Told<'a> {
-    /// Where the rank at the place `at` has issued it.
-    asked: &'a Rc<Came>,
-    at: usize,
-    departing: &'a [usize],
-    /// What is wrong if it is wrong is that ranks differ.
-    differ: bool,
-}
-
-impl Told<'_> {
-    /// Each outcome holds, or does not, or cannot be told.
-    fn tell(
-        &self,
-        subject: Subject,
-        outcomes: &[(Outcome, Option<bool>)],
-        ranks: &[Rank<'_>],
-        joint: &mut Joint<'_>,
-    ) {
-        let Some((call, around)) = self.asked.stack.split_last() else { return };
-        let subject = joint.numbers.subject(subject);
-        let (mut held, mut inconclusive) = (Vec::new(), Vec::new());
-        for (outcome, holds) in outcomes {
-            let outcome = joint.numbers.outcome(*outcome);
-            match holds {
-                Some(true) => held.push(outcome),
-                Some(false) => {}
-                None => inconclusive.push(outcome),
-            }
+        let kind_of = || kind.word().to_owned();
+        let sent = root.map(|root| (&given[root], &got[root])).filter(|_| kind == CollectiveKind::Broadcast);
+        let mut looked_at = got.iter().chain(sent.map(|(sent, _)| sent));
+        if all_get_the_same && looked_at.all(is_known) {
+            let mut outcomes = vec![(Outcome::AllGetTheSame, apart.is_none())];
+            outcomes.extend(sent.map(|(sent, got)| (Outcome::WhatWasSent, hash(sent) == hash(got))));
+            told.tell(Subject::Contents { kind: kind_of() }, &outcomes, ranks, joint);
         }
-        let mut window = Window::new(subject, NOTHING, call, 0);
-        window.around = Some(around);
-        window.now = (self.asked.record.iteration, self.asked.record.step);
-        (window.held, window.inconclusive) = (&held, &inconclusive);
-        joint.window_of(&window, ranks, self.at, self.departing, self.differ);
+        if let Some(adds_up) = sum {
+            let subject = Subject::Total { kind: kind_of() };
+            told.tell(subject, &[(Outcome::SumOfWhatGoesIn, adds_up)], ranks, joint);
+        }
     }
 }

@@ -10,20 +10,21 @@ pub mod claim;
 mod contents;
 mod handles;
 mod ranks;
+mod reduced;
 mod row;
 mod total;
 
-use traincheck_schema::record::Role;
+use traincheck_schema::record::{Attribute, Role, VariableKind};
 
 use crate::call::roles::Roles;
-use crate::relation::needs::Needs;
+use crate::relation::needs::{Needs, Point, States};
 use crate::relation::observer::{Context, Kind, Observer, OverRanks, Told};
 use crate::scene::TraceEvent;
 
 /// See the module.
 pub const KIND: Kind = Kind {
     observer: || Box::new(OfProcess::default()),
-    together: Some(OverRanks { observer: || Box::new(ranks::OfRanks::default()), needs: NEEDS }),
+    together: Some(OverRanks { observer: || Box::new(ranks::OfRanks::default()), needs: OVER_RANKS }),
     structural: false,
     values_needed: 0,
     needs: NEEDS,
@@ -31,6 +32,20 @@ pub const KIND: Kind = Kind {
 };
 
 const NEEDS: Needs = Needs { collectives: true, ..Needs::NOTHING };
+
+/// Gradients and parameters tell what is put into reductions.
+const OVER_RANKS: Needs = Needs {
+    calls: Roles::of(&[Role::Backward, Role::OptimizerStep]),
+    variables: &[
+        States { attribute: Attribute::Data, of: &[VariableKind::Parameter], at: &[] },
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter],
+            at: &[Point::Return(Role::Backward)],
+        },
+    ],
+    ..NEEDS
+};
 
 /// What is observed of each process alone.
 #[derive(Default)]

@@ -11,6 +11,7 @@ use traincheck_schema::record::{CollectiveEvent, CollectiveKind};
 use super::alike::{alike, difference};
 use super::claim::{Outcome, Property, Subject};
 use super::contents::Contents;
+use super::reduced::Reduced;
 use super::row::{MOST_OPEN, Row};
 use crate::relation::numbers::SubjectId;
 use crate::relation::sink::Window;
@@ -24,6 +25,7 @@ use crate::situation::NOTHING;
 pub(super) struct OfRanks {
     by_name: BTreeMap<String, Group>,
     contents: Contents,
+    reduced: Reduced,
 }
 
 /// A process group.
@@ -41,10 +43,14 @@ impl Together for OfRanks {
         self.contents.came(came, at, ranks, joint);
         let record = &came.record;
         let kind = CollectiveKind::try_from(record.op).unwrap_or_default();
-        if record.event != CollectiveEvent::Issued as u8 || kind.is_point_to_point() {
+        if kind.is_point_to_point() {
             return;
         }
         let Some(entry) = ranks[at].source.entry(record.group) else { return };
+        self.reduced.came(&entry.text, came);
+        if record.event != CollectiveEvent::Issued as u8 {
+            return;
+        }
         if !self.by_name.contains_key(&entry.text) {
             self.by_name.insert(entry.text.clone(), Group::new(&entry.text, entry.line, joint));
         }
@@ -52,6 +58,7 @@ impl Together for OfRanks {
         if let Some(row) = group.enter(record.sequence, at, came) {
             group.compare(&row, ranks, joint);
             self.contents.entered(&entry.text, &row, ranks, joint);
+            self.reduced.entered(&entry.text, &row, ranks, joint);
             group.pace(row, ranks, joint);
         }
     }
