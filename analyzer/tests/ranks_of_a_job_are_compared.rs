@@ -269,7 +269,9 @@ mod data {
 mod collectives {
     use super::*;
     use support::torch::collectives::{ALL_REDUCE, Called};
-    use traincheck_schema::record::{CollectiveKind, ReduceKind};
+    use traincheck_schema::record::{
+        Attribute, CollectiveKind, EventKind, ObjectKind, ReduceKind, Role, VariableKind,
+    };
 
     /// A rank that reduces something before each step: what, `called` says for each iteration.
     fn rank(number: u32, iterations: u32, called: impl Fn(u32) -> Called) -> MemoryTrace {
@@ -616,6 +618,51 @@ mod collectives {
         assert!(alarms_of_job(&learned, &of(|_| vec![[7.0, 7.0]])).is_empty());
         let unlearned = learn_jobs(&[of(again), of(good)]);
         assert!(alarms_of_job(&unlearned, &of(again)).is_empty());
+    }
+
+    /// Two ranks that add up the gradients of a parameter and step with so many times the mean.
+    fn adds_up_gradients(times: impl Fn(u32) -> f64) -> Vec<MemoryTrace> {
+        let rank = |number: u32| {
+            let mut torch = Torch::new(3);
+            let group = torch.group(number, 2);
+            let root = torch.record.object("Net", ObjectKind::Module, "train.Net");
+            let weight = torch.record.variable("Net.weight", VariableKind::Parameter, root);
+            let optimizer = torch.record.object("SGD", ObjectKind::Optimizer, "torch.optim.SGD");
+            for iteration in 1..=10 {
+                let (own, sum) = (f64::from(number + iteration), f64::from(2 * iteration + 1));
+                torch.record.iteration += 1;
+                torch.record.event(EventKind::Iteration, 0, 0, 0, 0, 0);
+                torch.record.enter("torch.Tensor.backward", Role::Backward, 0, 0);
+                torch.record.look(false);
+                torch.record.state(weight, Attribute::HeldBy, Value::Text(optimizer.to_string()));
+                torch.record.state(weight, Attribute::Grad, Value::Tensor(own.to_bits()));
+                torch.record.exit(false);
+                torch.collective(group, Called { contents: Some((own, sum)), ..ALL_REDUCE });
+                torch.record.enter("torch.optim.SGD.step", Role::OptimizerStep, optimizer, 0);
+                torch.record.look(true);
+                // The norm of 64 elements that all are the mean.
+                let norm = (times(iteration) * sum / 2.0 * 8.0).round() as u64;
+                torch.record.state(weight, Attribute::Grad, Value::Tensor(norm));
+                torch.record.exit(false);
+            }
+            torch.finish()
+        };
+        vec![rank(0), rank(1)]
+    }
+
+    #[test]
+    fn gradients_that_are_stepped_with_as_a_sum_are_found() {
+        let learned = learn_jobs(&[adds_up_gradients(|_| 1.0), adds_up_gradients(|_| 1.0)]);
+        assert!(alarms_of_job(&learned, &adds_up_gradients(|_| 1.0)).is_empty());
+        let sums = adds_up_gradients(|iteration| if iteration < 5 { 1.0 } else { 2.0 });
+        assert_eq!(alarms_of_job(&learned, &sums), ["gradients-added-up-and-not-divided since 5"]);
+        assert!(alarms_of_job(&learned, &adds_up_gradients(|_| 0.25)).is_empty(), "clipped");
+        let clipped = |iteration: u32| if iteration % 3 == 0 { 0.5 } else { 1.0 };
+        let learned = learn_jobs(&[adds_up_gradients(clipped), adds_up_gradients(clipped)]);
+        assert_eq!(alarms_of_job(&learned, &sums), ["gradients-added-up-and-not-divided since 5"]);
+        // What adds something to the mean says nothing of what is the mean.
+        let learned = learn_jobs(&[adds_up_gradients(|_| 1.0), adds_up_gradients(|_| 1.2)]);
+        assert!(alarms_of_job(&learned, &sums).is_empty());
     }
 
     #[test]

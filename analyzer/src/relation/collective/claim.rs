@@ -46,6 +46,11 @@ pub enum Subject {
         /// The innermost recorded function that does it and is not PyTorch's own.
         function: String,
     },
+    /// A gradient that a reduction has added up behind the backward pass, when the step reads it.
+    Stepped {
+        /// What is done, as `torch.distributed` calls it.
+        kind: String,
+    },
     /// The handle of a collective.
     Handle {
         /// What is done, as `torch.distributed` calls it.
@@ -76,6 +81,8 @@ pub enum Outcome {
     DiffersByRank,
     /// It is added up, be it to a mean.
     IsAddedUp,
+    /// It is the mean of what ranks have put in, or less.
+    IsMean,
     /// Somebody waits for it before the step after the next, or takes its future.
     WaitedFor,
 }
@@ -128,6 +135,8 @@ impl About for Subject {
             Subject::Contents { .. } | Subject::Total { .. } => None,
             // What is reduced in two stages, and how, is the program's own business.
             Subject::Unreduced { .. } | Subject::GoesIn { .. } => None,
+            // A sum with a smaller rate is the same.
+            Subject::Stepped { .. } => None,
             // Whoever sends need not know when it has arrived.
             Subject::Handle { .. } => None,
         }
@@ -166,6 +175,9 @@ impl Says for Claim {
                     "between a backward pass and the step behind it, what has the size of a parameter and goes into `{kind}` in `{function}`"
                 )
             }
+            Subject::Stepped { kind } => {
+                format!("a gradient that `{kind}` has added up behind the backward pass")
+            }
             Subject::Handle { kind } => format!("whenever `{kind}` is called, its handle"),
         };
         match self.outcome {
@@ -181,6 +193,9 @@ impl Says for Claim {
                 format!("{subject} differs from rank to rank, or was not reduced before")
             }
             Outcome::IsAddedUp => format!("{subject} is added up, to a sum or a mean"),
+            Outcome::IsMean => {
+                format!("{subject} is divided by the number of ranks before the step, or made smaller")
+            }
             Outcome::WaitedFor => format!("{subject} is waited for before the step after the next"),
         }
     }

@@ -12,6 +12,7 @@ mod handles;
 mod ranks;
 mod reduced;
 mod row;
+mod scale;
 mod total;
 
 use traincheck_schema::record::{Attribute, Role, VariableKind};
@@ -28,14 +29,31 @@ pub const KIND: Kind = Kind {
     structural: false,
     values_needed: 0,
     needs: NEEDS,
-    told: Told { entries: Roles::of(&[Role::Backward, Role::OptimizerStep]), ..Told::NOTHING },
+    told: Told {
+        entries: CALLS,
+        states: &[(Attribute::Grad, &[VariableKind::Parameter])],
+        looks: true,
+        ..Told::NOTHING
+    },
 };
 
-const NEEDS: Needs = Needs { collectives: true, ..Needs::NOTHING };
+const NEEDS: Needs = Needs {
+    calls: CALLS,
+    variables: &[
+        States {
+            attribute: Attribute::Grad,
+            of: &[VariableKind::Parameter],
+            at: &[Point::Return(Role::Backward), Point::Entry(Role::OptimizerStep)],
+        },
+        States::HOLDERS,
+    ],
+    collectives: true,
+    ..Needs::NOTHING
+};
 
 /// Gradients and parameters tell what is put into reductions.
 const OVER_RANKS: Needs = Needs {
-    calls: Roles::of(&[Role::Backward, Role::OptimizerStep]),
+    calls: CALLS,
     variables: &[
         States { attribute: Attribute::Data, of: &[VariableKind::Parameter], at: &[] },
         States {
@@ -44,19 +62,24 @@ const OVER_RANKS: Needs = Needs {
             at: &[Point::Return(Role::Backward)],
         },
     ],
-    ..NEEDS
+    collectives: true,
+    ..Needs::NOTHING
 };
+
+const CALLS: Roles = Roles::of(&[Role::Backward, Role::OptimizerStep]);
 
 /// What is observed of each process alone.
 #[derive(Default)]
 struct OfProcess {
     handles: handles::Handles,
     backward: backward::Backward,
+    scale: scale::Scale,
 }
 
 impl Observer for OfProcess {
     fn observe(&mut self, event: &TraceEvent<'_>, cx: &mut Context<'_>) {
         self.handles.observe(event, cx);
         self.backward.observe(event, cx);
+        self.scale.observe(event, cx);
     }
 }

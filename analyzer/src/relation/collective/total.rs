@@ -19,8 +19,11 @@ pub(super) fn adds_up(
     root: Option<usize>,
     size: usize,
 ) -> Option<bool> {
+    // A norm that is too large for its type is kept as the largest of the type, and says nothing of how much is rounded.
+    let is_known = |record: &Collective| record.has(collective::SUM) && record.l2 < f32::MAX;
     let total = |records: &[Collective]| -> Option<f64> {
-        records.iter().map(|record| record.has(collective::SUM).then_some(record.sum)).sum()
+        let total: Option<f64> = records.iter().map(|record| is_known(record).then_some(record.sum)).sum();
+        total.filter(|total| total.is_finite())
     };
     let of_root = |records: &[Collective]| total(std::slice::from_ref(records.get(root?)?));
     let first = given.first()?;
@@ -108,6 +111,10 @@ mod tests {
     fn of_other_reductions_and_what_has_no_sum_nothing_is_said() {
         let largest = [Collective { reduce: ReduceKind::Max as u8, ..of(1.0, 1.0) }; 2];
         assert_eq!(adds_up(CollectiveKind::AllReduce, &largest, &largest, None, 2), None);
+        let large = [of(1e60, f32::MAX); 2];
+        assert_eq!(adds_up(CollectiveKind::AllReduce, &large, &large, None, 2), None);
+        let largest = [of(f64::MAX, 1.0); 2];
+        assert_eq!(adds_up(CollectiveKind::AllGather, &largest, &largest, None, 2), None);
         let not_finite = [of(1.0, 1.0), Collective { flags: collective::CONTENTS, ..of(0.0, 1.0) }];
         assert_eq!(adds_up(CollectiveKind::AllReduce, &not_finite, &[of(1.0, 1.0); 2], None, 2), None);
         assert_eq!(adds_up(CollectiveKind::Barrier, &largest, &largest, None, 2), None);
