@@ -374,6 +374,36 @@ mod collectives {
         assert!(alarms_of_job(&unlearned, &once).is_empty());
     }
 
+    /// Ranks that reduce something before each step and wait for many of them at once.
+    fn waits_for_many(iterations: u32, at_once: usize) -> Vec<MemoryTrace> {
+        let rank = |number: u32| {
+            let mut torch = Torch::new(3);
+            let model = torch.model("Net", NAMES);
+            let optimizer = torch.optimizer("AdamW", &[model]);
+            let group = torch.group(number, 2);
+            let mut open = Vec::new();
+            for _ in 1..=iterations {
+                torch.forward(model, 10);
+                torch.backward(&[model]);
+                open.push(torch.begin(group, Called { waited: false, ..ALL_REDUCE }));
+                if open.len() == at_once {
+                    open.drain(..).for_each(|one| torch.wait(one));
+                }
+                torch.step(optimizer);
+            }
+            torch.finish()
+        };
+        vec![rank(0), rank(1)]
+    }
+
+    #[test]
+    fn handles_may_be_waited_for_many_at_once() {
+        let learned = learn_jobs(&[waits_for_many(20, 1), waits_for_many(20, 1)]);
+        assert!(alarms_of_job(&learned, &waits_for_many(20, 8)).is_empty());
+        let never = alarms_of_job(&learned, &waits_for_many(20, usize::MAX));
+        assert_eq!(never, ["handles-never-waited-for since 1"]);
+    }
+
     /// One of so many ranks, whose backward passes enter what `called` says for each iteration: the first of two in each.
     fn exchanges(ranks: u32, called: impl Fn(u32) -> Vec<Called>) -> MemoryTrace {
         let mut torch = Torch::new(3);

@@ -83,7 +83,7 @@ pub enum Outcome {
     IsAddedUp,
     /// It is the mean of what ranks have put in, or less.
     IsMean,
-    /// Somebody waits for it before the step after the next, or takes its future.
+    /// Somebody waits for it, before the step after the next if for later ones then, or takes its future.
     WaitedFor,
 }
 
@@ -196,7 +196,7 @@ impl Says for Claim {
             Outcome::IsMean => {
                 format!("{subject} is divided by the number of ranks before the step, or made smaller")
             }
-            Outcome::WaitedFor => format!("{subject} is waited for before the step after the next"),
+            Outcome::WaitedFor => format!("{subject} is waited for"),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A collective that was issued with `async_op=True` may be under way when its call returns: what it writes is there when its handle was
 //! waited for. Where nobody ever does, that it is there in time is luck. Some wait after the next step, for what is needed only in
-//! the forward that follows, so a handle has until the step after the next.
+//! the forward that follows, and some for many at once when they print. So a handle was given up where two steps have begun since and
+//! a later one of the same line was waited for, or else at the end.
 //!
 //! MUST (MPI) calls requests that are never completed leaks.
 
@@ -22,11 +23,24 @@ const MOST_OPEN: usize = 4096;
 /// Steps that begin before one is given up.
 const STEPS: u32 = 2;
 
+/// The kind of a collective, and the line that issues it.
+type Line = (u8, u32);
+
 #[derive(Default)]
 pub(super) struct Handles {
+    /// By number of the collective, the line of one that is open.
+    lines: BTreeMap<u64, Line>,
+    open: BTreeMap<Line, OfLine>,
+    steps: u32,
+}
+
+/// What one line has issued.
+#[derive(Default)]
+struct OfLine {
     /// By number of the collective.
     open: BTreeMap<u64, Handle>,
-    steps: u32,
+    /// The largest number that was waited for.
+    waited: u64,
 }
 
 struct Handle {
@@ -41,16 +55,17 @@ impl Observer for Handles {
             TraceEvent::Collective(came) => self.came(came, cx),
             TraceEvent::Enter(frame) if frame.target.role == Role::OptimizerStep && frame.counts => {
                 self.steps += 1;
-                // In the order in which they were issued.
-                while let Some(first) = self.open.first_entry()
-                    && self.steps >= first.get().steps.saturating_add(STEPS)
-                {
-                    first.remove().tell(false, None, cx);
-                }
+                let given_up: Vec<u64> =
+                    self.open.values().flat_map(|line| line.given_up(self.steps)).collect();
+                given_up.into_iter().for_each(|number| self.settle(number, false, None, cx));
             }
             TraceEvent::End => {
-                for handle in std::mem::take(&mut self.open).into_values() {
-                    handle.tell(false, Some(Cut::End), cx);
+                while let Some((&number, line)) = self.lines.first_key_value() {
+                    let line = &self.open[line];
+                    let is_young = self.steps < line.open[&number].steps.saturating_add(STEPS);
+                    // What others of the line were waited for, this one may have been for, too.
+                    let cut = (is_young || line.waited > 0).then_some(Cut::End);
+                    self.settle(number, false, cut, cx);
                 }
             }
             _ => {}
@@ -62,20 +77,44 @@ impl Handles {
     fn came(&mut self, came: &Came, cx: &mut Context<'_>) {
         match CollectiveEvent::try_from(came.record.event) {
             Ok(CollectiveEvent::Issued) => {
+                let line = (came.record.op, came.stack.last().map_or(0, |call| call.site));
                 let handle = Handle { came: came.clone(), steps: self.steps, losses: cx.scene.losses };
-                self.open.insert(came.record.number, handle);
-                if self.open.len() > MOST_OPEN {
-                    self.open.pop_first();
+                self.lines.insert(came.record.number, line);
+                self.open.entry(line).or_default().open.insert(came.record.number, handle);
+                if self.lines.len() > MOST_OPEN
+                    && let Some((oldest, line)) = self.lines.first_key_value()
+                {
+                    let (oldest, cut) = (*oldest, (self.open[line].waited > 0).then_some(Cut::Unclear));
+                    self.settle(oldest, false, cut, cx);
                 }
             }
             // Who takes the future may wait for it, unseen.
             Ok(CollectiveEvent::Waited | CollectiveEvent::FutureTaken) => {
-                if let Some(handle) = self.open.remove(&came.record.number) {
-                    handle.tell(true, None, cx);
-                }
+                self.settle(came.record.number, true, None, cx);
             }
             Ok(CollectiveEvent::Completed | CollectiveEvent::Failed) | Err(_) => {}
         }
+    }
+
+    /// Tells of the handle with this number, if it is open, whether somebody has waited for it.
+    fn settle(&mut self, number: u64, held: bool, cut: Option<Cut>, cx: &mut Context<'_>) {
+        let Some(line) = self.lines.remove(&number) else { return };
+        let Some(line) = self.open.get_mut(&line) else { return };
+        if held {
+            line.waited = line.waited.max(number);
+        }
+        if let Some(handle) = line.open.remove(&number) {
+            handle.tell(held, cut, cx);
+        }
+    }
+}
+
+impl OfLine {
+    /// Those that are as good as given up when so many steps have begun, in the order in which they were issued.
+    fn given_up(&self, steps: u32) -> impl Iterator<Item = u64> {
+        let overtaken = self.open.range(..self.waited);
+        let old = overtaken.take_while(move |(_, handle)| steps >= handle.steps.saturating_add(STEPS));
+        old.map(|(number, _)| *number)
     }
 }
 

@@ -50,6 +50,11 @@ impl Torch {
     }
 
     pub fn collective(&mut self, group: Group, called: Called) {
+        self.begin(group, called);
+    }
+
+    /// The same; gives what was issued, which [`Torch::wait`] waits for.
+    pub fn begin(&mut self, group: Group, called: Called) -> Collective {
         let name = format!("torch.distributed.distributed_c10d.{}", called.kind.word());
         let call = self.record.enter(&name, Role::Other, 0, 0);
         let record = Collective {
@@ -78,8 +83,13 @@ impl Torch {
         let got = containing(later, called.contents.map(|(_, got)| got));
         self.record.collective(CollectiveEvent::Completed, got);
         if called.waited {
-            self.record.collective(CollectiveEvent::Waited, later);
+            self.wait(later);
         }
+        later
+    }
+
+    pub fn wait(&mut self, issued: Collective) {
+        self.record.collective(CollectiveEvent::Waited, issued);
     }
 
     /// A backward pass that enters these.
