@@ -39,7 +39,7 @@ pub enum Subject {
         /// What is done, as `torch.distributed` calls it.
         kind: String,
     },
-    /// What of it has as many elements as a parameter.
+    /// What they put into one that has as many elements as a parameter or buffer.
     GoesIn {
         /// What is done, as `torch.distributed` calls it.
         kind: String,
@@ -171,9 +171,7 @@ impl Says for Claim {
                 format!("between a backward pass and the step behind it, what goes into `{kind}`")
             }
             Subject::GoesIn { kind, function } => {
-                format!(
-                    "between a backward pass and the step behind it, what has the size of a parameter and goes into `{kind}` in `{function}`"
-                )
+                format!("what has the size of a parameter or buffer and goes into `{kind}` in `{function}`")
             }
             Subject::Stepped { kind } => {
                 format!("a gradient that `{kind}` has added up behind the backward pass")

@@ -51,11 +51,11 @@ const NEEDS: Needs = Needs {
     ..Needs::NOTHING
 };
 
-/// Gradients and parameters tell what is put into reductions.
+/// Gradients, parameters and buffers tell what is put into reductions.
 const OVER_RANKS: Needs = Needs {
     calls: CALLS,
     variables: &[
-        States { attribute: Attribute::Data, of: &[VariableKind::Parameter], at: &[] },
+        States { attribute: Attribute::Data, of: &[VariableKind::Parameter, VariableKind::Buffer], at: &[] },
         States {
             attribute: Attribute::Grad,
             of: &[VariableKind::Parameter],

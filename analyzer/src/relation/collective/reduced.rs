@@ -1,7 +1,8 @@
-//! What ranks put into reductions between a backward pass and the step behind it.
+//! What ranks put into reductions.
 //!
-//! It is different on every rank, or was reduced before and is behind this a multiple of what it should be. And what has as many elements as
-//! a parameter is added up: the largest gradient is no mean, and is the same on all ranks as a mean would be.
+//! Between a backward pass and the step behind it it is different on every rank, or was reduced before and is behind this a multiple of what
+//! it should be. And what has as many elements as a parameter or buffer is added up: the largest gradient is no mean, and is the same on all
+//! ranks as a mean would be.
 //!
 //! That a collective has to change what a tensor is over ranks (partial, replicated) is borrowed from spmd_types, which has users say
 //! it; here it is learned from contents.
@@ -45,7 +46,7 @@ struct Results {
     in_backward: bool,
 }
 
-/// How many elements parameters have.
+/// How many elements parameters and buffers have.
 #[derive(Default)]
 struct Sizes {
     of: FxHashSet<u64>,
@@ -86,7 +87,7 @@ impl Reduced {
             let reduces = ReduceKind::try_from(record.reduce)
                 .is_ok_and(|how| !matches!(how, ReduceKind::None | ReduceKind::Unknown));
             let is_known = record.has(collective::SUM) && record.l2 > 0.0;
-            came.before_step && reduces && is_known && record.elements_in >= FEWEST
+            reduces && is_known && record.elements_in >= FEWEST
         };
         if !row.values().all(|came| is_worth(came)) {
             return;
@@ -95,7 +96,7 @@ impl Reduced {
         let kind: Box<str> = CollectiveKind::try_from(one.op).unwrap_or_default().word().into();
         let is_added_up = row.values().all(|came| is_sum(&came.record));
         let since = self.since_step(name, first);
-        if is_added_up {
+        if is_added_up && row.values().all(|came| came.before_step) {
             let differ = row.values().any(|came| hash(&came.record) != hash(one));
             if differ || since.has(one, row.len()) || since.in_backward && is_gradient(one, rank) {
                 let outcomes = [(Outcome::DiffersByRank, differ)];
@@ -130,13 +131,14 @@ fn is_gradient(given: &Collective, rank: &Rank<'_>) -> bool {
 }
 
 impl Sizes {
-    /// Whether a parameter of the rank has so many elements.
+    /// Whether a parameter or buffer of the rank has so many elements.
     fn has(&mut self, elements: u64, rank: &Rank<'_>) -> bool {
         let variables = rank.scene.variables.iter();
         if variables.len() > self.variables {
             self.variables = variables.len();
-            let parameters = variables.filter(|(_, one)| one.kind == VariableKind::Parameter);
-            self.of = parameters.filter_map(|(_, one)| Some(one.data?.elements)).collect();
+            let of_models = variables
+                .filter(|(_, one)| matches!(one.kind, VariableKind::Parameter | VariableKind::Buffer));
+            self.of = of_models.filter_map(|(_, one)| Some(one.data?.elements)).collect();
         }
         self.of.contains(&elements)
     }
