@@ -1,9 +1,10 @@
-//! The job that the processes of a run are of, as one table: a row for each rank in each attempt.
+//! The job that the processes of a run are of: a row for each rank in each attempt, and one for each group of processes.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::members::{self, JobGroup};
 use super::text::{MOST_ROWS, time, write_rest};
 use super::{End, ProcessSummary};
 
@@ -16,6 +17,8 @@ pub struct Job {
     pub launcher: String,
     /// By attempt and rank.
     pub ranks: Vec<Rank>,
+    /// The groups of processes of the last attempt.
+    pub groups: Vec<JobGroup>,
 }
 
 /// One rank in one attempt.
@@ -51,11 +54,12 @@ impl Job {
     pub fn of(processes: &[ProcessSummary]) -> Option<Job> {
         let last = processes.iter().filter_map(|process| process.last_wall_ns).max();
         // Where no launcher has said so, the group of all tells.
+        let number =
+            |process: &ProcessSummary| process.rank.or(process.groups.first().map(|group| group.rank));
         let rank = |process: &ProcessSummary| {
-            let rank = process.rank.or(process.groups.first().map(|group| group.rank))?;
             Some(Rank {
                 attempt: process.attempt.map(|before| before.saturating_add(1)),
-                rank,
+                rank: number(process)?,
                 local_rank: process.local_rank,
                 node: process.node,
                 host: process.host.clone(),
@@ -76,7 +80,15 @@ impl Job {
             let mut texts = processes.iter().map(text).filter(|text| !text.is_empty());
             texts.next().cloned().unwrap_or_default()
         };
-        Some(Job { name: said(|process| &process.job), launcher: said(|process| &process.launcher), ranks })
+        let attempt = processes.iter().filter_map(|process| process.attempt).max();
+        let of_last = processes.iter().filter(|process| process.attempt == attempt);
+        let groups = members::groups(of_last.filter_map(|process| Some((number(process)?, process))));
+        Some(Job {
+            name: said(|process| &process.job),
+            launcher: said(|process| &process.launcher),
+            ranks,
+            groups,
+        })
     }
 }
 
@@ -114,7 +126,8 @@ pub(super) fn write(out: &mut impl Write, job: &Job) -> io::Result<()> {
             if rank.torn { "torn" } else { "sealed" },
         )?;
     }
-    write_rest(out, job.ranks.len())
+    write_rest(out, job.ranks.len())?;
+    members::write(out, &job.groups)
 }
 
 /// The names of groups, or how many there are.
@@ -207,6 +220,9 @@ mod tests {
             record(temporary.path(), &header(host, pid, rank, attempt), steps, seconds, is_sealed);
         }
         let (text, json) = shown(temporary.path());
+        let group = |name: &str| serde_json::json!({ "name": name, "description": "", "backend": "gloo", "size": 2, "ranks": [0, 1] });
+        assert_eq!(json["groups"], serde_json::json!([group("0"), group("1")]), "of the last attempt");
+        assert!(text.contains("\n  group  backend  ranks\n  0      gloo     0,1\n"), "{text}");
         let table: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("job")).take(6).collect();
         insta::assert_snapshot!(table.join("\n"));
         insta::assert_json_snapshot!(json["ranks"][1]);

@@ -4,6 +4,7 @@ mod arguments;
 mod collectives;
 pub mod cost;
 mod job;
+mod members;
 mod process;
 mod tally;
 pub mod text;
