@@ -24,8 +24,13 @@ pub enum Subject {
         /// What is done, as `torch.distributed` calls it.
         kind: String,
     },
-    /// What the ranks of a group get from a collective, or one of them from another.
+    /// What the ranks of a group get from a collective.
     Contents {
+        /// What is done, as `torch.distributed` calls it.
+        kind: String,
+    },
+    /// What they get from one of them.
+    Sent {
         /// What is done, as `torch.distributed` calls it.
         kind: String,
     },
@@ -131,10 +136,12 @@ impl About for Subject {
             Subject::Pace { .. } => None,
             // A rank may train without the others.
             Subject::Backward { .. } => None,
-            // Laws of what is done, whose room for rounding is measured on references only.
-            Subject::Contents { .. } | Subject::Total { .. } => None,
-            // What is reduced in two stages, and how, is the program's own business.
-            Subject::Unreduced { .. } | Subject::GoesIn { .. } => None,
+            Subject::Contents { .. } => Some(Subject::Contents { kind: ANY.into() }),
+            Subject::Sent { .. } => Some(Subject::Sent { kind: ANY.into() }),
+            Subject::Total { .. } => Some(Subject::Total { kind: ANY.into() }),
+            Subject::Unreduced { .. } => Some(Subject::Unreduced { kind: ANY.into() }),
+            // How it is reduced is the program's own business.
+            Subject::GoesIn { .. } => None,
             // A sum with a smaller rate is the same.
             Subject::Stepped { .. } => None,
             // Whoever sends need not know when it has arrived.
@@ -156,6 +163,10 @@ impl Says for Claim {
             ANY => "every process group".to_owned(),
             group => format!("process group `{group}`"),
         };
+        let any = |kind: &str, any: &str| match kind {
+            ANY => any.to_owned(),
+            kind => format!("`{kind}`"),
+        };
         let subject = match &self.subject {
             Subject::Entered { group: name } => {
                 format!("in {}, the collective that ranks enter next", group(name))
@@ -166,9 +177,13 @@ impl Says for Claim {
             Subject::Backward { kind } => {
                 format!("before every step of an optimizer that a backward pass comes before, `{kind}`")
             }
-            Subject::Contents { kind } | Subject::Total { kind } => format!("what `{kind}` gives"),
+            Subject::Sent { kind } => format!("what {} gives", any(kind, "every broadcast or message")),
+            Subject::Contents { kind } | Subject::Total { kind } => {
+                format!("what {} gives", any(kind, "every collective"))
+            }
             Subject::Unreduced { kind } => {
-                format!("between a backward pass and the step behind it, what goes into `{kind}`")
+                let reduction = any(kind, "every reduction");
+                format!("between a backward pass and the step behind it, what goes into {reduction}")
             }
             Subject::GoesIn { kind, function } => {
                 format!("what has the size of a parameter or buffer and goes into `{kind}` in `{function}`")

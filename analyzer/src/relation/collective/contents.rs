@@ -131,9 +131,9 @@ impl Group {
                 && sent.record.elements_in == got.record.elements_out
             {
                 let is_same = hash(&sent.record) == hash(&got.record);
-                let subject = Subject::Contents { kind: CollectiveKind::Recv.word().into() };
+                let subject = Subject::Sent { kind: CollectiveKind::Recv.word().into() };
                 let window = Told { asked, at: *at, departing: &[*at], differ: true };
-                window.tell(subject, &[(Outcome::WhatWasSent, is_same)], ranks, joint);
+                window.tell((subject, Outcome::WhatWasSent), is_same, ranks, joint);
             }
             self.messages.remove(&key);
         }
@@ -170,16 +170,20 @@ impl Collectively {
         let at = departing.first().copied().unwrap_or(places[0]);
         let told = Told { asked: &self.given[&at], at, departing: &departing, differ: apart.is_some() };
         let kind_of = || kind.word().to_owned();
-        let sent = root.map(|root| (&given[root], &got[root])).filter(|_| kind == CollectiveKind::Broadcast);
-        let mut looked_at = got.iter().chain(sent.map(|(sent, _)| sent));
-        if all_get_the_same && looked_at.all(is_known) {
-            let mut outcomes = vec![(Outcome::AllGetTheSame, apart.is_none())];
-            outcomes.extend(sent.map(|(sent, got)| (Outcome::WhatWasSent, hash(sent) == hash(got))));
-            told.tell(Subject::Contents { kind: kind_of() }, &outcomes, ranks, joint);
+        if all_get_the_same && got.iter().all(is_known) {
+            let claim = (Subject::Contents { kind: kind_of() }, Outcome::AllGetTheSame);
+            told.tell(claim, apart.is_none(), ranks, joint);
+        }
+        if let Some(root) = root.filter(|_| kind == CollectiveKind::Broadcast)
+            && is_known(&given[root])
+            && is_known(&got[root])
+        {
+            let is_same = hash(&given[root]) == hash(&got[root]);
+            told.tell((Subject::Sent { kind: kind_of() }, Outcome::WhatWasSent), is_same, ranks, joint);
         }
         if let Some(adds_up) = sum {
-            let subject = Subject::Total { kind: kind_of() };
-            told.tell(subject, &[(Outcome::SumOfWhatGoesIn, adds_up)], ranks, joint);
+            let claim = (Subject::Total { kind: kind_of() }, Outcome::SumOfWhatGoesIn);
+            told.tell(claim, adds_up, ranks, joint);
         }
     }
 }

@@ -99,15 +99,15 @@ impl Reduced {
         if is_added_up && row.values().all(|came| came.before_step) {
             let differ = row.values().any(|came| hash(&came.record) != hash(one));
             if differ || since.has(one, row.len()) || since.in_backward && is_gradient(one, rank) {
-                let outcomes = [(Outcome::DiffersByRank, differ)];
-                told.tell(Subject::Unreduced { kind: kind.to_string() }, &outcomes, ranks, joint);
+                let claim = (Subject::Unreduced { kind: kind.to_string() }, Outcome::DiffersByRank);
+                told.tell(claim, differ, ranks, joint);
             }
         }
         since.in_backward |= first.stack.iter().any(|frame| frame.target.role == Role::Backward);
         if self.sizes.has(one.elements_in, rank) {
             let function = caller(&first.stack, joint);
             let subject = Subject::GoesIn { kind: kind.to_string(), function };
-            told.tell(subject, &[(Outcome::IsAddedUp, is_added_up)], ranks, joint);
+            told.tell((subject, Outcome::IsAddedUp), is_added_up, ranks, joint);
         }
     }
 }

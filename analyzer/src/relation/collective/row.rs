@@ -39,22 +39,21 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Each outcome holds or does not. Those that cannot be told are those of another subject: what is seen of a window is seen of all of it.
+    /// Whether this holds, the only thing that is said of the subject: of what cannot be told there is no window.
     pub(super) fn tell(
         &self,
-        subject: Subject,
-        outcomes: &[(Outcome, bool)],
+        (subject, outcome): (Subject, Outcome),
+        holds: bool,
         ranks: &[Rank<'_>],
         joint: &mut Joint<'_>,
     ) {
         let Some((call, around)) = self.asked.stack.split_last() else { return };
         let subject = joint.numbers.subject(subject);
-        let holding = outcomes.iter().filter(|(_, holds)| *holds);
-        let held: Vec<_> = holding.map(|(outcome, _)| joint.numbers.outcome(*outcome)).collect();
+        let held = [joint.numbers.outcome(outcome)];
         let mut window = Window::new(subject, NOTHING, call, 0);
         window.around = Some(around);
         window.now = (self.asked.record.iteration, self.asked.record.step);
-        window.held = &held;
+        window.held = if holds { &held } else { &[] };
         joint.window_of(&window, ranks, self.at, self.departing, self.differ);
     }
 }
