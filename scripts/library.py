@@ -58,6 +58,10 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of traincheck")
     parser.add_argument("--output", type=pathlib.Path, default=LIBRARY, help="the library (%(default)s)")
     parser.add_argument("--budget", default="0.02", help="share of runs that may have a false alarm (%(default)s)")
+    parser.add_argument(
+        "--add-ranks-to", type=pathlib.Path, metavar="LIBRARY",
+        help="take this library and add only claims over ranks: DIR has programs of several ranks",
+    )
     parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="DIR", help="a folder for each program in it")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="traincheck-library-") as scratch:
@@ -74,6 +78,8 @@ def main():
                     count += 1
         print(f"{count} runs of {len(list(corpus.iterdir()))} programs", file=sys.stderr)
         command = [args.bin / "traincheck", "library", corpus, "-o", args.output, "--alarm-budget", args.budget]
+        if args.add_ranks_to is not None:
+            command += ["--add-ranks-to", args.add_ranks_to]
         return subprocess.run([str(part) for part in command]).returncode
 
 

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use traincheck_analyzer::invariants::Level;
-use traincheck_analyzer::library::Origin;
 use traincheck_analyzer::library::levels::BUDGET;
-use traincheck_analyzer::library::measure::{Tryout, library};
+use traincheck_analyzer::library::measure::{Tryout, add_ranks, library};
+use traincheck_analyzer::library::{Library, Origin};
 use traincheck_analyzer::run_source::Progress;
 use traincheck_analyzer::runs;
 use traincheck_analyzer::words::printable;
@@ -34,6 +34,10 @@ pub struct Args {
     /// File to write the library to
     #[arg(short, long, value_name = "FILE", default_value = "general.json")]
     output: PathBuf,
+    /// Takes this library and adds only what jobs of several ranks bear out of claims over ranks; what it says of one
+    /// process alone stays
+    #[arg(long, value_name = "LIBRARY")]
+    add_ranks_to: Option<PathBuf>,
     /// The share of runs that may have a false alarm
     #[arg(long, value_name = "SHARE", default_value_t = BUDGET, value_parser = share, allow_negative_numbers = true)]
     alarm_budget: f64,
@@ -88,7 +92,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
     }
     drop(bar);
-    let (library, false_alarms) = library(tryouts, args.alarm_budget);
+    let (library, false_alarms) = match &args.add_ranks_to {
+        None => library(tryouts, args.alarm_budget),
+        Some(path) => {
+            let before = Library::read(path)?;
+            add_ranks(before, tryouts, args.alarm_budget).with_context(|| path.display().to_string())?
+        }
+    };
     library
         .write(&args.output)
         .with_context(|| format!("{}: cannot write the library", args.output.display()))?;

@@ -68,18 +68,85 @@ impl Tested {
     }
 }
 
+/// By program and run, what a run has broken that is an alarm.
+pub type FalseAlarms = BTreeMap<String, Vec<Claim>>;
+
 /// Makes a library from runs that are known to be good; with which runs raised alarms, checked by what the other
 /// programs bear out, and what they broke.
-pub fn library(mut tryouts: Vec<Tryout>, budget: f64) -> (Library, BTreeMap<String, Vec<Claim>>) {
+pub fn library(tryouts: Vec<Tryout>, budget: f64) -> (Library, FalseAlarms) {
+    measure(&sorted(tryouts), budget, |_| true)
+}
+
+/// That a library cannot be added to.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the library has a program called {program} already: make it anew without it, or call that of the corpus something else"
+)]
+pub struct HasProgram {
+    program: String,
+}
+
+/// Adds to a library what jobs that are known to be good bear out of claims over ranks. What it says of one process alone, which
+/// other runs have borne out, stays; which of the jobs break that is counted with their false alarms.
+///
+/// # Errors
+/// If the library has been made from one of the programs.
+pub fn add_ranks(
+    mut library: Library,
+    tryouts: Vec<Tryout>,
+    budget: f64,
+) -> Result<(Library, FalseAlarms), HasProgram> {
+    let tryouts = sorted(tryouts);
+    let known = |tryout: &&Tryout| library.programs.iter().any(|program| program.name == tryout.program);
+    if let Some(tryout) = tryouts.iter().find(known) {
+        return Err(HasProgram { program: tryout.program.clone() });
+    }
+    let (of_ranks, mut false_alarms) = measure(&tryouts, budget, |claim| claim.subject().is_over_ranks());
+    library.claims.retain(|entry| !entry.claim.subject().is_over_ranks());
+    for entry in library.claims.iter().filter(|entry| entry.level == Level::Alarm) {
+        for tryout in tryouts.iter().filter(|tryout| tryout.evidence.trial(&entry.claim).violated > 0) {
+            false_alarms.entry(name(tryout)).or_default().push(entry.claim.clone());
+        }
+    }
+    library.measured = Measured::of(
+        budget,
+        library.measured.runs + of_ranks.measured.runs,
+        library.measured.alarms + false_alarms.len() as u64,
+    );
+    library.claims.extend(of_ranks.claims);
+    library.claims.sort_by(|a, b| a.id.cmp(&b.id));
+    library.programs.extend(of_ranks.programs);
+    library.programs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((library, false_alarms))
+}
+
+fn sorted(mut tryouts: Vec<Tryout>) -> Vec<Tryout> {
     tryouts.sort_by(|a, b| (&a.program, &a.run).cmp(&(&b.program, &b.run)));
-    let claims: BTreeSet<Claim> = tryouts.iter().flat_map(|tryout| claims(&tryout.evidence)).collect();
+    tryouts
+}
+
+fn name(tryout: &Tryout) -> String {
+    format!("{}/{}", tryout.program, tryout.run)
+}
+
+impl Measured {
+    fn of(budget: f64, runs: u64, alarms: u64) -> Measured {
+        let upper_bound = (upper_bound(alarms, runs) * 1000.0).ceil() / 1000.0;
+        Measured { budget, runs, alarms, upper_bound }
+    }
+}
+
+/// A library of the claims of which `is_of` says that they are of it, from runs in order.
+fn measure(tryouts: &[Tryout], budget: f64, is_of: impl Fn(&Claim) -> bool) -> (Library, FalseAlarms) {
+    let claims: BTreeSet<Claim> =
+        tryouts.iter().flat_map(|tryout| claims(&tryout.evidence)).filter(is_of).collect();
     let tested: Vec<Tested> = claims
         .into_iter()
         .map(|claim| Tested { trials: tryouts.iter().map(|one| one.evidence.trial(&claim)).collect(), claim })
         .collect();
-    let alarms: BTreeSet<&Claim> = alarms(&tested, &tryouts, budget, |_| true).collect();
+    let alarms: BTreeSet<&Claim> = alarms(&tested, tryouts, budget, |_| true).collect();
     let entry = |tested: &Tested| {
-        let tried = tested.tried(&tryouts, |_| true);
+        let tried = tested.tried(tryouts, |_| true);
         let level = if alarms.contains(&tested.claim) { Level::Alarm } else { Level::Notice };
         let is_a_rule = tried.broken.len() as f64 <= MOST_BROKEN * tried.programs as f64;
         (level == Level::Alarm || is_a_rule && tried.programs >= ENOUGH_PROGRAMS)
@@ -88,17 +155,15 @@ pub fn library(mut tryouts: Vec<Tryout>, budget: f64) -> (Library, BTreeMap<Stri
     let mut entries: Vec<Entry> = tested.iter().filter_map(entry).collect();
     entries.sort_by(|a, b| a.id.cmp(&b.id));
     let mut programs: BTreeMap<&str, Program> = BTreeMap::new();
-    for tryout in &tryouts {
+    for tryout in tryouts {
         let name = tryout.program.as_str();
         let new = || Program { name: name.into(), origin: tryout.origin.clone(), runs: 0, iterations: 0 };
         let program = programs.entry(name).or_insert_with(new);
         program.runs += 1;
         program.iterations += tryout.iterations;
     }
-    let false_alarms = left_out(&tested, &tryouts, budget);
-    let (runs, alarms) = (tryouts.len() as u64, false_alarms.len() as u64);
-    let thousandths = |share: f64| (share * 1000.0).ceil() / 1000.0;
-    let measured = Measured { budget, runs, alarms, upper_bound: thousandths(upper_bound(alarms, runs)) };
+    let false_alarms = left_out(&tested, tryouts, budget);
+    let measured = Measured::of(budget, tryouts.len() as u64, false_alarms.len() as u64);
     let programs = programs.into_values().collect();
     (Library { format: FORMAT.into(), version: VERSION, measured, programs, claims: entries }, false_alarms)
 }
@@ -143,16 +208,15 @@ fn alarms<'a>(
 }
 
 /// Runs that raise alarms by what the other programs bear out, and what they break.
-fn left_out(tested: &[Tested], tryouts: &[Tryout], budget: f64) -> BTreeMap<String, Vec<Claim>> {
+fn left_out(tested: &[Tested], tryouts: &[Tryout], budget: f64) -> FalseAlarms {
     let programs: BTreeSet<&str> = tryouts.iter().map(|tryout| tryout.program.as_str()).collect();
-    let mut false_alarms: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
+    let mut false_alarms = FalseAlarms::new();
     for program in programs {
         let others: BTreeSet<&Claim> =
             alarms(tested, tryouts, budget, |run| tryouts[run].program != program).collect();
         for one in tested.iter().filter(|one| others.contains(&one.claim)) {
             for run in one.broken().filter(|run| tryouts[*run].program == program) {
-                let name = format!("{program}/{}", tryouts[run].run);
-                false_alarms.entry(name).or_default().push(one.claim.clone());
+                false_alarms.entry(name(&tryouts[run])).or_default().push(one.claim.clone());
             }
         }
     }
@@ -199,6 +263,43 @@ mod tests {
             .collect();
         levels.sort();
         levels
+    }
+
+    /// Jobs of `programs` programs, ten each, of which the numbered one breaks what it can of one process.
+    fn jobs(programs: usize, breaks: Option<usize>) -> Vec<Tryout> {
+        use crate::relation::consistent::claim;
+        let mut tryouts = corpus(programs, |outcome, program, run| {
+            outcome == Outcome::Held && Some(program) == breaks && run < 2
+        });
+        for tryout in &mut tryouts {
+            tryout.program = tryout.program.replace("program", "job");
+            let same = [(claim::Outcome::SameOnAllRanks.into(), [5, 0])];
+            let found = GeneralEvidence { total: 5, outcomes: same.into() };
+            tryout.evidence.general.insert(claim::Subject::SameGradient.into(), found);
+        }
+        tryouts
+    }
+
+    #[test]
+    fn jobs_add_claims_over_ranks_and_their_false_alarms_and_nothing_else() {
+        let (before, _) = library(corpus(20, |_, _, _| false), 0.02);
+        let (after, false_alarms) = add_ranks(before.clone(), jobs(20, Some(3)), 0.02).unwrap();
+        assert_eq!(false_alarms.keys().collect::<Vec<_>>(), ["job-03/run-0", "job-03/run-1"]);
+        assert_eq!((after.measured.runs, after.measured.alarms), (400, 2));
+        assert_eq!(after.programs.len(), 40);
+        let of_one = |library: &Library| -> Vec<Entry> {
+            let claims = library.claims.iter();
+            claims.filter(|entry| !entry.claim.subject().is_over_ranks()).cloned().collect()
+        };
+        assert_eq!(of_one(&after), of_one(&before));
+        let added: Vec<&Entry> =
+            after.claims.iter().filter(|entry| entry.claim.subject().is_over_ranks()).collect();
+        assert_eq!((added.len(), added[0].level, added[0].tried.runs), (1, Level::Alarm, 200));
+        assert!(after.claims.is_sorted_by_key(|entry| &entry.id));
+        // Too few jobs bear nothing out.
+        let (few, _) = add_ranks(before, jobs(10, None), 0.02).unwrap();
+        assert!(few.claims.iter().any(|entry| entry.level == Level::Notice));
+        assert!(add_ranks(after, jobs(20, None), 0.02).is_err(), "they would count twice");
     }
 
     #[test]

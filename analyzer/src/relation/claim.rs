@@ -115,6 +115,13 @@ macro_rules! claims {
                 }
             }
 
+            /// Whether its windows are over the ranks of a job, see [`About::is_over_ranks`].
+            pub fn is_over_ranks(&self) -> bool {
+                match self {
+                    $(Subject::$Name(subject) => subject.is_over_ranks(),)*
+                }
+            }
+
             /// Which bound is learned of the numbers of its windows, see [`About::side`].
             pub fn side(&self) -> Option<Side> {
                 match self {

@@ -49,6 +49,11 @@ pub trait About: Sized {
         None
     }
 
+    /// Whether its windows are over the ranks of a job: a process alone has none.
+    fn is_over_ranks(&self) -> bool {
+        false
+    }
+
     /// Which bound is learned of the numbers of its windows; `None`: its windows have no numbers.
     fn side(&self) -> Option<Side> {
         None

@@ -148,6 +148,10 @@ impl About for Subject {
             Subject::Handle { .. } => None,
         }
     }
+
+    fn is_over_ranks(&self) -> bool {
+        !matches!(self, Subject::Backward { .. } | Subject::Stepped { .. } | Subject::Handle { .. })
+    }
 }
 
 impl Holds for Outcome {

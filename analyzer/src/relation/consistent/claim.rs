@@ -82,6 +82,16 @@ impl About for Subject {
             Subject::Variable { .. } | Subject::Replica { .. } | Subject::SentReplica { .. } => None,
         }
     }
+
+    fn is_over_ranks(&self) -> bool {
+        matches!(
+            self,
+            Subject::Replica { .. }
+                | Subject::SentReplica { .. }
+                | Subject::SameGradient
+                | Subject::SameBefore
+        )
+    }
 }
 
 impl Holds for Outcome {}

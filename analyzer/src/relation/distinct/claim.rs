@@ -119,6 +119,10 @@ impl About for Subject {
             Subject::Passes { .. } => return None,
         })
     }
+
+    fn is_over_ranks(&self) -> bool {
+        matches!(self, Subject::RankBatches { .. } | Subject::BatchesOfReplicas | Subject::RankStream { .. })
+    }
 }
 
 impl Holds for Outcome {}
