@@ -199,6 +199,14 @@ mod without_references {
             outcome: consistent::claim::Outcome::SameOnAllRanks,
         }]);
         assert!(alarms_of_job(&only_before, &job).is_empty());
+        let seldom = |number: u64| {
+            rank(3, 280, move |torch, model, iteration| match iteration {
+                ..5 => {}
+                _ if iteration % 100 == 0 => torch.give(model, u64::from(iteration) << 32),
+                _ => torch.give(model, (u64::from(iteration) << 32) + 1000 * (number + 1)),
+            })
+        };
+        assert!(alarms_of_job(&only_before, &[seldom(0), seldom(1)]).is_empty());
         let mut never_again = job.to_vec();
         never_again[1] = rank(3, 30, |torch, model, iteration| {
             if iteration == 5 {

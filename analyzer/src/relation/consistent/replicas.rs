@@ -36,9 +36,6 @@ pub(super) const NEEDS: Needs = Needs {
 };
 const COMPARED: &[VariableKind] = &[VariableKind::Parameter, VariableKind::Unreached, VariableKind::Buffer];
 
-/// Ranks that train apart for so many steps on end are not merely between two averages of their parameters.
-const APART: u32 = 64;
-
 /// Sums of the same numbers in another order differ in their norm by no more than this share of it.
 const ROUNDING: f32 = 1e-5;
 
@@ -81,7 +78,6 @@ struct Replica {
 struct Apart {
     since: (u32, u32),
     steps: u32,
-    told: bool,
     why: Why,
     departing: Vec<usize>,
     digests: Vec<Digest>,
@@ -132,7 +128,7 @@ impl Together for Replicas {
 
     fn end(&mut self, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
         for (replica, shared) in self.replicas.iter_mut().zip(self.variables.all()) {
-            if replica.apart.as_ref().is_some_and(|apart| !apart.told && apart.steps > replica.longest) {
+            if replica.apart.as_ref().is_some_and(|apart| apart.steps > replica.longest) {
                 replica.tell_apart(shared, ranks, joint);
             }
         }
@@ -282,7 +278,7 @@ impl Replica {
         }
         match apart {
             None => self.is_alike(&found, joint),
-            Some(_) if self.trained_alike && !is_rounded => self.is_apart(&found, joint),
+            Some(_) if self.trained_alike && !is_rounded => self.is_apart(&found),
             Some(_) => {}
         }
         was_never_alike
@@ -291,7 +287,7 @@ impl Replica {
     fn is_alike(&mut self, found: &Found<'_>, joint: &mut Joint<'_>) {
         let apart = self.apart.take();
         self.longest = self.longest.max(apart.as_ref().map_or(0, |apart| apart.steps));
-        if self.trained_alike && apart.is_none_or(|apart| apart.told) {
+        if self.trained_alike && apart.is_none() {
             found.tell(joint.numbers.subject(Subject::SameBefore), joint);
         }
         self.trained_alike |= self.last.is_some_and(|last| last.same(&found.digests[0]) == Some(false));
@@ -300,15 +296,14 @@ impl Replica {
 
     /// Ranks that average their parameters now and then (local SGD) come together again: that they are apart for a while
     /// says nothing.
-    fn is_apart(&mut self, found: &Found<'_>, joint: &mut Joint<'_>) {
-        let Here { shared, meeting, .. } = found.here;
+    fn is_apart(&mut self, found: &Found<'_>) {
+        let meeting = found.here.meeting;
         let apart = self.apart.get_or_insert_with(|| {
             let at = found.reported_at();
             let (look, scene) = (&meeting.looks[at], meeting.ranks[at].scene);
             Apart {
                 since: (look.iteration, look.step),
                 steps: 0,
-                told: false,
                 why: found.why,
                 departing: found.departing.unwrap_or_default().to_vec(),
                 digests: found.digests.to_vec(),
@@ -316,14 +311,10 @@ impl Replica {
             }
         });
         apart.steps += 1;
-        if apart.steps == APART {
-            self.tell_apart(shared, meeting.ranks, joint);
-        }
     }
 
     fn tell_apart(&mut self, shared: &Shared, ranks: &[Rank<'_>], joint: &mut Joint<'_>) {
-        let Some(apart) = &mut self.apart else { return };
-        apart.told = true;
+        let Some(apart) = &self.apart else { return };
         let at = apart.departing.first().copied().unwrap_or(0);
         let Some(variable) = shared.ids[at] else { return };
         let (frame, around) = &apart.at;
