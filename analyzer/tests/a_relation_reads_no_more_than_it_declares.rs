@@ -22,7 +22,9 @@ use traincheck_analyzer::relation::listener::Listeners;
 use traincheck_analyzer::relation::needs::{EVERY_RELATION, Needs, States};
 use traincheck_analyzer::situation::{Feature, Fields};
 use traincheck_analyzer::source::MemoryTrace;
-use traincheck_schema::record::{Attribute, Direction, ObjectKind, Role, Stage, VariableKind, flags};
+use traincheck_schema::record::{
+    Attribute, Direction, EventKind, ObjectKind, Role, Stage, VariableKind, flags,
+};
 
 /// Runs with something for every relation.
 fn traces() -> Vec<MemoryTrace> {
@@ -54,6 +56,7 @@ fn traces() -> Vec<MemoryTrace> {
     traces.push(forgotten());
     traces.push(by_hand());
     traces.push(reduced());
+    traces.push(added_up());
     traces
 }
 
@@ -146,6 +149,41 @@ fn by_hand() -> MemoryTrace {
             record.state(tensor, Attribute::Data, Value::Tensor(100 + u64::from(number)));
         }
         record.exit(false);
+    }
+    torch.finish()
+}
+
+/// Gradients that are added up behind the backward pass, of two optimizers, and divided but for some.
+fn added_up() -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let group = torch.group(0, 2);
+    let root = torch.record.object("Net", ObjectKind::Module, "train.Net");
+    let parts = ["head", "body"].map(|name| {
+        let weight = torch.record.variable(&format!("Net.{name}"), VariableKind::Parameter, root);
+        (weight, torch.record.object(name, ObjectKind::Optimizer, "torch.optim.sgd.SGD"))
+    });
+    for number in 1..=12_u32 {
+        torch.record.iteration = number;
+        torch.record.event(EventKind::Iteration, 0, 0, 0, 0, 0);
+        torch.record.enter("torch.Tensor.backward", Role::Backward, 0, 0);
+        torch.record.look(false);
+        let own = [1, 2].map(|part| f64::from(number + 100 * part));
+        for ((weight, optimizer), own) in parts.iter().zip(own) {
+            torch.record.state(*weight, Attribute::HeldBy, Value::Text(optimizer.to_string()));
+            torch.record.state(*weight, Attribute::Grad, Value::Tensor(own.to_bits()));
+        }
+        torch.record.exit(false);
+        for own in own {
+            torch.collective(group, Called { contents: Some((own, 10.0)), ..ALL_REDUCE });
+        }
+        for (weight, optimizer) in parts {
+            torch.record.enter("torch.optim.sgd.SGD.step", Role::OptimizerStep, optimizer, 0);
+            torch.record.look(true);
+            // 64 elements: the mean, and now and then the sum.
+            let norm = if number % 4 == 0 { 80 } else { 40 };
+            torch.record.state(weight, Attribute::Grad, Value::Tensor(norm));
+            torch.record.exit(false);
+        }
     }
     torch.finish()
 }
@@ -426,7 +464,7 @@ fn what_it_declares_it_reads() {
     // What takes many steps happens in none of those in which anything does.
     let samples = [true, false].map(|loads| Anything::new(Box::new(move || samples(loads))));
     let anything = (1..=1500).map(|seed| Anything::new(Box::new(move || anything(seed))));
-    let longer = [Anything::new(Box::new(forgotten)), Anything::new(Box::new(by_hand))];
+    let longer = [forgotten, by_hand, added_up].map(|trace| Anything::new(Box::new(trace)));
     let traces: Vec<Anything> = samples.into_iter().chain(longer).chain(anything).collect();
     let mut problems = Vec::new();
     for &relation in RelationName::ALL {

@@ -3,7 +3,7 @@
 mod support;
 
 use support::torch::{Model, Optimizer, Scheduler, Torch};
-use support::{Value, alarms, library_of, with_library};
+use support::{Value, alarms, alarms_of_job, library_of, with_library};
 use traincheck_analyzer::invariants::Invariants;
 use traincheck_analyzer::relation::lifecycle::claim as lifecycle;
 use traincheck_analyzer::source::MemoryTrace;
@@ -39,6 +39,28 @@ fn passes(torch: &mut Torch, model: Model, optimizer: Optimizer, ends: &[&[Sched
         });
         schedulers.iter().for_each(|scheduler| torch.scheduler_step(*scheduler));
     }
+}
+
+/// A rank of a job that something else writes to in iteration `hit`, and that goes on with gradients of its own.
+fn rank(hit: u32) -> MemoryTrace {
+    let mut torch = Torch::new(1);
+    let model = net(&mut torch);
+    let optimizer = torch.optimizer("SGD", &[model]);
+    for iteration in 1..=10 {
+        batch(&mut torch, model, optimizer);
+        if iteration == hit {
+            torch.overwrite(model);
+        }
+    }
+    torch.finish()
+}
+
+#[test]
+fn ranks_that_train_replicas_and_one_that_departs() {
+    let library = with_library(Invariants::default(), None);
+    assert_eq!(alarms_of_job(&library, &[rank(0), rank(0), rank(0)]), [""; 0]);
+    let found = alarms_of_job(&library, &[rank(0), rank(5), rank(0)]);
+    assert_eq!(found, ["gradients-not-reduced [1] of 3 since 6"]);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub const KIND: Kind = Kind {
     values_needed: 0,
     needs: NEEDS,
     told: Told {
-        entries: CALLS,
+        entries: Roles::of(&[Role::Backward, Role::OptimizerStep]),
         states: &[(Attribute::Grad, &[VariableKind::Parameter])],
         looks: true,
         ..Told::NOTHING
@@ -38,14 +38,14 @@ pub const KIND: Kind = Kind {
 };
 
 const NEEDS: Needs = Needs {
-    calls: CALLS,
+    calls: Roles::of(&[Role::Backward]),
     variables: &[
         States {
             attribute: Attribute::Grad,
             of: &[VariableKind::Parameter],
             at: &[Point::Return(Role::Backward), Point::Entry(Role::OptimizerStep)],
         },
-        States::HOLDERS,
+        States { attribute: Attribute::HeldBy, of: &[VariableKind::Parameter], at: &[] },
     ],
     collectives: true,
     ..Needs::NOTHING
@@ -53,7 +53,7 @@ const NEEDS: Needs = Needs {
 
 /// Gradients, parameters and buffers tell what is put into reductions.
 const OVER_RANKS: Needs = Needs {
-    calls: CALLS,
+    calls: Roles::of(&[Role::Backward, Role::OptimizerStep]),
     variables: &[
         States { attribute: Attribute::Data, of: &[VariableKind::Parameter, VariableKind::Buffer], at: &[] },
         States {
@@ -65,8 +65,6 @@ const OVER_RANKS: Needs = Needs {
     collectives: true,
     ..Needs::NOTHING
 };
-
-const CALLS: Roles = Roles::of(&[Role::Backward, Role::OptimizerStep]);
 
 /// What is observed of each process alone.
 #[derive(Default)]
