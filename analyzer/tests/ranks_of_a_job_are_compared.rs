@@ -276,7 +276,7 @@ mod data {
 
 mod collectives {
     use super::*;
-    use support::torch::collectives::{ALL_REDUCE, Called};
+    use support::torch::collectives::{ALL_REDUCE, Called, Group};
     use traincheck_schema::record::{
         Attribute, CollectiveKind, EventKind, ObjectKind, ReduceKind, Role, VariableKind,
     };
@@ -621,28 +621,35 @@ mod collectives {
         assert!(alarms_of_job(&learned, &of(ReduceKind::Max)).is_empty());
     }
 
+    /// Two ranks, each of which does something between backward pass and step: by its number and the iteration.
+    fn reducing(between: impl Fn(&mut Torch, Group, u32, u32)) -> Vec<MemoryTrace> {
+        let rank = |number: u32| {
+            let mut torch = Torch::new(3);
+            let model = torch.model("Net", NAMES);
+            let optimizer = torch.optimizer("AdamW", &[model]);
+            let group = torch.group(number, 2);
+            for iteration in 1..=10 {
+                torch.zero_grad(optimizer);
+                torch.forward(model, 10);
+                torch.backward(&[model]);
+                between(&mut torch, group, number, iteration);
+                torch.step(optimizer);
+            }
+            torch.finish()
+        };
+        vec![rank(0), rank(1)]
+    }
+
     #[test]
     fn what_was_reduced_before_is_found_where_the_references_reduce_what_differs() {
         // What ranks put in before each step, one after the other, and the sums that they get.
-        let of = |puts_in: fn(u32) -> Vec<[f64; 2]>| -> Vec<MemoryTrace> {
-            let rank = |number: u32| {
-                let mut torch = Torch::new(3);
-                let model = torch.model("Net", NAMES);
-                let optimizer = torch.optimizer("AdamW", &[model]);
-                let group = torch.group(number, 2);
-                for iteration in 1..=10 {
-                    torch.zero_grad(optimizer);
-                    torch.forward(model, 10);
-                    torch.backward(&[model]);
-                    for put_in in puts_in(iteration) {
-                        let contents = Some((put_in[number as usize], put_in[0] + put_in[1]));
-                        torch.collective(group, Called { contents, ..ALL_REDUCE });
-                    }
-                    torch.step(optimizer);
+        let of = |puts_in: fn(u32) -> Vec<[f64; 2]>| {
+            reducing(move |torch, group, number, iteration| {
+                for put_in in puts_in(iteration) {
+                    let contents = Some((put_in[number as usize], put_in[0] + put_in[1]));
+                    torch.collective(group, Called { contents, ..ALL_REDUCE });
                 }
-                torch.finish()
-            };
-            vec![rank(0), rank(1)]
+            })
         };
         let good = |_| vec![[1.0, 2.0]];
         let again = |at| if at > 3 { vec![[1.0, 2.0], [1.5, 1.5]] } else { vec![[1.0, 2.0]] };
@@ -705,30 +712,18 @@ mod collectives {
 
     #[test]
     fn what_is_not_added_up_or_has_no_sum_takes_nothing_from_what_is() {
-        let of = |with_others: bool, is_wrong: bool| -> Vec<MemoryTrace> {
-            let rank = |number: u32| {
-                let mut torch = Torch::new(3);
-                let model = torch.model("Net", NAMES);
-                let optimizer = torch.optimizer("AdamW", &[model]);
-                let group = torch.group(number, 2);
-                for iteration in 1..=10 {
-                    torch.zero_grad(optimizer);
-                    torch.forward(model, 10);
-                    torch.backward(&[model]);
-                    let sum = if is_wrong && iteration == 5 { 2.0 } else { 3.0 };
-                    let contents = Some((f64::from(number + 1), sum));
-                    torch.collective(group, Called { contents, ..ALL_REDUCE });
-                    if with_others {
-                        let largest =
-                            Called { reduce: ReduceKind::Max, contents: Some((2.0, 2.0)), ..ALL_REDUCE };
-                        torch.collective(group, Called { elements: 20, ..largest });
-                        torch.collective(group, Called { contents: None, ..ALL_REDUCE });
-                    }
-                    torch.step(optimizer);
+        let of = |with_others: bool, is_wrong: bool| {
+            reducing(move |torch, group, number, iteration| {
+                let sum = if is_wrong && iteration == 5 { 2.0 } else { 3.0 };
+                let contents = Some((f64::from(number + 1), sum));
+                torch.collective(group, Called { contents, ..ALL_REDUCE });
+                if with_others {
+                    let largest =
+                        Called { reduce: ReduceKind::Max, contents: Some((2.0, 2.0)), ..ALL_REDUCE };
+                    torch.collective(group, Called { elements: 20, ..largest });
+                    torch.collective(group, Called { contents: None, ..ALL_REDUCE });
                 }
-                torch.finish()
-            };
-            vec![rank(0), rank(1)]
+            })
         };
         let learned = learn_jobs(&[of(true, false), of(true, false)]);
         assert!(alarms_of_job(&learned, &of(true, false)).is_empty());
