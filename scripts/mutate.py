@@ -37,10 +37,9 @@ import time
 import tomllib
 
 import mutations
-from tool import Failed, check, infer, print_table
+from tool import Failed, check, infer, launcher, print_table
 
 PIPELINES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "pipelines"
-RANKS = pathlib.Path(__file__).resolve().parent / "ranks.py"
 TEACH = (1, 2)
 SEED = 3
 # A mutant may take as many times as long as the original, and this many seconds more.
@@ -179,9 +178,8 @@ class Run:
             if beside != program.path and beside.name != "__pycache__":
                 (place / beside.name).symlink_to(beside)
         (place / program.path.name).write_text(source)
-        launcher = [RANKS, program.ranks] if program.ranks > 1 else []
-        command = [program.bin / "traincheck", "collect", "-o", self.trace, "--", sys.executable, *launcher]
-        command += [program.path.name]
+        command = [program.bin / "traincheck", "collect", "-o", self.trace, "--", sys.executable]
+        command += [*launcher(program.ranks), program.path.name]
         command += [*program.arguments, "--seed", seed]
         command += ["--out", self.folder / "out"] if program.takes_out else []
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

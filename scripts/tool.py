@@ -1,7 +1,10 @@
 """What the scripts share that run the `traincheck` command over recorded runs and print a table."""
 
 import json
+import pathlib
 import subprocess
+
+RANKS = pathlib.Path(__file__).resolve().parent / "ranks.py"
 
 
 class Failed(Exception):
@@ -13,6 +16,17 @@ def spread(found, most):
     if most is None or most >= len(found):
         return found
     return [found[round(n * (len(found) - 1) / max(most - 1, 1))] for n in range(most)]
+
+
+def launcher(ranks):
+    """What stands between the interpreter and the script of a job of so many processes."""
+    return [] if ranks == 1 else [RANKS, ranks]
+
+
+def last_line(log):
+    """What a job said of its end, in one line."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if "terminate" in line or "Error" in line]
+    return lines[0].strip() if lines else "it did not say why"
 
 
 def infer(folder_of_command, references, output):

@@ -27,16 +27,9 @@ import tempfile
 import time
 import tomllib
 
-from tool import Failed, check, infer, print_table
+from tool import Failed, check, infer, last_line, launcher, print_table
 
 ZOO = pathlib.Path(__file__).resolve().parent.parent / "tests" / "zoo"
-RANKS = pathlib.Path(__file__).resolve().parent / "ranks.py"
-
-
-def last_line(log):
-    """What a job said of its end, in one line."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if "terminate" in line or "Error" in line]
-    return lines[0].strip() if lines else "it did not say why"
 
 
 class Case:
@@ -64,7 +57,7 @@ class Case:
 
     def record(self, script, seed, ranks):
         folder, log = self.out / f"{script}-{seed}", self.out / f"{script}-{seed}.txt"
-        command = [self.bin / "traincheck", "collect", "-o", folder, "--", sys.executable, *self.launcher(ranks)]
+        command = [self.bin / "traincheck", "collect", "-o", folder, "--", sys.executable, *launcher(ranks)]
         command = [str(part) for part in command + [self.folder / f"{script}.py", "--seed", seed]]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         # One rank in some hundred aborts as it ends, when it has done everything. Such a job is run once more, and it is said.
@@ -77,10 +70,6 @@ class Case:
                 print(f"  {self.name}: {script}.py ended with exit code {code}, once more: {last_line(log)}", flush=True)
                 shutil.rmtree(folder, ignore_errors=True)
         raise Failed(f"{script}.py ended with exit code {code}; see {log}")
-
-    def launcher(self, ranks):
-        """What stands between the interpreter and the script."""
-        return [] if ranks == 1 else [RANKS, ranks]
 
     def alarms(self, folder, invariants):
         code, said, alarms = check(self.bin, folder, invariants, self.out / f"{folder.name}.json")
