@@ -1,7 +1,8 @@
 """Runs the programs of tests/corpus under the agent and keeps what is recorded.
 
-A program is a package's own training loop, called by a short driver (tests/corpus/drivers) with options; programs.toml
-there says which. All its configurations are correct. A run is in OUT/PROGRAM/CONFIGURATION:
+A program is a package's own training loop, called by a short driver (tests/corpus/drivers) with options, or a job of
+several ranks written out in plain PyTorch (drivers/jobs), which ranks.py starts; programs.toml there says which. All its
+configurations are correct. A run is in OUT/PROGRAM/CONFIGURATION:
 
     run/         what was recorded
     output.txt   what the program printed
@@ -28,7 +29,7 @@ import tempfile
 import time
 import tomllib
 
-from tool import Failed, check, infer, print_table, spread
+from tool import Failed, check, infer, last_line, launcher, print_table, spread
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
@@ -36,7 +37,7 @@ CORPUS = ROOT / "tests" / "corpus"
 PYTHON = "3.11"
 # A training that takes longer hangs.
 TIME_LIMIT = 300
-KEYS = {"packages", "group", "driver", "arguments", "configurations"}
+KEYS = {"packages", "group", "driver", "ranks", "arguments", "configurations"}
 # No program of the corpus needs a network; what looks for one by itself finds none, and does not wait for it.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -57,6 +58,14 @@ ENVIRONMENT = {
 }
 
 
+class Ended(Failed):
+    """A training ended with an exit code that says that it failed."""
+
+    def __init__(self, code, log):
+        super().__init__(f"the training ended with exit code {code}; see {log}")
+        self.code, self.log = code, log
+
+
 class Program:
     def __init__(self, name, table):
         if unknown := set(table) - KEYS:
@@ -65,6 +74,7 @@ class Program:
         self.packages = table["packages"]
         self.requirements = CORPUS / f"requirements-{table['group']}.txt"
         self.driver = CORPUS / "drivers" / f"{table['driver']}.py"
+        self.ranks = table.get("ranks", 1)
         self.arguments = table.get("arguments", [])
         configurations = enumerate(table["configurations"].items(), start=1)
         # Each has a seed of its own.
@@ -76,12 +86,12 @@ class Program:
 
 
 class Configuration:
-    """A way to run a program. `found` is a list of arguments, or a table of `arguments` and those of a run that comes
-    `first`, in the same folder, to make the checkpoint that is resumed from."""
+    """A way to run a program. `found` is a list of arguments, or a table of `arguments`, those of a run that comes
+    `first`, in the same folder, to make the checkpoint that is resumed from, and how many `ranks` it has."""
 
     def __init__(self, program, title, seed, found):
         table = found if isinstance(found, dict) else {"arguments": found}
-        if unknown := set(table) - {"first", "arguments"}:
+        if unknown := set(table) - {"first", "arguments", "ranks"}:
             raise Failed(f"programs.toml: {program.name}, {title}: no such key: {', '.join(sorted(unknown))}")
         self.program = program
         self.title = title
@@ -89,14 +99,29 @@ class Configuration:
         common = [*program.arguments, "--seed", str(seed)]
         self.arguments = [*common, *table["arguments"]]
         self.first = [*common, *table["first"]] if "first" in table else None
+        self.ranks = table.get("ranks", program.ranks)
+        if not isinstance(self.ranks, int) or self.ranks < 1:
+            raise Failed(f"programs.toml: {program.name}, {title}: `ranks` must be a number of processes")
 
     def record(self, args, python):
         """Trains under the agent."""
+        try:
+            self.train(args, python)
+        except Ended as error:
+            if self.ranks == 1:
+                raise
+            # One rank in some hundred aborts as it ends, when it has done everything. Such a job is run once more, and it
+            # is said.
+            said = f"ended with exit code {error.code}, once more: {last_line(error.log)}"
+            print(f"  {self.program.name}, {self.title}: {said}", file=sys.stderr, flush=True)
+            self.train(args, python)
+
+    def train(self, args, python):
         folder, work = args.out / self.path, args.out / self.path / "work"
         shutil.rmtree(folder, ignore_errors=True)
         work.mkdir(parents=True)
         begun = time.monotonic()
-        driver = [python, self.program.driver]
+        driver = [python, *launcher(self.ranks), self.program.driver]
         if self.first is not None:
             self.run(args, folder / "first.txt", [*driver, *self.first])
         collect = [args.bin / "traincheck", "collect", "-o", folder / "run", "--"]
@@ -134,7 +159,7 @@ class Configuration:
                     raise Failed(f"it took more than {TIME_LIMIT} s; see {log}") from error
                 raise
         if code != 0:
-            raise Failed(f"the training ended with exit code {code}; see {log}")
+            raise Ended(code, log)
 
     def done(self, args):
         """What its marker says; none where it is not complete."""
@@ -250,8 +275,9 @@ def main():
     args.out = args.out.resolve()
     wanted = programs(args.programs)
     if args.list:
-        rows = [["program", "packages", "configurations"]]
-        print_table(rows + [[p.name, " ".join(p.packages), str(len(p.configurations))] for p in wanted])
+        rows = [["program", "packages", "ranks", "configurations"]]
+        rows += [[p.name, " ".join(p.packages), str(p.ranks), str(len(p.configurations))] for p in wanted]
+        print_table(rows)
         return 0
     args.bin = args.bin.resolve()
     if args.check:
