@@ -47,7 +47,8 @@ def origin(name, table, run):
     packages, requirements = PACKAGES.get(name, []), PIPELINES
     if table is not None:
         packages, requirements = table["packages"], CORPUS / f"requirements-{table['group']}.txt"
-    kind = next((LOOPS[package] for package in LOOPS if package in packages), OWN if packages else PLAIN)
+    by_itself = OWN if set(packages) - {"torch"} else PLAIN
+    kind = next((LOOPS[package] for package in LOOPS if package in packages), by_itself)
     found = versions(requirements)
     torch = json.loads((run / "run.json").read_text())["torch"]
     return {"kind": kind, "packages": {package: found[package] for package in packages} | {"torch": torch}}
