@@ -110,8 +110,11 @@ def futures():
 
 
 def again():
-    for _ in range(2):
-        start()
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    for number in range(2):
+        # Each time another one: of the launcher's ranks may find what was there the first time.
+        store = os.path.join(sys.argv[2], f"store-{number}")
+        start(init_method=f"file://{store}", rank=rank, world_size=size)
         begin_training()
         dist.all_reduce(torch.ones(2))
         dist.all_reduce(torch.ones(3), group=dist.new_group([0, 1]))

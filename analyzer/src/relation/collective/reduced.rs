@@ -93,20 +93,20 @@ impl Reduced {
             return;
         }
         let told = Told { asked: first, at, departing: &[], differ: false };
-        let kind: Box<str> = CollectiveKind::try_from(one.op).unwrap_or_default().word().into();
+        let kind = CollectiveKind::try_from(one.op).unwrap_or_default().word().to_owned();
         let is_added_up = row.values().all(|came| is_sum(&came.record));
         let since = self.since_step(name, first);
         if is_added_up && row.values().all(|came| came.before_step) {
             let differ = row.values().any(|came| hash(&came.record) != hash(one));
             if differ || since.has(one, row.len()) || since.in_backward && is_gradient(one, rank) {
-                let claim = (Subject::Unreduced { kind: kind.to_string() }, Outcome::DiffersByRank);
+                let claim = (Subject::Unreduced { kind: kind.clone() }, Outcome::DiffersByRank);
                 told.tell(claim, differ, ranks, joint);
             }
         }
         since.in_backward |= first.stack.iter().any(|frame| frame.target.role == Role::Backward);
         if self.sizes.has(one.elements_in, rank) {
             let function = caller(&first.stack, joint);
-            let subject = Subject::GoesIn { kind: kind.to_string(), function };
+            let subject = Subject::GoesIn { kind, function };
             told.tell((subject, Outcome::IsAddedUp), is_added_up, ranks, joint);
         }
     }
