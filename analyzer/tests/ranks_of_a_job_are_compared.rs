@@ -99,8 +99,8 @@ fn averages(seed: u64, every: u32) -> Vec<MemoryTrace> {
         let mut torch = Torch::new(seed);
         let model = torch.model("Net", &["weight"]);
         let optimizer = torch.optimizer("AdamW", &[model]);
-        for iteration in 1..=12 {
-            if iteration % every == 0 {
+        for iteration in 1..=12_u32 {
+            if iteration.is_multiple_of(every) {
                 torch.give(model, u64::from(iteration) << 32 | seed << 16);
             }
             torch.forward(model, 10);
@@ -702,7 +702,7 @@ mod collectives {
         let sums = adds_up_gradients(|iteration| if iteration < 5 { 1.0 } else { 2.0 });
         assert_eq!(alarms_of_job(&learned, &sums), ["gradients-added-up-and-not-divided since 5"]);
         assert!(alarms_of_job(&learned, &adds_up_gradients(|_| 0.25)).is_empty(), "clipped");
-        let clipped = |iteration: u32| if iteration % 3 == 0 { 0.5 } else { 1.0 };
+        let clipped = |iteration: u32| if iteration.is_multiple_of(3) { 0.5 } else { 1.0 };
         let learned = learn_jobs(&[adds_up_gradients(clipped), adds_up_gradients(clipped)]);
         assert_eq!(alarms_of_job(&learned, &sums), ["gradients-added-up-and-not-divided since 5"]);
         // What adds something to the mean says nothing of what is the mean.
